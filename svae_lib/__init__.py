@@ -1,0 +1,1 @@
+"""svae_lib: the library under the Split-VAE course."""

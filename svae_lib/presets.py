@@ -1,0 +1,155 @@
+"""The numbers: frozen configurations of a model and of its training, and the named presets.
+
+"Paper" below is A. Asperti, L. Bugo, D. Filippini, "Enhancing variational generation through
+self-decomposition", 2022, arXiv:2202.02738; "the authors' code" is github.com/asperti/Split-VAE.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .validation import InputError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Size and shape of an encoder, a latent space and a decoder.
+
+    Raises:
+        InputError: a value that no model can be built from.
+    """
+
+    image_size: int = 32
+    """Height and width in pixels: 16, 32, 64 or 128."""
+    channels: int = 1
+    """1 (grey) or 3 (RGB)."""
+    latent_dim: int = 32
+    """Number of latent variables."""
+    base_dim: int = 64
+    """Channels at the finest scale; every coarser scale doubles them."""
+    embedding_dim: int = 512
+    """Width of the vector between the convolutions and the latent variables."""
+    num_scales: int = 4
+    """Strided convolutions in the encoder."""
+    components: int = 2
+    """Images that a SplitVAE's decoder emits: 2 in the paper. A VAE ignores it."""
+    norm_momentum: float = 0.001
+    """Weight of a new batch in BatchNorm's running statistics (Keras' momentum is 1 minus it)."""
+
+    def __post_init__(self) -> None:
+        if self.image_size not in (16, 32, 64, 128):
+            raise InputError(
+                f"image_size must be a power of two from 16 to 128, not {self.image_size}: "
+                "pad or resize the images."
+            )
+        if self.channels not in (1, 3):
+            raise InputError(f"channels must be 1 (grey) or 3 (RGB), not {self.channels}.")
+        for name in ("latent_dim", "base_dim", "embedding_dim", "num_scales"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if self.image_size >> self.num_scales < 1:
+            raise InputError(
+                f"num_scales={self.num_scales} halves a {self.image_size}-pixel image below one "
+                "pixel: lower num_scales or raise image_size."
+            )
+        if self.components < 2:
+            raise InputError(
+                f"components must be at least 2, not {self.components}: one image is a plain VAE."
+            )
+        if not 0 < self.norm_momentum <= 1:
+            raise InputError(f"norm_momentum must lie in (0, 1], not {self.norm_momentum}.")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained.
+
+    Raises:
+        InputError: a value that cannot be trained with.
+    """
+
+    steps: int = 60_000
+    """Optimiser steps. The paper does not publish its number of epochs."""
+    batch_size: int = 100
+    """Images per step; the last incomplete batch of an epoch is dropped."""
+    learning_rate: float = 1e-4
+    """Adam's learning rate (its peak, where there is a schedule)."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Constant, or a half cosine from the peak down to zero."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises linearly to its peak."""
+    beta: float = 1.0
+    """Weight of the KL divergence in the loss."""
+    gamma_start: Literal["one", "data"] = "data"
+    """First value of gamma: 1 as in the authors' code, or the variance of the training images."""
+    grad_clip: float | None = None
+    """Largest norm of the gradient; None leaves gradients as they are."""
+    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
+    """Arithmetic of the convolutions; "auto" takes the fastest the processor really has."""
+    seed: int = 0
+    """Seeds the initial weights, the order of the images and the noise of the latent variables."""
+    log_every: int = 20
+    """Steps over which each entry of the history is averaged."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "log_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if not self.learning_rate > 0:
+            raise InputError(f"learning_rate must be positive, not {self.learning_rate}.")
+        if not self.beta >= 0:
+            raise InputError(f"beta must not be negative, not {self.beta}.")
+        if self.warmup_steps < 0:
+            raise InputError(f"warmup_steps must not be negative, not {self.warmup_steps}.")
+        if self.grad_clip is not None and not self.grad_clip > 0:
+            raise InputError(f"grad_clip must be positive or None, not {self.grad_clip}.")
+        for name, known in (
+            ("schedule", ("constant", "cosine")),
+            ("gamma_start", ("one", "data")),
+            ("precision", ("auto", "float32", "bf16", "fp16")),
+        ):
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} must be one of {known}, not {getattr(self, name)!r}.")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model, its training and the data it was meant for."""
+
+    data: str
+    """Name for :func:`svae_lib.data.load`."""
+    model: ModelConfig
+    train: TrainConfig
+    source: str
+    """Where the numbers come from."""
+
+
+_PAPER = "paper and authors' code; the number of steps is ours, since the paper gives none"
+
+PRESETS: dict[str, Preset] = {
+    "mnist": Preset(
+        data="mnist",
+        model=ModelConfig(),
+        train=TrainConfig(beta=8.0, gamma_start="one"),
+        source=_PAPER,
+    ),
+    "fashion-mnist": Preset(
+        data="fashion-mnist",
+        model=ModelConfig(),
+        train=TrainConfig(beta=8.0, gamma_start="one"),
+        source="the paper's MNIST numbers; the paper has no Fashion-MNIST",
+    ),
+    "cifar10": Preset(
+        data="cifar10",
+        model=ModelConfig(channels=3, latent_dim=200),
+        train=TrainConfig(steps=100_000, beta=3.0, gamma_start="one"),
+        source=_PAPER,
+    ),
+    "celeba": Preset(
+        data="celeba",
+        model=ModelConfig(image_size=64, channels=3, latent_dim=150),
+        train=TrainConfig(steps=160_000, beta=3.0, gamma_start="one"),
+        source=_PAPER,
+    ),
+}

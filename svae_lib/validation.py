@@ -1,0 +1,86 @@
+"""Checks of what comes in from outside, each with one sentence that says what to do.
+
+A check raises :class:`InputError`; the command line prints its sentence without a traceback.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class InputError(ValueError):
+    """Something given by the user cannot be used; the message says what and what to do."""
+
+
+def check_images(
+    images: Tensor,
+    *,
+    channels: int | None = None,
+    image_size: int | None = None,
+    name: str = "images",
+) -> None:
+    """Raise unless ``images`` is a non-empty float tensor (N, C, H, W) with values in [0, 1].
+
+    Args:
+        images: what to check.
+        channels: required C, if any.
+        image_size: required H = W in pixels, if any.
+        name: how the message calls the tensor.
+
+    Raises:
+        InputError: wrong type, shape, dtype, NaN or range.
+    """
+    _check_shape(images, channels, image_size, name)
+    if not images.is_floating_point():
+        raise InputError(
+            f"{name} must be floats in [0, 1], not {images.dtype}: "
+            "convert uint8 images with svae_lib.data.to_float(images)."
+        )
+    low, high = (value.item() for value in torch.aminmax(images.detach()))
+    if not (low == low and high == high):  # NaN is not equal to itself
+        raise InputError(f"{name} contain NaN: look for broken images or a division by zero.")
+    if low < 0 or high > 1:
+        raise InputError(
+            f"{name} must lie in [0, 1], but range from {low:.4g} to {high:.4g}: "
+            "divide 0-255 values by 255."
+        )
+
+
+def check_uint8_images(
+    images: Tensor,
+    *,
+    channels: int | None = None,
+    image_size: int | None = None,
+    name: str = "images",
+) -> None:
+    """Raise unless ``images`` is a non-empty uint8 tensor (N, C, H, W).
+
+    Raises:
+        InputError: wrong type, shape or dtype.
+    """
+    _check_shape(images, channels, image_size, name)
+    if images.dtype != torch.uint8:
+        raise InputError(
+            f"{name} must be uint8 with values 0-255, not {images.dtype}: "
+            "convert floats in [0, 1] with svae_lib.data.to_uint8(images)."
+        )
+
+
+def _check_shape(images: Tensor, channels: int | None, image_size: int | None, name: str) -> None:
+    if not isinstance(images, Tensor):
+        raise InputError(f"{name} must be a torch tensor, not {type(images).__name__}.")
+    shape = tuple(images.shape)
+    if images.ndim != 4:
+        raise InputError(f"{name} must have the shape (N, C, H, W), not {shape}.")
+    if images.shape[0] == 0:
+        raise InputError(f"{name} are empty: there is not one image in them.")
+    if channels is not None and shape[1] != channels:
+        raise InputError(
+            f"{name} must have {channels} channel(s) in dimension 1, but their shape is {shape}."
+        )
+    if image_size is not None and shape[2:] != (image_size, image_size):
+        raise InputError(
+            f"{name} must be {image_size}x{image_size} pixels, not {shape[2]}x{shape[3]}: "
+            "resize or pad them, or set ModelConfig.image_size."
+        )
