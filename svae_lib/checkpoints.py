@@ -1,0 +1,257 @@
+"""Models and trainers on disk: safetensors files, written whole, read without pickle.
+
+A file carries tensors, and as JSON in its header: the format's version, the kind and the
+configuration of the model, a SHA-256 of the tensors, and what the caller adds. So a file is
+enough to rebuild its model, and damage is noticed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ._version import __version__
+from .files import atomic_path
+from .models import VAE, SplitVAE
+from .presets import ModelConfig, TrainConfig
+from .training import Trainer
+from .validation import InputError
+
+FORMAT = 1
+MODEL_KINDS: dict[str, type[VAE]] = {"vae": VAE, "split-vae": SplitVAE}
+
+
+def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
+    """Make a model with weights initialised from ``seed``; PyTorch's own generator stays as it was.
+
+    Raises:
+        InputError: unknown kind.
+    """
+    if kind not in MODEL_KINDS:
+        raise InputError(
+            f"unknown kind of model {kind!r}; the known ones are {', '.join(MODEL_KINDS)}."
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MODEL_KINDS[kind](config)
+
+
+def kind_of(model: VAE) -> str:
+    """Name of the model's class in :data:`MODEL_KINDS`."""
+    return next(kind for kind, cls in MODEL_KINDS.items() if type(model) is cls)
+
+
+# ---------------------------------------------------------------------- models
+
+
+def save_model(
+    path: str | os.PathLike[str],
+    model: VAE,
+    *,
+    about: dict[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Save a model's weights with what is needed to rebuild it.
+
+    Args:
+        path: file to write, ``.safetensors`` by custom.
+        model: what to save.
+        about: JSON-able facts to keep in the header: data, training, scores.
+        dtype: store floating-point weights in this type, such as ``torch.float16``.
+        overwrite: replace an existing file.
+
+    Raises:
+        FileExistsError: the file exists and ``overwrite`` is False.
+        OSError: it cannot be written; nothing is left behind.
+    """
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        stored = tensor.detach().cpu().contiguous()
+        # The running statistics stay exact: there are few, and their range may be large.
+        if dtype is not None and stored.is_floating_point() and "running_" not in name:
+            stored = stored.to(dtype)
+        tensors[name] = stored
+    _write(path, "model", tensors, _model_header(model) | {"about": about or {}}, overwrite)
+
+
+def load_model(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> VAE:
+    """Rebuild a saved model, in evaluation mode, float32.
+
+    Raises:
+        InputError: the file is missing, damaged, of another format, or not a model.
+    """
+    tensors, header = _read(path, "model")
+    return _rebuild(path, tensors, header).to(device).eval()
+
+
+def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The facts that :func:`save_model` was given, without reading the weights."""
+    about: dict[str, Any] = _header(path).get("about", {})
+    return about
+
+
+def _model_header(model: VAE) -> dict[str, Any]:
+    return {"kind": kind_of(model), "model": dataclasses.asdict(model.config)}
+
+
+def _rebuild(path: str | os.PathLike[str], tensors: dict[str, Tensor], header: Any) -> VAE:
+    try:
+        model = build_model(header["kind"], ModelConfig(**header["model"]))
+        model.load_state_dict(tensors)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise InputError(f"{path} does not hold a model of this version ({error}).") from None
+    return model
+
+
+# ---------------------------------------------------------------------- trainers
+
+
+def save_trainer(path: str | os.PathLike[str], trainer: Trainer) -> None:
+    """Save everything that training needs to go on, replacing ``path`` if it exists.
+
+    The random numbers of a step depend on (seed, step) alone, so the step is all that there is
+    to save of them, and of the position in the epoch.
+    """
+    tensors = {f"model.{k}": v for k, v in trainer.model.state_dict().items()}
+    for index, state in trainer.optimizer.state_dict()["state"].items():
+        tensors |= {f"adam.{index}.{k}": v for k, v in state.items()}
+    tensors |= {"gamma.value": trainer.gamma.value, "gamma.running": trainer.gamma.running}
+    tensors |= {"log.sums": trainer._sums}
+    header = _model_header(trainer.model) | {
+        "train": dataclasses.asdict(trainer.config),
+        "step": trainer.step,
+        "summed": trainer._summed,
+        "seconds": trainer.seconds,
+        "history": trainer.history,
+        "scaler": trainer.scaler.state_dict(),
+        "images": len(trainer.images),
+    }
+    plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    _write(path, "trainer", plain, header, overwrite=True)
+
+
+def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
+    """Bring ``trainer`` to the state that :func:`save_trainer` wrote.
+
+    Raises:
+        InputError: the file is damaged, or is of another model, configuration or data set; the
+            trainer is left as it was.
+    """
+    tensors, header = _read(path, "trainer")
+    here = _model_header(trainer.model) | {
+        "train": dataclasses.asdict(trainer.config),
+        "images": len(trainer.images),
+    }
+    # How long to train may change between the two; everything else must agree.
+    there = {key: header.get(key) for key in here}
+    for config in (here["train"], there["train"] or {}):
+        config.pop("steps", None)
+    if different := [key for key in here if here[key] != there[key]]:
+        raise InputError(
+            f"{path} belongs to another run: it differs in {_differences(here, there, different)}. "
+            "Resume with the settings it was started with, or start a new run."
+        )
+    _fill(trainer, tensors, header)
+
+
+def _fill(trainer: Trainer, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
+    trainer.model.load_state_dict(weights)
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("adam."):
+            _, index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = tensor
+    optimizer = trainer.optimizer.state_dict()
+    trainer.optimizer.load_state_dict({**optimizer, "state": state})
+    trainer.gamma.value.copy_(tensors["gamma.value"])
+    trainer.gamma.running.copy_(tensors["gamma.running"])
+    trainer._sums.copy_(tensors["log.sums"])
+    trainer._summed = header["summed"]
+    trainer.scaler.load_state_dict(header["scaler"])
+    trainer.step, trainer.seconds = header["step"], header["seconds"]
+    trainer.history = header["history"]
+
+
+def read_train_config(path: str | os.PathLike[str]) -> tuple[str, ModelConfig, TrainConfig]:
+    """Kind of model and both configurations of a file that :func:`save_trainer` wrote."""
+    header = _header(path)
+    return header["kind"], ModelConfig(**header["model"]), TrainConfig(**header["train"])
+
+
+def _differences(here: Any, there: Any, keys: list[str]) -> str:
+    """Name what differs: "train.beta (8.0 there, 3.0 here)"."""
+    found = []
+    for key in keys:
+        if isinstance(here[key], dict) and isinstance(there[key], dict):
+            names = [n for n in here[key] if here[key].get(n) != there[key].get(n)]
+            found += [f"{key}.{n} ({there[key].get(n)} there, {here[key][n]} here)" for n in names]
+        else:
+            found.append(f"{key} ({there[key]} there, {here[key]} here)")
+    return ", ".join(found)
+
+
+# ---------------------------------------------------------------------- the file format
+
+
+def _write(
+    path: str | os.PathLike[str],
+    what: str,
+    tensors: dict[str, Tensor],
+    header: dict[str, Any],
+    overwrite: bool,
+) -> None:
+    full = {"format": FORMAT, "what": what, "library": __version__, "sha256": _digest(tensors)}
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        try:
+            save_file(tensors, temporary, metadata={"svae_lib": json.dumps(full | header)})
+        except SafetensorError as error:  # a full disk, for one
+            raise OSError(f"{path} could not be written ({error}); nothing was changed.") from None
+
+
+def _header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    if not Path(path).is_file():
+        raise InputError(f"{path} does not exist or is no file.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {})["svae_lib"]
+            header: dict[str, Any] = json.loads(text)
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"{path} is damaged or was not written by svae_lib ({error!r})."
+        ) from None
+    if header.get("format") != FORMAT:
+        raise InputError(
+            f"{path} has format {header.get('format')}, this library reads {FORMAT}: "
+            f"it was written by svae_lib {header.get('library')}."
+        )
+    return header
+
+
+def _read(path: str | os.PathLike[str], what: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    header = _header(path)
+    if header["what"] != what:
+        raise InputError(f"{path} holds a {header['what']}, not a {what}.")
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if _digest(tensors) != header["sha256"]:
+        raise InputError(f"{path} is damaged: its weights do not match their SHA-256.")
+    return tensors, header
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -1,0 +1,82 @@
+"""A trained model applied to many images or latent vectors, batch by batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .data import to_float
+from .models import VAE, Decoded
+from .validation import InputError, check_uint8_images
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Device of the model's first parameter."""
+    return next(model.parameters()).device
+
+
+@torch.inference_mode()
+def encode_all(model: VAE, images: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
+    """Posterior means and log-variances of uint8 images.
+
+    Args:
+        model: in evaluation mode; it stays on its device.
+        images: uint8 (N, C, S, S).
+        batch_size: images at a time.
+
+    Returns:
+        mu and log_var, each float32 (N, L) on the CPU.
+
+    Raises:
+        InputError: the images do not fit the model, or it is in training mode.
+    """
+    _check_eval(model)
+    shape = model.config
+    check_uint8_images(images, channels=shape.channels, image_size=shape.image_size)
+    device = device_of(model)
+    parts = [model.encode(to_float(batch.to(device))) for batch in images.split(batch_size)]
+    return torch.cat([mu.cpu() for mu, _ in parts]), torch.cat([lv.cpu() for _, lv in parts])
+
+
+@torch.inference_mode()
+def decode_all(model: VAE, z: Tensor, batch_size: int = 500) -> Decoded:
+    """Decode latent vectors.
+
+    Args:
+        model: in evaluation mode; it stays on its device.
+        z: float (N, L).
+        batch_size: vectors at a time.
+
+    Returns:
+        Images (and components and weights of a SplitVAE) for all of z, float32 on the CPU.
+
+    Raises:
+        InputError: z has another shape, or the model is in training mode.
+    """
+    _check_eval(model)
+    if len(z) == 0:
+        raise InputError("z is empty: ask for at least one image.")
+    device = device_of(model)
+    parts = [model.decode(part.to(device)) for part in z.float().split(batch_size)]
+    return Decoded(
+        torch.cat([p.x_hat.cpu() for p in parts]),
+        _join([p.components for p in parts]),
+        _join([p.weights for p in parts]),
+    )
+
+
+def reconstruct_all(model: VAE, images: Tensor, batch_size: int = 500) -> Decoded:
+    """Reconstruct uint8 images (N, C, S, S) from their posterior means; see :func:`decode_all`."""
+    mu, _ = encode_all(model, images, batch_size)
+    return decode_all(model, mu, batch_size)
+
+
+def _join(parts: list[Tensor | None]) -> Tensor | None:
+    tensors = [p.cpu() for p in parts if p is not None]
+    return torch.cat(tensors) if tensors else None
+
+
+def _check_eval(model: nn.Module) -> None:
+    # BatchNorm in training mode would mix the images of a batch and change its statistics.
+    if model.training:
+        raise InputError("the model is in training mode: call model.eval() first.")
