@@ -11,13 +11,15 @@ from collections.abc import Callable
 from ..validation import InputError
 from .image_sets import ImageSets, pad, to_float, to_uint8
 from .mnist5k import load_mnist_5k
+from .toy_faces import draw_faces, load_toy_faces
 
-__all__ = ["ImageSets", "available", "load", "pad", "to_float", "to_uint8"]
+__all__ = ["ImageSets", "available", "draw_faces", "load", "pad", "to_float", "to_uint8"]
 
 Loader = Callable[[str | os.PathLike[str] | None], ImageSets]
 
 _LOADERS: dict[str, Loader] = {
     "mnist-5k": load_mnist_5k,
+    "toy-faces": load_toy_faces,
 }
 
 
