@@ -1,1 +1,75 @@
-"""svae_lib: the library under the Split-VAE course."""
+"""The library under the Split-VAE course: ``import svae_lib as sv``.
+
+Models (:class:`VAE`, :class:`SplitVAE`), their objective, training, sampling, diagnostics and
+scores; each module is one idea and can be read on its own.
+"""
+
+from . import (
+    checkpoints,
+    data,
+    devices,
+    diagnostics,
+    fid,
+    inference,
+    objective,
+    plots,
+    presets,
+    sampling,
+    training,
+)
+from ._version import __version__
+from .checkpoints import build_model, load_model, save_model
+from .keras_weights import load_keras_weights
+from .models import VAE, Decoded, Output, SplitVAE, parameter_count
+from .objective import (
+    Loss,
+    RunningGamma,
+    kl_divergence,
+    reconstruction_error,
+    variational_loss,
+)
+from .presets import PRESETS, ModelConfig, Preset, TrainConfig
+from .sampling import LatentMixture, interpolate, sample_mixture, sample_prior
+from .training import Trainer, TrainingDiverged, train
+from .validation import InputError
+
+__all__ = [
+    "PRESETS",
+    "VAE",
+    "Decoded",
+    "InputError",
+    "LatentMixture",
+    "Loss",
+    "ModelConfig",
+    "Output",
+    "Preset",
+    "RunningGamma",
+    "SplitVAE",
+    "TrainConfig",
+    "Trainer",
+    "TrainingDiverged",
+    "__version__",
+    "build_model",
+    "checkpoints",
+    "data",
+    "devices",
+    "diagnostics",
+    "fid",
+    "inference",
+    "interpolate",
+    "kl_divergence",
+    "load_keras_weights",
+    "load_model",
+    "objective",
+    "parameter_count",
+    "plots",
+    "presets",
+    "reconstruction_error",
+    "sample_mixture",
+    "sample_prior",
+    "sampling",
+    "save_model",
+    "train",
+    "training",
+    "variational_loss",
+]
