@@ -227,9 +227,7 @@ def _header(path: str | os.PathLike[str]) -> dict[str, Any]:
             text = (file.metadata() or {})["svae_lib"]
             header: dict[str, Any] = json.loads(text)
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise InputError(
-            f"{path} is damaged or was not written by svae_lib ({error!r})."
-        ) from None
+        raise InputError(f"{path} is damaged or was not written by svae_lib ({error!r}).") from None
     if header.get("format") != FORMAT:
         raise InputError(
             f"{path} has format {header.get('format')}, this library reads {FORMAT}: "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -65,7 +66,7 @@ class Decoder(nn.Module):
         dims = [config.base_dim * 2**i for i in range(doublings, -1, -1)]  # 512, 256, 128, 64
         self.start = nn.Linear(config.embedding_dim, DECODER_START**2 * dims[0])
         layers: list[nn.Module] = []
-        for coarse, fine in zip(dims, dims[1:], strict=False):
+        for coarse, fine in pairwise(dims):
             layers += [UpConv(coarse, fine), ResBlock(fine, fine, config.norm_momentum)]
         self.convolutions = nn.Sequential(*layers, conv3x3(dims[-1], out_channels))
 

@@ -54,8 +54,7 @@ def kl_divergence(mu: Tensor, log_var: Tensor) -> Tensor:
     """
     if mu.shape != log_var.shape:
         raise InputError(
-            f"mu and log_var must have one shape, not {tuple(mu.shape)} and "
-            f"{tuple(log_var.shape)}."
+            f"mu and log_var must have one shape, not {tuple(mu.shape)} and {tuple(log_var.shape)}."
         )
     return 0.5 * (mu.square() + log_var.exp() - 1 - log_var).sum(dim=1)
 

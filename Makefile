@@ -1,0 +1,48 @@
+# One command each; `make help` lists them. Set PYTHON to choose another interpreter.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint notebooks lab bench clean
+
+help: ## List these targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+setup: $(STAMP) ## Make .venv and install the library with everything the course needs
+
+$(STAMP): pyproject.toml svae_lib/_version.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "Python 3.10 or newer is needed: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[course,tests]'
+	@touch $@
+
+run: setup ## Train a VAE and a Split VAE on real digits, score them, write a report
+	$(BIN)/svae demo --out runs/demo
+
+test: setup ## Run every test: style, types, units, notebooks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests
+	SVAE_PROFILE=smoke $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 notebooks
+
+lint: setup ## Check style and types only, and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+
+notebooks: setup ## Make the notebooks from notebooks/source
+	$(BIN)/python scripts/build_notebooks.py
+
+lab: setup ## Open JupyterLab on the notebooks
+	$(BIN)/jupyter lab notebooks
+
+bench: setup ## Measure what this machine can run, into benchmarks/results
+	$(BIN)/python benchmarks/training_speed.py
+
+clean: ## Remove .venv, caches and built files; runs/ and downloads stay
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

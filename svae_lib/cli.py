@@ -1,0 +1,309 @@
+"""The command line: ``svae train``, ``evaluate``, ``sample``, ``reconstruct``, ``info``, ``demo``.
+
+Every option of :class:`ModelConfig` and :class:`TrainConfig` is an option here, as in
+``svae train --preset quick --out runs/a --model.latent-dim 8 --train.seed 3``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+
+from . import data, fid, plots
+from ._version import __version__
+from .checkpoints import MODEL_KINDS, load_model, read_about
+from .data import to_float, to_uint8
+from .demo import demo
+from .evaluation import PROTOCOLS, evaluate
+from .files import atomic_path
+from .inference import decode_all, encode_all, reconstruct_all
+from .models import Decoded, parameter_count
+from .presets import PRESETS, ModelConfig, TrainConfig
+from .report import format_table
+from .runs import Run
+from .sampling import LatentMixture, prior_latents
+from .training import TrainingDiverged
+from .validation import InputError
+
+RunFolder = tyro.conf.Positional[Path]
+
+
+@dataclass
+class Train:
+    """Train a model and save it in a folder of its own; Ctrl-C keeps what was learnt so far."""
+
+    out: Path | None = None
+    """Folder for the run; it must not hold anything yet."""
+    resume: Path | None = None
+    """Continue the run in this folder, with its own settings."""
+    preset: str = "quick"
+    """Where settings come from that are not given: one of the library's presets."""
+    kind: str = "split-vae"
+    """What to train."""
+    data: str | None = None
+    """Data set; default: the preset's."""
+    root: Path | None = None
+    """Folder with the data set's files, where they are on this machine already."""
+    device: str | None = None
+    """cuda, cpu, ...; default: a GPU where there is one."""
+    checkpoint_every: int = 1000
+    """Steps between two checkpoints."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def run(self) -> None:
+        if (self.out is None) == (self.resume is None):
+            raise InputError("give either --out FOLDER for a new run or --resume FOLDER.")
+        if self.resume is not None:
+            run = Run.open(self.resume)
+            sets = data.load(run.data, self.root)
+        else:
+            assert self.out is not None
+            name = self.data or PRESETS[self.preset].data
+            if self.kind not in MODEL_KINDS:
+                raise InputError(f"--kind must be one of {', '.join(MODEL_KINDS)}.")
+            sets = data.load(name, self.root)
+            run = Run.create(self.out, self.kind, name, self.model, self.train)
+        trainer = run.train(sets.train, device=self.device, checkpoint_every=self.checkpoint_every)
+        print(f"{trainer.step} steps in {trainer.seconds:.0f} s; the model is in {run.folder}")
+        if trainer.step < run.train_config.steps:
+            print(f"Continue with: svae train --resume {run.folder}")
+
+
+@dataclass
+class Evaluate:
+    """Score a trained run: FID and KID of reconstructions and samples, and its statistics."""
+
+    run_folder: Annotated[RunFolder, tyro.conf.arg(name="run")]
+    """Folder that svae train made."""
+    features: str = "lenet"
+    """Feature network: one of svae_lib.fid.NETWORKS."""
+    weights: Path | None = None
+    """File with the feature network's weights."""
+    protocol: Literal["clean", "paper"] = "clean"
+    """clean: mixture fitted on training images. paper: on test images, as the authors (leaks)."""
+    n: int | None = None
+    """Images to generate and to take as reference; default: the test set, at most 10,000."""
+    mixture_components: int = 100
+    """Gaussians in the mixture."""
+    seed: int = 0
+    """Seeds everything random."""
+    root: Path | None = None
+    """Folder with the data set's files."""
+    device: str | None = None
+    """cuda, cpu, ..."""
+    overwrite: bool = False
+    """Replace the scores of an earlier evaluation."""
+
+    def run(self) -> None:
+        run = Run.open(self.run_folder)
+        model = run.load_model(_device(self.device))
+        result = evaluate(
+            model,
+            data.load(run.data, self.root),
+            fid.network(self.features, self.weights, _device(self.device)),
+            n=self.n,
+            protocol=self.protocol,
+            mixture_components=self.mixture_components,
+            seed=self.seed,
+        )
+        path = run.save_evaluation(result, overwrite=self.overwrite)
+        print(format_table(*result.table()))
+        print(f"protocol {self.protocol}: {PROTOCOLS[self.protocol]}")
+        print(result.rows[-1].fid)
+        print(result.latent)
+        if result.split is not None:
+            print(f"split: {result.split}")
+        print(f"scores: {path}")
+
+
+@dataclass
+class Sample:
+    """Draw new images from a trained run and save them as one picture, or one file each."""
+
+    run_folder: Annotated[RunFolder, tyro.conf.arg(name="run")]
+    """Folder that svae train made."""
+    out: Path
+    """PNG file for a picture of all, or with --separate a new folder."""
+    n: int = 64
+    """Number of images."""
+    source: Literal["prior", "mixture"] = "prior"
+    """Draw latent vectors from N(0, 1), or from a mixture fitted on the training means."""
+    mixture_components: int = 100
+    """Gaussians in the mixture."""
+    separate: bool = False
+    """One PNG per image, in a folder."""
+    seed: int = 0
+    """Seeds everything random."""
+    root: Path | None = None
+    """Folder with the data set's files (for the mixture)."""
+
+    def run(self) -> None:
+        run = Run.open(self.run_folder)
+        model = run.load_model()
+        if self.source == "prior":
+            z = prior_latents(self.n, model.config.latent_dim, self.seed)
+        else:
+            mu, _ = encode_all(model, data.load(run.data, self.root).train)
+            z = (
+                LatentMixture(self.mixture_components, seed=self.seed)
+                .fit(mu)
+                .sample(self.n, self.seed)
+            )
+        images = decode_all(model, z).x_hat
+        if self.separate:
+            _save_each(self.out, images)
+        else:
+            _save_figure(self.out, plots.image_grid(images, title=f"samples ({self.source})"))
+        print(f"{self.n} images: {self.out}")
+
+
+@dataclass
+class Reconstruct:
+    """Show test images beside a trained run's reconstructions, with sigma, x1 and x2."""
+
+    run_folder: Annotated[RunFolder, tyro.conf.arg(name="run")]
+    """Folder that svae train made."""
+    out: Path
+    """PNG file."""
+    n: int = 12
+    """Number of test images, from the first on."""
+    root: Path | None = None
+    """Folder with the data set's files."""
+
+    def run(self) -> None:
+        run = Run.open(self.run_folder)
+        model = run.load_model()
+        images = data.load(run.data, self.root).test[: self.n]
+        out: Decoded = reconstruct_all(model, images)
+        if out.components is None:
+            rows = {"original": to_float(images), "reconstruction": out.x_hat}
+            figure = plots.image_rows(rows)
+        else:
+            figure = plots.split_rows(out, n=self.n)
+        _save_figure(self.out, figure)
+        print(f"{len(images)} images: {self.out}")
+
+
+@dataclass
+class Info:
+    """Say what a run or a model file holds; without one, what this library offers."""
+
+    path: tyro.conf.Positional[Path | None] = None
+    """A run's folder or a model's .safetensors file."""
+
+    def run(self) -> None:
+        if self.path is None:
+            print(f"svae_lib {__version__}, torch {torch.__version__}")
+            print("data sets:", ", ".join(data.available()))
+            print("kinds of model:", ", ".join(MODEL_KINDS))
+            print("feature networks:", ", ".join(fid.NETWORKS))
+            for name, preset in PRESETS.items():
+                print(f"preset {name}: {preset.model} {preset.train} ({preset.source})")
+            return
+        path = self.path
+        if path.is_dir():
+            Run.open(path)  # says so if it is none
+            path = path / "model.safetensors"
+        model = load_model(path)
+        print(f"{type(model).__name__}: {parameter_count(model):,} trainable parameters")
+        for name, value in (dataclasses.asdict(model.config) | read_about(path)).items():
+            print(f"  {name}: {value}")
+
+
+@dataclass
+class Demo:
+    """The main job: train a VAE and a Split VAE on real digits, score them, write a report."""
+
+    out: Path = Path("runs/demo")
+    """Folder for the runs and the report; a finished demo in it is kept, see --overwrite."""
+    steps: int | None = None
+    """Training steps per model; default: those of the preset "quick"."""
+    notebooks: bool = True
+    """Execute the first notebooks, where the course is at hand."""
+    seed: int = 0
+    """Seeds everything random."""
+    overwrite: bool = False
+    """Throw away an earlier demo in this folder and start again."""
+
+    def run(self) -> None:
+        demo(
+            self.out,
+            steps=self.steps,
+            notebooks=self.notebooks,
+            seed=self.seed,
+            overwrite=self.overwrite,
+        )
+
+
+COMMANDS: dict[str, type] = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "sample": Sample,
+    "reconstruct": Reconstruct,
+    "info": Info,
+    "demo": Demo,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 on success, 2 with one sentence on bad input, 1 if training diverged."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        command = tyro.cli(_commands(arguments), prog="svae", args=arguments, description=__doc__)
+        command.run()
+    except (InputError, OSError) as error:
+        print(f"svae: {error}", file=sys.stderr)
+        return 2
+    except TrainingDiverged as error:
+        print(f"svae: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _commands(arguments: list[str]) -> object:
+    """All commands as one union type; the preset asked for gives the defaults of "train"."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--preset", default="quick")
+    name = early.parse_known_args(arguments)[0].preset
+    if name not in PRESETS:
+        raise InputError(f"unknown preset {name!r}; the known ones are {', '.join(PRESETS)}.")
+    preset = PRESETS[name]
+    start = Train(preset=name, model=preset.model, train=preset.train)
+    union: object = Annotated[Train, tyro.conf.subcommand("train", default=start)]
+    for command, cls in COMMANDS.items():
+        if cls is not Train:
+            union = union | Annotated[cls, tyro.conf.subcommand(command)]  # type: ignore[operator]
+    return union
+
+
+def _device(name: str | None) -> torch.device | str:
+    from .devices import default_device
+
+    return default_device() if name is None else name
+
+
+def _save_figure(path: Path, figure: object) -> None:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")  # type: ignore[attr-defined]
+
+
+def _save_each(folder: Path, images: torch.Tensor) -> None:
+    from PIL import Image
+
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists already: choose another name.")
+    folder.mkdir(parents=True)
+    for index, pixels in enumerate(to_uint8(images).permute(0, 2, 3, 1).numpy()):
+        Image.fromarray(pixels.squeeze()).save(folder / f"{index:05d}.png")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,266 @@
+"""Which images are scored against which, and one report of it all.
+
+Sources of images: REC (reconstructions of the test images), prior, mixture (a Gaussian mixture on
+the posterior means). Parts of a SplitVAE's answer: x (the mixed image), x1, x2, and "mix": half of
+the samples answer with their x1, the other half with their x2, as in the paper.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import torch
+import torchvision
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from . import fid
+from ._version import __version__
+from .checkpoints import kind_of
+from .data import ImageSets, to_float, to_uint8
+from .diagnostics import LatentStatistics, SplitKind, latent_statistics, split_kind
+from .fid import FeatureNetwork, Score
+from .inference import decode_all, device_of, encode_all
+from .models import VAE, Decoded
+from .objective import kl_divergence
+from .sampling import LatentMixture, prior_latents
+from .validation import InputError
+
+FORMAT = 1
+AUTHORS_COUNT = 10_000
+Protocol = Literal["clean", "paper"]
+PROTOCOLS: dict[str, str] = {
+    "clean": "mixture fitted on the means of the training images; reference: the test images",
+    "paper": "LEAKING, as the paper's authors do it: mixture fitted on the means of the first "
+    "10,000 test images, which are also the reference",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """Scores of one part of the images of one source."""
+
+    source: str
+    """"REC", "prior", "mixture", or "real" for the training images themselves."""
+    part: str
+    """"x", "x1", "x2" or "mix"."""
+    fid: Score
+    kid: Score
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that was measured on a trained model, and how."""
+
+    rows: tuple[Row, ...]
+    test_mse: float
+    """Mean squared error per pixel of the test reconstructions."""
+    test_kl: float
+    """Mean over the test images of the KL divergence, in nats."""
+    latent: LatentStatistics
+    """Of the posterior on the test images."""
+    split: SplitKind | None
+    """What kind of split the model makes of the test images; None for models without one."""
+    how: dict[str, Any] = field(default_factory=dict)
+    """Protocol, counts, seeds, versions and device."""
+
+    def score(self, source: str, part: str = "x") -> Score:
+        """FID of one row.
+
+        Raises:
+            InputError: there is no such row.
+        """
+        for row in self.rows:
+            if (row.source, row.part) == (source, part):
+                return row.fid
+        known = ", ".join(f"{row.source}/{row.part}" for row in self.rows)
+        raise InputError(f"no row {source}/{part}; there are {known}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, for a JSON file."""
+        return {
+            "format": FORMAT,
+            "rows": [
+                {"source": r.source, "part": r.part, "fid": r.fid.to_dict(), "kid": r.kid.to_dict()}
+                for r in self.rows
+            ],
+            "test_mse": self.test_mse,
+            "test_kl": self.test_kl,
+            "latent": self.latent.summary(),
+            "split": None if self.split is None else asdict(self.split),
+            "how": self.how,
+        }
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Columns and rows of text, for a terminal or a page."""
+        columns = ["images", "part", self.rows[0].fid.metric, self.rows[0].kid.metric + " x1000"]
+        lines = [
+            [
+                row.source,
+                row.part,
+                f"{row.fid.value:.2f}",
+                f"{1000 * row.kid.value:.2f} +/- {1000 * (row.kid.standard_error or 0.0):.2f}",
+            ]
+            for row in self.rows
+        ]
+        return columns, lines
+
+
+def evaluate(
+    model: VAE,
+    sets: ImageSets,
+    network: FeatureNetwork,
+    *,
+    n: int | None = None,
+    protocol: Protocol = "clean",
+    mixture_components: int = 100,
+    seed: int = 0,
+    batch_size: int = 100,
+    progress: bool = True,
+) -> Evaluation:
+    """Score a model's reconstructions and samples with FID and KID, and take its statistics.
+
+    Images are rounded to 8 bits before they are scored, as if they had been saved. No more than a
+    batch of images is held at a time, whatever ``n`` is.
+
+    Args:
+        model: in evaluation mode.
+        sets: the data; the reference is (the first ``n`` of) its test images.
+        network: from :func:`svae_lib.fid.network`.
+        n: images to generate, and to take as reference; default: as many as there are test
+            images, at most 10,000.
+        protocol: "clean", or "paper" to repeat the authors' leak; see :data:`PROTOCOLS`.
+        mixture_components: Gaussians in the mixture.
+        seed: seeds the mixture's fit, the samples, the half/half choice and KID's subsets.
+        batch_size: images at a time.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: the data do not fit the model, an unknown protocol, or an ``n`` that the test
+            images cannot serve.
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError(f"protocol must be one of {tuple(PROTOCOLS)}, not {protocol!r}.")
+    n = min(len(sets.test), AUTHORS_COUNT) if n is None else n
+    if not 2 <= n <= len(sets.test):
+        raise InputError(f"n must lie between 2 and the {len(sets.test)} test images, not {n}.")
+    test = sets.test[:n]
+    mu, log_var = encode_all(model, test)
+    fitted_on = mu if protocol == "paper" else encode_all(model, sets.train)[0]
+    mixture = LatentMixture(mixture_components, seed=seed).fit(fitted_on)
+    latents = {
+        "REC": mu,
+        "prior": prior_latents(n, mu.shape[1], seed),
+        "mixture": mixture.sample(n, seed),
+    }
+    scorer = _Scorer(test, network, f"{sets.name} test", seed, batch_size)
+    rows = [scorer.row("real", "x", scorer.features_of(_some(sets.train, n, seed)))]
+    squared_error = 0.0
+    for source, z in latents.items():
+        parts = _features_by_part(model, z, network, seed, batch_size, source, progress)
+        rows += [scorer.row(source, part, features) for part, features in parts.items()]
+    for images, decoded in zip(
+        test.split(batch_size), _decoded(model, mu, batch_size), strict=True
+    ):
+        squared_error += (to_float(images) - decoded.x_hat).square().sum().item()
+    return Evaluation(
+        rows=tuple(rows),
+        test_mse=squared_error / test.numel(),
+        test_kl=kl_divergence(mu, log_var).mean().item(),
+        latent=latent_statistics(mu, log_var),
+        split=_split(model, test[:500], mu[:500]),
+        how={
+            "model": kind_of(model),
+            "data": sets.name,
+            "protocol": protocol,
+            "protocol_in_words": PROTOCOLS[protocol],
+            "n": n,
+            "mixture_components": mixture_components,
+            "mixture_fitted_on": len(fitted_on),
+            "seed": seed,
+            **versions(device_of(model)),
+        },
+    )
+
+
+def versions(device: torch.device | str) -> dict[str, str]:
+    """Device and versions, for the record of a measurement."""
+    name = torch.cuda.get_device_name() if torch.device(device).type == "cuda" else "CPU"
+    return {
+        "device": name,
+        "processor": platform.processor() or platform.machine(),
+        "threads": str(torch.get_num_threads()),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "svae_lib": __version__,
+    }
+
+
+class _Scorer:
+    """Scores features against those of one reference."""
+
+    def __init__(
+        self, reference: Tensor, network: FeatureNetwork, name: str, seed: int, batch_size: int
+    ) -> None:
+        self.network, self.name, self.seed, self.batch_size = network, name, seed, batch_size
+        self.reference = self.features_of(reference)
+
+    def features_of(self, images: Tensor) -> Tensor:
+        return fid.extract_features(images, self.network, self.batch_size)
+
+    def row(self, source: str, part: str, features: Tensor) -> Row:
+        score = fid.fid(features, self.reference, self.network, reference_name=self.name)
+        kernel = fid.kid(
+            features, self.reference, self.network, reference_name=self.name, seed=self.seed
+        )
+        return Row(source, part, score, kernel)
+
+
+def _decoded(model: VAE, z: Tensor, batch_size: int) -> Iterator[Decoded]:
+    for part in z.split(batch_size):
+        yield decode_all(model, part, batch_size)
+
+
+def _features_by_part(
+    model: VAE,
+    z: Tensor,
+    network: FeatureNetwork,
+    seed: int,
+    batch_size: int,
+    source: str,
+    progress: bool,
+) -> dict[str, Tensor]:
+    """Features (N, D) of x, and of x1, x2 and their mix where the model splits in two."""
+    features: dict[str, list[Tensor]] = {}
+    with tqdm(total=len(z), desc=f"scoring {source}", unit="image", disable=not progress) as bar:
+        for out in _decoded(model, z, batch_size):
+            parts = {"x": out.x_hat}
+            if out.components is not None:
+                parts |= {f"x{k + 1}": c for k, c in enumerate(out.components.unbind(dim=1))}
+            for name, images in parts.items():
+                features.setdefault(name, []).append(network(to_float(to_uint8(images))).cpu())
+            bar.update(len(out.x_hat))
+    joined = {name: torch.cat(parts) for name, parts in features.items()}
+    if len(joined) == 3:  # x, x1, x2
+        first = torch.zeros(len(z), 1, dtype=torch.bool)
+        generator = torch.Generator().manual_seed(seed)
+        first[torch.randperm(len(z), generator=generator)[: len(z) // 2]] = True
+        joined["mix"] = torch.where(first, joined["x1"], joined["x2"])
+    return joined
+
+
+def _some(images: Tensor, n: int, seed: int) -> Tensor:
+    """At most ``n`` of the images, chosen at random."""
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    return images[order[:n]]
+
+
+def _split(model: VAE, images: Tensor, mu: Tensor) -> SplitKind | None:
+    out = decode_all(model, mu)
+    if out.weights is None:
+        return None
+    return split_kind(out.sigma_map, to_float(images), out.components)
