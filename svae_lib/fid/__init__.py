@@ -1,0 +1,32 @@
+"""Scores of generated images: Frechet (FID) and kernel (KID) distances on network features.
+
+    net = sv.fid.network("lenet")
+    print(sv.fid.fid(generated, sets.test, net, reference_name="mnist-5k test"))
+
+A score is defined by network, number of images, reference, resize and range, and prints all.
+"""
+
+from __future__ import annotations
+
+from .cache import cached_statistics, default_cache_dir
+from .distance import frechet_distance, kernel_distance
+from .feature_network import FeatureNetwork
+from .features import NETWORKS, network
+from .score import Score, fid, kid
+from .statistics import FeatureStatistics, extract_features, feature_statistics
+
+__all__ = [
+    "NETWORKS",
+    "FeatureNetwork",
+    "FeatureStatistics",
+    "Score",
+    "cached_statistics",
+    "default_cache_dir",
+    "extract_features",
+    "feature_statistics",
+    "fid",
+    "frechet_distance",
+    "kernel_distance",
+    "kid",
+    "network",
+]

@@ -1,0 +1,200 @@
+"""How far apart two sets of features are: the Frechet distance and the kernel distance.
+
+Both take numbers, not images; :mod:`svae_lib.fid.score` puts a network in front of them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from ..validation import InputError
+
+
+def frechet_distance(
+    mu1: ArrayLike | Tensor,
+    sigma1: ArrayLike | Tensor,
+    mu2: ArrayLike | Tensor,
+    sigma2: ArrayLike | Tensor,
+) -> float:
+    """Squared Frechet (2-Wasserstein) distance between two Gaussians.
+
+        |mu1 - mu2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2)
+
+    Dowson and Landau 1982, "The Frechet distance between multivariate normal distributions";
+    as a score of images: Heusel et al. 2017, "GANs trained by a two time-scale update rule",
+    equation 6. For any factor S1 = A A' the eigenvalues of S1 S2 are those of the symmetric
+    A' S2 A, so the last trace is the sum of their square roots: no matrix square root is
+    needed, nothing becomes imaginary, and singular covariances are allowed. In float64.
+
+    Args:
+        mu1: mean of the first set, (D,).
+        sigma1: its covariance, (D, D), symmetric and positive semi-definite.
+        mu2: mean of the second set, (D,).
+        sigma2: its covariance, (D, D).
+
+    Returns:
+        The distance, at least 0 (rounding is clipped), in squared units of the features.
+
+    Raises:
+        InputError: shapes that do not fit, NaN or infinity, a covariance that is not
+            symmetric or has a clearly negative eigenvalue.
+    """
+    mean1, mean2 = _mean(mu1, "mu1"), _mean(mu2, "mu2")
+    if mean1.shape != mean2.shape:
+        raise InputError(
+            f"mu1 has {len(mean1)} features and mu2 has {len(mean2)}: "
+            "both must come from the same network."
+        )
+    cov1 = _covariance(sigma1, len(mean1), "sigma1")
+    cov2 = _covariance(sigma2, len(mean1), "sigma2")
+    factor = _factor(cov1, "sigma1")
+    eigenvalues = torch.linalg.eigvalsh(factor.T @ cov2 @ factor)
+    _check_positive(eigenvalues, cov1.trace() * cov2.trace(), "sigma2")
+    root_trace: Tensor = eigenvalues.clamp(min=0).sqrt().sum()
+    distance = (mean1 - mean2).square().sum() + cov1.trace() + cov2.trace() - 2 * root_trace
+    return max(0.0, float(distance))
+
+
+def _factor(covariance: Tensor, name: str) -> Tensor:
+    """A (D, R) with A A' = covariance; R is its numerical rank.
+
+    Cholesky where the matrix is positive definite, which is quick. Fewer samples than features
+    leave it singular: then its eigenvectors, without those whose eigenvalue is only rounding
+    (the square root would lift an error of 1e-16 to 1e-8).
+    """
+    factor: Tensor
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    if not failed:
+        return factor
+    values, vectors = torch.linalg.eigh(covariance)
+    _check_positive(values, covariance.trace(), name)
+    kept = values > values.max() * len(values) * torch.finfo(values.dtype).eps
+    factor = vectors[:, kept] * values[kept].sqrt()
+    return factor
+
+
+def _check_positive(eigenvalues: Tensor, scale: Tensor, name: str) -> None:
+    """Covariances have no negative eigenvalue; what rounding leaves (float32 input) may pass."""
+    if (eigenvalues < -1e-5 * scale).any():
+        raise InputError(f"{name} is not a covariance: it has a negative eigenvalue.")
+
+
+def _float64(values: ArrayLike | Tensor, name: str) -> Tensor:
+    try:
+        tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, float))
+        tensor = tensor.detach().to("cpu", torch.float64)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{name} must be an array of numbers, not {type(values).__name__}."
+        ) from None
+    if not tensor.isfinite().all():
+        raise InputError(f"{name} contains NaN or infinity: look for broken images or features.")
+    return tensor
+
+
+def _mean(values: ArrayLike | Tensor, name: str) -> Tensor:
+    mean = _float64(values, name)
+    if mean.ndim != 1 or len(mean) == 0:
+        raise InputError(f"{name} must have the shape (D,), not {tuple(mean.shape)}.")
+    return mean
+
+
+def _covariance(values: ArrayLike | Tensor, dim: int, name: str) -> Tensor:
+    covariance = _float64(values, name)
+    if covariance.shape != (dim, dim):
+        raise InputError(f"{name} must be {(dim, dim)} like mu1, not {tuple(covariance.shape)}.")
+    if not torch.allclose(covariance, covariance.T, rtol=1e-4, atol=1e-6 * _scale(covariance)):
+        raise InputError(f"{name} is not symmetric, so it is not a covariance.")
+    return (covariance + covariance.T) / 2
+
+
+def _scale(covariance: Tensor) -> float:
+    return covariance.abs().max().item()
+
+
+def kernel_distance(
+    features1: ArrayLike | Tensor,
+    features2: ArrayLike | Tensor,
+    subsets: int = 100,
+    subset_size: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Kernel distance between two sets of features: squared maximum mean discrepancy.
+
+    Binkowski et al. 2018, "Demystifying MMD GANs", section 4: the unbiased estimate (equation 4)
+    with the kernel k(x, y) = (x.y / D + 1)^3, averaged over random subsets. Unlike the Frechet
+    distance its expectation does not depend on the number of images, so it may be negative.
+
+    The standard error is that of the delete-d jackknife (Shao and Wu 1989, "A general theory
+    for jackknife variance estimation") plus the noise of drawing finitely many subsets: with
+    s^2 the variance over subsets of size m out of n, sqrt(s^2 m / (n - m) + s^2 / subsets).
+    s alone, often quoted, is the spread of a *subset* and does not shrink with n.
+
+    Args:
+        features1: the first set, (N, D), N at least 4.
+        features2: the second set, (M, D), M at least 4.
+        subsets: how many random subsets to average, at least 2.
+        subset_size: samples per subset, at least 2; at most half of the smaller set is used,
+            so that subsets differ (the estimate is unbiased at any size).
+        seed: of the random subsets.
+
+    Returns:
+        The mean over the subsets and its standard error.
+
+    Raises:
+        InputError: shapes that do not fit, NaN or infinity, too few samples or subsets.
+    """
+    first, second = _features(features1, "features1"), _features(features2, "features2")
+    if first.shape[1] != second.shape[1]:
+        raise InputError(
+            f"features1 has {first.shape[1]} columns and features2 has {second.shape[1]}: "
+            "both must come from the same network."
+        )
+    if subsets < 2 or subset_size < 2:
+        raise InputError("the kernel distance needs at least 2 subsets of at least 2 samples.")
+    n = min(len(first), len(second))
+    size = min(subset_size, n // 2)
+    generator = torch.Generator().manual_seed(seed)
+    estimates = torch.stack(
+        [
+            _squared_mmd(_subset(first, size, generator), _subset(second, size, generator))
+            for _ in range(subsets)
+        ]
+    )
+    variance = estimates.var().item()
+    return estimates.mean().item(), math.sqrt(variance * (size / (n - size) + 1 / subsets))
+
+
+def _features(values: ArrayLike | Tensor, name: str) -> Tensor:
+    features = _float64(values, name)
+    if features.ndim != 2 or features.shape[1] == 0:
+        raise InputError(f"{name} must have the shape (N, D), not {tuple(features.shape)}.")
+    if len(features) < 4:
+        raise InputError(
+            f"{name} has {len(features)} sample(s): the kernel distance needs at least 4."
+        )
+    return features
+
+
+def _subset(features: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    return features[torch.randperm(len(features), generator=generator)[:size]]
+
+
+def _squared_mmd(x: Tensor, y: Tensor) -> Tensor:
+    """Unbiased squared MMD of x (m, D) and y (m, D): a sample is not compared with itself."""
+    within = _mean_off_diagonal(_kernel(x, x)) + _mean_off_diagonal(_kernel(y, y))
+    return within - 2 * _kernel(x, y).mean()
+
+
+def _kernel(x: Tensor, y: Tensor) -> Tensor:
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def _mean_off_diagonal(kernel: Tensor) -> Tensor:
+    m = len(kernel)
+    return (kernel.sum() - kernel.trace()) / (m * (m - 1))

@@ -1,0 +1,74 @@
+"""What every feature network offers: images in [0, 1] in, one vector per image out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..validation import InputError, check_images
+
+
+@dataclass(frozen=True)
+class FeatureNetwork:
+    """A fixed network that turns images into features, and the facts that define a score.
+
+    Attributes:
+        name: what a score prints in brackets, as in "FID (LeNet)".
+        weights: which weights, in words.
+        weights_hash: SHA-256 of the weights' file, 64 hexadecimal digits.
+        dim: features per image, D.
+        channels: of the network's input; greyscale images are repeated for a network of 3.
+        resize: how images of another size are brought to the network's, in words.
+        value_range: what the network makes of values in [0, 1], in words.
+        device: where it computes.
+        module: maps float (N, channels, H, W) in [0, 1] to (N, D), resizing included.
+    """
+
+    name: str
+    weights: str
+    weights_hash: str
+    dim: int
+    channels: int
+    resize: str
+    value_range: str
+    device: torch.device
+    module: nn.Module
+
+    def __post_init__(self) -> None:
+        self.module.to(self.device).eval().requires_grad_(False)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Features of a batch.
+
+        Args:
+            images: float (N, C, H, W) in [0, 1], C = 1 or the network's own channel count.
+
+        Returns:
+            float32 (N, D) on the network's device.
+
+        Raises:
+            InputError: wrong shape, channel count, dtype, range or NaN.
+        """
+        check_images(images)
+        images = self._with_channels(images.to(self.device, torch.float32))
+        # TensorFloat-32 on recent GPUs keeps 10 bits of a product; features keep all 23, so that
+        # a score is the same on every device.
+        with (
+            torch.inference_mode(),
+            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+        ):
+            features: Tensor = self.module(images)
+        return features.float()
+
+    def _with_channels(self, images: Tensor) -> Tensor:
+        given = images.shape[1]
+        if given == self.channels:
+            return images
+        if given == 1:
+            return images.expand(-1, self.channels, -1, -1)
+        wanted = "greyscale" if self.channels == 1 else "greyscale or RGB"
+        raise InputError(
+            f"{self.name} takes {wanted} images, not {given} channels: choose another network."
+        )

@@ -1,0 +1,40 @@
+"""The feature networks by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from ..devices import default_device
+from ..validation import InputError
+from .feature_network import FeatureNetwork
+from .lenet import load_lenet
+
+Weights = str | os.PathLike[str] | None
+Loader = Callable[[Weights, torch.device], FeatureNetwork]
+
+NETWORKS: dict[str, Loader] = {
+    "lenet": partial(load_lenet, "mnist-5k"),
+}
+
+
+def network(
+    name: str, weights: Weights = None, device: str | torch.device | None = None
+) -> FeatureNetwork:
+    """A feature network, ready to use.
+
+    Args:
+        name: "lenet" (trained on mnist-5k), "lenet-mnist", "lenet-fashion-mnist", "inception"
+            (the network of canonical FID) or "efficientnet-lite0" (natural images, offline).
+        weights: a file to take instead of the network's own weights.
+        device: where it computes; by default a GPU where there is one.
+
+    Raises:
+        InputError: an unknown name, or weights that are missing, damaged or of another network.
+    """
+    if name not in NETWORKS:
+        raise InputError(f"unknown feature network {name!r}: choose one of {', '.join(NETWORKS)}.")
+    return NETWORKS[name](weights, default_device() if device is None else torch.device(device))

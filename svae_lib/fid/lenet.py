@@ -1,0 +1,129 @@
+"""A small classifier of digits or clothes whose last hidden layer serves as features.
+
+LeNet features for digits are the practice of Binkowski et al. 2018 (section 4); a score with
+them is not comparable with one on Inception features and is always labelled "(LeNet)". The
+weights are trained by scripts/train_lenet.py and come with the library.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..files import read_json, sha256
+from ..validation import InputError
+from .feature_network import FeatureNetwork
+
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+IMAGE_SIZE = 32
+FEATURES = 64
+
+
+class LeNet(nn.Module):
+    """Three convolutions with pooling, a layer of 64 features, 10 classes; after LeCun et al. 1998.
+
+    Input float (N, 1, 32, 32) in [0, 1].
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 32, 5, padding=2)
+        self.conv2 = nn.Conv2d(32, 64, 3, padding=1)
+        self.conv3 = nn.Conv2d(64, 64, 3, padding=1)
+        self.hidden = nn.Linear(64 * 4 * 4, FEATURES)
+        self.norm = nn.BatchNorm1d(FEATURES, affine=False)
+        self.head = nn.Linear(FEATURES, 10)
+
+    def features(self, images: Tensor) -> Tensor:
+        """The hidden layer (N, 64), before its nonlinearity: closer to a Gaussian than after it.
+
+        Normalised by the statistics of training, so that each feature has a variance near 1 on
+        real images and the scale of a score does not hang on that of the weights.
+        """
+        x = 2 * images - 1
+        for conv in (self.conv1, self.conv2, self.conv3):
+            x = F.max_pool2d(F.relu(conv(x)), 2)  # (N, C, 32, 32) -> 16 -> 8 -> 4
+        hidden: Tensor = self.norm(self.hidden(x.flatten(1)))
+        return hidden
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Class scores (N, 10)."""
+        scores: Tensor = self.head(F.dropout(F.relu(self.features(images)), 0.3, self.training))
+        return scores
+
+
+class _LeNetFeatures(nn.Module):
+    def __init__(self, lenet: LeNet) -> None:
+        super().__init__()
+        self.lenet = lenet
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.lenet.features(to_32_pixels(images))
+
+
+def to_32_pixels(images: Tensor) -> Tensor:
+    """28x28 as MNIST's border of zeros, any other size bilinear; (N, C, H, W) to (N, C, 32, 32)."""
+    if images.shape[2:] == (28, 28):
+        return F.pad(images, (2, 2, 2, 2))
+    if images.shape[2:] == (IMAGE_SIZE, IMAGE_SIZE):
+        return images
+    return F.interpolate(images, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", antialias=True)
+
+
+def load_lenet(
+    data: str, weights: str | os.PathLike[str] | None, device: torch.device
+) -> FeatureNetwork:
+    """The LeNet trained on a data set, or one from a file of the same layout.
+
+    Args:
+        data: "mnist-5k", "mnist" or "fashion-mnist": whose weights of the library to take.
+        weights: a safetensors file written by scripts/train_lenet.py, in place of those.
+        device: where it computes.
+
+    Raises:
+        InputError: the file is missing, damaged or of another network.
+    """
+    path = WEIGHTS_FOLDER / f"lenet-{data}.safetensors" if weights is None else Path(weights)
+    lenet = LeNet()
+    found = _read(path, lenet)
+    if weights is None:
+        _check_hash(path, found)
+    return FeatureNetwork(
+        name="LeNet",
+        weights=path.stem,
+        weights_hash=found,
+        dim=FEATURES,
+        channels=1,
+        resize="none at 32x32, zero-padded from 28x28, else bilinear to 32x32",
+        value_range="[0, 1] scaled to [-1, 1]",
+        device=device,
+        module=_LeNetFeatures(lenet),
+    )
+
+
+def _read(path: Path, lenet: LeNet) -> str:
+    """Load the weights into ``lenet`` and return the file's hash."""
+    if not path.is_file():
+        raise InputError(f"LeNet's weights {path} do not exist.")
+    try:
+        lenet.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise InputError(
+            f"{path} does not hold LeNet's weights ({str(error).splitlines()[0]}): "
+            "take one written by scripts/train_lenet.py."
+        ) from None
+    return sha256(path)
+
+
+def _check_hash(path: Path, found: str) -> None:
+    expected = read_json(path.with_suffix(".json"))["sha256"]
+    if found != expected:
+        raise InputError(
+            f"{path} is damaged: its SHA-256 is {found}, not {expected}; install svae_lib again."
+        )

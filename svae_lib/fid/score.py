@@ -1,0 +1,222 @@
+"""FID and KID of a set of images, with everything that the number depends on."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from torch import Tensor
+
+from ..validation import InputError
+from .cache import cached_statistics
+from .distance import frechet_distance, kernel_distance
+from .feature_network import FeatureNetwork
+from .statistics import FeatureStatistics, Images, extract_features, feature_statistics
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score and what defines it; two scores compare only where all but ``value`` agree.
+
+    Attributes:
+        metric: "FID (LeNet)", "KID (Inception)" and so on: the network is part of the name.
+        value: the score; lower is better. KID is not multiplied by any power of ten.
+        standard_error: of KID; None for FID.
+        network: the feature network.
+        weights: which weights it has, in words.
+        weights_hash: SHA-256 of their file.
+        n: images scored.
+        reference: what they were compared with, in words.
+        n_reference: images of the reference.
+        resize: how images were brought to the network's size.
+        value_range: of the values that the network saw.
+    """
+
+    metric: str
+    value: float
+    standard_error: float | None
+    network: str
+    weights: str
+    weights_hash: str
+    n: int
+    reference: str
+    n_reference: int
+    resize: str
+    value_range: str
+
+    def __str__(self) -> str:
+        error = "" if self.standard_error is None else f" +/- {self.standard_error:.2g}"
+        return (
+            f"{self.metric} = {self.value:.4g}{error} "
+            f"[{self.n:,} images against {self.n_reference:,} of {self.reference}; "
+            f"weights {self.weights}, sha256 {self.weights_hash[:12]}; "
+            f"resize {self.resize}; range {self.value_range}]"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, for a JSON file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Score:
+        """The score that :meth:`to_dict` wrote.
+
+        Raises:
+            InputError: a field is missing or unknown.
+        """
+        names = {field.name for field in fields(cls)}
+        if set(values) != names:
+            raise InputError(
+                "this is not a score of this version: fields missing "
+                f"{sorted(names - set(values))}, unknown {sorted(set(values) - names)}."
+            )
+        return cls(**values)
+
+
+def fid(
+    images: Images | FeatureStatistics,
+    reference: Images | FeatureStatistics,
+    network: FeatureNetwork,
+    *,
+    reference_name: str = "the reference",
+    batch_size: int = 100,
+    progress: bool = False,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> Score:
+    """Frechet Inception Distance of images from a reference, on any feature network.
+
+    Args:
+        images: uint8 or float (N, C, H, W), batches of them, features (N, D) of this network,
+            or their statistics.
+        reference: the same for the reference.
+        network: from :func:`svae_lib.fid.network`.
+        reference_name: the reference in words, such as "mnist-5k test".
+        batch_size: images at a time.
+        progress: show progress bars.
+        cache_dir: where statistics of the reference are kept for the next time (only where it
+            is a tensor of images); None keeps nothing.
+
+    Warns:
+        UserWarning: there are no more images than features, on either side.
+
+    Raises:
+        InputError: fewer than two images, images that the network cannot take, or statistics
+            of another network.
+    """
+    ours = _statistics(images, network, batch_size, progress, None)
+    theirs = _statistics(reference, network, batch_size, progress, cache_dir)
+    _warn_if_few(min(ours.n, theirs.n), network)
+    value = frechet_distance(ours.mean, ours.covariance, theirs.mean, theirs.covariance)
+    return _score("FID", value, None, network, ours.n, reference_name, theirs.n)
+
+
+def kid(
+    images: Images,
+    reference: Images,
+    network: FeatureNetwork,
+    *,
+    reference_name: str = "the reference",
+    subsets: int = 100,
+    subset_size: int = 1000,
+    seed: int = 0,
+    batch_size: int = 100,
+    progress: bool = False,
+) -> Score:
+    """Kernel Inception Distance of images from a reference, with its standard error.
+
+    Args:
+        images: uint8 or float (N, C, H, W), batches of them, or features (N, D) of this network.
+        reference: the same for the reference.
+        network: from :func:`svae_lib.fid.network`.
+        reference_name: the reference in words.
+        subsets: see :func:`svae_lib.fid.kernel_distance`.
+        subset_size: the same.
+        seed: of the random subsets.
+        batch_size: images at a time.
+        progress: show progress bars.
+
+    Raises:
+        InputError: fewer than four images, or images that the network cannot take.
+    """
+    ours = _features(images, network, batch_size, progress)
+    theirs = _features(reference, network, batch_size, progress)
+    value, error = kernel_distance(ours, theirs, subsets, subset_size, seed)
+    return _score("KID", value, error, network, len(ours), reference_name, len(theirs))
+
+
+def _statistics(
+    images: Images | FeatureStatistics,
+    network: FeatureNetwork,
+    batch_size: int,
+    progress: bool,
+    cache_dir: str | os.PathLike[str] | None,
+) -> FeatureStatistics:
+    if isinstance(images, FeatureStatistics):
+        _check_same_network(images, network)
+        return images
+    if _are_features(images):
+        return FeatureStatistics.of(_features(images, network, batch_size, progress), network)
+    if cache_dir is not None and isinstance(images, Tensor):
+        return cached_statistics(images, network, cache_dir, batch_size, progress)
+    return feature_statistics(images, network, batch_size, progress)
+
+
+def _features(images: Images, network: FeatureNetwork, batch_size: int, progress: bool) -> Tensor:
+    if not (isinstance(images, Tensor) and _are_features(images)):
+        return extract_features(images, network, batch_size, progress)
+    if images.shape[1] != network.dim:
+        raise InputError(
+            f"these features have {images.shape[1]} columns, but {network.name} gives "
+            f"{network.dim}: they come from another network."
+        )
+    return images
+
+
+def _are_features(images: Images) -> bool:
+    return isinstance(images, Tensor) and images.ndim == 2
+
+
+def _check_same_network(statistics: FeatureStatistics, network: FeatureNetwork) -> None:
+    hashes = {statistics.weights_hash, network.weights_hash}
+    if statistics.dim != network.dim or (statistics.weights_hash and len(hashes) > 1):
+        raise InputError(
+            f"these statistics ({statistics.dim} features of {statistics.network or '?'}, weights "
+            f"{statistics.weights_hash[:12] or '?'}) are of another network than {network.name} "
+            f"({network.dim} features, weights {network.weights_hash[:12]}): compute them again."
+        )
+
+
+def _warn_if_few(n: int, network: FeatureNetwork) -> None:
+    if n <= network.dim:
+        warnings.warn(
+            f"FID ({network.name}) from {n} images and {network.dim} features: the covariance is "
+            "singular and the score strongly biased; take more images, or KID.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _score(
+    kind: str,
+    value: float,
+    standard_error: float | None,
+    network: FeatureNetwork,
+    n: int,
+    reference: str,
+    n_reference: int,
+) -> Score:
+    return Score(
+        metric=f"{kind} ({network.name})",
+        value=value,
+        standard_error=standard_error,
+        network=network.name,
+        weights=network.weights,
+        weights_hash=network.weights_hash,
+        n=n,
+        reference=reference,
+        n_reference=n_reference,
+        resize=network.resize,
+        value_range=network.value_range,
+    )

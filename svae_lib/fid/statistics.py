@@ -1,0 +1,154 @@
+"""Mean and covariance of the features of any number of images, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..data import to_float
+from ..validation import InputError
+from .feature_network import FeatureNetwork
+
+Images = Tensor | Iterable[Tensor]
+"""uint8 or float (N, C, H, W), or batches of them from any iterable."""
+
+
+class FeatureStatistics:
+    """Count, mean and covariance of feature vectors that arrive in batches of any size.
+
+    Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance", equations
+    2.1: the batch's own mean and scatter (centred, so nothing cancels) are merged with the
+    running ones. Float64 on the CPU; memory is O(D^2) whatever the number of images.
+
+    Attributes:
+        n: vectors seen.
+        mean: float64 (D,).
+        scatter: sum of the outer products of the centred vectors, float64 (D, D).
+        network: name of the network that made them, or "".
+        weights_hash: SHA-256 of its weights, or "".
+    """
+
+    def __init__(self, dim: int, network: str = "", weights_hash: str = "") -> None:
+        self.n = 0
+        self.mean = torch.zeros(dim, dtype=torch.float64)
+        self.network = network
+        self.weights_hash = weights_hash
+        self.scatter = torch.zeros(dim, dim, dtype=torch.float64)
+
+    @property
+    def dim(self) -> int:
+        """Features per vector, D."""
+        return len(self.mean)
+
+    @property
+    def covariance(self) -> Tensor:
+        """Unbiased covariance (divided by n - 1, as np.cov does), float64 (D, D).
+
+        Raises:
+            InputError: fewer than two vectors were seen.
+        """
+        if self.n < 2:
+            raise InputError(f"a covariance needs at least 2 images, not {self.n}.")
+        return self.scatter / (self.n - 1)
+
+    def update(self, features: Tensor) -> None:
+        """Add a batch of feature vectors (B, D).
+
+        Raises:
+            InputError: another shape, or NaN or infinity.
+        """
+        if features.ndim != 2 or features.shape[1] != self.dim:
+            raise InputError(
+                f"features must have the shape (N, {self.dim}), not {tuple(features.shape)}."
+            )
+        if len(features) == 0:
+            return
+        if not features.isfinite().all():
+            raise InputError("features contain NaN or infinity: look for broken images or weights.")
+        batch = features.detach().to("cpu", torch.float64)
+        mean = batch.mean(dim=0)
+        centred = batch - mean
+        delta = mean - self.mean
+        total = self.n + len(batch)
+        self.scatter += centred.T @ centred
+        self.scatter += torch.outer(delta, delta) * (self.n * len(batch) / total)
+        self.mean += delta * (len(batch) / total)
+        self.n = total
+
+    @classmethod
+    def of(cls, features: Tensor, network: FeatureNetwork | None = None) -> FeatureStatistics:
+        """Statistics of features (N, D) that are at hand already."""
+        if features.ndim != 2:
+            raise InputError(f"features must have the shape (N, D), not {tuple(features.shape)}.")
+        statistics = cls(features.shape[1]) if network is None else _empty(network)
+        statistics.update(features)
+        return statistics
+
+    @classmethod
+    def restore(
+        cls, n: int, mean: Tensor, scatter: Tensor, network: str = "", weights_hash: str = ""
+    ) -> FeatureStatistics:
+        """Statistics from their parts, as a cache keeps them."""
+        statistics = cls(len(mean), network, weights_hash)
+        statistics.n, statistics.mean, statistics.scatter = n, mean, scatter
+        return statistics
+
+
+def feature_statistics(
+    images: Images, network: FeatureNetwork, batch_size: int = 100, progress: bool = False
+) -> FeatureStatistics:
+    """Mean and covariance of the features of all images, the last partial batch included.
+
+    Args:
+        images: uint8 or float (N, C, H, W), floats in [0, 1]; or any iterable of such batches
+            (a generator, a DataLoader of tensors), so that they need not be in memory together.
+        network: from :func:`svae_lib.fid.network`.
+        batch_size: images at a time.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: no images, or images that the network cannot take.
+    """
+    statistics = _empty(network)
+    for batch in _batches(images, batch_size, progress):
+        statistics.update(network(batch))
+    if statistics.n == 0:
+        raise InputError("there is not one image to compute statistics of.")
+    return statistics
+
+
+def extract_features(
+    images: Images, network: FeatureNetwork, batch_size: int = 100, progress: bool = False
+) -> Tensor:
+    """Features of all images, float32 (N, D) on the CPU; for KID, which needs each of them.
+
+    Arguments and errors are those of :func:`feature_statistics`.
+    """
+    parts = [network(batch).cpu() for batch in _batches(images, batch_size, progress)]
+    if not parts:
+        raise InputError("there is not one image to compute features of.")
+    return torch.cat(parts)
+
+
+def _empty(network: FeatureNetwork) -> FeatureStatistics:
+    return FeatureStatistics(network.dim, network.name, network.weights_hash)
+
+
+def _batches(images: Images, batch_size: int, progress: bool) -> Iterator[Tensor]:
+    """Float batches of at most ``batch_size`` images."""
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, not {batch_size}.")
+    chunks = [images] if isinstance(images, Tensor) else images
+    total = len(images) if isinstance(images, Tensor) and images.ndim else None
+    with tqdm(total=total, unit="image", desc="features", disable=not progress) as bar:
+        for chunk in chunks:
+            if not isinstance(chunk, Tensor) or chunk.ndim != 4:
+                raise InputError(
+                    "images must be a tensor (N, C, H, W) or an iterable of such batches."
+                )
+            for batch in torch.split(chunk, batch_size):
+                yield to_float(batch) if batch.dtype == torch.uint8 else batch
+                bar.update(len(batch))

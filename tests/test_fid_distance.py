@@ -1,0 +1,222 @@
+"""Distances against SciPy, closed forms, and the properties that a distance must have."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from svae_lib.fid import frechet_distance, kernel_distance
+from svae_lib.validation import InputError
+
+Moments = tuple[np.ndarray, np.ndarray]
+
+
+def samples(n: int, dim: int, seed: int) -> np.ndarray:
+    """Correlated, skewed features whose scales span four decades."""
+    rng = np.random.default_rng(seed)
+    mixing = rng.normal(size=(dim, dim)) * np.logspace(0, -2, dim)
+    return np.maximum(rng.normal(size=(n, dim)) @ mixing, -0.5) + rng.normal(size=dim)
+
+
+def moments(features: np.ndarray) -> Moments:
+    return features.mean(axis=0), np.cov(features, rowvar=False)
+
+
+def scipy_distance(first: Moments, second: Moments) -> float:
+    """The textbook form, with SciPy's matrix square root of the product."""
+    root = scipy.linalg.sqrtm(first[1] @ second[1])
+    shift = first[0] - second[0]
+    return float(shift @ shift + np.trace(first[1] + second[1]) - 2 * np.trace(root).real)
+
+
+def data_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """From the data alone: tr (S1 S2)^(1/2) is the nuclear norm of the centred X1 X2', scaled.
+
+    No covariance is formed, so nothing is lost where it would be singular.
+    """
+    centred = [(x - x.mean(axis=0)) / math.sqrt(len(x) - 1) for x in (first, second)]
+    shift = first.mean(axis=0) - second.mean(axis=0)
+    traces = sum(float((x**2).sum()) for x in centred)
+    return float(shift @ shift + traces - 2 * scipy.linalg.svdvals(centred[0] @ centred[1].T).sum())
+
+
+def test_equals_scipy_at_full_rank() -> None:
+    first, second = moments(samples(500, 60, 0)), moments(samples(300, 60, 1))
+    assert frechet_distance(*first, *second) == pytest.approx(
+        scipy_distance(first, second), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize(("n1", "n2"), [(20, 500), (500, 20), (20, 15), (2, 2), (60, 60)])
+def test_equals_scipy_with_fewer_samples_than_features(n1: int, n2: int) -> None:
+    first, second = samples(n1, 60, 0), samples(n2, 60, 1)
+    ours = frechet_distance(*moments(first), *moments(second))
+    assert ours == pytest.approx(data_distance(first, second), rel=1e-6)
+
+
+def test_sqrtm_agrees_on_a_rank_deficient_pair() -> None:
+    first, second = moments(samples(30, 60, 0)), moments(samples(200, 60, 1))
+    assert frechet_distance(*first, *second) == pytest.approx(
+        scipy_distance(first, second), rel=1e-5
+    )
+
+
+def test_exactly_singular_covariances() -> None:
+    # Diagonal, so the closed form is a sum over axes; some axes are empty on either side.
+    a, b = np.array([4.0, 9.0, 0.0, 0.0]), np.array([1.0, 0.0, 25.0, 0.0])
+    expected = ((np.sqrt(a) - np.sqrt(b)) ** 2).sum()
+    assert frechet_distance(np.zeros(4), np.diag(a), np.zeros(4), np.diag(b)) == pytest.approx(
+        expected, abs=1e-12
+    )
+
+
+def test_points_without_spread_are_their_squared_distance_apart() -> None:
+    nothing = np.zeros((3, 3))
+    assert frechet_distance([0, 0, 0], nothing, [1, 2, 2], nothing) == 9.0
+
+
+variances = st.lists(st.floats(0, 100), min_size=3, max_size=3).map(np.array)
+means = st.lists(st.floats(-10, 10), min_size=3, max_size=3).map(np.array)
+
+
+@settings(max_examples=50, deadline=None)
+@given(means, variances, means, variances, st.integers(0, 5))
+def test_closed_form_of_commuting_covariances(
+    mu1: np.ndarray, a: np.ndarray, mu2: np.ndarray, b: np.ndarray, seed: int
+) -> None:
+    axes = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
+    expected = ((mu1 - mu2) ** 2).sum() + ((np.sqrt(a) - np.sqrt(b)) ** 2).sum()
+    # Where an eigenvalue is zero, rounding of 1e-16 in it is 1e-8 in its square root.
+    tolerance = 1e-6 * (1 + a.sum() + b.sum())
+    ours = frechet_distance(mu1, axes * a @ axes.T, mu2, axes * b @ axes.T)
+    assert ours == pytest.approx(expected, rel=1e-9, abs=tolerance)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 40), st.integers(2, 40), st.integers(0, 100))
+def test_symmetric_non_negative_and_zero_for_itself(n1: int, n2: int, seed: int) -> None:
+    first, second = moments(samples(n1, 12, seed)), moments(samples(n2, 12, seed + 1))
+    scale = np.trace(first[1] + second[1])
+    forth, back = frechet_distance(*first, *second), frechet_distance(*second, *first)
+    assert forth >= 0
+    assert forth == pytest.approx(back, rel=1e-6, abs=1e-7 * scale)
+    assert frechet_distance(*first, *first) <= 1e-6 * scale
+
+
+def test_does_not_change_when_the_axes_turn() -> None:
+    first, second = samples(100, 8, 0), samples(100, 8, 1)
+    turn = np.linalg.qr(np.random.default_rng(2).normal(size=(8, 8)))[0]
+    plain = frechet_distance(*moments(first), *moments(second))
+    turned = frechet_distance(*moments(first @ turn), *moments(second @ turn))
+    assert turned == pytest.approx(plain, rel=1e-9)
+
+
+def test_takes_tensors_and_float32_and_leaves_them_alone() -> None:
+    first, second = moments(samples(100, 8, 0)), moments(samples(100, 8, 1))
+    exact = frechet_distance(*first, *second)
+    tensors = [torch.tensor(x, dtype=torch.float32) for x in (*first, *second)]
+    copies = [x.clone() for x in tensors]
+    assert frechet_distance(*tensors) == pytest.approx(exact, rel=1e-4)
+    assert all(torch.equal(x, y) for x, y in zip(tensors, copies, strict=True))
+    assert type(exact) is float
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mu1": np.zeros(3)}, "mu1 has 3 features and mu2 has 2"),
+        ({"mu1": np.zeros((2, 1))}, "mu1 must have the shape"),
+        ({"sigma2": np.eye(3)}, "sigma2 must be"),
+        ({"sigma1": np.full((2, 2), np.nan)}, "sigma1 contains NaN"),
+        ({"mu2": np.array([0, np.inf])}, "mu2 contains NaN or infinity"),
+        ({"sigma1": np.array([[1.0, 2.0], [0.0, 1.0]])}, "not symmetric"),
+        ({"sigma1": np.diag([1.0, -1.0])}, "sigma1 is not a covariance"),
+        ({"sigma2": np.diag([1.0, -1.0])}, "sigma2 is not a covariance"),
+        ({"mu1": "no numbers"}, "mu1 must be an array of numbers"),
+    ],
+)
+def test_bad_input_is_named(change: dict[str, object], message: str) -> None:
+    good = {"mu1": np.zeros(2), "sigma1": np.eye(2), "mu2": np.zeros(2), "sigma2": np.eye(2)}
+    with pytest.raises(InputError, match=message):
+        frechet_distance(**{**good, **change})  # type: ignore[arg-type]
+
+
+def test_kernel_distance_against_a_loop_over_pairs() -> None:
+    # Two samples per subset of four: small enough to average every subset by hand.
+    first, second = samples(4, 3, 0), samples(4, 3, 1)
+
+    def kernel(x: np.ndarray, y: np.ndarray) -> float:
+        return float((x @ y / 3 + 1) ** 3)
+
+    pairs = [(i, j) for i in range(4) for j in range(i)]
+    expected = np.mean(
+        [
+            kernel(first[a], first[b])
+            + kernel(second[c], second[d])
+            - 2 * np.mean([kernel(first[i], second[j]) for i in (a, b) for j in (c, d)])
+            for a, b in pairs
+            for c, d in pairs
+        ]
+    )
+    value, error = kernel_distance(first, second, subsets=5000, subset_size=2)
+    subset_noise = error / math.sqrt(1 + 1 / 5000) / math.sqrt(5000)  # m / (n - m) is 1 here
+    assert abs(value - expected) < 4 * subset_noise
+
+
+def test_kernel_distance_does_not_depend_on_the_number_of_samples() -> None:
+    rng = np.random.default_rng(0)
+
+    def average(n: int) -> float:
+        values = [
+            kernel_distance(rng.normal(size=(n, 4)), rng.normal(size=(n, 4)) + 0.5, 10, n)[0]
+            for _ in range(60)
+        ]
+        return float(np.mean(values))
+
+    few, many = average(20), average(200)
+    assert few == pytest.approx(many, rel=0.2)
+
+
+def test_kernel_distance_standard_error_is_the_spread_over_repetitions() -> None:
+    rng = np.random.default_rng(0)
+    pairs = [
+        kernel_distance(rng.normal(size=(300, 4)), rng.normal(size=(300, 4)) + 0.5, 50, 50)
+        for _ in range(100)
+    ]
+    spread = np.std([value for value, _ in pairs], ddof=1)
+    claimed = np.mean([error for _, error in pairs])
+    assert claimed == pytest.approx(spread, rel=0.3)
+
+
+def test_kernel_distance_is_repeatable_and_tells_distributions_apart() -> None:
+    first, second, third = samples(300, 5, 0), samples(300, 5, 0)[::-1], samples(300, 5, 3) + 1
+    near, near_error = kernel_distance(first[:150], second[:150], seed=1)
+    far, far_error = kernel_distance(first, third, seed=1)
+    assert (far, far_error) == kernel_distance(torch.tensor(first), torch.tensor(third), seed=1)
+    assert far > 5 * far_error
+    assert abs(near) < 4 * near_error
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "options", "message"),
+    [
+        (np.zeros((5, 2)), np.zeros((5, 3)), {}, "2 columns and features2 has 3"),
+        (np.zeros((1, 2)), np.zeros((5, 2)), {}, "features1 has 1 sample"),
+        (np.zeros((5, 2)), np.zeros((3, 2)), {}, "features2 has 3 sample"),
+        (np.zeros(5), np.zeros((5, 2)), {}, "shape"),
+        (np.full((5, 2), np.nan), np.zeros((5, 2)), {}, "NaN"),
+        (np.zeros((5, 2)), np.zeros((5, 2)), {"subsets": 1}, "at least 2 subsets"),
+        (np.zeros((5, 2)), np.zeros((5, 2)), {"subset_size": 1}, "at least 2 samples"),
+    ],
+)
+def test_kernel_distance_names_bad_input(
+    first: np.ndarray, second: np.ndarray, options: dict[str, int], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        kernel_distance(first, second, **options)

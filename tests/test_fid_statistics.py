@@ -1,0 +1,252 @@
+"""Streaming statistics against NumPy on all features at once, and their cache."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from svae_lib.fid import (
+    FeatureNetwork,
+    FeatureStatistics,
+    cached_statistics,
+    default_cache_dir,
+    extract_features,
+    feature_statistics,
+)
+from svae_lib.validation import InputError
+
+
+class Projection(nn.Module):
+    """A network so small that NumPy can repeat it, counting the batches it saw."""
+
+    def __init__(self, seed: int = 0, channels: int = 1) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.matrix = torch.randn(channels * 16, 5, generator=generator)
+        self.batches: list[int] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.batches.append(len(images))
+        return images.flatten(1) @ self.matrix
+
+
+def projection(seed: int = 0, channels: int = 1) -> FeatureNetwork:
+    return FeatureNetwork(
+        name="Projection",
+        weights=f"seed {seed}",
+        weights_hash=hashlib.sha256(bytes([seed])).hexdigest(),
+        dim=5,
+        channels=channels,
+        resize="none",
+        value_range="[0, 1]",
+        device=torch.device("cpu"),
+        module=Projection(seed, channels),
+    )
+
+
+def pictures(n: int, seed: int = 0, channels: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (n, channels, 4, 4), generator=generator, dtype=torch.uint8)
+
+
+def numpy_features(images: Tensor, seed: int = 0) -> np.ndarray:
+    return images.flatten(1).numpy() / 255.0 @ Projection(seed).matrix.double().numpy()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=6), st.integers(0, 100))
+def test_batches_of_any_size_equal_numpy(sizes: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    parts = [rng.normal(size=(size, 3)) + rng.normal() * 10 for size in [*sizes, 2]]
+    statistics = FeatureStatistics(3)
+    for part in parts:
+        statistics.update(torch.from_numpy(part))
+    everything = np.concatenate(parts)
+    assert statistics.n == len(everything)
+    np.testing.assert_allclose(statistics.mean, everything.mean(axis=0), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        statistics.covariance, np.cov(everything, rowvar=False), rtol=1e-9, atol=1e-12
+    )
+
+
+def test_a_large_offset_does_not_drown_the_spread() -> None:
+    # Sums of squares near 1e16 would leave no digit of a variance of 1.
+    features = torch.randn(1000, 2, generator=torch.Generator().manual_seed(0)).double() + 1e8
+    statistics = FeatureStatistics(2)
+    for part in features.split(7):
+        statistics.update(part)
+    centred = features - 1e8
+    np.testing.assert_allclose(statistics.covariance, np.cov(centred.T.numpy()), rtol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 23, 100])
+def test_the_last_partial_batch_counts(batch_size: int) -> None:
+    images, network = pictures(23), projection()
+    statistics = feature_statistics(images, network, batch_size=batch_size)
+    expected = numpy_features(images)
+    assert isinstance(network.module, Projection)
+    assert sum(network.module.batches) == 23
+    assert max(network.module.batches) <= batch_size
+    assert statistics.n == 23
+    np.testing.assert_allclose(statistics.mean, expected.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(statistics.covariance, np.cov(expected, rowvar=False), atol=1e-5)
+
+
+def test_floats_uint8_and_batches_give_the_same() -> None:
+    images = pictures(20)
+
+    def stream() -> Iterator[Tensor]:
+        yield images[:13]
+        yield images[13:].float() / 255
+
+    whole = feature_statistics(images, projection())
+    for other in (
+        feature_statistics(images.float() / 255, projection()),
+        feature_statistics(stream(), projection(), batch_size=4),
+    ):
+        assert other.n == whole.n
+        torch.testing.assert_close(other.covariance, whole.covariance, rtol=1e-6, atol=1e-7)
+
+
+def test_extracted_features_have_the_same_statistics() -> None:
+    images, network = pictures(20), projection()
+    features = extract_features(images, network, batch_size=6)
+    assert features.shape == (20, 5)
+    assert features.dtype == torch.float32
+    streamed, direct = feature_statistics(images, network), FeatureStatistics.of(features, network)
+    torch.testing.assert_close(direct.mean, streamed.mean)
+    torch.testing.assert_close(direct.covariance, streamed.covariance)
+    assert direct.weights_hash == network.weights_hash
+
+
+def test_greyscale_is_repeated_for_an_rgb_network() -> None:
+    grey, network = pictures(6), projection(channels=3)
+    torch.testing.assert_close(
+        extract_features(grey, network), extract_features(grey.repeat(1, 3, 1, 1), network)
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.zeros(0, 1, 4, 4), "not one image"),
+        ([], "not one image"),
+        (torch.zeros(5, 3, 4, 4), "greyscale images, not 3 channels"),
+        (torch.zeros(5, 2, 4, 4), "greyscale images, not 2 channels"),
+        (torch.zeros(5, 4, 4), r"\(N, C, H, W\)"),
+        (torch.full((5, 1, 4, 4), 255.0), "divide 0-255 values by 255"),
+        (torch.full((5, 1, 4, 4), torch.nan), "NaN"),
+        ([("images", "labels")], "iterable of such batches"),
+    ],
+)
+def test_bad_images_are_named(images: Tensor, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        feature_statistics(images, projection())
+
+
+def test_an_rgb_network_refuses_two_channels() -> None:
+    with pytest.raises(InputError, match="greyscale or RGB images, not 2 channels"):
+        extract_features(pictures(3, channels=2), projection(channels=3))
+
+
+def test_bad_features_are_named() -> None:
+    statistics = FeatureStatistics(3)
+    with pytest.raises(InputError, match=r"\(N, 3\), not \(2, 4\)"):
+        statistics.update(torch.zeros(2, 4))
+    with pytest.raises(InputError, match="NaN"):
+        statistics.update(torch.tensor([[0.0, 1.0, torch.nan]]))
+    statistics.update(torch.zeros(1, 3))
+    with pytest.raises(InputError, match="at least 2 images, not 1"):
+        _ = statistics.covariance
+    with pytest.raises(InputError, match="batch_size"):
+        feature_statistics(pictures(3), projection(), batch_size=0)
+
+
+def cached_files(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir())
+
+
+def test_the_cache_answers_without_the_network(tmp_path: Path) -> None:
+    images = pictures(12)
+    first = cached_statistics(images, projection(), tmp_path)
+    network = projection()
+    second = cached_statistics(images, network, tmp_path)
+    assert isinstance(network.module, Projection)
+    assert network.module.batches == []
+    assert (second.n, second.network, second.weights_hash) == (
+        12,
+        "Projection",
+        network.weights_hash,
+    )
+    assert torch.equal(first.mean, second.mean)
+    assert torch.equal(first.covariance, second.covariance)
+
+
+def test_other_images_of_the_same_shape_or_other_weights_are_not_confused(tmp_path: Path) -> None:
+    changed = pictures(12)
+    changed[11, 0, 3, 3] ^= 1  # one bit of the last pixel
+    results = [
+        cached_statistics(pictures(12), projection(), tmp_path),
+        cached_statistics(changed, projection(), tmp_path),
+        cached_statistics(pictures(12), projection(seed=1), tmp_path),
+        cached_statistics(pictures(11), projection(), tmp_path),
+        cached_statistics(pictures(12).float() / 255, projection(), tmp_path),
+    ]
+    assert len(cached_files(tmp_path)) == len(results)
+    assert not torch.equal(results[0].mean, results[1].mean)
+    assert not torch.equal(results[0].mean, results[2].mean)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped bit", "empty", "other file's content"])
+def test_a_damaged_cache_file_is_computed_again(tmp_path: Path, damage: str) -> None:
+    images = pictures(12)
+    whole = cached_statistics(images, projection(), tmp_path)
+    (path,) = cached_files(tmp_path)
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        path.write_bytes(content[:-8])
+    elif damage == "flipped bit":
+        content[-3] ^= 64
+        path.write_bytes(content)
+    elif damage == "empty":
+        path.write_bytes(b"")
+    else:
+        cached_statistics(pictures(12, seed=1), projection(), tmp_path)
+        (other,) = [p for p in cached_files(tmp_path) if p != path]
+        other.replace(path)
+    network = projection()
+    again = cached_statistics(images, network, tmp_path)
+    assert isinstance(network.module, Projection)
+    assert network.module.batches == [12]
+    assert torch.equal(again.covariance, whole.covariance)
+    repaired = cached_statistics(images, projection(), tmp_path)
+    assert torch.equal(repaired.mean, whole.mean)
+
+
+def test_a_folder_that_cannot_be_written_costs_only_a_warning(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with pytest.warns(UserWarning, match="not kept"):
+        statistics = cached_statistics(pictures(12), projection(), blocked)
+    assert statistics.n == 12
+    assert blocked.read_text() == "not a folder"
+
+
+def test_the_cache_folder_follows_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SVAE_CACHE", str(tmp_path / "mine"))
+    assert default_cache_dir() == tmp_path / "mine"
+    cached_statistics(pictures(4), projection())
+    assert len(cached_files(tmp_path / "mine")) == 1
+    monkeypatch.delenv("SVAE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache_dir() == tmp_path / "svae_lib"
