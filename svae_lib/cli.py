@@ -59,6 +59,7 @@ class Train:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def run(self) -> None:
+        """Do it."""
         if (self.out is None) == (self.resume is None):
             raise InputError("give either --out FOLDER for a new run or --resume FOLDER.")
         if self.resume is not None:
@@ -103,6 +104,7 @@ class Evaluate:
     """Replace the scores of an earlier evaluation."""
 
     def run(self) -> None:
+        """Do it."""
         run = Run.open(self.run_folder)
         model = run.load_model(_device(self.device))
         result = evaluate(
@@ -146,6 +148,7 @@ class Sample:
     """Folder with the data set's files (for the mixture)."""
 
     def run(self) -> None:
+        """Do it."""
         run = Run.open(self.run_folder)
         model = run.load_model()
         if self.source == "prior":
@@ -179,6 +182,7 @@ class Reconstruct:
     """Folder with the data set's files."""
 
     def run(self) -> None:
+        """Do it."""
         run = Run.open(self.run_folder)
         model = run.load_model()
         images = data.load(run.data, self.root).test[: self.n]
@@ -200,6 +204,7 @@ class Info:
     """A run's folder or a model's .safetensors file."""
 
     def run(self) -> None:
+        """Do it."""
         if self.path is None:
             print(f"svae_lib {__version__}, torch {torch.__version__}")
             print("data sets:", ", ".join(data.available()))
@@ -234,6 +239,7 @@ class Demo:
     """Throw away an earlier demo in this folder and start again."""
 
     def run(self) -> None:
+        """Do it."""
         demo(
             self.out,
             steps=self.steps,

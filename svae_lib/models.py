@@ -154,7 +154,8 @@ class VAE(nn.Module):
             InputError: not float images of this model's size with values in [0, 1]. (While
                 training on an accelerator the values are not looked at: that would wait for it.)
         """
-        if not torch.compiler.is_compiling() and (x.device.type == "cpu" or not self.training):
+        on_accelerator = isinstance(x, Tensor) and x.device.type != "cpu"
+        if not (torch.compiler.is_compiling() or (self.training and on_accelerator)):
             check_images(x, channels=self.config.channels, image_size=self.config.image_size)
         return self.latent.posterior(self.encoder(x))  # type: ignore[no-any-return]
 

@@ -1,0 +1,156 @@
+"""Evaluation: which rows there are, that they score the right images, and what is recorded."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+import svae_lib as sv
+from svae_lib import fid
+from svae_lib.data import ImageSets, pad, to_float, to_uint8
+from svae_lib.evaluation import evaluate
+from svae_lib.inference import decode_all, encode_all, reconstruct_all
+from svae_lib.sampling import prior_latents
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageSets:
+    return sv.data.load("mnist-5k")
+
+
+@pytest.fixture(scope="module")
+def small(digits: ImageSets) -> ImageSets:
+    return dataclasses.replace(
+        digits,
+        train=digits.train[:200],
+        train_labels=digits.train_labels[:200],
+        test=digits.test[:120],
+        test_labels=digits.test_labels[:120],
+    )
+
+
+@pytest.fixture(scope="module")
+def network() -> fid.FeatureNetwork:
+    return fid.network("lenet", device="cpu")
+
+
+CONFIG = sv.ModelConfig(latent_dim=4, base_dim=4, embedding_dim=8)
+
+
+@pytest.fixture(scope="module")
+def split() -> sv.VAE:
+    return sv.build_model("split-vae", CONFIG).eval()
+
+
+@pytest.fixture(scope="module")
+def result(split, small, network):
+    return evaluate(split, small, network, mixture_components=5, progress=False)
+
+
+def test_rows(result, small, network) -> None:
+    rows = [(row.source, row.part) for row in result.rows]
+    parts = ("x", "x1", "x2", "mix")
+    assert rows == [("real", "x")] + [(s, p) for s in ("REC", "prior", "mixture") for p in parts]
+    vae = evaluate(
+        sv.build_model("vae", CONFIG).eval(), small, network, mixture_components=5, progress=False
+    )
+    assert [(r.source, r.part) for r in vae.rows[1:]] == [
+        (s, "x") for s in ("REC", "prior", "mixture")
+    ]
+    assert vae.split is None and result.split is not None
+
+
+def test_scores_are_those_of_the_images_named(result, split, small, network) -> None:
+    reference = small.test
+    by_hand = {
+        ("REC", "x"): reconstruct_all(split, reference).x_hat,
+        ("prior", "x1"): decode_all(split, prior_latents(120, 4, seed=0)).x1,
+        ("prior", "x2"): decode_all(split, prior_latents(120, 4, seed=0)).x2,
+    }
+    for (source, part), images in by_hand.items():
+        expected = fid.fid(to_uint8(images), reference, network)
+        assert result.score(source, part).value == pytest.approx(expected.value, rel=1e-4)
+        assert result.score(source, part).n == result.score(source, part).n_reference == 120
+
+
+def test_mix_is_half_of_each(split, small, network) -> None:
+    from svae_lib.evaluation import _features_by_part
+
+    features = _features_by_part(split, torch.randn(51, 4), network, 0, 20, "prior", False)
+    from_x1 = (features["mix"] == features["x1"]).all(dim=1)
+    from_x2 = (features["mix"] == features["x2"]).all(dim=1)
+    assert (from_x1 | from_x2).all()
+    assert from_x1.sum() == 25 and from_x2.sum() == 26
+    assert not from_x1[:25].all()  # shuffled, not one half after the other
+
+
+def test_error_and_kl_are_of_the_test_images(result, split, small) -> None:
+    x = to_float(small.test)
+    mse = (x - reconstruct_all(split, small.test).x_hat).square().mean().item()
+    assert result.test_mse == pytest.approx(mse, rel=1e-5)
+    kl = sv.kl_divergence(*encode_all(split, small.test)).mean().item()
+    assert result.test_kl == pytest.approx(kl, rel=1e-5)
+
+
+def test_real_images_score_far_better_than_an_untrained_model(result) -> None:
+    assert result.score("real").value < 0.2 * result.score("prior").value
+
+
+def test_the_leak_has_a_name(split, small, network) -> None:
+    leaking = evaluate(
+        split, small, network, protocol="paper", mixture_components=5, progress=False
+    )
+    assert leaking.how["protocol_in_words"].startswith("LEAKING")
+    assert leaking.how["mixture_fitted_on"] == len(small.test)
+    clean = evaluate(split, small, network, mixture_components=5, progress=False)
+    assert clean.how["mixture_fitted_on"] == len(small.train)
+    assert clean.score("mixture").value != leaking.score("mixture").value
+    assert clean.score("prior").value == leaking.score("prior").value
+
+
+def test_the_record_is_json_and_says_how(result) -> None:
+    record = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert record["how"]["n"] == 120 and record["how"]["seed"] == 0
+    assert {"torch", "python", "device"} <= record["how"].keys()
+    score = record["rows"][0]["fid"]
+    assert fid.Score.from_dict(score) == result.rows[0].fid
+    assert {"network", "n", "reference", "resize", "value_range"} <= score.keys()
+    columns, lines = result.table()
+    assert columns[2].startswith("FID (LeNet)") and len(lines) == len(result.rows)
+
+
+def test_seeded(split, small, network, result) -> None:
+    again = evaluate(split, small, network, mixture_components=5, progress=False)
+    assert again.to_dict() == result.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n": 121}, "between 2 and the 120 test images"),
+        ({"n": 1}, "between 2"),
+        ({"protocol": "secret"}, "protocol must be one of"),
+        ({"mixture_components": 201}, "too few for 201 components"),
+    ],
+)
+def test_bad_arguments(split, small, network, arguments, message) -> None:
+    with pytest.raises(sv.InputError, match=message):
+        evaluate(split, small, network, progress=False, **arguments)
+
+
+def test_data_of_another_size(small, network) -> None:
+    model = sv.build_model("vae", dataclasses.replace(CONFIG, image_size=64)).eval()
+    with pytest.raises(sv.InputError, match="64x64 pixels, not 32x32"):
+        evaluate(model, small, network, progress=False)
+    with pytest.raises(sv.InputError, match="no row REC/x3"):
+        evaluate(
+            sv.build_model("vae", CONFIG).eval(),
+            small,
+            network,
+            mixture_components=2,
+            progress=False,
+        ).score("REC", "x3")
+    assert pad(torch.zeros(1, 1, 28, 28, dtype=torch.uint8), 2).shape[-1] == 32

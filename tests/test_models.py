@@ -1,0 +1,219 @@
+"""The model is the paper's: parameter counts, the authors' recordings, shapes and the split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+import svae_lib as sv
+
+REFERENCE = Path(__file__).parent / "reference"
+
+
+@pytest.fixture(scope="module")
+def recording() -> dict[str, np.ndarray]:
+    with np.load(REFERENCE / "mnist_small.npz", allow_pickle=False) as file:
+        return dict(file)
+
+
+@pytest.fixture(scope="module")
+def authors_model(recording: dict[str, np.ndarray]) -> sv.SplitVAE:
+    names = ("image_size", "channels", "latent_dim", "base_dim", "embedding_dim")
+    model = sv.SplitVAE(sv.ModelConfig(**{name: int(recording[name]) for name in names}))
+    sv.load_keras_weights(model, REFERENCE / "mnist_small.hdf5")
+    return model.eval()
+
+
+def images(recording: dict[str, np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(recording["x"]).permute(0, 3, 1, 2)
+
+
+def assert_close(ours: torch.Tensor, theirs: np.ndarray) -> None:
+    if theirs.ndim == 4:
+        ours = ours.permute(0, 2, 3, 1)
+    np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("preset", "count"), [("mnist", 12_793_667), ("cifar10", 13_055_511), ("celeba", 28_981_683)]
+)
+def test_trainable_parameters_are_the_papers(preset: str, count: int) -> None:
+    assert sv.parameter_count(sv.SplitVAE(sv.PRESETS[preset].model)) == count
+
+
+@torch.no_grad()
+def test_encoder_and_latent_match_the_authors(recording, authors_model) -> None:
+    x = images(recording)
+    assert_close(authors_model.encoder(x), recording["embedding"])
+    mu, log_var = authors_model.encode(x)
+    assert_close(mu, recording["mu"])
+    assert_close(log_var, recording["log_var"])
+
+
+@torch.no_grad()
+def test_decoder_and_split_match_the_authors(recording, authors_model) -> None:
+    for z, maps in (("noise", "decoded_from_noise"), ("mu", "decoded_from_mu")):
+        out = authors_model.decode(torch.from_numpy(recording[z]))
+        assert_close(torch.cat((out.sigma_map, out.x1, out.x2), dim=1), recording[maps])
+    assert_close(out.x_hat, recording["x_hat_from_mu"])
+
+
+@torch.no_grad()
+def test_loss_matches_the_authors(recording, authors_model) -> None:
+    x = images(recording)
+    gamma, beta = float(recording["gamma"]), float(recording["beta"])
+    out = authors_model.reconstruct(x)
+    error = sv.reconstruction_error(x, out.x_hat) / (2 * gamma)
+    assert_close(error, recording["rec_per_image"])
+    assert_close(sv.kl_divergence(out.mu, out.log_var), recording["kl_per_image"])
+    loss = sv.variational_loss(x, out.x_hat, out.mu, out.log_var, gamma, beta)
+    assert loss.total.item() == pytest.approx(float(recording["loss"]), rel=1e-5)
+
+
+def test_keras_file_of_another_size_is_refused_and_changes_nothing() -> None:
+    model = sv.SplitVAE(sv.ModelConfig(base_dim=4, embedding_dim=48))
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    with pytest.raises(sv.InputError, match=r"conv2d .*\(8, 1, 3, 3\).*\(4, 1, 3, 3\)"):
+        sv.load_keras_weights(model, REFERENCE / "mnist_small.hdf5")
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+
+
+def test_keras_file_with_a_missing_layer_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fewer.hdf5"
+    path.write_bytes((REFERENCE / "mnist_small.hdf5").read_bytes())
+    with h5py.File(path, "r+") as file:
+        del file["model_3"]["conv2d_22"]
+    with pytest.raises(sv.InputError, match="no counterpart"):
+        sv.load_keras_weights(sv.SplitVAE(sv.ModelConfig(base_dim=8, embedding_dim=48)), path)
+
+
+def test_keras_numbers_may_start_anywhere(tmp_path: Path, recording, authors_model) -> None:
+    path = tmp_path / "later.hdf5"
+    with h5py.File(REFERENCE / "mnist_small.hdf5") as old, h5py.File(path, "w") as new:
+        for group in ("model", "model_1", "model_3"):
+            for layer in old[group]:
+                kind, _, number = layer.rpartition("_")
+                kind, number = (kind, int(number)) if number.isdigit() else (layer, 0)
+                old.copy(old[group][layer], new, f"{group}/{kind}_{number + 95}")
+    model = sv.SplitVAE(authors_model.config).eval()
+    sv.load_keras_weights(model, path)
+    with torch.no_grad():
+        assert_close(model.encode(images(recording))[0], recording["mu"])
+
+
+@pytest.mark.parametrize("content", [b"", b"not HDF5 at all"])
+def test_what_is_no_keras_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "w.hdf5"
+    path.write_bytes(content)
+    with pytest.raises(sv.InputError, match=r"w\.hdf5"):
+        sv.load_keras_weights(sv.SplitVAE(sv.ModelConfig(base_dim=4)), path)
+    with pytest.raises(sv.InputError, match="does not exist"):
+        sv.load_keras_weights(sv.SplitVAE(sv.ModelConfig(base_dim=4)), tmp_path / "absent.hdf5")
+
+
+@pytest.mark.parametrize("image_size", [16, 32, 64, 128])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("components", [2, 3, 4])
+def test_shapes(image_size: int, channels: int, components: int) -> None:
+    config = sv.ModelConfig(image_size, channels, 5, 2, 6, components=components)
+    x = torch.rand(2, channels, image_size, image_size)
+    out = sv.SplitVAE(config)(x)
+    assert out.x_hat.shape == out.x1.shape == out.x2.shape == x.shape
+    assert out.sigma_map.shape == (2, 1, image_size, image_size)
+    assert out.components.shape == (2, components, *x.shape[1:])
+    assert out.weights.shape == (2, components, 1, image_size, image_size)
+    assert out.mu.shape == out.log_var.shape == out.z.shape == (2, 5)
+    assert sv.VAE(config)(x).x_hat.shape == x.shape
+
+
+@pytest.mark.parametrize("components", [2, 3])
+def test_the_answer_is_the_weighted_sum(tiny: sv.ModelConfig, components: int) -> None:
+    import dataclasses
+
+    model = sv.SplitVAE(dataclasses.replace(tiny, components=components))
+    out = model.decode(torch.randn(4, 3))
+    torch.testing.assert_close(out.weights.sum(dim=1), torch.ones(4, 1, 16, 16))
+    torch.testing.assert_close(out.x_hat, (out.weights * out.components).sum(dim=1))
+    if components == 2:
+        by_hand = out.sigma_map * out.x1 + (1 - out.sigma_map) * out.x2
+        torch.testing.assert_close(out.x_hat, by_hand)
+    assert 0 <= out.x_hat.min() and out.x_hat.max() <= 1
+
+
+def test_vae_and_split_vae_differ_in_the_last_layer_only(tiny: sv.ModelConfig) -> None:
+    vae, split = sv.VAE(tiny).state_dict(), sv.SplitVAE(tiny).state_dict()
+    different = {k for k in vae if vae[k].shape != split[k].shape}
+    assert vae.keys() == split.keys()
+    assert {k.rsplit(".", 1)[0] for k in different} == {"decoder.convolutions.4"}
+
+
+def test_a_vae_has_no_split(tiny: sv.ModelConfig) -> None:
+    out = sv.VAE(tiny).decode(torch.randn(1, 3))
+    for name in ("x1", "x2", "sigma_map"):
+        with pytest.raises(sv.InputError, match="use a SplitVAE"):
+            getattr(out, name)
+
+
+def test_noise_makes_z_and_zeros_make_the_mean(tiny: sv.ModelConfig) -> None:
+    model = sv.SplitVAE(tiny).eval()
+    x, noise = torch.rand(2, 1, 16, 16), torch.randn(2, 3)
+    out = model(x, noise)
+    torch.testing.assert_close(out.z, out.mu + noise * torch.exp(out.log_var / 2))
+    mean = model.reconstruct(x)
+    assert torch.equal(mean.z, mean.mu)
+
+
+def test_building_is_seeded_and_leaves_the_generator_alone(tiny: sv.ModelConfig) -> None:
+    torch.manual_seed(9)
+    expected = torch.rand(1)
+    torch.manual_seed(9)
+    a, b, c = (sv.build_model("vae", tiny, seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.rand(1), expected)
+    weight = "decoder.start.weight"
+    assert torch.equal(a.state_dict()[weight], b.state_dict()[weight])
+    assert not torch.equal(a.state_dict()[weight], c.state_dict()[weight])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_size": 28}, "power of two"),
+        ({"image_size": 256}, "power of two"),
+        ({"channels": 2}, "channels must be 1"),
+        ({"latent_dim": 0}, "latent_dim must be at least 1"),
+        ({"image_size": 16, "num_scales": 5}, "below one pixel"),
+        ({"components": 1}, "plain VAE"),
+        ({"norm_momentum": 0.0}, "norm_momentum"),
+    ],
+)
+def test_impossible_configurations(change: dict[str, float], message: str) -> None:
+    with pytest.raises(sv.InputError, match=message):
+        sv.ModelConfig(**change)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.rand(1, 16, 16), r"\(N, C, H, W\)"),
+        (torch.rand(0, 1, 16, 16), "empty"),
+        (torch.rand(1, 3, 16, 16), "1 channel"),
+        (torch.rand(1, 1, 28, 28), "16x16 pixels, not 28x28"),
+        (torch.zeros(1, 1, 16, 16, dtype=torch.uint8), "to_float"),
+        (255 * torch.ones(1, 1, 16, 16), "divide 0-255 values by 255"),
+        (-torch.ones(1, 1, 16, 16), r"lie in \[0, 1\]"),
+        (torch.full((1, 1, 16, 16), float("nan")), "NaN"),
+        (np.zeros((1, 1, 16, 16)), "torch tensor, not ndarray"),
+    ],
+)
+def test_images_that_cannot_be_encoded(tiny: sv.ModelConfig, x: object, message: str) -> None:
+    with pytest.raises(sv.InputError, match=message):
+        sv.VAE(tiny).encode(x)
+
+
+def test_latent_vectors_of_another_size_are_refused(tiny: sv.ModelConfig) -> None:
+    with pytest.raises(sv.InputError, match=r"\(N, 3\), not \(2, 4\)"):
+        sv.VAE(tiny).decode(torch.zeros(2, 4))

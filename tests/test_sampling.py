@@ -1,0 +1,122 @@
+"""Sampling: the prior, the mixture and the paths between two latent vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import svae_lib as sv
+from svae_lib.inference import decode_all, encode_all, reconstruct_all
+from svae_lib.sampling import prior_latents
+
+
+def two_clouds(n: int = 2000) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(n, 2, generator=generator) * torch.tensor([0.5, 0.1])
+    z[: n // 4] += torch.tensor([5.0, 0.0])
+    z[n // 4 :] -= torch.tensor([5.0, 0.0])
+    return z
+
+
+def test_the_mixture_has_the_moments_of_what_it_was_fitted_on() -> None:
+    z = two_clouds()
+    samples = sv.LatentMixture(2).fit(z).sample(40_000, seed=1)
+    assert samples.dtype == torch.float32 and samples.shape == (40_000, 2)
+    torch.testing.assert_close(samples.mean(0), z.mean(0), atol=0.1, rtol=0)
+    torch.testing.assert_close(samples.T.cov(), z.T.cov(), atol=0.2, rtol=0.02)
+    assert (samples[:, 0] > 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
+
+
+def test_mixture_samples_are_shuffled_and_seeded() -> None:
+    mixture = sv.LatentMixture(2).fit(two_clouds())
+    right = mixture.sample(1000, seed=4)[:, 0] > 0
+    first, second = right[:500].float().mean(), right[500:].float().mean()
+    assert abs(first - second) < 0.1  # grouped by component, one half would hold none
+    assert torch.equal(mixture.sample(10, seed=4), mixture.sample(10, seed=4))
+    assert not torch.equal(mixture.sample(10, seed=4), mixture.sample(10, seed=5))
+
+
+def test_covariances_stay_positive_definite_with_few_vectors_per_component() -> None:
+    z = torch.randn(40, 16, generator=torch.Generator().manual_seed(0))
+    z[:, 3] = 0.7  # a collapsed latent variable
+    mixture = sv.LatentMixture(20).fit(z)
+    samples = mixture.sample(500)
+    assert samples.isfinite().all()
+    assert (samples[:, 3] - 0.7).abs().max() < 0.5
+
+
+def test_sampling_before_fitting_is_refused(tiny) -> None:
+    mixture = sv.LatentMixture(3)
+    with pytest.raises(sv.InputError, match="not fitted yet: call fit"):
+        mixture.sample(5)
+    with pytest.raises(sv.InputError, match="not fitted yet"):
+        sv.sample_mixture(sv.VAE(tiny).eval(), mixture, 5)
+
+
+@pytest.mark.parametrize(
+    ("latents", "message"),
+    [
+        (torch.zeros(3, 2), "too few for 5 components"),
+        (torch.zeros(9), r"\(N, L\)"),
+        (torch.full((9, 2), float("nan")), "NaN"),
+    ],
+)
+def test_latents_that_cannot_be_fitted(latents, message) -> None:
+    with pytest.raises(sv.InputError, match=message):
+        sv.LatentMixture(5).fit(latents)
+
+
+def test_prior_latents_are_standard_gaussian_and_seeded() -> None:
+    z = prior_latents(20_000, 3, seed=2)
+    torch.testing.assert_close(z.T.cov(), torch.eye(3), atol=0.03, rtol=0)
+    assert torch.equal(z, prior_latents(20_000, 3, seed=2))
+    with pytest.raises(sv.InputError, match="at least 1"):
+        prior_latents(0, 3)
+
+
+def test_interpolation_has_both_ends_and_keeps_the_length_on_the_circle() -> None:
+    z0, z1 = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 3.0])
+    circle, line = sv.interpolate(z0, z1, 5), sv.interpolate(z0, z1, 5, "linear")
+    for path in (circle, line):
+        torch.testing.assert_close(path[0], z0)
+        torch.testing.assert_close(path[-1], z1, atol=1e-6, rtol=0)
+    torch.testing.assert_close(circle.norm(dim=1), torch.full((5,), 3.0))
+    torch.testing.assert_close(line[2], torch.tensor([1.5, 1.5]))
+    assert sv.interpolate(z0, 2 * z0, 3).isfinite().all()
+
+
+def test_interpolation_refuses_nonsense() -> None:
+    with pytest.raises(sv.InputError, match="one length"):
+        sv.interpolate(torch.zeros(2), torch.zeros(3), 4)
+    with pytest.raises(sv.InputError, match="at least 2"):
+        sv.interpolate(torch.zeros(2), torch.zeros(2), 1)
+
+
+def test_batches_do_not_change_the_result(tiny, blobs) -> None:
+    model = sv.build_model("split-vae", tiny).eval()
+    mu, log_var = encode_all(model, blobs[:10], batch_size=3)
+    whole_mu, whole_log_var = encode_all(model, blobs[:10])
+    torch.testing.assert_close(mu, whole_mu)
+    torch.testing.assert_close(log_var, whole_log_var)
+    small, whole = decode_all(model, mu, batch_size=4), reconstruct_all(model, blobs[:10])
+    for name in ("x_hat", "components", "weights"):
+        torch.testing.assert_close(getattr(small, name), getattr(whole, name))
+
+
+def test_a_model_in_training_mode_is_refused(tiny, blobs) -> None:
+    model = sv.build_model("vae", tiny)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    with pytest.raises(sv.InputError, match="model.eval"):
+        sv.sample_prior(model, 2)
+    with pytest.raises(sv.InputError, match="model.eval"):
+        encode_all(model, blobs)
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+
+
+def test_samples_are_images(tiny, blobs) -> None:
+    model = sv.build_model("split-vae", tiny).eval()
+    mixture = sv.LatentMixture(3).fit(encode_all(model, blobs)[0])
+    for out in (sv.sample_prior(model, 7), sv.sample_mixture(model, mixture, 7)):
+        assert out.x_hat.shape == (7, 1, 16, 16)
+        assert np.isfinite(out.x_hat.numpy()).all() and 0 <= out.x_hat.min() <= out.x_hat.max() <= 1
