@@ -6,6 +6,7 @@ gradients. N images, C channels, H x W pixels, L latent variables, K components.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -162,12 +163,15 @@ def noise_nyquist_share(height: int, width: int) -> float:
 
 
 def _nyquist_share(maps: Tensor) -> Tensor:
+    """Share of maps (N, C, H, W), the energy of their channels summed: float64 (N,)."""
     maps = _double(maps)
+    height, width = maps.shape[2:]
     centred = maps - maps.mean(dim=(2, 3), keepdim=True)
     energy = torch.fft.fft2(centred).abs().square().sum(dim=1)  # (N, H, W)
     total = energy.sum(dim=(1, 2))
-    near = (energy * _nyquist_band(*maps.shape[2:])).sum(dim=(1, 2))
-    return torch.where(_spread(maps) > _FLAT, near / total.clamp_min(1e-300), 0.0)
+    near = (energy * _nyquist_band(height, width)).sum(dim=(1, 2))
+    spread = total.sqrt() / (height * width)  # the standard deviation, by Parseval's theorem
+    return torch.where(spread > _FLAT, near / total.clamp_min(1e-300), 0.0)
 
 
 def _nyquist_band(height: int, width: int) -> Tensor:
@@ -279,20 +283,25 @@ def _correlation(edges: Tensor, contours: Tensor) -> Tensor:
 
 # ------------------------------------------------------------------ what kind of split
 
-SYNTACTIC_FROM = 0.3
-"""Share near Nyquist from which a split is syntactic. Maps that are drawn along contours, thin
-outlines included, stay below .2; pure alternation is 1, and white noise .44 to .48."""
+SYNTACTIC_FROM = 0.5
+"""Share near Nyquist from which a split is syntactic whatever else it does: most of the energy is
+alternation, more than white noise has (.44 to .48)."""
 
-SEMANTIC_FROM = 0.25
-"""Agreement above chance from which a split is semantic. Outlines, regions and copies of the image
-reach .35 to .9 on digits and photographs; alternation whose strength follows the image stays
-below .2, and maps made without looking at the image at 0."""
+ALTERNATING_FROM = 0.2
+"""Share near Nyquist from which alternation is seen at all: maps drawn along contours stay below,
+thin outlines (.16) included."""
+
+SEMANTIC_FROM = 0.2
+"""Agreement above chance from which sigma follows contours. Outlines, regions and copies of the
+image reach .35 to .9 on digits and photographs; alternation whose strength follows the image stays
+below .18, and maps made without looking at the image at 0."""
 
 ACTIVE_FROM = 0.02
 """Standard deviation of sigma over the pixels below which nothing is split: five grey levels."""
 
-CONTRAST_FROM = 0.02
-"""Mean difference of the components below which the split is void: sigma chooses between equals."""
+CONTRAST_FROM = 0.01
+"""Mean difference of the components below which the split is void: sigma chooses between equals
+(2.5 grey levels, on digits about 20 within the strokes)."""
 
 
 @dataclass(frozen=True)
@@ -300,57 +309,84 @@ class SplitKind:
     """What kind of split a model made on a batch of images."""
 
     syntactic: float
-    """Mean share of sigma's energy near the Nyquist frequencies, 0 to 1."""
+    """Alternation from pixel to pixel, 0 to 1: the larger of the two shares below."""
     semantic: float
     """Mean agreement of sigma's edges with the contours, above chance: 0 is chance, 1 perfect."""
     activity: float
     """Mean over the images of sigma's standard deviation over the pixels, 0 to 0.5."""
-    contrast: float | None
-    """Mean absolute difference of the components, 0 to 1; None where they were not given."""
-    chance: float
-    """Agreement with other images' contours, which `semantic` was corrected for."""
     label: str
-    """"syntactic", "semantic", "mixed" (both, or neither) or "none" (nothing is split)."""
+    """``"syntactic"``, ``"semantic"``, ``"mixed"`` (both, or neither) or ``"none"``."""
+    sigma_share: float
+    """Mean share of sigma's energy near the Nyquist frequencies, 0 to 1."""
+    difference_share: float | None = None
+    """Mean share of the energy of x1 - x2 there, 0 to 1; None where they were not given."""
+    contrast: float | None = None
+    """Mean absolute difference of the components, 0 to 1; None where they were not given."""
+    chance: float = 0.0
+    """Agreement with other images' contours, for which ``semantic`` is corrected."""
 
     def __str__(self) -> str:
         contrast = "" if self.contrast is None else f", contrast {self.contrast:.3f}"
         return (
-            f"{self.label} (share near Nyquist {self.syntactic:.2f}, agreement with contours "
-            f"above chance {self.semantic:.2f}, activity {self.activity:.3f}{contrast})"
+            f"{self.label} (alternation {self.syntactic:.2f}, agreement with contours above "
+            f"chance {self.semantic:.2f}, activity {self.activity:.3f}{contrast})"
         )
 
 
 def split_kind(sigma_map: Tensor, images: Tensor, components: Tensor | None = None) -> SplitKind:
-    """Say what kind of split sigma makes: syntactic, semantic, mixed, or none.
+    """Say what kind of split a model makes: syntactic, semantic, mixed, or none.
 
-    Syntactic: sigma alternates between neighbouring pixels (:func:`nyquist_share`). Semantic:
-    sigma follows contours, more than it follows other images' contours: with a the mean
-    :func:`contour_agreement` and c the :func:`chance_agreement`, the measure is (a - c) / (1 - c),
-    not below 0, as in Cohen's kappa. Images whose sigma is constant count as 0 in both.
+    Syntactic: sigma alternates between neighbouring pixels, or x1 and x2 are complementary patterns
+    of high frequency. The measure is the mean :func:`nyquist_share` of sigma or, if that is larger,
+    of x1 - x2. (On digits sigma is free wherever both images are black; their difference is not.)
+
+    Semantic: sigma follows the contours of its image more than those of others. With a the mean
+    :func:`contour_agreement` and c the :func:`chance_agreement`, the measure is
+    (a - c) / (1 - c), not below 0, as in Cohen's kappa.
+
+    The label: none where sigma is constant or the components are equal; syntactic from
+    :data:`SYNTACTIC_FROM`; below it, alternation counts from :data:`ALTERNATING_FROM` and contours
+    from :data:`SEMANTIC_FROM`, and the split is mixed where both or neither do. Images whose sigma
+    is constant count as 0 everywhere.
 
     Args:
         sigma_map: float (N, 1, H, W) in [0, 1]; of a K-way split, one map: ``weights[:, k]``.
         images: the images that were encoded, or their reconstructions: float (N, C, H, W) in
             [0, 1], in random order. A hundred are enough; with one, chance cannot be corrected.
-        components: x1 and x2 as float (N, K, C, H, W), to notice a split between equals.
+        components: x1 and x2 as float (N, K, C, H, W).
 
     Raises:
         InputError: other or unequal shapes, range or NaN.
     """
     sigma_map, images = _check_pair(sigma_map, images)
     activity = torch.cat([_spread(part) for part in _chunks(sigma_map)]).mean().item()
-    syntactic = nyquist_share(sigma_map).mean().item()
-    chance = max(chance_agreement(sigma_map, images), 0.0)
+    sigma_share = nyquist_share(sigma_map).mean().item()
+    chance = chance_agreement(sigma_map, images)
     agreement = contour_agreement(sigma_map, images).mean().item()
-    semantic = max((agreement - chance) / (1 - chance), 0.0) if chance < 1 else 0.0
-    contrast = None if components is None else component_contrast(components).mean().item()
+    semantic = _above_chance(agreement, chance)
+    difference_share = contrast = None
+    if components is not None:
+        _check_components(components, sigma_map)
+        contrast = component_contrast(components).mean().item()
+        difference_share = _difference_share(components)
+    syntactic = max(sigma_share, difference_share or 0.0)
     void = activity < ACTIVE_FROM or (contrast is not None and contrast < CONTRAST_FROM)
     label = "none" if void else _label(syntactic, semantic)
-    return SplitKind(syntactic, semantic, activity, contrast, chance, label)
+    return SplitKind(
+        syntactic, semantic, activity, label, sigma_share, difference_share, contrast, chance
+    )
+
+
+def _above_chance(agreement: float, chance: float) -> float:
+    """Scale agreement so that chance is 0 and 1 stays 1."""
+    chance = max(chance, 0.0)
+    return max((agreement - chance) / (1 - chance), 0.0) if chance < 1 else 0.0
 
 
 def _label(syntactic: float, semantic: float) -> str:
-    alternates, follows = syntactic >= SYNTACTIC_FROM, semantic >= SEMANTIC_FROM
+    if syntactic >= SYNTACTIC_FROM:
+        return "syntactic"
+    alternates, follows = syntactic >= ALTERNATING_FROM, semantic >= SEMANTIC_FROM
     if alternates == follows:
         return "mixed"
     return "syntactic" if alternates else "semantic"
@@ -370,19 +406,45 @@ def component_contrast(components: Tensor) -> Tensor:
     Raises:
         InputError: other shape.
     """
-    if components.ndim != 5 or components.shape[1] < 2 or components.shape[0] == 0:
+    _check_components(components)
+    gaps = [
+        torch.stack([gap.abs().flatten(1).mean(dim=1) for gap in _differences(part)]).mean(dim=0)
+        for part in _chunks(components)
+    ]
+    return torch.cat(gaps)
+
+
+def _difference_share(components: Tensor) -> float:
+    """Mean share near Nyquist of the differences of the components, over pairs and images."""
+    shares = [
+        torch.stack([_nyquist_share(gap) for gap in _differences(part)]).mean(dim=0)
+        for part in _chunks(components)
+    ]
+    return torch.cat(shares).mean().item()
+
+
+def _differences(components: Tensor) -> Iterator[Tensor]:
+    """Differences (N, C, H, W) of each pair among components (N, K, C, H, W)."""
+    components = _double(components)
+    for i, j in itertools.combinations(range(components.shape[1]), 2):
+        yield components[:, i] - components[:, j]
+
+
+def _check_components(components: Tensor, sigma_map: Tensor | None = None) -> None:
+    shape = tuple(components.shape)
+    if len(shape) != 5 or shape[1] < 2 or shape[0] == 0:
         raise InputError(
-            "components must have the shape (N, K, C, H, W) with K at least 2, not "
-            f"{tuple(components.shape)}."
+            f"components must have the shape (N, K, C, H, W) with K at least 2, not {shape}."
         )
-    return torch.cat([_component_contrast(_double(part)) for part in _chunks(components)])
-
-
-def _component_contrast(components: Tensor) -> Tensor:
-    k = components.shape[1]
-    pairs = [(i, j) for i in range(k) for j in range(i + 1, k)]
-    gaps = [(components[:, i] - components[:, j]).abs().flatten(1).mean(dim=1) for i, j in pairs]
-    return torch.stack(gaps).mean(dim=0)
+    if sigma_map is not None and (shape[0], *shape[3:]) != (
+        sigma_map.shape[0],
+        *sigma_map.shape[2:],
+    ):
+        raise InputError(
+            f"components {shape} and sigma_map {tuple(sigma_map.shape)} must agree in their "
+            "number, height and width."
+        )
+    _check_values(components, "components")
 
 
 # ------------------------------------------------------------------ shared

@@ -1,0 +1,33 @@
+"""Figures from arrays: returned, never shown, each with a text for readers who cannot see it.
+
+Every function returns an :class:`AltFigure`. It is the last value of a notebook cell and appears
+there as an image with its alternative text; elsewhere ``figure.savefig("name.png")`` keeps it.
+pyplot is not involved, so no figure stays open and no global state changes.
+
+Images are tensors or arrays (N, C, H, W), float in [0, 1] or uint8, C 1 or 3. They are drawn at an
+integer multiple of their size, so that a pattern of single pixels stays one. Colours: Okabe and
+Ito's palette for lines and viridis for maps, both safe for colour-blind readers; lines, markers or
+direct labels tell series apart as well.
+"""
+
+from __future__ import annotations
+
+from .charts import latent_activity, score_bars, split_plane, training_curves, variance_law
+from .figure import AltFigure, img_tag, png, show
+from .pictures import image_grid, image_rows, interpolation, split_rows
+
+__all__ = [
+    "AltFigure",
+    "image_grid",
+    "image_rows",
+    "img_tag",
+    "interpolation",
+    "latent_activity",
+    "png",
+    "score_bars",
+    "show",
+    "split_plane",
+    "split_rows",
+    "training_curves",
+    "variance_law",
+]

@@ -1,0 +1,352 @@
+"""Figures made of numbers: training curves, latent variables, scores, kinds of split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from ..diagnostics import (
+    ALTERNATING_FROM,
+    SEMANTIC_FROM,
+    SYNTACTIC_FROM,
+    LatentStatistics,
+    SplitKind,
+)
+from ..validation import InputError
+from .figure import (
+    BLACK,
+    BLUE,
+    GREY,
+    LINES,
+    MARKERS,
+    ORANGE,
+    PALETTE,
+    VERMILLION,
+    AltFigure,
+    empty_figure,
+    finish,
+    panels_of,
+    styled,
+)
+
+# ------------------------------------------------------------------ curves
+
+History: TypeAlias = Mapping[str, Sequence[float]]
+"""One list per quantity, all of one length, ``step`` or ``epoch`` among them."""
+
+_AXES = ("step", "epoch")
+_NAMES = {
+    "loss": "loss",
+    "reconstruction": "reconstruction error (summed)",
+    "kl": "KL divergence (nats)",
+    "mse": "mean squared error",
+    "gamma": "$\\gamma$ (variance per pixel)",
+}
+_LOGARITHMIC = ("gamma", "mse")
+
+
+@styled
+def training_curves(
+    history: History | Mapping[str, History],
+    keys: Sequence[str] = ("loss", "gamma", "kl"),
+    *,
+    title: str | None = None,
+    alt: str | None = None,
+) -> AltFigure:
+    """How training went: one panel per quantity, one line per run; gamma on a logarithmic scale.
+
+    Args:
+        history: a trainer's history, or several by the name of their run.
+        keys: the quantities to draw.
+        title: shown above, and the beginning of the alternative text.
+        alt: the alternative text, in place of the automatic one.
+
+    Raises:
+        InputError: an empty history, a quantity that it lacks, lists of different lengths.
+    """
+    runs = {name: _check_history(h, keys, name) for name, h in _runs(history).items()}
+    figure, panels = panels_of(len(keys), 3.1, 2.9)
+    for axes, key in zip(panels, keys, strict=True):
+        for i, (name, run) in enumerate(runs.items()):
+            x_name, x = _x_axis(run)
+            axes.plot(x, run[key], LINES[i % 4], color=PALETTE[i % 7], linewidth=1.6, label=name)
+            axes.set_xlabel(x_name)
+        axes.set_title(_NAMES.get(key, key))
+        if key in _LOGARITHMIC:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+    if len(runs) > 1:
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(runs), 4))
+    text = "Training curves. " + " ".join(_describe_run(n, r, keys) for n, r in runs.items())
+    return finish(figure, title, text, alt)
+
+
+def _runs(history: History | Mapping[str, History]) -> dict[str, History]:
+    if history and all(isinstance(value, Mapping) for value in history.values()):
+        return dict(history)  # type: ignore[arg-type]
+    return {"": history}  # type: ignore[dict-item]
+
+
+def _check_history(history: History, keys: Sequence[str], name: str) -> History:
+    run = f"the run {name}" if name else "the history"
+    if not keys:
+        raise InputError("keys is empty: name at least one quantity, such as 'loss'.")
+    missing = [key for key in keys if key not in history]
+    if missing:
+        raise InputError(f"{run} has no {missing}; it has {sorted(history)}.")
+    drawn = [key for key in (*_AXES, *keys) if key in history]
+    lengths = {len(history[key]) for key in drawn}
+    if len(lengths) > 1:
+        raise InputError(f"the lists of {run} differ in length: {sorted(lengths)}.")
+    if lengths == {0}:
+        raise InputError(f"{run} is empty: train for at least one logged step first.")
+    return history
+
+
+def _x_axis(run: History) -> tuple[str, Sequence[float]]:
+    for name in _AXES:
+        if name in run:
+            return name, run[name]
+    return "entry", range(1, len(next(iter(run.values()))) + 1)
+
+
+def _describe_run(name: str, run: History, keys: Sequence[str]) -> str:
+    x_name, x = _x_axis(run)
+    ends = [f"{key} from {run[key][0]:.3g} to {run[key][-1]:.3g}" for key in keys]
+    return f"{name + ', ' if name else ''}{x_name} {x[0]:g} to {x[-1]:g}: {', '.join(ends)}."
+
+
+# ------------------------------------------------------------------ latent variables
+
+Statistics: TypeAlias = LatentStatistics | Mapping[str, LatentStatistics]
+
+
+@styled
+def variance_law(
+    stats: Statistics, *, title: str | None = None, alt: str | None = None
+) -> AltFigure:
+    """var(mu) and mean(exp(log_var)) of each latent variable, stacked: the law says 1.
+
+    Args:
+        stats: of one model, or of several by name (a panel each).
+        title: shown above, and the beginning of the alternative text.
+        alt: the alternative text, in place of the automatic one.
+
+    Raises:
+        InputError: no statistics.
+    """
+    models = _models(stats)
+    figure, panels = panels_of(len(models), 4.6, 3.0, most=2)
+    for axes, (name, s) in zip(panels, models.items(), strict=True):
+        order = s.variance_of_means.argsort(descending=True)
+        means, widths = s.variance_of_means[order].numpy(), s.mean_variance[order].numpy()
+        x = np.arange(1, len(order) + 1)
+        edge = {"edgecolor": "white", "linewidth": 0.4 if len(x) <= 64 else 0}
+        axes.bar(x, means, width=1, color=BLUE, label="var($\\mu$)", **edge)
+        axes.bar(x, widths, width=1, bottom=means, color=ORANGE, label="mean var($z|x$)", **edge)
+        axes.axhline(1, color=BLACK, linestyle="--", linewidth=1.2, label="the law: 1")
+        axes.set(title=name, xlabel="latent variable, by var($\\mu$)", xlim=(0.5, len(x) + 0.5))
+        axes.grid(False, axis="x")
+    panels[0].set_ylabel("variance")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return finish(figure, title, _describe_models("Stacked bars", models), alt)
+
+
+@styled
+def latent_activity(
+    stats: Statistics, *, title: str | None = None, alt: str | None = None
+) -> AltFigure:
+    """Each latent variable by var(mu) and mean(exp(log_var)), the inactive region shaded.
+
+    Args:
+        stats: of one model, or of several by name (a panel each).
+        title: shown above, and the beginning of the alternative text.
+        alt: the alternative text, in place of the automatic one.
+
+    Raises:
+        InputError: no statistics.
+    """
+    models = _models(stats)
+    figure, panels = panels_of(len(models), 4.2, 3.8, most=2)
+    xlim, ylim = (
+        (-0.04, 1.05 * max(1.05, *(getattr(s, what).max().item() for s in models.values())))
+        for what in ("variance_of_means", "mean_variance")
+    )
+    for axes, (name, s) in zip(panels, models.items(), strict=True):
+        axes.axvspan(xlim[0], s.lowest_variance_of_means, color="#ececec", zorder=0)
+        axes.axhspan(s.highest_mean_variance, ylim[1], color="#ececec", zorder=0, label="inactive")
+        axes.plot([0, 1], [1, 0], "--", color=GREY, linewidth=1.2, label="variance law")
+        for mask, marker, colour, word in (
+            (~s.inactive, "o", BLUE, "active"),
+            (s.inactive, "x", VERMILLION, "inactive"),
+        ):
+            points = s.variance_of_means[mask], s.mean_variance[mask]
+            label = f"{word}: {int(mask.sum())}"
+            axes.scatter(*points, s=26, marker=marker, color=colour, alpha=0.85, label=label)
+        axes.set(xlim=xlim, ylim=ylim, title=name, xlabel="var($\\mu$)")
+        handles, labels = axes.get_legend_handles_labels()
+        axes.legend(handles[1:], labels[1:], loc="upper right", fontsize=9)
+    panels[0].set_ylabel("mean var($z|x$)")
+    return finish(figure, title, _describe_models("Latent variables as points", models), alt)
+
+
+def _models(stats: Statistics) -> dict[str, LatentStatistics]:
+    models = {"": stats} if isinstance(stats, LatentStatistics) else dict(stats)
+    if not models:
+        raise InputError("there are no latent statistics to draw.")
+    return models
+
+
+def _describe_models(what: str, models: Mapping[str, LatentStatistics]) -> str:
+    each = [f"{name + ': ' if name else ''}{s}" for name, s in models.items()]
+    return f"{what} by var(mu) and mean posterior variance. " + "; ".join(each) + "."
+
+
+# ------------------------------------------------------------------ scores and splits
+
+
+@styled
+def score_bars(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    xlabel: str,
+    title: str | None = None,
+    alt: str | None = None,
+) -> AltFigure:
+    """Horizontal bars with their values, error bars where there are errors, coloured by group.
+
+    Args:
+        rows: each with ``label`` (str) and ``value`` (float), and optionally ``error`` (half the
+            length of the error bar) and ``group`` (str). Labels recur across groups.
+        xlabel: what is measured, in full: "FID (LeNet), N = 1000, lower is better".
+        title: shown above, and the beginning of the alternative text.
+        alt: the alternative text, in place of the automatic one.
+
+    Raises:
+        InputError: no rows, a row without label or finite value, a pair of label and group twice.
+    """
+    bars = _check_scores(rows)
+    labels = list(dict.fromkeys(label for label, _ in bars))
+    groups = list(dict.fromkeys(group for _, group in bars))
+    thickness = 0.8 / len(groups)
+    figure = empty_figure(7.2, 1.2 + 0.3 * len(labels) * max(1, 0.75 * len(groups)))
+    axes = figure.subplots()
+    reach = max(abs(value) + error for value, error in bars.values()) or 1.0
+    for g, group in enumerate(groups):
+        own = [(i, *bars[label, group]) for i, label in enumerate(labels) if (label, group) in bars]
+        y = [i + (g - (len(groups) - 1) / 2) * thickness for i, _, _ in own]
+        values, errors = [v for _, v, _ in own], [e for _, _, e in own]
+        colour = PALETTE[g % 7]
+        axes.barh(y, values, height=0.92 * thickness, color=colour, label=group or None)
+        known = [error or math.nan for error in errors]  # Matplotlib draws no bar for NaN
+        axes.errorbar(values, y, xerr=known, fmt="none", ecolor=BLACK, capsize=3, linewidth=1.2)
+        for place, value, error in zip(y, values, errors, strict=True):
+            text = _with_error(value, error)
+            end = max(value, 0) + error + 0.012 * reach
+            axes.text(end, place, text, va="center", fontsize=9)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.invert_yaxis()
+    axes.grid(False, axis="y")
+    axes.margins(x=0.18)
+    axes.set_xlabel(xlabel)
+    if len(groups) > 1:
+        figure.legend(loc="outside lower center", ncols=min(len(groups), 4))
+    text = f"Bars of {xlabel}: " + "; ".join(_describe_score(k, *v) for k, v in bars.items()) + "."
+    return finish(figure, title, text, alt)
+
+
+def _check_scores(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[float, float]]:
+    """Rows as (label, group) to (value, error), in their order."""
+    bars: dict[tuple[str, str], tuple[float, float]] = {}
+    for row in rows:
+        if "label" not in row or not math.isfinite(row.get("value", math.nan)):
+            raise InputError(f"each row needs a label and a finite value: {dict(row)}.")
+        key = (str(row["label"]), str(row.get("group") or ""))
+        if key in bars:
+            raise InputError(f"there are two rows for {' '.join(key).strip()}: keep one.")
+        bars[key] = (float(row["value"]), float(row.get("error") or 0))
+    if not bars:
+        raise InputError("there are no scores to draw.")
+    return bars
+
+
+def _describe_score(key: tuple[str, str], value: float, error: float) -> str:
+    label = " ".join(part for part in (key[1], key[0]) if part)
+    return f"{label} {_with_error(value, error)}"
+
+
+def _with_error(value: float, error: float) -> str:
+    number = f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}"
+    return number + (f" ± {error:.2g}" if error else "")
+
+
+@styled
+def split_plane(
+    points: Sequence[SplitKind],
+    groups: Sequence[str] | None = None,
+    *,
+    title: str | None = None,
+    alt: str | None = None,
+) -> AltFigure:
+    """Models on the plane of the two kinds of split; hollow points split nothing.
+
+    Args:
+        points: one per model, from :func:`svae_lib.diagnostics.split_kind`.
+        groups: one name per point, for colours and markers.
+        title: shown above, and the beginning of the alternative text.
+        alt: the alternative text, in place of the automatic one.
+
+    Raises:
+        InputError: no points, or groups of another number.
+    """
+    groups = [""] * len(points) if groups is None else list(groups)
+    if not points or len(groups) != len(points):
+        raise InputError(f"{len(points)} points need one group each; {len(groups)} were given.")
+    figure = empty_figure(5.6, 4.6)
+    axes = figure.subplots()
+    for word, left, bottom, right, top in _REGIONS:
+        axes.fill_between([left, right], bottom, top, color=_SHADES[word], linewidth=0, zorder=0)
+        place = (left + 0.015, top - 0.015 if top > 1 else bottom + 0.015)
+        axes.annotate(word, place, va="top" if top > 1 else "bottom", color=GREY, style="italic")
+    for g, name in enumerate(dict.fromkeys(groups)):
+        own = [p for p, group in zip(points, groups, strict=True) if group == name]
+        colour, x, y = PALETTE[g % 7], [p.syntactic for p in own], [p.semantic for p in own]
+        faces = ["none" if p.label == "none" else colour for p in own]
+        axes.scatter(
+            x,
+            y,
+            s=44,
+            marker=MARKERS[g % 7],
+            facecolors=faces,
+            edgecolors=colour,
+            label=name or None,
+        )
+    axes.set(xlim=(_LOW, _HIGH), ylim=(_LOW, _HIGH))
+    axes.grid(False)
+    axes.set_xlabel("alternation: share of energy near Nyquist (syntactic)")
+    axes.set_ylabel("agreement with contours above chance (semantic)")
+    if any(groups):
+        figure.legend(loc="outside lower center", ncols=min(len(set(groups)), 4))
+    counts = {word: sum(p.label == word for p in points) for word in _KINDS}
+    text = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return finish(figure, title, f"{len(points)} models on the plane of splits: {text}.", alt)
+
+
+_LOW, _HIGH = -0.05, 1.05
+# word, left, bottom, right, top: the rule of diagnostics.split_kind
+_REGIONS = (
+    ("semantic", _LOW, SEMANTIC_FROM, ALTERNATING_FROM, _HIGH),
+    ("mixed", ALTERNATING_FROM, SEMANTIC_FROM, SYNTACTIC_FROM, _HIGH),
+    ("mixed", _LOW, _LOW, ALTERNATING_FROM, SEMANTIC_FROM),
+    ("syntactic", ALTERNATING_FROM, _LOW, SYNTACTIC_FROM, SEMANTIC_FROM),
+    ("syntactic", SYNTACTIC_FROM, _LOW, _HIGH, _HIGH),
+)
+_SHADES = {"semantic": "#e3f1fa", "mixed": "#f2f2f2", "syntactic": "#fbf0d9"}
+_KINDS = ("syntactic", "semantic", "mixed", "none")

@@ -1,0 +1,165 @@
+"""A figure with alternative text, its style, and how it reaches a notebook or a page."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import html
+import io
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ParamSpec
+
+import matplotlib.style
+from matplotlib.backend_bases import RendererBase
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from ..validation import InputError
+
+# Okabe and Ito's palette ("Color universal design", 2008) without its yellow, which is too light
+# for lines on white; ordered so that neighbours differ in lightness as well.
+BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, BLACK = PALETTE = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#56B4E9",
+    "#CC79A7",
+    "#000000",
+)
+LINES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+GREY = "#595959"
+MAP_COLOURS = "viridis"
+
+DPI = 100
+_STYLE: dict[str, Any] = {
+    "figure.dpi": DPI,
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+}
+
+
+@contextmanager
+def course_style() -> Iterator[None]:
+    """Matplotlib's defaults with ours on top, whatever the user's own settings are."""
+    with matplotlib.style.context(["default", _STYLE]):
+        yield
+
+
+_P = ParamSpec("_P")
+
+
+def styled(plot: Callable[_P, AltFigure]) -> Callable[_P, AltFigure]:
+    """Decorate a plotting function: it makes its figure in the course's style."""
+
+    @functools.wraps(plot)
+    def styled(*args: _P.args, **kwargs: _P.kwargs) -> AltFigure:
+        with course_style():
+            return plot(*args, **kwargs)
+
+    return styled
+
+
+class AltFigure(Figure):
+    """A Matplotlib figure that carries its alternative text and shows itself in a notebook."""
+
+    alt_text: str = ""
+    """What the figure shows, in words."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw in the course's style: Matplotlib makes ticks only now."""
+        with course_style():
+            super().draw(renderer)
+
+    def _ipython_display_(self) -> None:
+        show(self)
+
+
+def png(figure: Figure, *, scale: int = 1) -> bytes:
+    """The figure as PNG, its alternative text among the metadata.
+
+    Args:
+        figure: any Matplotlib figure.
+        scale: multiple of the figure's own resolution; 2 suits dense screens and print.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer,
+        format="png",
+        dpi=scale * figure.dpi,
+        metadata={"Software": None, "Description": alt_text_of(figure)},
+        pil_kwargs={"optimize": True},
+    )
+    return buffer.getvalue()
+
+
+def img_tag(figure: Figure, *, scale: int = 1) -> str:
+    """The figure as an HTML ``<img>`` with a data URI, its alternative text and its width."""
+    data = base64.b64encode(png(figure, scale=scale)).decode("ascii")
+    width = round(figure.get_figwidth() * figure.dpi)
+    alt = html.escape(alt_text_of(figure), quote=True)
+    return f'<img alt="{alt}" width="{width}" src="data:image/png;base64,{data}">'
+
+
+def show(figure: Figure, alt_text: str | None = None) -> None:
+    """Display a figure in a notebook, as an image with alternative text.
+
+    Notebook front ends give a plain PNG output no alternative text; an HTML image keeps it. Figures
+    of this module do this by themselves; for your own, pass ``alt_text``.
+
+    Raises:
+        InputError: IPython is not installed, or a figure has no alternative text.
+    """
+    if alt_text is not None:
+        figure.alt_text = alt_text  # type: ignore[attr-defined]
+    if not alt_text_of(figure):
+        raise InputError("say in alt_text what the figure shows: show(figure, alt_text=...).")
+    try:
+        from IPython.display import display
+    except ImportError:
+        raise InputError(
+            "figures are shown in notebooks; elsewhere keep one with figure.savefig('name.png')."
+        ) from None
+    display({"text/html": img_tag(figure), "text/plain": alt_text_of(figure)}, raw=True)  # type: ignore[no-untyped-call]
+
+
+def alt_text_of(figure: Figure) -> str:
+    """The figure's alternative text, empty where it has none."""
+    return str(getattr(figure, "alt_text", ""))
+
+
+def empty_figure(width: float, height: float) -> AltFigure:
+    """An empty figure of a size in inches, whose axes arrange themselves."""
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.05)
+    return AltFigure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)
+
+
+def panels_of(count: int, width: float, height: float, *, most: int = 3) -> tuple[AltFigure, Any]:
+    """A figure with ``count`` axes of a size in inches, at most ``most`` in a row."""
+    columns = min(count, most)
+    rows = math.ceil(count / columns)
+    figure = empty_figure(width * columns, height * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for unused in axes[count:]:
+        unused.remove()
+    return figure, axes[:count]
+
+
+def finish(figure: AltFigure, title: str | None, description: str, alt: str | None) -> AltFigure:
+    """Set title and alternative text: the caller's, or the title and the description."""
+    if title and figure.get_layout_engine() is not None:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    lead = f"{title.rstrip('.')}. " if title else ""
+    figure.alt_text = alt if alt is not None else lead + description
+    return figure
