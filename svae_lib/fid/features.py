@@ -10,14 +10,27 @@ import torch
 
 from ..devices import default_device
 from ..validation import InputError
+from .efficientnet import load_efficientnet
 from .feature_network import FeatureNetwork
 from .lenet import load_lenet
 
 Weights = str | os.PathLike[str] | None
 Loader = Callable[[Weights, torch.device], FeatureNetwork]
 
+
+def _load_inception(weights: Weights, device: torch.device) -> FeatureNetwork:
+    # torchvision takes seconds to import, which nobody else should wait for.
+    from .inception import load_inception
+
+    return load_inception(weights, device)
+
+
 NETWORKS: dict[str, Loader] = {
     "lenet": partial(load_lenet, "mnist-5k"),
+    "lenet-mnist": partial(load_lenet, "mnist"),
+    "lenet-fashion-mnist": partial(load_lenet, "fashion-mnist"),
+    "inception": _load_inception,
+    "efficientnet-lite0": load_efficientnet,
 }
 
 

