@@ -1,6 +1,6 @@
 """Generate the notebooks of the course from notebooks/source/NN_name.py (jupytext, py:percent).
 
-    python scripts/build_notebooks.py              generate all; execute solutions whose code changed
+    python scripts/build_notebooks.py              generate all; execute what has changed
     python scripts/build_notebooks.py 01 03        only these
     python scripts/build_notebooks.py --no-execute learners' notebooks only
     python scripts/build_notebooks.py --execute    execute all solutions again
@@ -21,7 +21,6 @@ import json
 import os
 import platform
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -48,7 +47,8 @@ METADATA = {
 LARGEST = 1_500_000
 """Bytes that a solved notebook may have."""
 
-# What the library imports, apart from torch, which a start cell never touches: module, package.
+# What the library imports: module, package. Neither torch, which a start cell never touches, nor
+# anything that depends on torch.
 NEEDED = {
     "IPython": "ipython",
     "PIL": "pillow",
@@ -66,7 +66,6 @@ NEEDED = {
 START = """\
 # Start cell: installs what is missing, and leaves torch as it is. Run it first.
 import subprocess, sys
-from importlib.metadata import version
 from importlib.util import find_spec
 
 REPOSITORY = "{repository}"
@@ -83,9 +82,7 @@ if find_spec("svae_lib") is None:
         )
     pip_install("--no-deps", f"svae_lib @ git+{{REPOSITORY}}@{branch}")
 if missing := [name for module, name in NEEDED.items() if find_spec(module) is None]:
-    with open("constraints.txt", "w") as file:
-        file.write(f"torch=={{version('torch')}}\\n")
-    pip_install("-c", "constraints.txt", *missing)"""
+    pip_install(*missing)"""
 
 
 class SourceError(Exception):
@@ -213,7 +210,7 @@ def minutes_sentence(measured: dict[str, Any]) -> str:
 def _duration(seconds: float) -> str:
     if seconds < 60:
         return "under a minute"
-    return f"{seconds / 60:.0f} min"
+    return f"about {seconds / 60:.0f} min"
 
 
 # The [text] of a link may itself be an image.
@@ -269,7 +266,7 @@ def _solution(lines: Sequence[str], indent: str, solved: bool, where: str) -> li
 
 def dump(notebook: NotebookNode) -> str:
     """A notebook as text, the same for the same content."""
-    return json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return nbformat.writes(notebook, version=4) + "\n"
 
 
 def _write(path: Path, text: str) -> None:

@@ -221,7 +221,7 @@ VAE_LOSS = Exercise(
             lambda x, x_hat, mu, log_var, gamma: (
                 _squares(x, x_hat) / gamma + kl_divergence(mu, log_var)
             ).mean(),
-            "You divide the squared error by gamma; in the log-density of a Gaussian it is 2 gamma.",
+            "You divide the squared error by gamma; a Gaussian's logarithm has 2 gamma there.",
         ),
         Mistake(
             "gamma squared",
