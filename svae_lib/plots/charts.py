@@ -85,6 +85,7 @@ def training_curves(
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(runs), 4))
     text = "Training curves. " + " ".join(_describe_run(n, r, keys) for n, r in runs.items())
+    figure.section = "curves"
     return finish(figure, title, text, alt)
 
 
@@ -156,6 +157,7 @@ def variance_law(
         axes.grid(False, axis="x")
     panels[0].set_ylabel("variance")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.section = "diagnostics"
     return finish(figure, title, _describe_models("Stacked bars", models), alt)
 
 
@@ -194,6 +196,7 @@ def latent_activity(
         handles, labels = axes.get_legend_handles_labels()
         axes.legend(handles[1:], labels[1:], loc="upper right", fontsize=9)
     panels[0].set_ylabel("mean var($z|x$)")
+    figure.section = "diagnostics"
     return finish(figure, title, _describe_models("Latent variables as points", models), alt)
 
 
@@ -259,6 +262,7 @@ def score_bars(
     if len(groups) > 1:
         figure.legend(loc="outside lower center", ncols=min(len(groups), 4))
     text = f"Bars of {xlabel}: " + "; ".join(_describe_score(k, *v) for k, v in bars.items()) + "."
+    figure.section = "diagnostics"
     return finish(figure, title, text, alt)
 
 
@@ -336,6 +340,7 @@ def split_plane(
         figure.legend(loc="outside lower center", ncols=min(len(set(groups)), 4))
     counts = {word: sum(p.label == word for p in points) for word in _KINDS}
     text = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    figure.section = "diagnostics"
     return finish(figure, title, f"{len(points)} models on the plane of splits: {text}.", alt)
 
 

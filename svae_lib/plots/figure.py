@@ -76,6 +76,8 @@ class AltFigure(Figure):
 
     alt_text: str = ""
     """What the figure shows, in words."""
+    section: str = "pictures"
+    """Part of a report that it belongs to: pictures, curves or diagnostics."""
 
     def draw(self, renderer: RendererBase) -> None:
         """Draw in the course's style: Matplotlib makes ticks only now."""
