@@ -1,6 +1,7 @@
 """Images to train on: ``load(name)`` and one file per source.
 
-``load("mnist-5k")`` needs no network; :func:`available` lists the other names.
+``load("mnist-5k")`` and ``load("toy-faces")`` need no network; :func:`available` lists the other
+names. ``load("folder:PATH")`` takes any folder of images.
 """
 
 from __future__ import annotations
@@ -9,38 +10,65 @@ import os
 from collections.abc import Callable
 
 from ..validation import InputError
+from .celeba import load_celeba
+from .cifar10 import load_cifar10
+from .digits import load_fashion_mnist, load_mnist
+from .folder import PREFIX, load_folder, load_folder_spec
 from .image_sets import ImageSets, pad, to_float, to_uint8
 from .mnist5k import load_mnist_5k
 from .toy_faces import draw_faces, load_toy_faces
 
-__all__ = ["ImageSets", "available", "draw_faces", "load", "pad", "to_float", "to_uint8"]
+__all__ = [
+    "ImageSets",
+    "available",
+    "draw_faces",
+    "load",
+    "load_celeba",
+    "load_folder",
+    "pad",
+    "to_float",
+    "to_uint8",
+]
 
 Loader = Callable[[str | os.PathLike[str] | None], ImageSets]
 
 _LOADERS: dict[str, Loader] = {
     "mnist-5k": load_mnist_5k,
     "toy-faces": load_toy_faces,
+    "mnist": load_mnist,
+    "fashion-mnist": load_fashion_mnist,
+    "cifar10": load_cifar10,
+    "celeba": load_celeba,
 }
 
 
 def available() -> tuple[str, ...]:
-    """The names that :func:`load` knows."""
+    """The names that :func:`load` knows, beside ``folder:PATH``."""
     return tuple(_LOADERS)
 
 
 def load(name: str, root: str | os.PathLike[str] | None = None) -> ImageSets:
     """Load a data set by its name.
 
+    Files are looked for in ``root``, or else in the folder that the variable SVAE_DATA names,
+    and are downloaded if they are not there (never when ``root`` is given).
+
     Args:
-        name: one of :func:`available`.
-        root: folder with files that are already on this machine, for sources that need any.
+        name: one of :func:`available`, or ``folder:PATH`` with options as in
+            ``folder:PATH?size=32&channels=1&test=0.2&seed=1&on_broken=skip``.
+        root: folder with files that are already on this machine.
 
     Returns:
         Train and test images as uint8 tensors (N, C, H, W), with their labels.
 
     Raises:
-        InputError: unknown name, or files that are missing or damaged.
+        InputError: unknown name, or files that are missing, damaged or not to be downloaded.
     """
+    if name.startswith(PREFIX):
+        return load_folder_spec(name, root)
     if name not in _LOADERS:
-        raise InputError(f"unknown data set {name!r}; the known ones are {', '.join(available())}.")
+        raise InputError(
+            f"unknown data set {name!r}; the known ones are {', '.join(available())} and "
+            f"{PREFIX}PATH."
+        )
     return _LOADERS[name](root)

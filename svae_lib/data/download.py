@@ -1,0 +1,292 @@
+"""Files from the web that arrive whole and genuine, or not at all.
+
+A file takes its final name only after its hash has been checked. Until then its bytes lie in a
+hidden partial file, from which a later attempt goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from ..validation import InputError
+from .places import VARIABLE, writing
+
+BLOCK = 1 << 16  # bytes
+USER_AGENT = "svae-lib (course on variational image generation)"
+
+
+class DownloadError(InputError):
+    """No mirror delivered the file; the message gives each one's reason."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file that may be downloaded.
+
+    Attributes:
+        name: its name on disk.
+        urls: mirrors, tried in this order.
+        digest: expected hash in hexadecimal.
+        algorithm: "md5" (as published with the data sets) or "sha256".
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    digest: str
+    algorithm: str = "md5"
+
+    @property
+    def hash_text(self) -> str:
+        """The hash as messages show it."""
+        return f"{self.algorithm.upper()} {self.digest}"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a server.
+
+    Attributes:
+        timeout: seconds of silence after which a connection is given up.
+        window: seconds over which the speed is measured.
+        slowest: bytes per second below which a connection is given up.
+        rounds: how often all the mirrors are tried.
+        pause: seconds before the second round, doubled before each further one.
+    """
+
+    timeout: float = 20.0
+    window: float = 30.0
+    slowest: float = 1024.0
+    rounds: int = 3
+    pause: float = 1.0
+
+
+class _TryAgain(Exception):
+    """The connection failed; the bytes received so far are good to go on from."""
+
+
+class _Refused(Exception):
+    """This mirror will not deliver the file."""
+
+
+def file_hash(path: Path, algorithm: str) -> str:
+    """Hash of a file's bytes in hexadecimal; ``algorithm`` is "md5" or "sha256"."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def fetch(
+    file: RemoteFile, folder: Path, patience: Patience | None = None, *, progress: bool = True
+) -> Path:
+    """Download a file unless ``folder`` has it, and return its path.
+
+    An interrupted download goes on where it stopped, at the next mirror or at the next call.
+
+    Raises:
+        DownloadError: no mirror delivered the file.
+        InputError: the file that is there has another hash, or the folder cannot be written.
+    """
+    target = folder / file.name
+    if target.exists():
+        check_hash(target, file)
+        return target
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{file.name}.partial"
+    patience = patience or Patience()
+    reasons: dict[str, str] = {}
+    refused: set[str] = set()
+    for attempt in range(patience.rounds):
+        for url in file.urls:
+            if url in refused:
+                continue
+            try:
+                _receive(url, partial, patience, progress)
+                _accept(partial, target, file)
+                return target
+            except _TryAgain as error:
+                reasons[url] = str(error)
+            except _Refused as error:
+                reasons[url] = str(error)
+                refused.add(url)
+        if len(refused) == len(file.urls):
+            break
+        if attempt + 1 < patience.rounds:
+            time.sleep(patience.pause * 2**attempt)
+    told = "; ".join(f"{_host(url)}: {reason}" for url, reason in reasons.items())
+    raise DownloadError(f"{file.name} could not be downloaded ({told})")
+
+
+def fetch_all(
+    files: Sequence[RemoteFile],
+    folder: Path,
+    name: str,
+    advice: str = "",
+    patience: Patience | None = None,
+) -> list[Path]:
+    """Download the files of a data set; when that fails, say how to place them by hand.
+
+    Args:
+        files: what to download.
+        folder: where to.
+        name: the data set, as messages call it.
+        advice: a further sentence for who cannot download.
+        patience: with slow servers.
+
+    Raises:
+        DownloadError: with what is missing, where to put it and the hashes.
+    """
+    try:
+        return [fetch(file, folder, patience) for file in files]
+    except DownloadError as error:
+        wanted = ", ".join(f"{file.name} ({file.hash_text})" for file in files)
+        raise DownloadError(
+            f"{name}: {error}. Put {wanted} into {folder}, or into a folder of your own "
+            f"that root= or the variable {VARIABLE} names.{' ' + advice if advice else ''}"
+        ) from None
+
+
+def check_hash(path: Path, file: RemoteFile) -> None:
+    """Raise InputError unless the file at ``path`` has the expected hash."""
+    found = file_hash(path, file.algorithm)
+    if found != file.digest:
+        raise InputError(
+            f"{path} is damaged or another file: its {file.algorithm.upper()} is {found}, "
+            f"expected {file.digest}. Delete it to download it again."
+        )
+
+
+def _host(url: str) -> str:
+    return urllib.parse.urlsplit(url).netloc or url
+
+
+def _accept(partial: Path, target: Path, file: RemoteFile) -> None:
+    """Give the finished file its name if its hash is right, else remove it."""
+    found = file_hash(partial, file.algorithm)
+    if found != file.digest:
+        partial.unlink()
+        raise _TryAgain(f"sent a file whose {file.algorithm.upper()} is {found}")
+    with writing(target.parent):
+        with partial.open("rb") as whole:
+            os.fsync(whole.fileno())
+        partial.replace(target)
+
+
+def _receive(url: str, partial: Path, patience: Patience, progress: bool) -> None:
+    """Append to ``partial`` what it lacks of the file at ``url``."""
+    have = partial.stat().st_size if partial.exists() else 0
+    headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=patience.timeout) as response:
+            _store(response, partial, have, patience, progress)
+    except urllib.error.HTTPError as error:
+        _explain_status(error.code, partial)
+    except urllib.error.URLError as error:
+        raise _TryAgain(f"not reachable ({error.reason})") from error
+    except TimeoutError as error:
+        raise _TryAgain(f"no answer within {patience.timeout:g} s") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _TryAgain(f"connection lost ({error or type(error).__name__})") from error
+
+
+def _explain_status(status: int, partial: Path) -> None:
+    if status == 416:  # the partial file is no beginning of this one
+        partial.unlink(missing_ok=True)
+        raise _TryAgain("cannot continue the partial file")
+    if status >= 500 or status in (408, 429):
+        raise _TryAgain(f"HTTP status {status}")
+    raise _Refused(f"HTTP status {status}")
+
+
+def _store(response: Any, partial: Path, have: int, patience: Patience, progress: bool) -> None:
+    """Write the body of a response behind the first ``have`` bytes, or from the start."""
+    if response.status != 206:
+        have = 0
+    elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+        partial.unlink(missing_ok=True)
+        raise _TryAgain("sent another part than the one asked for")
+    length = response.headers.get("Content-Length")
+    total = have + int(length) if length and length.isdigit() else None
+    first = response.read1(BLOCK)
+    if _is_web_page(response.headers.get("Content-Type", ""), b"" if have else first):
+        raise _Refused("sent a web page instead of the file (a quota or a login page)")
+    too_slow = _speed_watch(patience)
+    bar = tqdm(
+        total=total,
+        initial=have,
+        unit="B",
+        unit_scale=True,
+        desc=partial.name.strip(".").removesuffix(".partial"),
+        disable=not progress,
+    )
+    with bar, _opened(partial, "ab" if have else "wb") as write:
+        block = first
+        while block:
+            write(block)
+            have += len(block)
+            bar.update(len(block))
+            if too_slow(len(block)):
+                raise _TryAgain(f"slower than {patience.slowest:g} bytes per second")
+            block = response.read1(BLOCK)
+    if total is not None and have < total:
+        raise _TryAgain(f"ended after {have} of {total} bytes")
+
+
+@contextmanager
+def _opened(path: Path, mode: str) -> Iterator[Callable[[bytes], None]]:
+    """Yield a function that writes; only its own errors count as errors of the disk."""
+    with writing(path):
+        file = path.open(mode)
+
+    def write(block: bytes) -> None:
+        with writing(path):
+            file.write(block)
+            file.flush()
+
+    try:
+        yield write
+    finally:
+        file.close()
+
+
+def _is_web_page(content_type: str, start: bytes) -> bool:
+    """Whether this is HTML: none of our files is, but quota pages are, with status 200."""
+    start = start[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return content_type.lower().startswith("text/html") or start.startswith(
+        (b"<!doctype html", b"<html", b"<head", b"<?xml")
+    )
+
+
+def _speed_watch(patience: Patience) -> Callable[[int], bool]:
+    """A function that takes the bytes of each block and says when they come too slowly."""
+    started, received = time.monotonic(), 0
+
+    def too_slow(count: int) -> bool:
+        nonlocal started, received
+        received += count
+        elapsed = time.monotonic() - started
+        if elapsed < patience.window:
+            return False
+        slow = received < patience.slowest * elapsed
+        started, received = time.monotonic(), 0
+        return slow
+
+    return too_slow

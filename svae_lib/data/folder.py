@@ -1,0 +1,183 @@
+"""Any folder of images: ``load("folder:PATH")``, ``load("folder:PATH?size=32&channels=1")``."""
+
+from __future__ import annotations
+
+import os
+import urllib.parse
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import cast
+
+import numpy as np
+import torch
+
+from ..validation import InputError
+from .image_sets import ImageSets
+from .places import cache_folder
+from .preparation import FolderSource, OnBroken, Recipe, prepare
+
+PREFIX = "folder:"
+SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+)
+TEST_PARTS = ("test", "val", "valid")  # names of a folder beside "train"
+OPTIONS = "size, channels, test, seed, on_broken"
+SMALLEST, LARGEST = 8, 1024  # pixels
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Files of one part, with the class of each."""
+
+    names: list[str]
+    classes: list[str]
+
+
+def load_folder(
+    path: str | os.PathLike[str],
+    *,
+    size: int = 64,
+    channels: int = 3,
+    test: float = 0.1,
+    seed: int = 0,
+    on_broken: OnBroken = "refuse",
+    name: str | None = None,
+) -> ImageSets:
+    """Images of a folder, cropped to their central square and resized.
+
+    Folders in it are classes (files of deeper folders belong to the class above). If it has
+    the folders train and test (or val), these are the two parts; else a share of each class,
+    drawn at random, is the test part. The images are decoded once and kept, without loss, in an
+    array beside the other prepared data; a change of the files makes a new one.
+
+    Args:
+        path: the folder.
+        size: height and width in pixels.
+        channels: 1 (greyscale) or 3 (RGB); the files are converted.
+        test: share of the images to test on, in (0, 1).
+        seed: of the random split.
+        on_broken: "refuse" stops at a file that is no image and names it, "skip" leaves it out.
+        name: of the result; "folder:PATH" by default.
+
+    Raises:
+        InputError: no such folder, fewer than two images, a broken one, a bad option.
+    """
+    folder = Path(path).expanduser()
+    _check_options(folder, size, channels, test, on_broken)
+    train, held_out = _parts(folder, test, seed)
+    names = train.names + held_out.names
+    prepared = prepare(
+        FolderSource(folder, names),
+        Recipe(size, channels),
+        cache_folder("prepared"),
+        "folder",
+        on_broken=on_broken,
+    )
+    good = [file not in prepared.broken for file in names]
+    label_names = tuple(sorted(set(train.classes + held_out.classes)))
+    indices = [label_names.index(label) for label in train.classes + held_out.classes]
+    labels = torch.tensor(indices)[torch.tensor(good)]
+    split = sum(good[: len(train.names)])
+    if split == 0 or split == len(labels):
+        raise InputError(f"{folder}: without the broken images one part of the split is empty.")
+    return ImageSets(
+        name=name or f"{PREFIX}{folder}",
+        train=prepared.images[:split],
+        test=prepared.images[split:],
+        train_labels=labels[:split],
+        test_labels=labels[split:],
+        label_names=label_names,
+        source=f"Images of the folder {folder.resolve().name}, central squares of {size}x{size}.",
+    )
+
+
+def load_folder_spec(name: str, root: str | os.PathLike[str] | None = None) -> ImageSets:
+    """Load ``folder:PATH?option=value&option=value``, PATH relative to ``root`` if given.
+
+    Raises:
+        InputError: unknown options or unusable values, and all of :func:`load_folder`.
+    """
+    path, _, query = name.removeprefix(PREFIX).partition("?")
+    if not path:
+        raise InputError(f"{name!r} names no folder: write folder:PATH.")
+    given = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
+    unknown = sorted(given.keys() - set(OPTIONS.split(", ")))
+    if unknown:
+        raise InputError(f"{name!r}: unknown option {unknown[0]!r}; the known ones are {OPTIONS}.")
+    try:
+        size, channels, seed = (
+            int(given.get(option, default))
+            for option, default in (("size", "64"), ("channels", "3"), ("seed", "0"))
+        )
+        test = float(given.get("test", "0.1"))
+    except ValueError as error:
+        raise InputError(f"{name!r}: an option is no number ({error}).") from None
+    return load_folder(
+        Path(root or ".") / Path(path).expanduser(),
+        size=size,
+        channels=channels,
+        test=test,
+        seed=seed,
+        on_broken=cast(OnBroken, given.get("on_broken", "refuse")),
+        name=name,
+    )
+
+
+def _check_options(folder: Path, size: int, channels: int, test: float, on_broken: str) -> None:
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder.")
+    if not SMALLEST <= size <= LARGEST:
+        raise InputError(f"size must be {SMALLEST} to {LARGEST} pixels, not {size}.")
+    if channels not in (1, 3):
+        raise InputError(f"channels must be 1 (greyscale) or 3 (RGB), not {channels}.")
+    if not 0 < test < 1:
+        raise InputError(f"test is the share of test images, between 0 and 1, not {test}.")
+    if on_broken not in ("refuse", "skip"):
+        raise InputError(f'on_broken must be "refuse" or "skip", not {on_broken!r}.')
+
+
+def _parts(folder: Path, test: float, seed: int) -> tuple[_Split, _Split]:
+    files = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )
+    if len(files) < 2:
+        raise InputError(
+            f"{folder} holds {len(files)} images; at least two are needed, one to train on and "
+            f"one to test on. Known are the endings {', '.join(sorted(SUFFIXES))}."
+        )
+    tops = {PurePosixPath(file).parts[0] for file in files if "/" in file}
+    other = next((part for part in TEST_PARTS if part in tops), None)
+    if "train" in tops and other:
+        return _within(files, "train/"), _within(files, f"{other}/")
+    return _random_split(_within(files, ""), test, seed)
+
+
+def _within(files: list[str], prefix: str) -> _Split:
+    """The files below ``prefix``; their class is the next folder, or "images" without one."""
+    names = [file for file in files if file.startswith(prefix)]
+    parts = [PurePosixPath(file.removeprefix(prefix)).parts for file in names]
+    return _Split(names, [part[0] if len(part) > 1 else "images" for part in parts])
+
+
+def _random_split(files: _Split, test: float, seed: int) -> tuple[_Split, _Split]:
+    """A share of each class at random for the test part, at least one image in each part."""
+    rng = np.random.default_rng(seed)
+    classes = np.array(files.classes)
+    chosen = np.zeros(len(classes), bool)
+    for label in np.unique(classes):
+        members = rng.permutation(np.flatnonzero(classes == label))
+        chosen[members[: round(test * len(members))]] = True
+    if not chosen.any():
+        chosen[rng.integers(len(chosen))] = True
+    if chosen.all():
+        chosen[rng.integers(len(chosen))] = False
+    first, second = (
+        _Split(
+            [name for name, pick in zip(files.names, picks, strict=True) if pick],
+            [label for label, pick in zip(files.classes, picks, strict=True) if pick],
+        )
+        for picks in (~chosen, chosen)
+    )
+    return first, second

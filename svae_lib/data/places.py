@@ -1,0 +1,52 @@
+"""Where files are looked for, and where downloads and prepared copies go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..validation import InputError
+
+VARIABLE = "SVAE_DATA"
+
+
+def own_folder(root: str | os.PathLike[str] | None) -> Path | None:
+    """The folder that the user named: ``root``, else the variable SVAE_DATA, else None.
+
+    Raises:
+        InputError: it does not exist.
+    """
+    named = root if root is not None else os.environ.get(VARIABLE) or None
+    if named is None:
+        return None
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
+        origin = "root" if root is not None else VARIABLE
+        raise InputError(f"{origin} names {folder}, which is not a folder.")
+    return folder
+
+
+def cache_folder(kind: str) -> Path:
+    """Folder for files of a kind ("downloads", "prepared"): in a checkout's data/, else ~/.cache.
+
+    It need not exist yet. XDG_CACHE_HOME takes the place of ~/.cache where it is set.
+    """
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "pyproject.toml").exists() and os.access(checkout / "data", os.W_OK):
+        return checkout / "data" / kind
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "svae" / kind
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn an error of the disk (full, not writable) into an InputError that names the place."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot write to {place}: {error.strerror or error}. Free some space there or make "
+            "it writable; what has arrived so far is kept."
+        ) from error

@@ -1,0 +1,364 @@
+"""From many image files to one memory-mapped array, on all cores.
+
+The images go to disk in blocks as they are decoded, so memory does not grow with their number.
+A journal lists the finished blocks: an interrupted preparation goes on where it stopped. The
+array takes its final name when it is complete; that name contains a hash of all that decides
+its content.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import math
+import os
+import shutil
+import struct
+import threading
+import zipfile
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..files import atomic_path, read_json, write_json
+from ..validation import InputError
+from .places import writing
+
+VERSION = 1  # raise it when the same files give other pixels
+BLOCK = 128  # images that are decoded and written together
+OnBroken = Literal["refuse", "skip"]
+
+# what Pillow and zipfile raise for files that are no images, or no longer
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+    Image.DecompressionBombError,
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a file becomes an image of the array.
+
+    Attributes:
+        size: height and width in pixels.
+        channels: 1 or 3; colour and greyscale files are converted.
+        box: left, top, right, bottom (exclusive) of the part to keep, in pixels; without it,
+            the largest square around the centre.
+    """
+
+    size: int
+    channels: int = 3
+    box: tuple[int, int, int, int] | None = None
+
+
+class Source(Protocol):
+    """Image files, wherever they are."""
+
+    names: Sequence[str]
+
+    def read(self, name: str) -> bytes:
+        """Content of one file; called from several threads."""
+
+    def fingerprint(self) -> str:
+        """A hash that changes with the files."""
+
+
+class FolderSource:
+    """Image files in a folder and the folders below it."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self.folder = folder
+        self.names = names
+
+    def read(self, name: str) -> bytes:
+        """Content of one file."""
+        return (self.folder / name).read_bytes()
+
+    def fingerprint(self) -> str:
+        """Hash of the folder's path, and of the files' names, sizes and times of change."""
+        digest = hashlib.sha256(f"{self.folder.resolve()}\n".encode())
+        for name in self.names:
+            status = (self.folder / name).stat()
+            digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+
+class ZipSource:
+    """Image files in a zip archive, which is not unpacked."""
+
+    def __init__(self, archive: zipfile.ZipFile, names: Sequence[str]) -> None:
+        self.archive = archive
+        self.names = names
+
+    def read(self, name: str) -> bytes:
+        """Content of one member; zipfile checks its CRC, and locks the archive as it reads."""
+        return self.archive.read(name)
+
+    def fingerprint(self) -> str:
+        """Hash of names, sizes and checksums, as the archive lists them."""
+        digest = hashlib.sha256()
+        for name in self.names:
+            member = self.archive.getinfo(name)
+            digest.update(f"{name}\0{member.file_size}\0{member.CRC}\n".encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Images on disk.
+
+    Attributes:
+        images: uint8 tensor (N, C, size, size), memory-mapped: read from disk when used;
+            changes stay in memory.
+        broken: the files that were left out, with the reason.
+    """
+
+    images: Tensor
+    broken: dict[str, str]
+
+
+def prepare(
+    source: Source,
+    recipe: Recipe,
+    folder: Path,
+    label: str,
+    *,
+    on_broken: OnBroken = "refuse",
+    workers: int | None = None,
+    progress: bool = True,
+) -> Prepared:
+    """Decode, crop and resize all files of a source, once; later calls find the result.
+
+    Threads do the work: decoding and resizing release Python's lock, and unlike processes
+    threads share their memory and start from any script or notebook.
+
+    Args:
+        source: the files, in the order of the result.
+        recipe: what becomes of each.
+        folder: where the array is kept.
+        label: how its file name begins.
+        on_broken: "refuse" stops at a file that is no image, "skip" leaves it out.
+        workers: threads; one per core by default.
+        progress: show a bar.
+
+    Raises:
+        InputError: a broken file, named; no space on the disk; a damaged array.
+    """
+    key = json.dumps([VERSION, asdict(recipe), source.fingerprint()])
+    name = f"{label}-{recipe.size}px-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    array = folder / f"{name}.npy"
+    if not array.exists():
+        job = _Job(source, recipe, array)
+        job.start()
+        job.run(on_broken, workers or _cores(), progress)
+        job.finish()
+    return _load(array, on_broken)
+
+
+def decode(content: bytes, recipe: Recipe) -> npt.NDArray[np.uint8]:
+    """An image file as uint8 (C, size, size): upright, cropped, then resized bilinearly.
+
+    Pillow's bilinear filter averages over all pixels that fall into a smaller one, so fine
+    detail does not turn into aliasing.
+
+    Raises:
+        OSError: it is no image, or cut short; further exceptions for other damage.
+        ValueError: it is smaller than the box.
+    """
+    with Image.open(io.BytesIO(content)) as image:
+        ImageOps.exif_transpose(image, in_place=True)
+        width, height = image.size
+        box = recipe.box or _centre_square(width, height)
+        if box[2] > width or box[3] > height:
+            raise ValueError(f"{width}x{height} pixels are too few for the crop {box}")
+        part = _convert(image, recipe.channels).crop(box)
+    small = part.resize((recipe.size, recipe.size), Image.Resampling.BILINEAR)
+    pixels = np.asarray(small).reshape(recipe.size, recipe.size, recipe.channels)
+    return pixels.transpose(2, 0, 1)
+
+
+def _centre_square(width: int, height: int) -> tuple[int, int, int, int]:
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
+
+
+def _convert(image: Image.Image, channels: int) -> Image.Image:
+    """To 8-bit greyscale or RGB; Pillow itself would clip 16-bit images instead of scaling."""
+    if image.mode.startswith("I"):
+        grey = np.asarray(image).astype(np.int64) >> 8
+        image = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Job:
+    """One array in the making: a partial file with room for all images, and its journal."""
+
+    def __init__(self, source: Source, recipe: Recipe, array: Path) -> None:
+        self.source = source
+        self.recipe = recipe
+        self.array = array
+        self.partial = array.with_name(f".{array.stem}.partial")
+        self.journal = array.with_name(f".{array.stem}.journal")
+        self.shape = (len(source.names), recipe.channels, recipe.size, recipe.size)
+        self.header = _header(self.shape)
+        self.done: set[int] = set()
+        self.broken: dict[str, str] = {}
+        self.lock = threading.Lock()
+
+    def start(self) -> None:
+        """Make room on the disk, or read from the journal what an earlier run has done."""
+        size = len(self.header) + math.prod(self.shape)
+        with writing(self.array.parent):
+            self.array.parent.mkdir(parents=True, exist_ok=True)
+            if self.partial.exists() and self.partial.stat().st_size == size:
+                self._read_journal()
+                return
+            if shutil.disk_usage(self.array.parent).free < size:
+                raise OSError(errno.ENOSPC, f"{size / 1e9:.2f} GB are needed, less is free")
+            self.journal.unlink(missing_ok=True)
+            with self.partial.open("wb") as file:
+                file.write(self.header)
+                file.truncate(size)
+
+    def _read_journal(self) -> None:
+        if not self.journal.exists():
+            return
+        for line in self.journal.read_text(encoding="utf-8").splitlines():
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # where a run was killed; that block is done again
+            self.done.add(entry["block"])
+            self.broken.update(entry["broken"])
+
+    def run(self, on_broken: OnBroken, workers: int, progress: bool) -> None:
+        """Do the blocks that are left.
+
+        On an error or an interrupt, the blocks being worked on are still finished and entered.
+        """
+        self._refuse_broken(on_broken)
+        total = len(self.source.names)
+        blocks = [block for block in range(math.ceil(total / BLOCK)) if block not in self.done]
+        left = sum(len(self._names(block)) for block in blocks)
+        bar = tqdm(
+            total=total,
+            initial=total - left,
+            unit="images",
+            desc=f"Preparing {self.array.stem.rsplit('-', 1)[0]}",
+            disable=not progress,
+        )
+        with bar, ThreadPoolExecutor(workers) as pool:
+            futures = [pool.submit(self._do, block) for block in blocks]
+            try:
+                for future in as_completed(futures):
+                    bar.update(future.result())
+                    self._refuse_broken(on_broken)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _refuse_broken(self, on_broken: OnBroken) -> None:
+        if self.broken and on_broken == "refuse":
+            raise InputError(_broken_text(self.broken))
+
+    def _names(self, block: int) -> Sequence[str]:
+        return self.source.names[block * BLOCK : (block + 1) * BLOCK]
+
+    def _do(self, block: int) -> int:
+        """Decode one block, write it to its place, enter it in the journal; return its length."""
+        names = self._names(block)
+        images = np.zeros((len(names), *self.shape[1:]), np.uint8)
+        broken: dict[str, str] = {}
+        for index, name in enumerate(names):
+            try:
+                images[index] = decode(self.source.read(name), self.recipe)
+            except _DAMAGE as error:
+                broken[name] = f"{type(error).__name__}: {error}"
+        with writing(self.partial), self.partial.open("r+b") as file:
+            file.seek(len(self.header) + block * BLOCK * images[0].nbytes)
+            file.write(images.tobytes())
+        entry = json.dumps({"block": block, "broken": broken})
+        with self.lock, writing(self.journal), self.journal.open("a", encoding="utf-8") as file:
+            file.write(f"{entry}\n")
+            self.broken.update(broken)
+        return len(names)
+
+    def finish(self) -> None:
+        """Leave out the broken images and give the array its name."""
+        if len(self.broken) == self.shape[0]:
+            raise InputError(f"not one of the files is an image: {_broken_text(self.broken)}")
+        with writing(self.array.parent):
+            write_json(_notes(self.array), {"broken": self.broken}, overwrite=True)
+            with atomic_path(self.array) as temporary:
+                if self.broken:
+                    self._copy_good(temporary)
+                else:
+                    self.partial.replace(temporary)
+            self.partial.unlink(missing_ok=True)
+            self.journal.unlink(missing_ok=True)
+
+    def _copy_good(self, target: Path) -> None:
+        images = np.load(self.partial, mmap_mode="r", allow_pickle=False)
+        good = [index for index, name in enumerate(self.source.names) if name not in self.broken]
+        with target.open("wb") as file:
+            file.write(_header((len(good), *self.shape[1:])))
+            for start in range(0, len(good), BLOCK):
+                file.write(images[good[start : start + BLOCK]].tobytes())
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """How a .npy file of this shape and of unsigned bytes begins."""
+    buffer = io.BytesIO()
+    fields = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, fields)
+    return buffer.getvalue()
+
+
+def _notes(array: Path) -> Path:
+    return array.with_suffix(".json")
+
+
+def _load(array: Path, on_broken: OnBroken) -> Prepared:
+    broken = read_json(_notes(array))["broken"]
+    if broken and on_broken == "refuse":
+        raise InputError(_broken_text(broken))
+    try:
+        images = np.load(array, mmap_mode="c", allow_pickle=False)
+    except (ValueError, OSError) as error:
+        raise InputError(
+            f"{array} is damaged ({error}). Delete it; it is made again from the images."
+        ) from None
+    return Prepared(torch.from_numpy(images), broken)
+
+
+def _broken_text(broken: dict[str, str]) -> str:
+    name, reason = min(broken.items())
+    others = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+    return (
+        f"{name}{others} is broken: {reason}. Repair or remove it, or leave broken images out "
+        'with on_broken="skip" (folder:PATH?on_broken=skip, load_folder, load_celeba).'
+    )

@@ -1,0 +1,154 @@
+"""Any folder of images, in all the shapes in which people keep them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from svae_lib import data
+from svae_lib.data import folder as module
+from svae_lib.data import load_folder
+from svae_lib.validation import InputError
+
+
+@pytest.fixture
+def mine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setattr(module, "cache_folder", lambda name: tmp_path / "cache" / name)
+    (tmp_path / "mine").mkdir()
+    return tmp_path / "mine"
+
+
+def add(folder: Path, *names: str, level: int = 100, size: tuple[int, int] = (16, 16)) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, (level, 0, 0)).save(folder / name)
+
+
+def test_flat_folder(mine: Path) -> None:
+    add(mine, *(f"{number}.png" for number in range(20)))
+    add(mine, "photo.JPG", size=(30, 20))
+    (mine / "notes.txt").write_text("no image")
+    add(mine, ".hidden.png")
+    sets = load_folder(mine)
+    assert (len(sets.train), len(sets.test)) == (19, 2)
+    assert sets.train.shape[1:] == (3, 64, 64)
+    assert sets.label_names == ("images",)
+    assert sets.name == f"folder:{mine}"
+    assert "mine" in sets.source
+
+
+def test_classes_are_split_alike(mine: Path) -> None:
+    add(mine, *(f"cat/{number}.png" for number in range(10)), level=50)
+    add(mine, *(f"dog/deep/{number}.jpg" for number in range(20)), level=200)
+    sets = load_folder(mine, size=16, test=0.2)
+    assert sets.label_names == ("cat", "dog")
+    assert Counter(sets.train_labels.tolist()) == {0: 8, 1: 16}
+    assert Counter(sets.test_labels.tolist()) == {0: 2, 1: 4}
+    for images, labels in ((sets.train, sets.train_labels), (sets.test, sets.test_labels)):
+        red = images[:, 0].float().mean((1, 2))
+        assert torch.equal(red > 125, labels == 1)
+
+
+def test_train_and_test_folders_are_kept(mine: Path) -> None:
+    add(mine, "train/a/1.png", "train/a/2.png", "train/b/3.png", level=50)
+    add(mine, "test/b/1.png", "test/c/2.png", level=200)
+    sets = load_folder(mine)
+    assert sets.label_names == ("a", "b", "c")
+    assert sets.train_labels.tolist() == [0, 0, 1]
+    assert sets.test_labels.tolist() == [1, 2]
+    assert sets.train[:, 0].max() < 100 < sets.test[:, 0].min()
+
+
+def test_split_depends_on_the_seed_alone(mine: Path) -> None:
+    for number in range(30):
+        add(mine, f"{number}.png", level=8 * number)
+    one, same, other = (load_folder(mine, size=8, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(one.test, same.test)
+    assert not torch.equal(one.test, other.test)
+    levels = {int(image[0, 0, 0]) for image in torch.cat([one.train, one.test])}
+    assert len(levels) == 30
+
+
+def test_two_images_are_enough_and_one_is_not(mine: Path) -> None:
+    with pytest.raises(InputError, match="holds 0 images"):
+        load_folder(mine)
+    add(mine, "1.png")
+    with pytest.raises(InputError, match="holds 1 images; at least two"):
+        load_folder(mine)
+    add(mine, "2.png")
+    for test in (0.01, 0.99):
+        sets = load_folder(mine, test=test)
+        assert (len(sets.train), len(sets.test)) == (1, 1)
+
+
+def test_one_broken_image_among_a_thousand(mine: Path) -> None:
+    add(mine, "0.png", size=(8, 8))
+    content = (mine / "0.png").read_bytes()
+    for number in range(1, 1000):
+        (mine / f"{number}.png").write_bytes(content)
+    (mine / "517.png").write_bytes(content[:40])
+    with pytest.raises(InputError, match=r"517\.png is broken"):
+        data.load(f"folder:{mine}?size=8")
+    sets = data.load(f"folder:{mine}?size=8&on_broken=skip")
+    assert len(sets.train) + len(sets.test) == 999
+    assert (len(sets.train), len(sets.test)) in ((899, 100), (900, 99))
+
+
+def test_greyscale_among_colour(mine: Path) -> None:
+    add(mine, "red.png", level=255)
+    Image.new("L", (16, 16), 128).save(mine / "grey.png")
+    colour = load_folder(mine, size=16, test=0.5)
+    images = torch.cat([colour.train, colour.test])
+    pixels = {tuple(image[:, 0, 0].tolist()) for image in images}
+    assert pixels == {(255, 0, 0), (128, 128, 128)}
+    grey = load_folder(mine, size=16, channels=1, test=0.5)
+    assert {int(image[0, 0, 0]) for image in torch.cat([grey.train, grey.test])} == {76, 128}
+
+
+def test_spec_options(mine: Path) -> None:
+    add(mine, *(f"{number}.png" for number in range(10)))
+    name = "folder:mine?size=16&channels=1&test=0.3&seed=4"
+    sets = data.load(name, mine.parent)
+    assert sets.name == name
+    assert sets.train.shape == (7, 1, 16, 16)
+    assert sets.test.shape == (3, 1, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("", "names no folder"),
+        ("nowhere", "is not a folder"),
+        ("mine?sise=3", "unknown option 'sise'; the known ones are size, channels"),
+        ("mine?size=big", "no number"),
+        ("mine?size=4", "size must be 8 to 1024"),
+        ("mine?channels=2", "channels must be 1"),
+        ("mine?test=1", "between 0 and 1"),
+        ("mine?on_broken=maybe", "on_broken must be"),
+    ],
+)
+def test_bad_specs(mine: Path, spec: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        data.load(f"folder:{spec}", mine.parent)
+
+
+def test_changed_file_is_noticed(mine: Path) -> None:
+    add(mine, "1.png", "2.png", level=10)
+    assert load_folder(mine, size=16).train.max() == 10
+    add(mine, "1.png", "2.png", level=20)
+    assert load_folder(mine, size=16).train.max() == 20
+
+
+def test_lossless(mine: Path) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(mine / f"{number}.png")
+    sets = load_folder(mine, size=32)
+    loaded = {image.numpy().tobytes() for image in torch.cat([sets.train, sets.test])}
+    assert loaded == {image.transpose(2, 0, 1).tobytes() for image in pixels}

@@ -1,0 +1,49 @@
+"""Where files are looked for and kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from svae_lib import data
+from svae_lib.data import places
+from svae_lib.validation import InputError
+
+
+def test_root_goes_before_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SVAE_DATA", raising=False)
+    assert places.own_folder(None) is None
+    monkeypatch.setenv("SVAE_DATA", str(tmp_path))
+    assert places.own_folder(None) == tmp_path
+    (tmp_path / "root").mkdir()
+    assert places.own_folder(tmp_path / "root") == tmp_path / "root"
+    with pytest.raises(InputError, match="root names"):
+        places.own_folder(tmp_path / "nowhere")
+
+
+def test_cache_in_a_checkout_and_in_an_installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "svae_lib" / "data" / "places.py"
+    package.parent.mkdir(parents=True)
+    monkeypatch.setattr(places, "__file__", str(package))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert places.cache_folder("downloads") == tmp_path / "xdg" / "svae" / "downloads"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert places.cache_folder("prepared") == tmp_path / "home" / ".cache" / "svae" / "prepared"
+    (tmp_path / "data").mkdir()
+    (tmp_path / "pyproject.toml").write_text("")
+    assert places.cache_folder("prepared") == tmp_path / "data" / "prepared"
+
+
+def test_errors_of_the_disk_name_the_place(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot write to") as caught, places.writing(tmp_path):
+        (tmp_path / "nowhere" / "file").write_text("")
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_known_names() -> None:
+    names = {"mnist-5k", "toy-faces", "mnist", "fashion-mnist", "cifar10", "celeba"}
+    assert set(data.available()) == names
