@@ -6,9 +6,12 @@ scores; each module is one idea and can be read on its own.
 
 from . import (
     checkpoints,
+    course,
     data,
     devices,
     diagnostics,
+    evaluation,
+    exercises,
     fid,
     inference,
     objective,
@@ -18,7 +21,7 @@ from . import (
     training,
 )
 from ._version import __version__
-from .checkpoints import build_model, load_model, save_model
+from .checkpoints import build_model, load_model, load_trained, save_model
 from .keras_weights import load_keras_weights
 from .models import VAE, Decoded, Output, SplitVAE, parameter_count
 from .objective import (
@@ -51,15 +54,19 @@ __all__ = [
     "__version__",
     "build_model",
     "checkpoints",
+    "course",
     "data",
     "devices",
     "diagnostics",
+    "evaluation",
+    "exercises",
     "fid",
     "inference",
     "interpolate",
     "kl_divergence",
     "load_keras_weights",
     "load_model",
+    "load_trained",
     "objective",
     "parameter_count",
     "plots",

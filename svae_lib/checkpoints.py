@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ._version import __version__
-from .files import atomic_path
+from .files import atomic_path, embedded
 from .models import VAE, SplitVAE
 from .presets import ModelConfig, TrainConfig
 from .training import Trainer
@@ -92,6 +92,25 @@ def load_model(path: str | os.PathLike[str], device: torch.device | str = "cpu")
     """
     tensors, header = _read(path, "model")
     return _rebuild(path, tensors, header).to(device).eval()
+
+
+def load_trained(preset: str, kind: str, device: torch.device | str = "cpu") -> VAE:
+    """A model that comes with the course, trained with a preset on the preset's data.
+
+    Args:
+        preset: such as "quick"; see :data:`svae_lib.PRESETS`.
+        kind: such as "split-vae"; see :data:`MODEL_KINDS`.
+        device: where to put it.
+
+    Raises:
+        InputError: the course ships no such model; the message lists those it ships.
+    """
+    folder = embedded("trained")
+    path = folder / f"{preset}-{kind}.safetensors"
+    if not path.exists():
+        shipped = ", ".join(sorted(p.stem for p in folder.glob("*.safetensors")))
+        raise InputError(f"the course ships no {preset}-{kind}; it ships {shipped or 'none'}.")
+    return load_model(path, device)
 
 
 def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -1,0 +1,136 @@
+"""The command line, as a person uses it, on the smallest settings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from svae_lib.cli import main
+
+TINY = [
+    "--model.base-dim=2",
+    "--model.latent-dim=3",
+    "--model.embedding-dim=4",
+    "--train.steps=6",
+    "--train.batch-size=20",
+    "--train.log-every=2",
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "a"
+    assert main(["train", "--out", str(folder), "--device", "cpu", *TINY]) == 0
+    return folder
+
+
+def test_train_takes_preset_and_options(run: Path) -> None:
+    settings = json.loads((run / "run.json").read_text())
+    assert settings["kind"] == "split-vae" and settings["data"] == "mnist-5k"
+    assert settings["model"]["base_dim"] == 2 and settings["train"]["steps"] == 6
+    assert settings["train"]["learning_rate"] == 3e-3  # of the preset "quick"
+
+
+def test_another_preset_gives_other_defaults(tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    options = ["--preset", "mnist", "--data", "mnist-5k", "--kind", "vae", *TINY]
+    assert main(["train", "--out", str(folder), *options]) == 0
+    settings = json.loads((folder / "run.json").read_text())
+    assert settings["train"]["beta"] == 8.0 and settings["kind"] == "vae"
+
+
+def test_train_refuses_an_existing_folder(run: Path, capsys) -> None:
+    before = {p: p.read_bytes() for p in run.iterdir()}
+    assert main(["train", "--out", str(run), *TINY]) == 2
+    error = capsys.readouterr().err
+    assert "exists already" in error and error.count("\n") == 1
+    assert {p: p.read_bytes() for p in run.iterdir()} == before
+
+
+def test_resume_of_a_finished_run_changes_nothing(run: Path, capsys) -> None:
+    assert main(["train", "--resume", str(run)]) == 0
+    assert "6 steps" in capsys.readouterr().out
+
+
+def test_evaluate_prints_a_table_and_never_overwrites_unasked(run: Path, capsys) -> None:
+    options = ["--n", "100", "--mixture-components", "5"]
+    assert main(["evaluate", str(run), *options]) == 0
+    said = capsys.readouterr().out
+    assert "FID (LeNet)" in said and "mixture" in said and "latent variables are active" in said
+    path = run / "evaluation-clean-lenet.json"
+    scores = json.loads(path.read_text())
+    assert scores["how"]["n"] == 100
+    path.write_text("kept")
+    assert main(["evaluate", str(run), *options]) == 2
+    assert path.read_text() == "kept"
+    assert main(["evaluate", str(run), *options, "--overwrite"]) == 0
+    assert json.loads(path.read_text()) == scores
+    assert main(["evaluate", str(run), *options, "--protocol", "paper"]) == 0
+    assert "LEAKING" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("source", ["prior", "mixture"])
+def test_sample(run: Path, tmp_path: Path, source: str) -> None:
+    out = tmp_path / "s.png"
+    options = ["--n", "9", "--source", source, "--mixture-components", "4"]
+    assert main(["sample", str(run), "--out", str(out), *options]) == 0
+    with Image.open(out) as picture:
+        assert picture.size[0] > 100
+    assert main(["sample", str(run), "--out", str(out), *options]) == 2
+
+
+def test_sample_one_file_each(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "many"
+    assert main(["sample", str(run), "--out", str(out), "--n", "3", "--separate"]) == 0
+    assert sorted(p.name for p in out.iterdir()) == ["00000.png", "00001.png", "00002.png"]
+    with Image.open(out / "00000.png") as image:
+        assert image.size == (32, 32) and image.mode == "L"
+    assert main(["sample", str(run), "--out", str(out), "--n", "3", "--separate"]) == 2
+
+
+def test_reconstruct(run: Path, tmp_path: Path) -> None:
+    assert main(["reconstruct", str(run), "--out", str(tmp_path / "r.png"), "--n", "4"]) == 0
+    assert (tmp_path / "r.png").stat().st_size > 1000
+
+
+def test_info(run: Path, capsys) -> None:
+    assert main(["info", str(run)]) == 0
+    said = capsys.readouterr().out
+    assert "SplitVAE" in said and "trainable parameters" in said and "latent_dim: 3" in said
+    assert main(["info"]) == 0
+    said = capsys.readouterr().out
+    assert "mnist-5k" in said and "preset quick" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train"], "give either --out"),
+        (["train", "--out", "x", "--preset", "tiny"], "unknown preset 'tiny'"),
+        (["train", "--out", "x", "--data", "mnist5k"], "mnist-5k"),
+        (["train", "--out", "x", "--kind", "gan"], "--kind must be one of vae, split-vae"),
+        (["train", "--out", "x", "--model.latent-dim", "0"], "latent_dim must be at least 1"),
+        (["train", "--out", "x", "--model.image-size", "48"], "power of two"),
+        (["train", "--out", "x", "--model.image-size", "64"], "64x64 pixels, not 32x32"),
+        (["train", "--out", "/dev/null/x"], "/dev/null"),
+        (["evaluate", "nowhere"], "not a run"),
+        (["info", "nowhere.safetensors"], "does not exist"),
+        (["train", "--resume", "nowhere"], "not a run"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    arguments: list[str], message: str, capsys, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+    assert error.startswith("svae: ") and error.count("\n") == 1
+
+
+def test_an_unknown_network_names_the_known_ones(run: Path, capsys) -> None:
+    assert main(["evaluate", str(run), "--features", "resnet"]) == 2
+    assert "lenet" in capsys.readouterr().err

@@ -1,0 +1,99 @@
+"""Packaging: one list of requirements, and a wheel that finds its data."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+import svae_lib as sv
+from svae_lib.files import embedded, sha256
+
+ROOT = Path(__file__).parent.parent
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def requirement(line: str) -> tuple[str, str]:
+    name, bound = re.fullmatch(r"([A-Za-z0-9_-]+)(.*)", line.replace(" ", "")).groups()
+    return name.lower().replace("_", "-").removesuffix("-base"), bound
+
+
+def test_environment_agrees_with_pyproject() -> None:
+    entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    pip = next(entry["pip"] for entry in entries if isinstance(entry, dict))
+    conda = [entry for entry in entries if isinstance(entry, str) and entry != "pip"]
+    assert "--editable ." in pip
+    listed = dict(map(requirement, conda + [e for e in pip if not e.startswith("-")]))
+    assert listed.pop("python") == PROJECT["requires-python"]
+    assert listed.pop("nbval") == dict(
+        map(requirement, PROJECT["optional-dependencies"]["tests"])
+    )["nbval"]
+    course = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["course"]
+    assert listed == dict(map(requirement, course))
+
+
+def test_torch_has_no_upper_bound() -> None:
+    bounds = dict(map(requirement, PROJECT["dependencies"]))
+    assert bounds["torch"].startswith(">=") and "<" not in bounds["torch"]
+    assert bounds["torchvision"].startswith(">=") and "<" not in bounds["torchvision"]
+
+
+def test_the_checkout_finds_its_data() -> None:
+    assert embedded("mnist-5k.npz").is_file()
+    with pytest.raises(sv.InputError, match="install svae_lib again"):
+        embedded("no-such-file")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    # The build backend is installed with the tests: no isolated environment, no network.
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT],
+        check=True,
+        capture_output=True,
+    )
+    return next(out.glob("*.whl"))
+
+
+def test_the_wheel_finds_its_data(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    program = (
+        "import svae_lib as sv; from pathlib import Path;"
+        "print(Path(sv.__file__).parent, len(sv.data.load('mnist-5k').train),"
+        "sv.fid.network('lenet').dim)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.split()[:2] == [str(tmp_path / "svae_lib"), "4000"]
+    same = tmp_path / "svae_lib" / "_embedded" / "mnist-5k.npz"
+    assert sha256(same) == sha256(ROOT / "data" / "mnist-5k.npz")
+
+
+def test_the_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        tops = {name.split("/")[0] for name in archive.namelist()}
+    assert {t for t in tops if not t.endswith(".dist-info")} == {"svae_lib"}
+
+
+def test_citation_names_this_version_and_the_paper() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == sv.__version__
+    assert "2202.02738" in citation["references"][0]["url"]
