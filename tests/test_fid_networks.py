@@ -62,7 +62,15 @@ def test_lenet_takes_28_pixels_as_if_padded() -> None:
     digits = data.to_float(data.load("mnist-5k").test[:4])
     cropped = digits[:, :, 2:-2, 2:-2]
     torch.testing.assert_close(net(cropped), net(data.pad(cropped)))
-    assert net(digits[:, :, ::2, ::2]).shape == (4, 64)
+
+
+def test_lenet_brings_other_sizes_to_its_own_without_aliasing() -> None:
+    small = data.to_float(data.load("mnist-5k").test[:2, :, ::2, ::2])
+    assert lenet.to_32_pixels(small).shape == (2, 1, 32, 32)
+    # A checkerboard is grey at half its size; picking every other pixel would make it black.
+    board = (torch.arange(64)[:, None] + torch.arange(64)).remainder(2).float()[None, None]
+    centre = lenet.to_32_pixels(board)[:, :, 2:-2, 2:-2]
+    torch.testing.assert_close(centre, torch.full_like(centre, 0.5), rtol=0, atol=0.05)
 
 
 def test_lenet_refuses_colour() -> None:

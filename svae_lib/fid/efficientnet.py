@@ -31,8 +31,9 @@ class _EfficientNetFeatures(nn.Module):
         self.net = net
 
     def forward(self, images: Tensor) -> Tensor:
+        shrinks = max(images.shape[2:]) > IMAGE_SIZE
         size = (IMAGE_SIZE, IMAGE_SIZE)
-        images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+        images = F.interpolate(images, size, mode="bilinear", antialias=shrinks)
         # The Lite models were trained on (255 x - 127) / 128, not on ImageNet's mean and deviation
         # of each channel (the authors' efficientnet_lite_builder.py: MEAN_RGB, STDDEV_RGB).
         maps: Tensor = self.net.extract_features((255 * images - 127) / 128)  # (N, 1280, 7, 7)
@@ -76,7 +77,7 @@ def load_efficientnet(
         weights_hash=found,
         dim=FEATURES,
         channels=3,
-        resize=f"bilinear to {IMAGE_SIZE}x{IMAGE_SIZE} (antialiased)",
+        resize=f"bilinear to {IMAGE_SIZE}x{IMAGE_SIZE} (antialiased where it shrinks)",
         value_range="[0, 1] scaled to (255 x - 127) / 128",
         device=device,
         module=_EfficientNetFeatures(net),

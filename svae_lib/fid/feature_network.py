@@ -57,7 +57,7 @@ class FeatureNetwork:
         # a score is the same on every device.
         with (
             torch.inference_mode(),
-            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+            torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
         ):
             features: Tensor = self.module(images)
         return features.float()

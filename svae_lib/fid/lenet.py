@@ -73,7 +73,8 @@ def to_32_pixels(images: Tensor) -> Tensor:
         return F.pad(images, (2, 2, 2, 2))
     if images.shape[2:] == (IMAGE_SIZE, IMAGE_SIZE):
         return images
-    return F.interpolate(images, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", antialias=True)
+    shrinks = max(images.shape[2:]) > IMAGE_SIZE
+    return F.interpolate(images, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", antialias=shrinks)
 
 
 def load_lenet(
