@@ -145,6 +145,7 @@ def variance_law(
     """
     models = _models(stats)
     figure, panels = panels_of(len(models), 4.6, 3.0, most=2)
+    top = 1.05 * max(1.0, *(s.law.max().item() for s in models.values()))
     for axes, (name, s) in zip(panels, models.items(), strict=True):
         order = s.variance_of_means.argsort(descending=True)
         means, widths = s.variance_of_means[order].numpy(), s.mean_variance[order].numpy()
@@ -153,7 +154,12 @@ def variance_law(
         axes.bar(x, means, width=1, color=BLUE, label="var($\\mu$)", **edge)
         axes.bar(x, widths, width=1, bottom=means, color=ORANGE, label="mean var($z|x$)", **edge)
         axes.axhline(1, color=BLACK, linestyle="--", linewidth=1.2, label="the law: 1")
-        axes.set(title=name, xlabel="latent variable, by var($\\mu$)", xlim=(0.5, len(x) + 0.5))
+        axes.set(
+            title=name,
+            xlabel="latent variable, by var($\\mu$)",
+            xlim=(0.5, len(x) + 0.5),
+            ylim=(0, top),
+        )
         axes.grid(False, axis="x")
     panels[0].set_ylabel("variance")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
