@@ -289,12 +289,12 @@ alternation, more than white noise has (.44 to .48)."""
 
 ALTERNATING_FROM = 0.2
 """Share near Nyquist from which alternation is seen at all: maps drawn along contours stay below,
-thin outlines (.16) included."""
+thin outlines (.13 to .17 on digits, photographs and cartoon faces) included."""
 
 SEMANTIC_FROM = 0.2
 """Agreement above chance from which sigma follows contours. Outlines, regions and copies of the
-image reach .35 to .9 on digits and photographs; alternation whose strength follows the image stays
-below .18, and maps made without looking at the image at 0."""
+image reach .4 to .9 on digits, photographs and cartoon faces; alternation whose strength follows
+the image stays below .17, and maps made without looking at the image at 0."""
 
 ACTIVE_FROM = 0.02
 """Standard deviation of sigma over the pixels below which nothing is split: five grey levels."""

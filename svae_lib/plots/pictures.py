@@ -100,6 +100,8 @@ def image_rows(
         raise InputError(f"maps names {sorted(unknown)}, which are not among the rows.")
     first = _positive(columns, "columns")
     drawn = [_Row(k, _pictures(v[:first], k, as_map=k in maps), k in maps) for k, v in rows.items()]
+    if len({len(row.pictures) for row in drawn}) > 1:
+        raise InputError("all rows must hold equally many images.")
     figure = _picture_figure(drawn, title=title)
     text = f"{len(drawn)} rows of {len(drawn[0].pictures)} images: {', '.join(rows)}."
     return finish(figure, title, text, alt)
@@ -249,9 +251,8 @@ def _picture_figure(
     if not rows:
         raise InputError("there is nothing to draw: give at least one row of images.")
     height, width = rows[0].pictures.shape[1:3]
-    sizes = {(len(row.pictures), *row.pictures.shape[1:3]) for row in rows[:-1]}
-    if len(sizes) > 1 or rows[-1].pictures.shape[1:3] != (height, width):
-        raise InputError("all rows must hold equally many images of one height and width.")
+    if len({row.pictures.shape[1:3] for row in rows}) > 1:
+        raise InputError("all images of a figure must have one height and width.")
     columns = max(len(row.pictures) for row in rows)
     labels = [textwrap.fill(row.label, 16) for row in rows]
     left = _MARGIN + max(_text_width(label) for label in labels)
