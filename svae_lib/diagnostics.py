@@ -221,24 +221,26 @@ def contour_agreement(sigma_map: Tensor, images: Tensor) -> Tensor:
     return _correlation(_edge_profiles(sigma_map), _edge_profiles(images))
 
 
-def chance_agreement(sigma_map: Tensor, images: Tensor, *, shifts: int = 5) -> float:
+def chance_agreement(sigma_map: Tensor, images: Tensor, *, others: int = 5) -> float:
     """Mean agreement of the maps with the contours of *other* images of the same batch.
 
-    Map i is compared with the images i+1, ..., i+shifts (cyclically), so images should come in
-    random order. Pairs of equal images are left out; 0 where no pair is left.
+    Each map is compared with a few images drawn at random, always the same ones for N images.
+    Pairs of equal images are left out; 0 where no pair is left.
 
     Args:
         sigma_map: as in :func:`contour_agreement`.
         images: as in :func:`contour_agreement`.
-        shifts: other images per map.
+        others: images per map.
 
     Raises:
         InputError: as in :func:`contour_agreement`.
     """
     sigma_map, images = _check_pair(sigma_map, images)
-    edges, contours = _edge_profiles(sigma_map), _edge_profiles(images)
+    # Shuffled, since data sets are often sorted by class: neighbours would be alike.
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    edges, contours = _edge_profiles(sigma_map[order]), _edge_profiles(images[order])
     scores = []
-    for shift in range(1, min(shifts, len(images) - 1) + 1):
+    for shift in range(1, min(others, len(images) - 1) + 1):
         other = contours.roll(-shift, dims=0)
         differs = (other != contours).any(dim=1)
         scores.append(_correlation(edges, other)[differs])
@@ -352,7 +354,7 @@ def split_kind(sigma_map: Tensor, images: Tensor, components: Tensor | None = No
     Args:
         sigma_map: float (N, 1, H, W) in [0, 1]; of a K-way split, one map: ``weights[:, k]``.
         images: the images that were encoded, or their reconstructions: float (N, C, H, W) in
-            [0, 1], in random order. A hundred are enough; with one, chance cannot be corrected.
+            [0, 1]. A hundred are enough; with one, chance cannot be corrected.
         components: x1 and x2 as float (N, K, C, H, W).
 
     Raises:

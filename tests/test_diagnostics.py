@@ -217,6 +217,14 @@ def test_chance_is_what_a_blob_in_the_middle_gets(digits: Tensor) -> None:
     assert split_kind(blob, digits).semantic < 0.1
 
 
+def test_chance_does_not_depend_on_the_order() -> None:
+    # Sorted by the size of their disc, neighbours are alike.
+    images = discs()
+    ordered = images[images.mean(dim=(1, 2, 3)).argsort()]
+    chance = chance_agreement(images, images)
+    assert chance_agreement(ordered, ordered) == pytest.approx(chance, abs=0.06)
+
+
 def test_chance_leaves_out_equal_images() -> None:
     images = discs(1).expand(N, -1, -1, -1)
     assert chance_agreement(images, images) == 0
