@@ -1,0 +1,443 @@
+"""Exercises of notebook 07_fid: Frechet distance, covariance, matrix root, MMD, value range."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .engine import Exercise, Mistake
+
+NOTEBOOK = "07_fid"
+
+
+# ------------------------------------------------------------------ Frechet distance, diagonal
+
+
+def frechet_diagonal(mu1: Tensor, var1: Tensor, mu2: Tensor, var2: Tensor) -> Tensor:
+    """Squared Frechet distance of two Gaussians with independent features: a scalar from four (D,).
+
+    sum((mu1 - mu2)^2 + (std1 - std2)^2); Dowson and Landau 1982, where covariances are diagonal.
+    """
+    return ((mu1 - mu2).square() + (var1.sqrt() - var2.sqrt()).square()).sum()
+
+
+def _two_gaussians(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    mu1, mu2 = torch.randn(2, 4, generator=g)
+    var1, var2 = 0.2 + 2 * torch.rand(2, 4, generator=g)
+    return mu1, var1, mu2, var2
+
+
+FRECHET_DIAGONAL = Exercise(
+    name="frechet_diagonal",
+    notebook=NOTEBOOK,
+    reference=frechet_diagonal,
+    inputs=_two_gaussians,
+    mistakes=(
+        Mistake(
+            "variances instead of standard deviations",
+            lambda m1, v1, m2, v2: ((m1 - m2).square() + (v1 - v2).square()).sum(),
+            "You compared the variances. What has the unit of the means is the standard "
+            "deviation: take the roots first.",
+        ),
+        Mistake(
+            "means not squared",
+            lambda m1, v1, m2, v2: ((m1 - m2).abs() + (v1.sqrt() - v2.sqrt()).square()).sum(),
+            "The difference of the means enters squared.",
+        ),
+        Mistake(
+            "root at the end",
+            lambda m1, v1, m2, v2: frechet_diagonal(m1, v1, m2, v2).sqrt(),
+            "You took the root of the sum. That is the distance; FID is its square.",
+        ),
+        Mistake(
+            "factor 2 missing",
+            lambda m1, v1, m2, v2: ((m1 - m2).square() + v1 + v2 - (v1 * v2).sqrt()).sum(),
+            "The mixed term is 2 std1 std2: its factor 2 is missing. Test: the distance of a "
+            "Gaussian from itself must be 0.",
+        ),
+        Mistake(
+            "root of the variances forgotten in the mixed term",
+            lambda m1, v1, m2, v2: ((m1 - m2).square() + v1 + v2 - 2 * v1 * v2).sum(),
+            "In the mixed term you multiplied variances; it is 2 std1 std2.",
+        ),
+        Mistake(
+            "variances ignored",
+            lambda m1, v1, m2, v2: (m1 - m2).square().sum(),
+            "Only the means enter your distance; two Gaussians of equal means and different "
+            "variances are different.",
+        ),
+        Mistake(
+            "means ignored",
+            lambda m1, v1, m2, v2: (v1.sqrt() - v2.sqrt()).square().sum(),
+            "Only the variances enter your distance: the means are missing.",
+        ),
+        Mistake(
+            "mean over the features",
+            lambda m1, v1, m2, v2: frechet_diagonal(m1, v1, m2, v2) / len(m1),
+            "You averaged over the features. Squared distances along independent axes add up: sum.",
+        ),
+        Mistake(
+            "not summed",
+            lambda m1, v1, m2, v2: (m1 - m2).square() + (v1.sqrt() - v2.sqrt()).square(),
+            "These are the distances of the single features. Sum them.",
+        ),
+    ),
+    hints=(
+        "With one feature: a difference of means, and a difference of spreads, both squared.",
+        "(mu1 - mu2) ** 2 + (std1 - std2) ** 2 per feature; the arguments are variances.",
+        "std is var.sqrt(). Add the two squares and take .sum() over the features.",
+    ),
+)
+
+
+# ------------------------------------------------------------------ covariance
+
+
+def covariance(features: Tensor) -> Tensor:
+    """Unbiased covariance (D, D) of features (N, D)."""
+    centred = features - features.mean(dim=0)
+    return centred.T @ centred / (len(features) - 1)
+
+
+def _features(g: torch.Generator) -> tuple[Tensor]:
+    """Correlated features (7, 3) whose means are not 0."""
+    return (torch.randn(7, 3, generator=g) @ torch.randn(3, 3, generator=g) + 1.5,)
+
+
+def _correlation(features: Tensor) -> Tensor:
+    std = covariance(features).diagonal().sqrt()
+    return covariance(features) / (std[:, None] * std)
+
+
+COVARIANCE = Exercise(
+    name="covariance",
+    notebook=NOTEBOOK,
+    reference=covariance,
+    inputs=_features,
+    mistakes=(
+        Mistake(
+            "transposed",
+            lambda f: torch.cov(f),
+            "You have a covariance of images, (N, N), instead of features, (D, D): the wrong one "
+            "is transposed. (torch.cov and np.cov take features in rows.)",
+        ),
+        Mistake(
+            "divided by N",
+            lambda f: covariance(f) * (len(f) - 1) / len(f),
+            "You divided by N. The mean comes from the same images, which makes that estimate too "
+            "small on average: N - 1 corrects it.",
+        ),
+        Mistake(
+            "not centred",
+            lambda f: f.T @ f / (len(f) - 1),
+            "You did not subtract the mean: these are second moments about 0.",
+        ),
+        Mistake(
+            "neither centred nor corrected",
+            lambda f: f.T @ f / len(f),
+            "Two things: the mean is not subtracted, and you divided by N instead of N - 1.",
+        ),
+        Mistake(
+            "one mean for all",
+            lambda f: (f - f.mean()).T @ (f - f.mean()) / (len(f) - 1),
+            "You subtracted one mean of all numbers. Each feature has its own: mean(dim=0).",
+        ),
+        Mistake(
+            "not divided",
+            lambda f: covariance(f) * (len(f) - 1),
+            "This is the sum of the products (the scatter matrix): divide by N - 1.",
+        ),
+        Mistake(
+            "correlation",
+            _correlation,
+            "You divided by the standard deviations as well: these are correlations, with ones on "
+            "the diagonal.",
+        ),
+        Mistake(
+            "variances alone",
+            lambda f: torch.diag(f.var(dim=0)),
+            "Only the diagonal is filled. How features vary together is what the rest is for.",
+        ),
+        Mistake(
+            "vector of variances",
+            lambda f: f.var(dim=0),
+            "These are the D variances; the covariance is the matrix (D, D) with them on its "
+            "diagonal.",
+        ),
+    ),
+    hints=(
+        "Entry (i, j) is the mean product of the deviations of features i and j from their means.",
+        "centred = features - features.mean(dim=0) is (N, D). Which product of it with itself is "
+        "(D, D)?",
+        "centred.T @ centred, divided by N - 1",
+    ),
+)
+
+
+# ------------------------------------------------------------------ matrix square root
+
+
+def matrix_sqrt(s: Tensor) -> Tensor:
+    """The symmetric positive root R (D, D) of a covariance s: R R = s, by its eigenvalues."""
+    values, vectors = torch.linalg.eigh(s)
+    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    return root
+
+
+def _covariance_matrix(g: torch.Generator) -> tuple[Tensor]:
+    """A covariance (3, 3), in float64."""
+    factor = torch.randn(3, 6, generator=g, dtype=torch.float64)
+    return (factor @ factor.T / 6 + 0.05 * torch.eye(3, dtype=torch.float64),)
+
+
+def _with_eigenvectors_untransposed(s: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(s)
+    root: Tensor = (vectors * values.sqrt()) @ vectors
+    return root
+
+
+def _with_eigenvectors_on_the_wrong_side(s: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(s)
+    root: Tensor = (vectors.T * values.sqrt()) @ vectors
+    return root
+
+
+def _half(s: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(s)
+    root: Tensor = vectors * values.sqrt()
+    return root
+
+
+MATRIX_SQRT = Exercise(
+    name="matrix_sqrt",
+    notebook=NOTEBOOK,
+    reference=matrix_sqrt,
+    inputs=_covariance_matrix,
+    mistakes=(
+        Mistake(
+            "root of each entry",
+            torch.sqrt,
+            "You took the root of each entry (NaN where one is negative). The root of a matrix is "
+            "the R with R @ R = S, a matrix product.",
+        ),
+        Mistake(
+            "root of each entry, without its sign",
+            lambda s: s.abs().sqrt(),
+            "You took the root of each entry's absolute value. R @ R = S is a matrix product.",
+        ),
+        Mistake(
+            "root of the diagonal",
+            lambda s: torch.diag(s.diagonal().sqrt()),
+            "You took the roots of the variances alone; R @ R misses all that is beside the "
+            "diagonal.",
+        ),
+        Mistake(
+            "Cholesky factor",
+            lambda s: torch.linalg.cholesky(s),
+            "The Cholesky factor has A @ A.T = S. Here R @ R = S, without transposing: R must be "
+            "symmetric.",
+        ),
+        Mistake(
+            "eigenvectors not transposed",
+            _with_eigenvectors_untransposed,
+            "On the right the eigenvectors must be transposed: S = V diag(values) V'.",
+        ),
+        Mistake(
+            "eigenvectors on the wrong side",
+            _with_eigenvectors_on_the_wrong_side,
+            "V and its transpose are exchanged: the eigenvectors are the columns of V, and "
+            "S = V diag(values) V'.",
+        ),
+        Mistake(
+            "only half of it",
+            _half,
+            "V diag(root) has the property A @ A.T = S. Multiply by V' on the right, and it "
+            "becomes symmetric.",
+        ),
+        Mistake(
+            "inverse root",
+            lambda s: torch.linalg.inv(matrix_sqrt(s)),
+            "You have the inverse of the root: the exponent of the eigenvalues is +1/2.",
+        ),
+        Mistake(
+            "matrix itself",
+            lambda s: s.clone(),
+            "This is S again: the roots of the eigenvalues are missing.",
+        ),
+    ),
+    hints=(
+        "For a diagonal matrix it is easy: the root of each entry on the diagonal. Can S be made "
+        "diagonal?",
+        "values, vectors = torch.linalg.eigh(s) gives S = V diag(values) V' with V' V = 1.",
+        "(vectors * values.sqrt()) @ vectors.T; clamp the values at 0 first, against rounding.",
+    ),
+)
+
+
+# ------------------------------------------------------------------ unbiased squared MMD
+
+
+def squared_mmd(kxx: Tensor, kyy: Tensor, kxy: Tensor) -> Tensor:
+    """Unbiased squared maximum mean discrepancy, a scalar, from kernel matrices.
+
+    kxx (N, N), kyy (M, M), kxy (N, M). Gretton et al. 2012, "A kernel two-sample test", lemma 6;
+    as a score of images Binkowski et al. 2018, equation 4. A sample is not compared with itself.
+    """
+    return _off_diagonal(kxx) + _off_diagonal(kyy) - 2 * kxy.mean()
+
+
+def _off_diagonal(k: Tensor) -> Tensor:
+    """Mean of the entries beside the diagonal."""
+    n = len(k)
+    return (k.sum() - k.trace()) / (n * (n - 1))
+
+
+def _zeroed(k: Tensor) -> Tensor:
+    """Mean with the diagonal set to 0 but still counted."""
+    return (k.sum() - k.trace()) / k.numel()
+
+
+def _kernels(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Cubic kernels of 5 and 7 samples with 3 features."""
+    x = torch.randn(5, 3, generator=g)
+    y = torch.randn(7, 3, generator=g) + 1
+    pairs = ((x, x), (y, y), (x, y))
+    kxx, kyy, kxy = ((a @ b.T / 3 + 1) ** 3 for a, b in pairs)
+    return kxx, kyy, kxy
+
+
+SQUARED_MMD = Exercise(
+    name="squared_mmd",
+    notebook=NOTEBOOK,
+    reference=squared_mmd,
+    inputs=_kernels,
+    mistakes=(
+        Mistake(
+            "diagonal included",
+            lambda kxx, kyy, kxy: kxx.mean() + kyy.mean() - 2 * kxy.mean(),
+            "Your means include the diagonal, where each sample is compared with itself. That "
+            "makes the estimate too large, the more so the fewer samples: leave it out.",
+        ),
+        Mistake(
+            "diagonal zeroed but counted",
+            lambda kxx, kyy, kxy: _zeroed(kxx) + _zeroed(kyy) - 2 * kxy.mean(),
+            "You left the diagonal out of the sum, but divided by N^2: without it there are "
+            "N (N - 1) entries.",
+        ),
+        Mistake(
+            "factor 2 missing",
+            lambda kxx, kyy, kxy: _off_diagonal(kxx) + _off_diagonal(kyy) - kxy.mean(),
+            "The mixed term needs the factor 2: |a - b|^2 = a.a + b.b - 2 a.b.",
+        ),
+        Mistake(
+            "both of the first two",
+            lambda kxx, kyy, kxy: kxx.mean() + kyy.mean() - kxy.mean(),
+            "Two things: the diagonal is included, and the mixed term lacks its factor 2.",
+        ),
+        Mistake(
+            "mixed term added",
+            lambda kxx, kyy, kxy: _off_diagonal(kxx) + _off_diagonal(kyy) + 2 * kxy.mean(),
+            "The mixed term is subtracted: the more alike x and y are, the smaller the distance.",
+        ),
+        Mistake(
+            "sums instead of means",
+            lambda kxx, kyy, kxy: (
+                (kxx.sum() - kxx.trace()) + (kyy.sum() - kyy.trace()) - 2 * kxy.sum()
+            ),
+            "You summed. Take means: N (N - 1), M (M - 1) and N M entries.",
+        ),
+        Mistake(
+            "diagonal taken out of the mixed term",
+            lambda kxx, kyy, kxy: (
+                _off_diagonal(kxx)
+                + _off_diagonal(kyy)
+                - 2 * (kxy.sum() - kxy.diagonal().sum()) / (kxy.numel() - len(kxy.diagonal()))
+            ),
+            "You left out the diagonal of kxy too. There x is compared with y, two different "
+            "samples: all its entries count.",
+        ),
+        Mistake(
+            "root at the end",
+            lambda kxx, kyy, kxy: squared_mmd(kxx, kyy, kxy).sqrt(),
+            "You took the root (NaN where the estimate is below 0, as an unbiased one may be). "
+            "The squared MMD is asked for.",
+        ),
+    ),
+    hints=(
+        "How alike are x's samples among themselves, y's among themselves, and x's with y's?",
+        "(kxx.sum() - kxx.trace()) / (n * (n - 1)) is the mean beside the diagonal.",
+        "That mean for kxx, plus that for kyy, minus 2 * kxy.mean().",
+    ),
+)
+
+
+# ------------------------------------------------------------------ value range
+
+
+def to_network_range(images: Tensor) -> Tensor:
+    """uint8 images (N, C, H, W) in 0-255 to float32 in [-1, 1], as most networks expect them."""
+    return images.float() / 127.5 - 1
+
+
+def _images(g: torch.Generator) -> tuple[Tensor]:
+    return (torch.randint(0, 256, (2, 3, 4, 4), generator=g, dtype=torch.uint8),)
+
+
+TO_NETWORK_RANGE = Exercise(
+    name="to_network_range",
+    notebook=NOTEBOOK,
+    reference=to_network_range,
+    inputs=_images,
+    mistakes=(
+        Mistake(
+            "double normalisation",
+            lambda u8: 2 * (u8.float() / 255 / 255) - 1,
+            "You divided by 255 twice: all images are nearly black (-1). It happens when both the "
+            "loader and the network scale.",
+        ),
+        Mistake(
+            "shifted twice",
+            lambda u8: 2 * (2 * (u8.float() / 255) - 1) - 1,
+            "You applied 2 x - 1 twice: your values reach down to -3.",
+        ),
+        Mistake(
+            "left in [0, 1]",
+            lambda u8: u8.float() / 255,
+            "Your values are in [0, 1], and black should be -1.",
+        ),
+        Mistake(
+            "not divided",
+            lambda u8: 2 * u8.float() - 1,
+            "Your values reach up to 509: divide by 255 first.",
+        ),
+        Mistake(
+            "left as they were",
+            lambda u8: u8.float(),
+            "Your values are still 0 to 255.",
+        ),
+        Mistake(
+            "divided by 256",
+            lambda u8: u8.float() / 128 - 1,
+            "White (255) should be 1, and yours stays just below: 8 bits reach to 255, not 256.",
+        ),
+        Mistake(
+            "computed in 8 bits",
+            lambda u8: (2 * u8 - 1).float() / 255,
+            "You computed with uint8, where 2 * 200 is 144: turn the images into floats first.",
+        ),
+        Mistake(
+            "standardised by their own mean and deviation",
+            lambda u8: (u8.float() - u8.float().mean()) / u8.float().std(),
+            "You standardised the images by their own mean and deviation: then the same image "
+            "looks different to the network in another batch.",
+        ),
+    ),
+    hints=(
+        "0 must become -1, and 255 must become 1.",
+        "Turn the images into floats, then to [0, 1], then to [-1, 1].",
+        "2 * (images.float() / 255) - 1",
+    ),
+)
+
+
+EXERCISES = (FRECHET_DIAGONAL, COVARIANCE, MATRIX_SQRT, SQUARED_MMD, TO_NETWORK_RANGE)
