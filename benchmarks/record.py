@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from svae_lib.evaluation import versions
 from svae_lib.files import write_json
+from svae_lib.provenance import provenance
 
 RESULTS = Path(__file__).parent / "results"
 
 
 def conditions(device: torch.device | str = "cpu") -> dict[str, Any]:
     """Commit, time, device and versions of a measurement made now."""
-    commit = subprocess.run(
-        ["git", "-C", str(RESULTS.parent), "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
     return {
-        "commit": commit or "unknown",
         "measured": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "system": platform.system(),
         "vector_extensions": torch.backends.cpu.get_cpu_capability(),
-        **versions(device),
+        **provenance(device),
     }
 
 

@@ -19,9 +19,9 @@ import sys
 import time
 
 import torch
+from record import save
 
 import svae_lib as sv
-from record import save
 
 
 def measure(preset: str, steps: int, repeats: int) -> dict[str, object]:

@@ -15,7 +15,7 @@ import torch
 
 import svae_lib as sv
 from svae_lib.checkpoints import save_model
-from svae_lib.evaluation import versions
+from svae_lib.provenance import provenance
 from svae_lib.runs import Run
 
 ROOT = Path(__file__).parent.parent
@@ -46,7 +46,7 @@ def ship(preset_name: str, kind: str, device: str | None, overwrite: bool) -> No
         "seconds": round(trainer.seconds),
         "precision": trainer.precision,
         "stored_as": "float16",
-        **versions(trainer.device),
+        **provenance(trainer.device),
     }
     save_model(target, trainer.model, about=about, dtype=torch.float16, overwrite=overwrite)
     size = target.stat().st_size

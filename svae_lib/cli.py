@@ -7,20 +7,26 @@ Every option of :class:`ModelConfig` and :class:`TrainConfig` is an option here,
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import io
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
+from matplotlib.figure import Figure
+from PIL import Image
 
 from . import data, fid, plots
 from ._version import __version__
 from .checkpoints import MODEL_KINDS, load_model, read_about
 from .data import to_float, to_uint8
 from .demo import demo
+from .devices import default_device
 from .evaluation import PROTOCOLS, evaluate
 from .files import atomic_path
 from .inference import decode_all, encode_all, reconstruct_all
@@ -263,8 +269,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 on success, 2 with one sentence on bad input, 1 if training diverged."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        command = tyro.cli(_commands(arguments), prog="svae", args=arguments, description=__doc__)
-        command.run()
+        _parse(arguments).run()
     except (InputError, OSError) as error:
         print(f"svae: {error}", file=sys.stderr)
         return 2
@@ -274,7 +279,22 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _commands(arguments: list[str]) -> object:
+def _parse(arguments: list[str]) -> Any:
+    """The command that the arguments ask for, its options filled in."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(_commands(arguments), prog="svae", args=arguments, description=__doc__)
+    except SystemExit as stop:
+        if not stop.code:  # --help
+            raise
+        # tyro draws a box of several lines around what was wrong: keep its words.
+        frame = "╭─+ ?[A-Za-z ]*|[\u2500-\u257f]+|-{3,}"
+        words = re.sub(frame + r"|Error parsing \S+:|Value error", " ", said.getvalue())
+        raise InputError(" ".join(words.split())) from None
+
+
+def _commands(arguments: list[str]) -> Any:
     """All commands as one union type; the preset asked for gives the defaults of "train"."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     early.add_argument("--preset", default="quick")
@@ -283,27 +303,23 @@ def _commands(arguments: list[str]) -> object:
         raise InputError(f"unknown preset {name!r}; the known ones are {', '.join(PRESETS)}.")
     preset = PRESETS[name]
     start = Train(preset=name, model=preset.model, train=preset.train)
-    union: object = Annotated[Train, tyro.conf.subcommand("train", default=start)]
+    union: Any = Annotated[Train, tyro.conf.subcommand("train", default=start)]
     for command, cls in COMMANDS.items():
         if cls is not Train:
-            union = union | Annotated[cls, tyro.conf.subcommand(command)]  # type: ignore[operator]
+            union = union | Annotated[cls, tyro.conf.subcommand(command)]
     return union
 
 
 def _device(name: str | None) -> torch.device | str:
-    from .devices import default_device
-
     return default_device() if name is None else name
 
 
-def _save_figure(path: Path, figure: object) -> None:
+def _save_figure(path: Path, figure: Figure) -> None:
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")  # type: ignore[attr-defined]
+        figure.savefig(temporary, format="png")
 
 
 def _save_each(folder: Path, images: torch.Tensor) -> None:
-    from PIL import Image
-
     if folder.exists():
         raise FileExistsError(f"{folder} exists already: choose another name.")
     folder.mkdir(parents=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +16,12 @@ from matplotlib.figure import Figure
 from . import data, fid, plots
 from .data import ImageSets, to_float
 from .devices import default_device
-from .evaluation import PROTOCOLS, Evaluation, evaluate, versions
+from .evaluation import PROTOCOLS, Evaluation, evaluate
 from .files import read_json, write_json
 from .inference import decode_all, encode_all, reconstruct_all
 from .models import VAE
 from .presets import PRESETS
+from .provenance import provenance
 from .report import format_table, write_report
 from .runs import Run
 from .sampling import LatentMixture, sample_mixture, sample_prior
@@ -51,6 +51,7 @@ def demo(
     out: Path,
     *,
     steps: int | None = None,
+    n: int | None = None,
     notebooks: bool = True,
     seed: int = 0,
     overwrite: bool = False,
@@ -60,6 +61,7 @@ def demo(
     Args:
         out: folder for the runs and the report.
         steps: training steps per model; default: those of the preset "quick".
+        n: images to score, of each kind; default: as many as there are test images.
         notebooks: also execute the first notebooks, where the course is at hand.
         seed: seeds everything random.
         overwrite: throw away an earlier demo in ``out``.
@@ -94,7 +96,7 @@ def demo(
     network = fid.network("lenet")
     for kind, name in KINDS.items():
         with stages.stage(f"score the {name}"):
-            results[kind] = _evaluated(runs[kind], sets, network, seed)
+            results[kind] = _evaluated(runs[kind], sets, network, n, seed)
     with stages.stage("draw"):
         figures = _figures(runs, results, sets, seed)
     executed: list[Path] = []
@@ -118,6 +120,7 @@ def demo(
             "seconds": stages.seconds,
             "results": {kind: result.to_dict() for kind, result in results.items()},
         },
+        overwrite=True,
     )
     print(f"\n{table}\n\nreport: {report.resolve()}")
     return report
@@ -131,11 +134,14 @@ def _run(folder: Path, kind: str, steps: int | None, seed: int) -> Run:
     return Run.create(folder, kind, "mnist-5k", preset.model, config)
 
 
-def _evaluated(run: Run, sets: ImageSets, network: fid.FeatureNetwork, seed: int) -> Evaluation:
+def _evaluated(
+    run: Run, sets: ImageSets, network: fid.FeatureNetwork, n: int | None, seed: int
+) -> Evaluation:
     result = evaluate(
         run.load_model(default_device()),
         sets,
         network,
+        n=n,
         mixture_components=MIXTURE_COMPONENTS,
         seed=seed,
     )
@@ -240,7 +246,7 @@ def _made_of(
 ) -> dict[str, dict[str, Any]]:
     config = runs["split-vae"].train_config
     made: dict[str, dict[str, Any]] = {
-        "versions and device": {**versions(default_device()), "commit": _commit()},
+        "versions and device": provenance(default_device()),
         "training": {**dataclasses.asdict(config), "seed": seed},
         "model": dataclasses.asdict(runs["split-vae"].model_config),
         "scores": {
@@ -256,21 +262,6 @@ def _made_of(
             **{k: f"{v:.4g}" for k, v in result.latent.summary().items()},
         }
     return made
-
-
-def _commit() -> str:
-    """Commit of the checkout that the library runs from, if it is one."""
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return found.stdout.strip()
 
 
 # ---------------------------------------------------------------------- notebooks

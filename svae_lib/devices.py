@@ -38,7 +38,7 @@ def resolve_precision(
 
 def _cpu_has_bf16() -> bool:
     """Whether the CPU has instructions for bf16 products; older PyTorch cannot tell: no."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 

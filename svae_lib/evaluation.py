@@ -7,18 +7,15 @@ the samples answer with their x1, the other half with their x2, as in the paper.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import torch
-import torchvision
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from . import fid
-from ._version import __version__
 from .checkpoints import kind_of
 from .data import ImageSets, to_float, to_uint8
 from .diagnostics import LatentStatistics, SplitKind, latent_statistics, split_kind
@@ -26,6 +23,7 @@ from .fid import FeatureNetwork, Score
 from .inference import decode_all, device_of, encode_all
 from .models import VAE, Decoded
 from .objective import kl_divergence
+from .provenance import provenance
 from .sampling import LatentMixture, prior_latents
 from .validation import InputError
 
@@ -96,13 +94,13 @@ class Evaluation:
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Columns and rows of text, for a terminal or a page."""
-        columns = ["images", "part", self.rows[0].fid.metric, self.rows[0].kid.metric + " x1000"]
+        columns = ["images", "part", self.rows[0].fid.metric, self.rows[0].kid.metric]
         lines = [
             [
                 row.source,
                 row.part,
                 f"{row.fid.value:.2f}",
-                f"{1000 * row.kid.value:.2f} +/- {1000 * (row.kid.standard_error or 0.0):.2f}",
+                f"{row.kid.value:.3f} ± {row.kid.standard_error or 0.0:.3f}",
             ]
             for row in self.rows
         ]
@@ -181,23 +179,9 @@ def evaluate(
             "mixture_components": mixture_components,
             "mixture_fitted_on": len(fitted_on),
             "seed": seed,
-            **versions(device_of(model)),
+            **provenance(device_of(model)),
         },
     )
-
-
-def versions(device: torch.device | str) -> dict[str, str]:
-    """Device and versions, for the record of a measurement."""
-    name = torch.cuda.get_device_name() if torch.device(device).type == "cuda" else "CPU"
-    return {
-        "device": name,
-        "processor": platform.processor() or platform.machine(),
-        "threads": str(torch.get_num_threads()),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "svae_lib": __version__,
-    }
 
 
 class _Scorer:

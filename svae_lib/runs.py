@@ -21,10 +21,11 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from .checkpoints import build_model, load_model, restore_trainer, save_model, save_trainer
-from .evaluation import Evaluation, versions
+from .evaluation import Evaluation
 from .files import read_json, write_json
 from .models import VAE
 from .presets import ModelConfig, TrainConfig
+from .provenance import provenance
 from .training import Trainer
 from .validation import InputError
 
@@ -188,7 +189,7 @@ class Run:
             "steps": trainer.step,
             "seconds": round(trainer.seconds, 1),
             "precision": trainer.precision,
-            **versions(trainer.device),
+            **provenance(trainer.device),
             **(about or {}),
         }
         save_model(self.folder / "model.safetensors", trainer.model, about=about, overwrite=True)

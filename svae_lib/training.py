@@ -214,7 +214,7 @@ class Trainer:
         *means, gamma = torch.cat((self._sums / self._summed, self.gamma.value[None])).tolist()
         self._sums.zero_()
         self._summed = 0
-        weights = list(self.model.parameters())
+        weights: list[Tensor] = list(self.model.parameters())
         healthy = bool(torch.stack(torch._foreach_norm(weights)).isfinite().all())
         if not (healthy and all(map(math.isfinite, means))):
             self._give_up()

@@ -1,0 +1,49 @@
+"""Where a result comes from: commit, device and versions, for the record of a measurement."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import torch
+import torchvision
+
+from ._version import __version__
+
+
+def provenance(device: torch.device | str) -> dict[str, str]:
+    """Commit of the checkout, device, threads and versions, as text."""
+    on_cuda = torch.device(device).type == "cuda"
+    return {
+        "commit": commit(),
+        "device": torch.cuda.get_device_name(device) if on_cuda else str(torch.device(device)),
+        "processor": platform.machine(),
+        "threads": str(torch.get_num_threads()),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "svae_lib": __version__,
+    }
+
+
+@cache
+def commit() -> str:
+    """Commit that the library runs from ("-dirty" with changes on top), or "unknown"."""
+    here = Path(__file__).parent
+    if not (
+        here.parent / ".git"
+    ).exists():  # installed from a wheel, perhaps inside another checkout
+        return "unknown"
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude", "*"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return found.stdout.strip()

@@ -1,0 +1,54 @@
+"""The main job, on a training too short to learn anything: every part of the page is there."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from svae_lib.demo import demo
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("demo")
+    demo(out, steps=2, n=80, notebooks=False)
+    return out
+
+
+def test_the_page_holds_table_pictures_and_how_it_was_made(finished: Path) -> None:
+    page = (finished / "report.html").read_text()
+    for text in ("FID (LeNet)", "Split VAE", "mixture", "Variance law", "not comparable"):
+        assert text in page
+    images = re.findall(r"<img [^>]*>", page)
+    assert len(images) >= 7
+    assert all(re.search(r'alt="[^"]{20,}"', image) for image in images)
+    assert not re.search(r'(src|href)="https?:', page)  # complete in itself
+
+
+def test_the_record_has_scores_and_seconds(finished: Path) -> None:
+    record = json.loads((finished / "demo.json").read_text())
+    assert set(record["results"]) == {"vae", "split-vae"}
+    assert all(seconds >= 0 for seconds in record["seconds"].values())
+    assert {"train the VAE", "train the Split VAE"} <= record["seconds"].keys()
+    parts = [(row["source"], row["part"]) for row in record["results"]["split-vae"]["rows"]]
+    assert ("mixture", "mix") in parts
+
+
+def test_a_second_call_shows_the_first_ones_result(finished: Path, capsys) -> None:
+    before = (finished / "report.html").stat().st_mtime_ns
+    demo(finished, steps=2, n=80, notebooks=False)
+    said = capsys.readouterr().out
+    assert "finished already" in said and "FID (LeNet)" in said and "report.html" in said
+    assert (finished / "report.html").stat().st_mtime_ns == before
+
+
+def test_an_interrupted_demo_goes_on(finished: Path, tmp_path: Path) -> None:
+    (finished / "report.html").unlink()
+    first = (finished / "vae" / "model.safetensors").stat().st_mtime_ns
+    demo(finished, steps=2, n=80, notebooks=False)
+    assert (finished / "report.html").exists()
+    assert (finished / "vae" / "checkpoint-2.safetensors").exists()
+    assert (finished / "vae" / "model.safetensors").stat().st_mtime_ns >= first
