@@ -1,4 +1,4 @@
-"""The command line: ``svae train``, ``evaluate``, ``sample``, ``reconstruct``, ``info``, ``demo``.
+"""The command line: ``svae train``, ``evaluate``, ``sample``, ``reproduce`` and others.
 
 Every option of :class:`ModelConfig` and :class:`TrainConfig` is an option here, as in
 ``svae train --preset quick --out runs/a --model.latent-dim 8 --train.seed 3``.
@@ -35,6 +35,7 @@ from .presets import PRESETS, ModelConfig, TrainConfig
 from .report import format_table
 from .runs import Run
 from .sampling import LatentMixture, prior_latents
+from .tables import read_table, reproduce, summarise
 from .training import TrainingDiverged
 from .validation import InputError
 
@@ -230,6 +231,37 @@ class Info:
 
 
 @dataclass
+class Reproduce:
+    """Train and score the models of a table, cell by cell; an interrupted table goes on."""
+
+    table: tyro.conf.Positional[str]
+    """Name of the table: one of svae_lib.tables.TABLES."""
+    results: Path = Path("results")
+    """Folder of the tables' files."""
+    steps: int | None = None
+    """Training steps of each model; default: the preset's."""
+    seeds: tuple[int, ...] | None = None
+    """Seeds; default: the table's."""
+    root: Path | None = None
+    """Folder with the data set's files."""
+    device: str | None = None
+    """cuda, cpu, ..."""
+
+    def run(self) -> None:
+        """Do it."""
+        path = reproduce(
+            self.table,
+            results=self.results,
+            steps=self.steps,
+            seeds=self.seeds,
+            root=self.root,
+            device=self.device,
+        )
+        print(format_table(*summarise(read_table(path))))
+        print(f"mean and 95 % interval over seeds; all of it: {path}")
+
+
+@dataclass
 class Demo:
     """The main job: train a VAE and a Split VAE on real digits, score them, write a report."""
 
@@ -261,6 +293,7 @@ COMMANDS: dict[str, type] = {
     "sample": Sample,
     "reconstruct": Reconstruct,
     "info": Info,
+    "reproduce": Reproduce,
     "demo": Demo,
 }
 

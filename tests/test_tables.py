@@ -1,0 +1,84 @@
+"""Tables: resumed cell by cell, summarised over seeds, strangers refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+import svae_lib as sv
+from svae_lib import tables
+from svae_lib.tables import Estimate, Table, paired_difference, read_table, reproduce, summarise
+
+
+@pytest.fixture
+def tiny_table(monkeypatch) -> None:
+    model = sv.ModelConfig(latent_dim=3, base_dim=2, embedding_dim=4)
+    train = sv.TrainConfig(steps=2, batch_size=20)
+    monkeypatch.setitem(tables.PRESETS, "tiny", sv.Preset("mnist-5k", model, train, "a test"))
+    table = Table("tiny", ("vae", "split-vae"), (0, 1), "lenet", 3)
+    monkeypatch.setitem(tables.TABLES, "tiny", table)
+
+
+def test_a_table_is_resumed_and_summarised(tiny_table, tmp_path: Path, monkeypatch) -> None:
+    where = {"results": tmp_path, "runs": tmp_path / "runs", "progress": False, "device": "cpu"}
+    evaluate, scored = tables.evaluate, []
+
+    def small(model, sets, network, **options):
+        scored.append(type(model).__name__)
+        if len(scored) == 2:
+            raise KeyboardInterrupt
+        return evaluate(model, sets, network, n=60, **options)
+
+    monkeypatch.setattr(tables, "evaluate", small)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce("tiny", **where)
+    assert len(read_table(tmp_path / "tiny.json")["cells"]) == 1
+    path = reproduce("tiny", **where)
+    assert scored == ["VAE", "SplitVAE", "SplitVAE", "VAE", "SplitVAE"]
+    assert reproduce("tiny", **where) == path and len(scored) == 5
+    record = read_table(path)
+    assert [(c["kind"], c["seed"]) for c in record["cells"]] == [
+        (k, s) for s in (0, 1) for k in ("vae", "split-vae")
+    ]
+    columns, lines = summarise(record)
+    assert columns[2:] == ["vae (2 seeds)", "split-vae (2 seeds)"]
+    assert ["prior", "x1"] in [line[:2] for line in lines]
+    assert next(line for line in lines if line[:2] == ["prior", "x1"])[2] == "–"
+    with pytest.raises(sv.InputError, match="another train"):
+        reproduce("tiny", steps=3, **where)
+
+
+def test_the_interval_is_students() -> None:
+    estimate = Estimate.of([1.0, 2.0, 3.0, 4.0])
+    # t(0.975, 3) = 3.182, from a printed table; standard error sqrt(5/3)/2
+    assert estimate.mean == 2.5
+    assert estimate.half_width == pytest.approx(3.182 * math.sqrt(5 / 3) / 2, rel=1e-3)
+    assert math.isinf(Estimate.of([1.0]).half_width)
+    with pytest.raises(sv.InputError):
+        Estimate.of([])
+
+
+def test_differences_are_paired_by_seed() -> None:
+    def cell(kind: str, seed: int, value: float) -> dict:
+        row = {"source": "prior", "part": "x", "fid": {"value": value}}
+        return {"kind": kind, "seed": seed, "rows": [row]}
+
+    cells = [cell("vae", 0, 10), cell("vae", 1, 20), cell("vae", 2, 99)]
+    cells += [cell("split-vae", 1, 17), cell("split-vae", 0, 9)]
+    estimate = paired_difference(
+        {"cells": cells}, ("split-vae", "prior", "x"), ("vae", "prior", "x")
+    )
+    assert estimate.mean == -2 and estimate.n == 2
+
+
+def test_strangers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(sv.InputError, match="unknown table"):
+        reproduce("imagenet")
+    (tmp_path / "a.json").write_text(json.dumps({"format": 9}))
+    with pytest.raises(sv.InputError, match="has format 9"):
+        read_table(tmp_path / "a.json")
+    with pytest.raises(sv.InputError, match="does not exist"):
+        read_table(tmp_path / "b.json")
