@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,15 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
-from svae_lib.data import preparation
-from svae_lib.data.preparation import (
-    FolderSource,
-    Prepared,
-    Recipe,
-    ZipSource,
-    decode,
-    prepare,
-)
+from svae_lib.data import decoding, preparation
+from svae_lib.data.decoding import decode
+from svae_lib.data.preparation import FolderSource, Prepared, Recipe, ZipSource, prepare
 from svae_lib.validation import InputError
 
 RECIPE = Recipe(8)
@@ -38,57 +34,70 @@ def picture(seed: int, height: int = 8, width: int = 8, *channels: int) -> np.nd
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-class Memory:
-    """A source in memory that counts what is read, and can be interrupted."""
+class Files(FolderSource):
+    """Files that may change unnoticed; ``stop_at`` interrupts before the block with that file."""
 
-    def __init__(self, contents: dict[str, bytes]) -> None:
-        self.contents = contents
-        self.names: Sequence[str] = list(contents)
-        self.reads: list[str] = []
-        self.stop_at: str | None = None
+    stop_at: str | None = None
 
-    def read(self, name: str) -> bytes:
+    def locate(self, name: str) -> decoding.Locator:
         if name == self.stop_at:
             raise KeyboardInterrupt
-        self.reads.append(name)
-        return self.contents[name]
+        return super().locate(name)
 
     def fingerprint(self) -> str:
         return "same"
 
+    def spoil(self, *numbers: int) -> None:
+        for number in numbers:
+            (self.folder / f"{number:02}.png").write_bytes(b"no image")
+
 
 @pytest.fixture
-def source(monkeypatch: pytest.MonkeyPatch) -> Memory:
+def source(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Files:
     """25 PNG files, and blocks of 4 instead of 128."""
     monkeypatch.setattr(preparation, "BLOCK", 4)
-    return Memory({f"{number:02}.png": encode(picture(number)) for number in range(25)})
+    folder = tmp_path_factory.mktemp("images")
+    names = [f"{number:02}.png" for number in range(25)]
+    for number, name in enumerate(names):
+        (folder / name).write_bytes(encode(picture(number)))
+    return Files(folder, names)
 
 
-def run(source: Memory, folder: Path, **options: object) -> Prepared:
-    return prepare(source, RECIPE, folder, "test", progress=False, **options)  # type: ignore[arg-type]
+def run(source: Files, folder: Path, workers: int | None = 0, skip: bool = False) -> Prepared:
+    on_broken: preparation.OnBroken = "skip" if skip else "refuse"
+    return prepare(
+        source, RECIPE, folder, "test", on_broken=on_broken, workers=workers, progress=False
+    )
 
 
 def expected(numbers: Sequence[int]) -> torch.Tensor:
     return torch.from_numpy(np.stack([picture(number) for number in numbers])).permute(0, 3, 1, 2)
 
 
-def test_lossless_and_found_again(source: Memory, tmp_path: Path) -> None:
-    prepared = run(source, tmp_path, workers=3)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_lossless_and_found_again(source: Files, tmp_path: Path, workers: int) -> None:
+    prepared = run(source, tmp_path, workers)
     assert torch.equal(prepared.images, expected(range(25)))
     assert prepared.broken == {}
-    assert len(source.reads) == 25
+    source.spoil(*range(25))  # they are not read again
     assert torch.equal(run(source, tmp_path).images, prepared.images)
-    assert len(source.reads) == 25
-    names = sorted(path.suffix for path in tmp_path.iterdir())
-    assert names == [".json", ".npy"]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".npy"]
 
 
-def test_memory_mapped_and_protected(source: Memory, tmp_path: Path) -> None:
+def test_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation.os, "sched_getaffinity", lambda pid: range(3), raising=False)
+    assert preparation._count_workers(100) == 0
+    assert preparation._count_workers(100_000) == 3
+    monkeypatch.setattr(preparation.os, "sched_getaffinity", lambda pid: range(96), raising=False)
+    assert preparation._count_workers(100_000) == preparation.MOST_WORKERS
+
+
+def test_memory_mapped_and_protected(source: Files, tmp_path: Path) -> None:
     run(source, tmp_path).images[:] = 0
     assert torch.equal(run(source, tmp_path).images, expected(range(25)))
 
 
-def test_other_recipe_or_files_make_another_array(source: Memory, tmp_path: Path) -> None:
+def test_other_recipe_or_files_make_another_array(source: Files, tmp_path: Path) -> None:
     run(source, tmp_path)
     for recipe in (Recipe(16), Recipe(8, 1), Recipe(8, 3, (0, 0, 4, 4))):
         images = prepare(source, recipe, tmp_path, "test", progress=False).images
@@ -99,23 +108,22 @@ def test_other_recipe_or_files_make_another_array(source: Memory, tmp_path: Path
     assert len(list(tmp_path.glob("*.npy"))) == 5
 
 
-def test_interrupted_work_is_continued(source: Memory, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 1])
+def test_interrupted_work_is_continued(source: Files, tmp_path: Path, workers: int) -> None:
     source.stop_at = "13.png"  # in the fourth block
     with pytest.raises(KeyboardInterrupt):
-        run(source, tmp_path, workers=1)
+        run(source, tmp_path, workers)
     assert list(tmp_path.glob("*.npy")) == []
-    before = len(source.reads)
-    source.stop_at, source.reads = None, []
-    assert torch.equal(run(source, tmp_path).images, expected(range(25)))
-    assert before >= 12
-    assert set(source.reads).isdisjoint({f"{number:02}.png" for number in range(12)})
+    source.stop_at = None
+    source.spoil(*range(12))  # the first three blocks are not read again
+    assert torch.equal(run(source, tmp_path, workers).images, expected(range(25)))
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".npy"]
 
 
-def test_killed_while_writing_the_journal(source: Memory, tmp_path: Path) -> None:
+def test_killed_while_writing_the_journal(source: Files, tmp_path: Path) -> None:
     source.stop_at = "13.png"
     with pytest.raises(KeyboardInterrupt):
-        run(source, tmp_path, workers=1)
+        run(source, tmp_path)
     (journal,) = tmp_path.glob(".*.journal")
     text = journal.read_text()
     journal.write_text(text[: text.rindex("{") + 5])  # the last line is torn
@@ -123,18 +131,19 @@ def test_killed_while_writing_the_journal(source: Memory, tmp_path: Path) -> Non
     assert torch.equal(run(source, tmp_path).images, expected(range(25)))
 
 
-def test_partial_file_of_another_size_is_not_trusted(source: Memory, tmp_path: Path) -> None:
+def test_partial_file_of_another_size_is_not_trusted(source: Files, tmp_path: Path) -> None:
     source.stop_at = "13.png"
     with pytest.raises(KeyboardInterrupt):
-        run(source, tmp_path, workers=1)
+        run(source, tmp_path)
     (partial,) = tmp_path.glob(".*.partial")
     partial.write_bytes(partial.read_bytes()[:-1])
     source.stop_at = None
     assert torch.equal(run(source, tmp_path).images, expected(range(25)))
 
 
-def test_broken_image_is_named_and_refused(source: Memory, tmp_path: Path) -> None:
-    source.contents["17.png"] = source.contents["17.png"][:50]
+def test_broken_image_is_named_and_refused(source: Files, tmp_path: Path) -> None:
+    name = source.folder / "17.png"
+    name.write_bytes(name.read_bytes()[:50])
     with pytest.raises(InputError, match=r"17\.png is broken"):
         run(source, tmp_path)
     assert list(tmp_path.glob("*.npy")) == []
@@ -142,26 +151,25 @@ def test_broken_image_is_named_and_refused(source: Memory, tmp_path: Path) -> No
         run(source, tmp_path)
 
 
-def test_broken_images_are_left_out_if_asked(source: Memory, tmp_path: Path) -> None:
-    for name in ("03.png", "17.png"):
-        source.contents[name] = b"no image"
-    prepared = run(source, tmp_path, on_broken="skip")
+def test_broken_images_are_left_out_if_asked(source: Files, tmp_path: Path) -> None:
+    source.spoil(3, 17)
+    prepared = run(source, tmp_path, skip=True)
     assert sorted(prepared.broken) == ["03.png", "17.png"]
     assert "UnidentifiedImageError" in prepared.broken["03.png"]
     good = [number for number in range(25) if number not in (3, 17)]
     assert torch.equal(prepared.images, expected(good))
-    assert torch.equal(run(source, tmp_path, on_broken="skip").images, expected(good))
+    assert torch.equal(run(source, tmp_path, skip=True).images, expected(good))
     with pytest.raises(InputError, match=r"03\.png \(and 1 more\) is broken"):
         run(source, tmp_path)
 
 
-def test_nothing_but_broken_images(source: Memory, tmp_path: Path) -> None:
-    source.contents = dict.fromkeys(source.contents, b"")
+def test_nothing_but_broken_images(source: Files, tmp_path: Path) -> None:
+    source.spoil(*range(25))
     with pytest.raises(InputError, match="not one of the files"):
-        run(source, tmp_path, on_broken="skip")
+        run(source, tmp_path, skip=True)
 
 
-def test_damaged_array_is_named(source: Memory, tmp_path: Path) -> None:
+def test_damaged_array_is_named(source: Files, tmp_path: Path) -> None:
     run(source, tmp_path)
     (array,) = tmp_path.glob("*.npy")
     array.write_bytes(array.read_bytes()[:100])
@@ -170,7 +178,7 @@ def test_damaged_array_is_named(source: Memory, tmp_path: Path) -> None:
     assert str(array) in str(caught.value)
 
 
-def test_no_space(source: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_space(source: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         preparation.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})
     )
@@ -190,66 +198,105 @@ def test_folder_fingerprint_follows_the_files(tmp_path: Path) -> None:
     assert source.fingerprint() != first
 
 
-def test_zip_source_and_its_checksums(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_zip_source_and_its_checksums(tmp_path: Path, compression: int) -> None:
     path = tmp_path / "a.zip"
-    content = encode(picture(1))
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("x/1.png", content)
-        archive.writestr("x/2.png", content)
-    damaged = bytearray(path.read_bytes())
-    damaged[path.read_bytes().index(content) + 60] ^= 1
+    contents = {f"x/{number}.png": encode(picture(number)) for number in range(3)}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in contents.items():
+            with archive.open(name, "w") as member:  # the sizes follow the member, as in a stream
+                member.write(content)
     with zipfile.ZipFile(path) as archive:
-        source = ZipSource(archive, ["x/2.png", "x/1.png"])
+        source = ZipSource(archive, ["x/2.png", "x/0.png"])
         whole = source.fingerprint()
         prepared = prepare(source, RECIPE, tmp_path, "zip", progress=False)
-    assert torch.equal(prepared.images, expected([1, 1]))
+        assert ZipSource(archive, ["x/0.png", "x/2.png"]).fingerprint() != whole
+        start = archive.getinfo("x/1.png").header_offset
+    assert torch.equal(prepared.images, expected([2, 0]))
+    damaged = bytearray(path.read_bytes())
+    damaged[start + 100] ^= 1
     path.write_bytes(damaged)
     with zipfile.ZipFile(path) as archive:
-        source = ZipSource(archive, ["x/1.png", "x/2.png"])
-        assert source.fingerprint() != whole
+        source = ZipSource(archive, ["x/0.png", "x/1.png"])
         prepared = prepare(source, RECIPE, tmp_path, "zip", on_broken="skip", progress=False)
     assert list(prepared.broken) == ["x/1.png"]
-    assert "CRC" in prepared.broken["x/1.png"]
+
+
+def test_other_compressions_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("1.png", encode(picture(1)))
+    with zipfile.ZipFile(path) as archive:
+        locator = ZipSource(archive, ["1.png"]).locate("1.png")
+    with pytest.raises(ValueError, match="compression 12"):
+        decoding.read(locator)
+
+
+def test_worker_that_dies_is_told(
+    source: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "dies.py"
+    program.write_text("import sys; sys.stdin.readline()")
+    monkeypatch.setattr(preparation.decoding, "__file__", str(program))
+    with pytest.raises(InputError, match="ended unexpectedly"):
+        run(source, tmp_path / "prepared", workers=2)
+
+
+def test_full_disk_while_decoding(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full, where every write fails for want of space")
+    (tmp_path / "1.png").write_bytes(encode(picture(1)))
+    recipe = {"size": 8, "channels": 3, "box": None}
+    task = {"files": {"1.png": str(tmp_path / "1.png")}, "recipe": recipe, "offset": 0}
+    assert decoding.do(task | {"target": "/dev/full"}) == {"error": "No space left on device"}
+
+
+def test_worker_program_imports_no_torch() -> None:
+    code = (
+        f"import sys, runpy; runpy.run_path({decoding.__file__!r}); print('torch' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "False"
 
 
 def test_crop_and_resize_are_those_of_the_authors() -> None:
     image = picture(5, 218, 178)
-    recipe = Recipe(64, 3, (25, 45, 153, 173))
+    box = (25, 45, 153, 173)
     reference = Image.fromarray(image[45:173, 25:153]).resize((64, 64), Image.Resampling.BILINEAR)
-    result = decode(encode(image), recipe)
+    result = decode(encode(image), 64, 3, box)
     assert np.array_equal(result, np.asarray(reference).transpose(2, 0, 1))
 
 
 def test_central_square() -> None:
     wide, tall = picture(6, 8, 14), picture(7, 15, 8)
-    assert np.array_equal(decode(encode(wide), RECIPE), wide[:, 3:11].transpose(2, 0, 1))
-    assert np.array_equal(decode(encode(tall), RECIPE), tall[3:11].transpose(2, 0, 1))
+    assert np.array_equal(decode(encode(wide), 8, 3), wide[:, 3:11].transpose(2, 0, 1))
+    assert np.array_equal(decode(encode(tall), 8, 3), tall[3:11].transpose(2, 0, 1))
 
 
 def test_too_small_for_the_crop() -> None:
     with pytest.raises(ValueError, match="8x8 pixels are too few"):
-        decode(encode(picture(1)), Recipe(8, 3, (0, 0, 9, 8)))
+        decode(encode(picture(1)), 8, 3, (0, 0, 9, 8))
 
 
 def test_colour_and_greyscale() -> None:
     grey = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
-    assert np.array_equal(decode(encode(grey), Recipe(8, 3)), np.stack([grey] * 3))
-    assert np.array_equal(decode(encode(grey), Recipe(8, 1)), grey[None])
+    assert np.array_equal(decode(encode(grey), 8, 3), np.stack([grey] * 3))
+    assert np.array_equal(decode(encode(grey), 8, 1), grey[None])
     red = np.zeros((8, 8, 3), np.uint8)
     red[..., 0] = 255
-    assert decode(encode(red), Recipe(8, 1)).max() == 76  # ITU-R 601: 0.299 * 255
+    assert decode(encode(red), 8, 1).max() == 76  # ITU-R 601: 0.299 * 255
     with_alpha = picture(3, 8, 8, 4)
-    opaque = decode(encode(with_alpha), RECIPE)
+    opaque = decode(encode(with_alpha), 8, 3)
     assert np.array_equal(opaque, with_alpha[..., :3].transpose(2, 0, 1))
     palette = Image.fromarray(red).quantize(4)
     buffer = io.BytesIO()
     palette.save(buffer, "GIF")
-    assert decode(buffer.getvalue(), RECIPE)[0].min() > 250
+    assert decode(buffer.getvalue(), 8, 3)[0].min() > 250
 
 
 def test_sixteen_bits_are_scaled() -> None:
     deep = (np.arange(64, dtype=np.uint16) * 1024).reshape(8, 8)
-    assert np.array_equal(decode(encode(deep), Recipe(8, 1))[0], deep // 256)
+    assert np.array_equal(decode(encode(deep), 8, 1)[0], deep // 256)
 
 
 def test_orientation_from_the_camera_is_applied() -> None:
@@ -257,13 +304,13 @@ def test_orientation_from_the_camera_is_applied() -> None:
     exif = Image.Exif()
     exif[0x0112] = 3  # turned by 180 degrees
     content = encode(image, exif=exif)
-    assert np.array_equal(decode(content, RECIPE), image[::-1, ::-1].transpose(2, 0, 1))
+    assert np.array_equal(decode(content, 8, 3), image[::-1, ::-1].transpose(2, 0, 1))
 
 
-def test_journal_lines_are_json(source: Memory, tmp_path: Path) -> None:
+def test_journal_lines_are_json(source: Files, tmp_path: Path) -> None:
     source.stop_at = "24.png"
     with pytest.raises(KeyboardInterrupt):
-        run(source, tmp_path, workers=1)
+        run(source, tmp_path)
     (journal,) = tmp_path.glob(".*.journal")
     blocks = [json.loads(line)["block"] for line in journal.read_text().splitlines()]
     assert sorted(blocks) == [0, 1, 2, 3, 4, 5]

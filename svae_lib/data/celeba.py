@@ -76,12 +76,14 @@ def load_celeba(
         with zipfile.ZipFile(place) as archive:
             for name in archive.namelist():
                 refuse_unsafe_path(name, place)
-            return _prepare(ZipSource(archive, _images(place, archive.namelist())), on_broken)
+            source = ZipSource(archive, _images(place, archive.namelist()))
     except zipfile.BadZipFile as error:
         raise InputError(
             f"{place} is damaged or no zip file ({error}); the genuine one has the "
             f"{ARCHIVE.hash_text}."
         ) from None
+    del archive  # its list of members takes 0.1 GB
+    return _prepare(source, on_broken)
 
 
 def _find(root: str | os.PathLike[str] | None) -> Path | None:

@@ -14,43 +14,34 @@ import io
 import json
 import math
 import os
+import queue
 import shutil
-import struct
+import subprocess
+import sys
 import threading
 import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..files import atomic_path, read_json, write_json
 from ..validation import InputError
+from . import decoding
 from .places import writing
 
 VERSION = 1  # raise it when the same files give other pixels
 BLOCK = 128  # images that are decoded and written together
+MOST_WORKERS = 8  # each takes some 50 MB
+WORTH_WORKERS = 4  # blocks; fewer are done sooner than processes start
 OnBroken = Literal["refuse", "skip"]
-
-# what Pillow and zipfile raise for files that are no images, or no longer
-_DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-    Image.DecompressionBombError,
-)
 
 
 @dataclass(frozen=True)
@@ -74,8 +65,8 @@ class Source(Protocol):
 
     names: Sequence[str]
 
-    def read(self, name: str) -> bytes:
-        """Content of one file; called from several threads."""
+    def locate(self, name: str) -> decoding.Locator:
+        """Where a file is, for :func:`svae_lib.data.decoding.read`."""
 
     def fingerprint(self) -> str:
         """A hash that changes with the files."""
@@ -88,9 +79,9 @@ class FolderSource:
         self.folder = folder
         self.names = names
 
-    def read(self, name: str) -> bytes:
-        """Content of one file."""
-        return (self.folder / name).read_bytes()
+    def locate(self, name: str) -> decoding.Locator:
+        """Path of one file."""
+        return str(self.folder / name)
 
     def fingerprint(self) -> str:
         """Hash of the folder's path, and of the files' names, sizes and times of change."""
@@ -102,23 +93,31 @@ class FolderSource:
 
 
 class ZipSource:
-    """Image files in a zip archive, which is not unpacked."""
+    """Image files in a zip archive, which is not unpacked.
+
+    The archive may be closed, and its large list of members forgotten, before the work begins.
+    """
 
     def __init__(self, archive: zipfile.ZipFile, names: Sequence[str]) -> None:
-        self.archive = archive
+        self.path = str(archive.filename)
         self.names = names
+        self._row = {name: row for row, name in enumerate(names)}
+        self._places = np.empty((len(names), 4), np.int64)
+        digest = hashlib.sha256()
+        for row, name in enumerate(names):
+            member = archive.getinfo(name)
+            packed = member.compress_size, member.compress_type
+            self._places[row] = member.header_offset, *packed, member.CRC
+            digest.update(f"{name}\0{member.file_size}\0{member.CRC}\n".encode())
+        self._digest = digest.hexdigest()
 
-    def read(self, name: str) -> bytes:
-        """Content of one member; zipfile checks its CRC, and locks the archive as it reads."""
-        return self.archive.read(name)
+    def locate(self, name: str) -> decoding.Locator:
+        """Place of one member in the archive."""
+        return [self.path, *self._places[self._row[name]].tolist()]
 
     def fingerprint(self) -> str:
         """Hash of names, sizes and checksums, as the archive lists them."""
-        digest = hashlib.sha256()
-        for name in self.names:
-            member = self.archive.getinfo(name)
-            digest.update(f"{name}\0{member.file_size}\0{member.CRC}\n".encode())
-        return digest.hexdigest()
+        return self._digest
 
 
 @dataclass(frozen=True)
@@ -147,8 +146,7 @@ def prepare(
 ) -> Prepared:
     """Decode, crop and resize all files of a source, once; later calls find the result.
 
-    Threads do the work: decoding and resizing release Python's lock, and unlike processes
-    threads share their memory and start from any script or notebook.
+    Small processes do the work, whatever the script or notebook that calls.
 
     Args:
         source: the files, in the order of the result.
@@ -156,7 +154,8 @@ def prepare(
         folder: where the array is kept.
         label: how its file name begins.
         on_broken: "refuse" stops at a file that is no image, "skip" leaves it out.
-        workers: threads; one per core by default.
+        workers: processes; 0 does without. By default one per core, at most ``MOST_WORKERS``,
+            and none for few images.
         progress: show a bar.
 
     Raises:
@@ -168,51 +167,71 @@ def prepare(
     if not array.exists():
         job = _Job(source, recipe, array)
         job.start()
-        job.run(on_broken, workers or _cores(), progress)
+        job.run(
+            on_broken, _count_workers(len(source.names)) if workers is None else workers, progress
+        )
         job.finish()
     return _load(array, on_broken)
 
 
-def decode(content: bytes, recipe: Recipe) -> npt.NDArray[np.uint8]:
-    """An image file as uint8 (C, size, size): upright, cropped, then resized bilinearly.
-
-    Pillow's bilinear filter averages over all pixels that fall into a smaller one, so fine
-    detail does not turn into aliasing.
-
-    Raises:
-        OSError: it is no image, or cut short; further exceptions for other damage.
-        ValueError: it is smaller than the box.
-    """
-    with Image.open(io.BytesIO(content)) as image:
-        ImageOps.exif_transpose(image, in_place=True)
-        width, height = image.size
-        box = recipe.box or _centre_square(width, height)
-        if box[2] > width or box[3] > height:
-            raise ValueError(f"{width}x{height} pixels are too few for the crop {box}")
-        part = _convert(image, recipe.channels).crop(box)
-    small = part.resize((recipe.size, recipe.size), Image.Resampling.BILINEAR)
-    pixels = np.asarray(small).reshape(recipe.size, recipe.size, recipe.channels)
-    return pixels.transpose(2, 0, 1)
+def _count_workers(images: int) -> int:
+    if images <= WORTH_WORKERS * BLOCK:
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, MOST_WORKERS)
 
 
-def _centre_square(width: int, height: int) -> tuple[int, int, int, int]:
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
+class _Worker:
+    """A process that runs :mod:`svae_lib.data.decoding`."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, decoding.__file__]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+
+    def do(self, task: dict[str, Any]) -> dict[str, Any]:
+        """Hand over a task and wait for the answer."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        answer = ""
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(task) + "\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+        if not answer.endswith("\n"):
+            raise InputError(
+                "a process that decodes images has ended unexpectedly, perhaps for want of "
+                "memory. Try again: what is done so far is kept."
+            )
+        return dict(json.loads(answer))
+
+    def close(self) -> None:
+        """End the process."""
+        with suppress(BrokenPipeError):
+            self.process.communicate()
 
 
-def _convert(image: Image.Image, channels: int) -> Image.Image:
-    """To 8-bit greyscale or RGB; Pillow itself would clip 16-bit images instead of scaling."""
-    if image.mode.startswith("I"):
-        grey = np.asarray(image).astype(np.int64) >> 8
-        image = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
-    return image.convert("L" if channels == 1 else "RGB")
+@contextmanager
+def _workers(count: int) -> Iterator[Callable[[dict[str, Any]], dict[str, Any]]]:
+    """Yield a function that has a task done by a free worker, for ``count`` threads to call."""
+    free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+    started: list[_Worker] = []
+    try:
+        for _ in range(count):
+            started.append(_Worker())
+            free.put(started[-1])
 
+        def do(task: dict[str, Any]) -> dict[str, Any]:
+            worker = free.get()
+            try:
+                return worker.do(task)
+            finally:
+                free.put(worker)
 
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        yield do if count else decoding.do
+    finally:
+        for worker in started:
+            worker.close()
 
 
 class _Job:
@@ -272,8 +291,8 @@ class _Job:
             desc=f"Preparing {self.array.stem.rsplit('-', 1)[0]}",
             disable=not progress,
         )
-        with bar, ThreadPoolExecutor(workers) as pool:
-            futures = [pool.submit(self._do, block) for block in blocks]
+        with bar, _workers(workers) as do, ThreadPoolExecutor(max(workers, 1)) as pool:
+            futures = [pool.submit(self._do, block, do) for block in blocks]
             try:
                 for future in as_completed(futures):
                     bar.update(future.result())
@@ -288,23 +307,23 @@ class _Job:
     def _names(self, block: int) -> Sequence[str]:
         return self.source.names[block * BLOCK : (block + 1) * BLOCK]
 
-    def _do(self, block: int) -> int:
-        """Decode one block, write it to its place, enter it in the journal; return its length."""
+    def _do(self, block: int, do: Callable[[dict[str, Any]], dict[str, Any]]) -> int:
+        """Have one block done and enter it in the journal; return its number of images."""
         names = self._names(block)
-        images = np.zeros((len(names), *self.shape[1:]), np.uint8)
-        broken: dict[str, str] = {}
-        for index, name in enumerate(names):
-            try:
-                images[index] = decode(self.source.read(name), self.recipe)
-            except _DAMAGE as error:
-                broken[name] = f"{type(error).__name__}: {error}"
-        with writing(self.partial), self.partial.open("r+b") as file:
-            file.seek(len(self.header) + block * BLOCK * images[0].nbytes)
-            file.write(images.tobytes())
-        entry = json.dumps({"block": block, "broken": broken})
+        answer = do(
+            {
+                "files": {name: self.source.locate(name) for name in names},
+                "recipe": asdict(self.recipe),
+                "target": str(self.partial),
+                "offset": len(self.header) + block * BLOCK * math.prod(self.shape[1:]),
+            }
+        )
+        if "error" in answer:
+            raise InputError(f"cannot write to {self.partial}: {answer['error']}.")
+        entry = json.dumps({"block": block, "broken": answer["broken"]})
         with self.lock, writing(self.journal), self.journal.open("a", encoding="utf-8") as file:
             file.write(f"{entry}\n")
-            self.broken.update(broken)
+            self.broken.update(answer["broken"])
         return len(names)
 
     def finish(self) -> None:

@@ -1,0 +1,173 @@
+"""CelebA's preparation: images per second and peak memory, on generated stand-in photographs.
+
+    python benchmarks/celeba_preparation.py [--count 20000] [--full 202599] [--repeats 3]
+
+The stand-ins are JPEG files of CelebA's size (178x218 pixels, about 7 kB): 500 drawn faces with
+noise, repeated up to the count. Each run is a process of its own with an empty cache of prepared
+data; the files lie in the memory that the system keeps of the disk, so the disk's speed does not
+count. Memory is that of the process and its workers together, looked up every 20 ms: "resident"
+with, "private" without the program files that the system maps into memory (and may drop);
+"at_start" is what the imports, PyTorch above all, take before the work. ``--full`` is one more
+run on a zip file with as many members as CelebA has: it shows that memory stays within 1 GiB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import torch
+from PIL import Image
+from record import save
+
+from svae_lib.data import draw_faces
+from svae_lib.data.celeba import RECIPE
+from svae_lib.data.preparation import FolderSource, ZipSource, _count_workers, prepare
+
+DISTINCT = 500
+
+
+class Memory(NamedTuple):
+    resident: int
+    private: int
+
+
+def photographs() -> list[bytes]:
+    """JPEG files of drawn faces with a little noise, like a camera's."""
+    faces, _ = draw_faces(DISTINCT, seed=0, image_size=218)
+    faces = faces[..., 20:198].float()
+    noise = torch.randn(faces.shape, generator=torch.Generator().manual_seed(0))
+    files = []
+    for face in (faces + 4 * noise).clamp(0, 255).byte().permute(0, 2, 3, 1).numpy():
+        buffer = io.BytesIO()
+        Image.fromarray(face).save(buffer, "JPEG", quality=75)
+        files.append(buffer.getvalue())
+    return files
+
+
+def write_folder(folder: Path, files: list[bytes], count: int) -> None:
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number + 1:06}.jpg").write_bytes(files[number % DISTINCT])
+
+
+def write_zip(path: Path, files: list[bytes], count: int) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(count):
+            archive.writestr(f"img_align_celeba/{number + 1:06}.jpg", files[number % DISTINCT])
+
+
+def memory() -> Memory:
+    """MiB of this process and its workers: resident, and of that without mapped program files."""
+    resident = private = 0
+    this = psutil.Process()
+    for process in (this, *this.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            used = process.memory_info()
+            resident += used.rss
+            private += used.rss - used.shared
+    return Memory(resident >> 20, private >> 20)
+
+
+def read_source(place: Path) -> FolderSource | ZipSource:
+    if place.is_dir():
+        return FolderSource(place, sorted(path.name for path in place.iterdir()))
+    with zipfile.ZipFile(place) as archive:
+        return ZipSource(archive, sorted(archive.namelist()))
+
+
+def measure(place: Path, workers: int) -> dict[str, object]:
+    """Prepare the images at ``place`` in this process and its workers."""
+    at_start = memory()
+    seen = [at_start]
+    finished = threading.Event()
+
+    def watch() -> None:
+        while not finished.wait(0.02):
+            seen.append(memory())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with tempfile.TemporaryDirectory(dir=place.parent) as cache:
+        start = time.perf_counter()
+        source = read_source(place)
+        prepare(source, RECIPE, Path(cache), "celeba", workers=workers, progress=False)
+        seconds = time.perf_counter() - start
+    finished.set()
+    watcher.join()
+    return {
+        "from": "folder" if place.is_dir() else "zip",
+        "images": len(source.names),
+        "workers": workers,
+        "images_per_second": round(len(source.names) / seconds, 1),
+        "resident_at_start_MiB": at_start.resident,
+        "peak_resident_MiB": max(used.resident for used in seen),
+        "private_at_start_MiB": at_start.private,
+        "peak_private_MiB": max(used.private for used in seen),
+    }
+
+
+def repeat(place: Path, workers: int, repeats: int) -> dict[str, object]:
+    """The median of runs in processes of their own; all rates are kept."""
+    command = [sys.executable, __file__, "--one", str(place), "--workers", str(workers)]
+    runs = []
+    for _ in range(repeats):
+        found = subprocess.run(command, check=True, capture_output=True, text=True)
+        runs.append(json.loads(found.stdout.splitlines()[-1]))
+    rates = [run["images_per_second"] for run in runs]
+    result = {
+        **runs[0],
+        "images_per_second": round(statistics.median(rates), 1),
+        "images_per_second_of_each_repeat": rates,
+        **{key: max(run[key] for run in runs) for key in runs[0] if key.startswith("peak")},
+    }
+    print(result, flush=True)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--count", type=int, default=20_000)
+    parser.add_argument("--full", type=int, default=0, help="images of one more run, from a zip")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)  # the process of one run
+    parser.add_argument("--workers", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(options.one, options.workers)))
+        return
+    cores = _count_workers(options.count)
+    files = photographs()
+    with tempfile.TemporaryDirectory() as name:
+        folder, archive = Path(name) / "images", Path(name) / "images.zip"
+        write_folder(folder, files, options.count)
+        write_zip(archive, files, options.count)
+        results = [repeat(folder, workers, options.repeats) for workers in sorted({0, 1, cores})]
+        results.append(repeat(archive, cores, options.repeats))
+        if options.full:
+            write_zip(archive, files, options.full)
+            results.append(repeat(archive, cores, 1))
+    save(
+        "celeba_preparation",
+        {
+            "what": __doc__.split("\n")[0],
+            "file_bytes_mean": round(statistics.mean(len(file) for file in files)),
+            "results": results,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
