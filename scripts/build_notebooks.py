@@ -30,6 +30,8 @@ from typing import Any
 
 import jupytext
 import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -321,10 +323,8 @@ def execute(notebook: NotebookNode, profile: str) -> tuple[NotebookNode, float]:
     """Execute a notebook in a fresh kernel; return it with outputs, and the seconds it took.
 
     Raises:
-        nbclient.exceptions.CellExecutionError: a cell failed that is not tagged raises-exception.
+        CellExecutionError: a cell failed that is not tagged raises-exception.
     """
-    from nbclient import NotebookClient
-
     kernel = os.environ | {"SVAE_PROFILE": profile}
     kernel["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), kernel.get("PYTHONPATH"))))
     client = NotebookClient(
@@ -350,10 +350,10 @@ _WIDGET = "application/vnd.jupyter.widget-view+json"
 def _tidy(output: NotebookNode) -> NotebookNode | None:
     """Drop progress bars and widgets, which mean nothing in a stored notebook."""
     if output.output_type == "stream" and output.name == "stderr":
-        kept = [line for line in re.split(r"[\r\n]+", output.text) if not _is_progress(line)]
-        if not any(kept):
+        lines = re.split(r"(?<=[\r\n])", output.text)
+        output.text = "".join(line for line in lines if not _is_progress(line))
+        if not output.text:
             return None
-        output.text = "\n".join(kept)
     if _WIDGET in output.get("data", {}):
         return None
     return output
@@ -471,7 +471,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1 if found else 0
         for source in sources(chosen.names):
             generate(source, course, chosen.profile, chosen.run)
-    except SourceError as error:
+    except (SourceError, CellExecutionError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -1,0 +1,610 @@
+# %% [markdown] tags=["slide"]
+# # 1 · The variational autoencoder
+#
+# **Objectives.** After this notebook you can
+# - say why the codes of an autoencoder cannot be sampled, and what a VAE changes;
+# - derive the ELBO, and name what each of its terms does;
+# - explain the closed-form KL divergence and the reparameterisation trick, and check both;
+# - write and train a small VAE by hand, and train the library's.
+#
+# **Prerequisites.** PyTorch modules and optimisers; Gaussian densities and expectations.
+#
+# **Time.** {{minutes}}
+#
+# {{versions}}
+
+# %%
+import math
+
+import torch
+from torch import nn
+
+import svae_lib as sv
+from svae_lib.plots.figure import BLUE, ORANGE
+
+budget = sv.course.budget()  # how much this machine should compute: smoke, laptop or gpu
+learning = sv.course.profile() != "smoke"  # the smoke profile trains too little to learn
+print("profile:", sv.course.profile())
+
+# %% [markdown] tags=["slide"]
+# ## 1. Real digits
+#
+# We work with 5,000 handwritten digits of MNIST. An image $x$ is a tensor of $D$ numbers in
+# $[0, 1]$; here $D = 1 \cdot 32 \cdot 32 = 1024$. On disk they are bytes, `to_float` divides by 255.
+
+# %%
+sets = sv.data.load("mnist-5k")
+train = sv.data.to_float(sets.train[: budget.train_images])  # (N, 1, 32, 32) in [0, 1]
+test = sv.data.to_float(sets.test[: budget.test_images])
+D = train[0].numel()
+print(sets)
+sv.plots.image_grid(train[:24], columns=12, title="Twenty-four training digits")
+
+# %% [markdown] tags=["slide"]
+# ## 2. An autoencoder, and what it cannot do
+#
+# An **encoder** turns an image $x$ into a short code $z$ of $L$ numbers, a **decoder** turns the
+# code into an image $\hat{x}$ (`x_hat`) again. Both are trained to make $\|x - \hat{x}\|^2$, the
+# squared error summed over the pixels, small. With $L = 10$ the code is a hundred times shorter
+# than the image: the network has to find out what digits have in common.
+
+# %%
+L, HIDDEN = 10, 256
+
+
+def make_encoder(outputs):  # (N, 1, 32, 32) -> (N, outputs)
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(D, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, outputs)
+    )
+
+
+def make_decoder():  # (N, L) -> (N, 1, 32, 32) in (0, 1)
+    return nn.Sequential(
+        nn.Linear(L, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, D), nn.Sigmoid(),
+        nn.Unflatten(1, (1, 32, 32)),
+    )
+
+
+# %% [markdown]
+# One loop serves the autoencoder now and the VAE later: draw a random batch, compute its loss, take
+# a step against the gradient.
+
+# %%
+STEPS = sv.course.pick(smoke=20, laptop=1500, gpu=5000)
+
+
+def fit(network, loss_of, steps=STEPS, batch_size=64, seed=0):
+    """Train `network` on the loss `loss_of(batch)`; return the loss of every step."""
+    torch.manual_seed(seed)
+    optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(steps):
+        batch = train[torch.randint(len(train), (batch_size,))]
+        loss = loss_of(batch)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+
+# %%
+torch.manual_seed(0)
+ae = nn.ModuleDict({"encoder": make_encoder(L), "decoder": make_decoder()})
+
+
+def ae_loss(x):
+    x_hat = ae.decoder(ae.encoder(x))
+    return (x - x_hat).square().flatten(1).sum(dim=1).mean()
+
+
+ae_losses = fit(ae, ae_loss)
+with torch.no_grad():
+    ae_codes = ae.encoder(test)  # (N, L)
+    ae_rebuilt = ae.decoder(ae_codes)
+sv.plots.image_rows({"test image": test, "autoencoder": ae_rebuilt}, columns=10)
+
+# %% [markdown] tags=["slide"]
+# It has never seen these test images, and most come back recognisable. If ten numbers suffice to draw
+# a digit, ten *random* numbers should draw a new one.
+#
+# **What do you expect?** The next cell decodes codes drawn from the standard normal distribution
+# $\mathcal{N}(0, I)$. Digits, mixtures of digits, or noise?
+
+# %%
+noise_codes = torch.randn(20, L, generator=torch.Generator().manual_seed(1))
+with torch.no_grad():
+    ae_samples = ae.decoder(noise_codes)
+sv.plots.image_grid(ae_samples, columns=10, title="Random codes in the autoencoder's decoder")
+
+# %% [markdown]
+# Hardly a digit among them, and how could there be? Nothing in the loss says *where* codes should
+# lie. The next picture shows two coordinates of each test image's code, beside codes drawn from
+# $\mathcal{N}(0, 1)$: the decoder has only ever been asked about the blue places.
+
+# %%
+def scatter_codes(panels, description):
+    """Two coordinates of codes (N, L): one panel per entry, with N(0, 1) draws behind."""
+    figure = sv.plots.AltFigure(figsize=(3.6 * len(panels), 3.4), layout="constrained")
+    normal = torch.randn(500, 2, generator=torch.Generator().manual_seed(2))
+    for axes, (title, codes) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
+        a, b = codes.std(dim=0).argsort(descending=True)[:2]  # the two that vary most
+        axes.scatter(codes[:, a], codes[:, b], s=5, color=BLUE, label="codes of test images")
+        axes.scatter(*normal.T, s=9, color=ORANGE, marker="x", linewidths=0.7, label="$N(0, 1)$")
+        axes.set(title=title, xlabel="one coordinate", ylabel="another", aspect="equal")
+        axes.legend(loc="upper right", fontsize=8, markerscale=2)
+    spread = {t: round(c.std(dim=0).mean().item(), 2) for t, c in panels.items()}
+    sv.plots.show(figure, f"{description} Mean standard deviation of a coordinate: {spread}.")
+
+
+scatter_codes({"autoencoder": ae_codes}, "Scatter plot of codes beside standard normal draws.")
+
+# %% [markdown] tags=["slide"]
+# ## 3. From codes to a model of images
+#
+# The variational autoencoder (VAE) begins at the other end, with a story of how images come about.
+# 1. Nature draws a **latent vector** $z$ from the **prior** $p(z) = \mathcal{N}(0, I)$.
+# 2. The decoder draws $\hat{x}(z)$, and each pixel deviates from it by Gaussian noise of variance
+#    $\gamma$ (`gamma`): $p(x \mid z) = \mathcal{N}(x;\, \hat{x}(z),\, \gamma I)$.
+#
+# So sampling is easy *by definition*: draw $z$, decode. Training means making the training images
+# likely: maximise the mean of
+#
+# $$\log p(x) = \log \int p(x \mid z)\, p(z)\, dz .$$
+#
+# For a neural decoder nobody can compute this integral. Averaging $p(x \mid z)$ over random $z$
+# is hopeless too: almost every $z$ draws another digit and contributes next to nothing.
+
+# %% [markdown] tags=["slide"]
+# ### 3.1 A lower bound, step by step
+#
+# Most of the integral comes from few $z$: those that the image itself suggests. Let $q(z)$ be *any*
+# density over $z$ (a guess at those places) and $\mathbb{E}_q$ the mean over $z \sim q$. Then
+#
+# $$
+# \begin{aligned}
+# \log p(x) &= \mathbb{E}_q\left[\log p(x)\right] && \text{$\log p(x)$ does not depend on } z \\
+# &= \mathbb{E}_q\left[\log \frac{p(x, z)}{p(z \mid x)}\right] && p(x, z) = p(z \mid x)\, p(x) \\
+# &= \mathbb{E}_q\left[\log \frac{p(x, z)}{q(z)}\right] + \mathbb{E}_q\left[\log \frac{q(z)}{p(z \mid x)}\right] && \text{multiply and divide by } q(z).
+# \end{aligned}
+# $$
+#
+# The last term is the **Kullback-Leibler divergence** $\mathrm{KL}(q \,\|\, p(z \mid x))$ of $q$ from
+# the true **posterior** $p(z \mid x)$. It is never negative: the logarithm is concave, so by Jensen's
+# inequality $-\mathrm{KL} = \mathbb{E}_q[\log \frac{p(z \mid x)}{q(z)}] \le \log \mathbb{E}_q[\frac{p(z \mid x)}{q(z)}] = \log 1 = 0$.
+#
+# Hence the first term is a lower bound of $\log p(x)$, the **evidence lower bound**, ELBO.
+
+# %% [markdown] tags=["slide"]
+# ### 3.2 The two terms of the ELBO
+#
+# With $p(x, z) = p(x \mid z)\, p(z)$ the bound falls into two parts that we *can* compute:
+#
+# $$
+# \mathrm{ELBO}(q) = \underbrace{\mathbb{E}_q[\log p(x \mid z)]}_{\text{reconstruction: can $x$ be redrawn from } z?}
+# - \underbrace{\mathrm{KL}(q \,\|\, p(z))}_{\text{what $z$ tells about } x}
+# = \log p(x) - \mathrm{KL}(q \,\|\, p(z \mid x)).
+# $$
+#
+# Two things follow. Maximising the ELBO over $q$ closes the gap and finds the posterior; maximising
+# it over the decoder makes the image likelier. And the second term pulls every image's $q$ towards
+# the prior, which is exactly what the autoencoder lacked.
+
+# %% [markdown]
+# ### 3.3 Seen on an example with an exact answer
+#
+# Let $z$ and $x$ be single numbers and the decoder linear: $\hat{x}(z) = w z$. Then everything is
+# Gaussian and known: $p(x) = \mathcal{N}(0, w^2 + \gamma)$, and $p(z \mid x)$ has the mean
+# $w x / (w^2 + \gamma)$ and the variance $\gamma / (w^2 + \gamma)$.
+
+# %%
+def log_normal(value, mean, variance):
+    """Log-density of N(mean, variance)."""
+    return -0.5 * ((value - mean) ** 2 / variance + torch.log(2 * math.pi * variance))
+
+
+w, gamma, x = torch.tensor(1.5), torch.tensor(0.4), torch.tensor(1.2)
+log_px = log_normal(x, 0.0, w**2 + gamma)
+posterior_mean, posterior_var = w * x / (w**2 + gamma), gamma / (w**2 + gamma)
+
+z = torch.linspace(-8, 8, 4001)  # a grid: in one dimension integrals are sums
+
+
+def elbo(mean, variance):
+    """ELBO of q = N(mean, variance), by summing over the grid."""
+    log_q = log_normal(z, mean, variance)
+    log_joint = log_normal(x, w * z, gamma) + log_normal(z, torch.tensor(0.0), torch.tensor(1.0))
+    return torch.trapezoid(log_q.exp() * (log_joint - log_q), z)
+
+
+# %% [markdown]
+# **What do you expect?** The next cell computes the ELBO for many $q = \mathcal{N}(m, s^2)$. Where
+# is it largest, and how large is it there? Can a $q$ with a wrong $s$ reach $\log p(x)$ at its best
+# $m$?
+
+# %%
+means = torch.linspace(-1, 2.5, 71)
+figure = sv.plots.AltFigure(figsize=(6, 3.2), layout="constrained")
+axes = figure.subplots()
+for factor, style in ((1, "-"), (2, "--"), (0.5, "-.")):
+    curve = torch.stack([elbo(m, factor**2 * posterior_var) for m in means])
+    axes.plot(means, curve, style, label=f"$s$ = {factor} x the posterior's")
+    assert (curve <= log_px + 1e-4).all()  # a lower bound for every q
+axes.axhline(log_px, color="black", linewidth=1, label="$\\log p(x)$")
+axes.axvline(posterior_mean, color="grey", linestyle=":", label="posterior mean")
+axes.set(xlabel="$m$, mean of $q$", ylabel="ELBO", ylim=(log_px - 4, log_px + 0.6))
+axes.legend(fontsize=8, loc="lower center")
+sv.plots.show(
+    figure,
+    "Three curves of the ELBO over the mean of q, all below the line log p(x). Only the one with the "
+    "posterior's own standard deviation touches it, at the posterior mean.",
+)
+
+# %% [markdown]
+# The bound touches $\log p(x)$ only where $q$ is the posterior itself, and the gap is the KL
+# divergence of $q$ from it. Both statements, as assertions:
+
+# %%
+torch.testing.assert_close(elbo(posterior_mean, posterior_var), log_px, atol=1e-4, rtol=0)
+
+m, s2 = torch.tensor(0.2), torch.tensor(0.5)  # some other q
+log_q = log_normal(z, m, s2)
+gap = torch.trapezoid(log_q.exp() * (log_q - log_normal(z, posterior_mean, posterior_var)), z)
+torch.testing.assert_close(log_px - elbo(m, s2), gap, atol=1e-4, rtol=0)
+
+# %% [markdown] tags=["slide"]
+# ## 4. Three pieces, each to be built
+#
+# For images the encoder supplies $q$: one network, for all images, answers each $x$ with
+#
+# $$q(z \mid x) = \mathcal{N}\big(\mu(x),\, \mathrm{diag}\, s^2(x)\big),$$
+#
+# a mean $\mu$ (`mu`) and a variance $s^2$ for each of the $L$ latent variables. A network's output
+# may be any number, a variance must be positive; so the encoder emits its logarithm, `log_var`, and
+# $s^2 = \exp(\texttt{log\_var})$, $s = \exp(\texttt{log\_var} / 2)$.
+
+# %% [markdown] tags=["subslide"]
+# ### 4.1 The KL divergence in closed form
+#
+# For one latent variable with $q = \mathcal{N}(\mu, s^2)$ and $p = \mathcal{N}(0, 1)$, insert both
+# densities; the constants $\frac12 \log 2\pi$ cancel:
+#
+# $$
+# \mathrm{KL} = \mathbb{E}_q[\log q - \log p]
+# = \mathbb{E}_q\left[-\tfrac12 \log s^2 - \tfrac{(z - \mu)^2}{2 s^2} + \tfrac{z^2}{2}\right]
+# = \tfrac12\left(\mu^2 + s^2 - 1 - \log s^2\right),
+# $$
+#
+# since $\mathbb{E}_q (z - \mu)^2 = s^2$ and $\mathbb{E}_q z^2 = \mu^2 + s^2$. Independent variables
+# add up: the KL divergence of an image is the sum over its $L$ latent variables.
+
+# %% [markdown]
+# #### Exercise 1: `kl_divergence`
+#
+# Return each image's KL divergence from $\mathcal{N}(0, I)$: one number per image. Stuck? Run
+# `sv.exercises.hint("kl_divergence", 1)` in a cell of your own, then 2, then 3.
+
+# %%
+def kl_divergence(mu, log_var):
+    """mu, log_var: (N, L) -> (N,)"""
+    # BEGIN SOLUTION
+    return 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(dim=1)
+    # END SOLUTION
+
+
+kl_divergence = sv.exercises.check("kl_divergence", kl_divergence)
+
+# %% [markdown]
+# A formula derived by hand deserves a check that shares nothing with it: the mean of
+# $\log q(z) - \log p(z)$ over many draws from $q$ (a **Monte Carlo** estimate).
+
+# %%
+generator = torch.Generator().manual_seed(0)
+mu, log_var = torch.randn(4, L, generator=generator), torch.randn(4, L, generator=generator)
+q = torch.distributions.Normal(mu, torch.exp(0.5 * log_var))
+p = torch.distributions.Normal(0.0, 1.0)
+
+draws = mu + torch.exp(0.5 * log_var) * torch.randn(50_000, 4, L, generator=generator)
+differences = (q.log_prob(draws) - p.log_prob(draws)).sum(dim=2)  # (draws, images)
+estimate, error = differences.mean(dim=0), differences.std(dim=0) / math.sqrt(len(draws))
+for ours, mc, e in zip(kl_divergence(mu, log_var), estimate, error):
+    print(f"closed form {ours:6.3f}   Monte Carlo {mc:6.3f} +- {e:.3f}")
+assert ((kl_divergence(mu, log_var) - estimate).abs() < 5 * error).all()
+assert kl_divergence(torch.zeros(1, L), torch.zeros(1, L)) == 0  # the prior itself costs nothing
+
+# %% [markdown] tags=["subslide"]
+# ### 4.2 The reparameterisation trick
+#
+# The reconstruction term is a mean over $z \sim q$; one draw per image and step estimates it. But
+# the gradient has to reach $\mu$ and $s$, which decide *how* to draw, and a drawn number is just a
+# number:
+
+# %%
+mu = torch.tensor([0.5], requires_grad=True)
+log_var = torch.tensor([-1.0], requires_grad=True)
+drawn = torch.distributions.Normal(mu, torch.exp(0.5 * log_var)).sample()
+assert not drawn.requires_grad  # the way back to mu and log_var is cut
+
+# %% [markdown]
+# The trick: take the randomness out. Draw $\varepsilon \sim \mathcal{N}(0, 1)$ (`noise`), which
+# depends on nothing, and compute
+#
+# $$z = \mu + s\, \varepsilon, \qquad s = \exp(\texttt{log\_var} / 2).$$
+#
+# $z$ is distributed as before, and it is now an ordinary function of $\mu$ and `log_var`, with the
+# derivatives $\partial z / \partial \mu = 1$ and
+# $\partial z / \partial\, \texttt{log\_var} = \frac12 s\, \varepsilon$.
+
+# %% [markdown]
+# #### Exercise 2: `reparameterise`
+
+# %%
+def reparameterise(mu, log_var, noise):
+    """mu, log_var, noise: (N, L); noise drawn from N(0, 1) -> z: (N, L)"""
+    # BEGIN SOLUTION
+    return mu + torch.exp(0.5 * log_var) * noise
+    # END SOLUTION
+
+
+reparameterise = sv.exercises.check("reparameterise", reparameterise)
+
+# %% [markdown]
+# Autograd finds the two derivatives that we worked out:
+
+# %%
+noise = torch.tensor([1.7])
+z = reparameterise(mu, log_var, noise)
+d_mu, d_log_var = torch.autograd.grad(z, (mu, log_var))
+torch.testing.assert_close(d_mu, torch.ones(1))
+torch.testing.assert_close(d_log_var, 0.5 * torch.exp(0.5 * log_var) * noise)
+
+# %% [markdown]
+# And it is the right gradient *on average*. Take $f(z) = z^2$: from $\mathbb{E} f = \mu^2 + s^2$
+# follow $\partial\, \mathbb{E} f / \partial \mu = 2 \mu$ and
+# $\partial\, \mathbb{E} f / \partial\, \texttt{log\_var} = s^2$. Many draws should agree:
+
+# %%
+noise = torch.randn(200_000, generator=torch.Generator().manual_seed(0))
+mean_f = reparameterise(mu, log_var, noise).square().mean()
+d_mu, d_log_var = torch.autograd.grad(mean_f, (mu, log_var))
+print(f"d/dmu      {d_mu.item():.3f}   exact {2 * mu.item():.3f}")
+print(f"d/dlog_var {d_log_var.item():.3f}   exact {log_var.exp().item():.3f}")
+torch.testing.assert_close(d_mu, 2 * mu, atol=0.02, rtol=0)
+torch.testing.assert_close(d_log_var, log_var.exp(), atol=0.02, rtol=0)
+
+# %% [markdown] tags=["subslide"]
+# ### 4.3 The loss
+#
+# The logarithm of the Gaussian $p(x \mid z)$ is a sum over the $D$ pixels:
+#
+# $$-\log p(x \mid z) = \frac{\|x - \hat{x}\|^2}{2 \gamma} + \frac{D}{2} \log(2 \pi \gamma).$$
+#
+# The squared error, after all, but divided by $2\gamma$: the variance $\gamma$ decides how much a
+# wrong pixel costs, compared with the KL divergence. With $\gamma$ fixed, the last term is a constant
+# and may be dropped. What remains of the negative ELBO is the loss of an image,
+#
+# $$\frac{\|x - \hat{x}\|^2}{2 \gamma} + \mathrm{KL}(q(z \mid x) \,\|\, p(z)),$$
+#
+# and the loss of a batch is the mean over its images.
+
+# %% [markdown]
+# #### Exercise 3: `vae_loss`
+
+# %%
+def vae_loss(x, x_hat, mu, log_var, gamma):
+    """x, x_hat: (N, C, H, W); mu, log_var: (N, L); gamma: a number -> a scalar tensor"""
+    # BEGIN SOLUTION
+    squared_error = (x - x_hat).square().flatten(1).sum(dim=1)  # (N,)
+    return (squared_error / (2 * gamma) + kl_divergence(mu, log_var)).mean()
+    # END SOLUTION
+
+
+vae_loss = sv.exercises.check("vae_loss", vae_loss)
+
+# %% [markdown]
+# Sum over pixels, sum over latent variables, mean over images: mixing these up is the most frequent
+# mistake in VAE code, and it silently changes the balance between the two terms by a factor of
+# hundreds. The check: our loss plus the dropped constant is the negative ELBO, term by term.
+
+# %%
+x, x_hat = torch.rand(2, 3, 1, 32, 32, generator=generator)
+mu, log_var = torch.randn(2, 3, L, generator=generator)
+gamma = 0.05
+log_likelihood = torch.distributions.Normal(x_hat, math.sqrt(gamma)).log_prob(x).sum(dim=(1, 2, 3))
+negative_elbo = (-log_likelihood + kl_divergence(mu, log_var)).mean()
+constant = D / 2 * math.log(2 * math.pi * gamma)
+torch.testing.assert_close(vae_loss(x, x_hat, mu, log_var, gamma) + constant, negative_elbo)
+
+# %% [markdown] tags=["slide"]
+# ## 5. A VAE by hand
+#
+# The autoencoder's two networks again. The encoder now has $2L$ outputs, which are cut into $\mu$
+# and `log_var`.
+
+# %%
+class TinyVAE(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = make_encoder(2 * L), make_decoder()
+
+    def encode(self, x):
+        return self.encoder(x).chunk(2, dim=1)  # mu and log_var, each (N, L)
+
+    def forward(self, x):
+        mu, log_var = self.encode(x)
+        z = reparameterise(mu, log_var, torch.randn_like(mu))  # one draw per image
+        return self.decoder(z), mu, log_var
+
+
+torch.manual_seed(0)
+vae = TinyVAE()
+
+# %% [markdown]
+# The variance $\gamma$ is ours to choose for now: $0.1$ says that a pixel may deviate from the
+# reconstruction by about $\sqrt{0.1} \approx 0.3$. [Notebook 2](02_balancing_the_elbo.ipynb) shows
+# what happens with other values, and how to have it found while training.
+#
+# **What do you expect?** Before training, $\mu$ and `log_var` are close to 0 for every image. Will
+# the KL divergence rise or fall in training? And the squared error?
+
+# %%
+GAMMA = 0.1
+parts = {"step": [], "reconstruction": [], "kl": []}
+
+
+def loss_of(x):
+    x_hat, mu, log_var = vae(x)
+    loss = vae_loss(x, x_hat, mu, log_var, GAMMA)
+    kl = kl_divergence(mu, log_var).mean().item()
+    parts["step"].append(len(parts["step"]))
+    parts["kl"].append(kl)
+    parts["reconstruction"].append(2 * GAMMA * (loss.item() - kl))  # back to a squared error
+    return loss
+
+
+vae_losses = fit(vae, loss_of)
+sv.plots.training_curves(parts, ("reconstruction", "kl"), title="The VAE by hand")
+
+# %% [markdown]
+# The KL divergence *rises*, though it is part of the loss. At first the latent variables say nothing
+# (KL near 0) and the decoder draws the same blur for all. Then the encoder buys information: each
+# nat of KL (the unit of natural logarithms) is paid for by a squared error that falls by more than
+# $2 \gamma$. In the end the last nat bought saves just what it costs.
+
+# %%
+with torch.no_grad():
+    vae_mu, vae_log_var = vae.encode(test)
+    vae_rebuilt = vae.decoder(vae_mu)  # the mean of q: no noise needed to look at it
+    vae_samples = vae.decoder(noise_codes)  # the very codes that the autoencoder was given
+sv.plots.image_rows(
+    {"test image": test, "autoencoder": ae_rebuilt, "VAE": vae_rebuilt}, columns=10,
+    title="Reconstructions",
+)
+
+# %% [markdown] tags=["slide"]
+# **What do you expect?** The same random codes as in section 2, now in the VAE's decoder. In the
+# reconstructions the two hardly differed. And in the samples?
+
+# %%
+sv.plots.image_rows(
+    {
+        "autoencoder": ae_samples[:10], " ": ae_samples[10:],
+        "VAE": vae_samples[:10], "  ": vae_samples[10:],
+    },
+    columns=10,
+    title="The same random codes, decoded",
+    alt="Four rows of ten images. Random codes decoded by the autoencoder, in two rows, and by the "
+    "VAE, in two rows: where the autoencoder draws blots, the VAE draws strokes like digits.",
+)
+
+# %% [markdown]
+# Much better, if far from perfect: some samples are digits, some lie between digits, and all are a
+# little blurred. Why they improve is visible in the codes. A draw $z \sim q(z \mid x)$ for each test
+# image now lies where the prior lies:
+
+# %%
+vae_codes = reparameterise(
+    vae_mu, vae_log_var, torch.randn(vae_mu.shape, generator=torch.Generator().manual_seed(3))
+)
+scatter_codes(
+    {"autoencoder": ae_codes, "VAE": vae_codes},
+    "Two scatter plots of codes beside standard normal draws, for the autoencoder and the VAE.",
+)
+
+# %%
+def mse(x, x_hat):
+    """Mean squared error per pixel."""
+    return (x - x_hat).square().mean().item()
+
+
+mean_image = train.mean(dim=0, keepdim=True)
+print(f"{'':22}{'test MSE':>10}{'std of codes':>14}")
+print(f"{'mean image for all':22}{mse(test, mean_image.expand_as(test)):10.4f}")
+print(f"{'autoencoder':22}{mse(test, ae_rebuilt):10.4f}{ae_codes.std(dim=0).mean():14.2f}")
+print(f"{'VAE':22}{mse(test, vae_rebuilt):10.4f}{vae_codes.std(dim=0).mean():14.2f}")
+if learning:
+    assert mse(test, vae_rebuilt) < 0.5 * mse(test, mean_image.expand_as(test))
+    assert abs(vae_codes.std(dim=0).mean() - 1) < abs(ae_codes.std(dim=0).mean() - 1)
+
+# %% [markdown] tags=["slide"]
+# ## 6. The library's version
+#
+# `sv.VAE` is the same idea with the convolutional network of the paper that this course follows:
+# `encode`, `decode`, and a call that does both with one draw of noise. Its pieces are yours:
+
+# %%
+preset = sv.PRESETS[budget.preset]
+model = sv.build_model("vae", preset.model, seed=0)  # sv.VAE(preset.model), reproducibly
+
+out = model(test[:50])  # .x_hat, .mu, .log_var, .z
+torch.testing.assert_close(kl_divergence(out.mu, out.log_var), sv.kl_divergence(out.mu, out.log_var))
+theirs = sv.variational_loss(test[:50], out.x_hat, out.mu, out.log_var, gamma=GAMMA, beta=1.0)
+ours = vae_loss(test[:50], out.x_hat, out.mu, out.log_var, GAMMA)
+torch.testing.assert_close(ours, theirs.total)
+tiny = sum(p.numel() for p in vae.parameters())
+print(f"parameters: {tiny:,} by hand, {sv.parameter_count(model):,} in preset {budget.preset}")
+
+# %% [markdown]
+# `beta` is a weight in front of the KL divergence, 1 in the ELBO. The `Trainer` runs the loop of
+# section 2 with a progress bar and a history, stops safely when you interrupt it, and lets `gamma`
+# follow the error that is left: both are topics of [notebook 2](02_balancing_the_elbo.ipynb).
+
+# %%
+from dataclasses import replace
+
+settings = replace(preset.train, steps=budget.steps, grad_clip=1.0)
+trainer = sv.Trainer(model, sets.train[: budget.train_images], settings)  # bytes, not floats
+history = trainer.fit()
+sv.plots.training_curves(history, ("reconstruction", "kl", "gamma"), title="sv.VAE")
+
+# %%
+rebuilt = sv.inference.reconstruct_all(model, sets.test[: budget.test_images]).x_hat
+samples = sv.sample_prior(model, 20, seed=1).x_hat
+sv.plots.image_rows(
+    {
+        "test image": test[:10], "by hand": vae_rebuilt[:10], "sv.VAE": rebuilt[:10],
+        "sampled": samples[:10], " ": samples[10:],
+    },
+    columns=10,
+    title="Reconstructions, and samples from the prior",
+)
+
+# %%
+mu, log_var = sv.inference.encode_all(model, sets.test[: budget.test_images])
+print(f"{'':10}{'test MSE':>10}{'KL (nats)':>12}")
+print(f"{'by hand':10}{mse(test, vae_rebuilt):10.4f}{kl_divergence(vae_mu, vae_log_var).mean():12.1f}")
+print(f"{'sv.VAE':10}{mse(test, rebuilt):10.4f}{kl_divergence(mu, log_var).mean():12.1f}")
+if learning:
+    assert mse(test, rebuilt) < 0.5 * mse(test, mean_image.expand_as(test))
+    assert history["loss"][-1] < history["loss"][0]
+
+# %% [markdown]
+# Sharper strokes, and still a VAE: look closely and the edges are soft. That softness has a reason
+# and a remedy. The reason is the subject of [notebook 2](02_balancing_the_elbo.ipynb), the remedy
+# that of [notebook 3](03_split_decoder.ipynb).
+
+# %% [markdown] tags=["slide"]
+# ## Recap
+#
+# - An autoencoder's codes lie anywhere; a VAE's are pulled towards a prior that can be sampled.
+# - $\log p(x) = \mathrm{ELBO}(q) + \mathrm{KL}(q \,\|\, p(z \mid x))$; the ELBO is the reconstruction
+#   term less the KL divergence from the prior.
+# - The encoder emits `mu` and `log_var`; $z = \mu + \exp(\texttt{log\_var}/2)\, \varepsilon$ lets
+#   gradients through; the KL divergence has a closed form.
+# - Sum over pixels and latent variables, mean over images.
+#
+# All symbols of the course are in the [glossary](../docs/glossary.md).
+
+# %% [markdown]
+# ## References
+#
+# - D. P. Kingma, M. Welling, *Auto-encoding variational Bayes*, ICLR 2014,
+#   [arXiv:1312.6114](https://arxiv.org/abs/1312.6114): the VAE; appendix B has the KL divergence.
+# - D. J. Rezende, S. Mohamed, D. Wierstra, *Stochastic backpropagation and approximate inference in
+#   deep generative models*, ICML 2014, [arXiv:1401.4082](https://arxiv.org/abs/1401.4082): the same
+#   idea, found independently.
+# - C. Doersch, *Tutorial on variational autoencoders*, 2016,
+#   [arXiv:1606.05908](https://arxiv.org/abs/1606.05908).
+# - A. Asperti, L. Bugo, D. Filippini, *Enhancing variational generation through
+#   self-decomposition*, 2022,
+#   [arXiv:2202.02738](https://arxiv.org/abs/2202.02738): the network of section 6.

@@ -1,0 +1,451 @@
+# %% [markdown] tags=["slide"]
+# # 3 · The split decoder
+#
+# **Objectives.** After this notebook you can
+# - build the Split VAE's decoder, and name what each of its channels is;
+# - derive the gradient of the mixture, and say what it does and does not ask for;
+# - explain why infinitely many splits give the same image, and what then decides between them;
+# - train a VAE and a Split VAE on equal terms, and look at a first split.
+#
+# **Prerequisites.** [Notebook 1](01_vanilla_vae.ipynb): encoder, decoder, loss; the chain rule.
+#
+# **Time.** {{minutes}}
+#
+# {{versions}}
+
+# %%
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+
+import svae_lib as sv
+
+budget = sv.course.budget()
+learning = sv.course.profile() != "smoke"  # the smoke profile trains too little to learn
+sets = sv.data.load("mnist-5k")
+test = sv.data.to_float(sets.test[: budget.test_images])  # (N, 1, 32, 32) in [0, 1]
+print("profile:", sv.course.profile())
+
+# %% [markdown] tags=["slide"]
+# ## 1. Two images and a map
+#
+# A VAE's decoder turns a latent vector $z$ into one image. The **Split VAE** (SVAE) turns it into
+# two images $x_1$, $x_2$ and a map $\sigma$ (`sigma_map`) with values in $(0, 1)$, and answers with
+# their mixture, pixel by pixel:
+#
+# $$x = \sigma \odot x_1 + (1 - \sigma) \odot x_2 .$$
+#
+# ($\odot$ multiplies element by element; in code, `*`.) Everything else stays a VAE: the same
+# encoder, the same loss, computed on $x$ alone. In this notebook $x$ is the mixture, the decoder's
+# answer, which notebook 1 called $\hat{x}$; in code it is `x_hat` throughout.
+
+# %% [markdown]
+# ### Exercise 1: `mix`
+#
+# One $\sigma$ serves all colour channels of a pixel: its shape is $(N, 1, H, W)$, that of an image
+# $(N, C, H, W)$. Hints: `sv.exercises.hint("mix", 1)`.
+
+# %%
+def mix(sigma, x1, x2):
+    """sigma: (N, 1, H, W); x1, x2: (N, C, H, W) -> (N, C, H, W)"""
+    # BEGIN SOLUTION
+    return sigma * x1 + (1 - sigma) * x2
+    # END SOLUTION
+
+
+mix = sv.exercises.check("mix", mix)
+
+# %% [markdown] tags=["slide"]
+# ### 1.1 Two splits made by hand
+#
+# Take a digit and split it in two ways, so that the mixture is the digit again.
+# - **By pixels**: $\sigma$ is a checkerboard of ones and zeros; $x_1$ keeps the digit where $\sigma$
+#   is 1, $x_2$ where it is 0, and elsewhere each may hold *anything*, here grey.
+# - **By content**: $x_1$ is the digit drawn too thick, $x_2$ the digit drawn too thin, and $\sigma$
+#   chooses between them along the outline.
+
+# %%
+digit = test[:6]
+rows = torch.arange(32)
+board = ((rows[:, None] + rows) % 2).float().expand(6, 1, 32, 32)
+pixels = board, board * digit + (1 - board) * 0.5, (1 - board) * digit + board * 0.5
+
+thick = F.max_pool2d(digit, 3, stride=1, padding=1)  # brightest neighbour
+thin = -F.max_pool2d(-digit, 3, stride=1, padding=1)  # darkest neighbour
+sigma = (digit - thin) / (thick - thin).clamp(min=1e-6)  # solves the mixture for sigma
+content = sigma, thick, thin
+
+for split in (pixels, content):
+    torch.testing.assert_close(mix(*split), digit)
+
+# %%
+sv.plots.image_rows(
+    {
+        r"$\sigma$ map": torch.cat((pixels[0], content[0])),
+        "$x_1$": torch.cat((pixels[1], content[1])),
+        "$x_2$": torch.cat((pixels[2], content[2])),
+        "$x$ (mix)": torch.cat((mix(*pixels), mix(*content))),
+    },
+    columns=12,
+    maps=[r"$\sigma$ map"],
+    title="Left: split by pixels. Right: split by content",
+    alt="Six digits split in two ways. Left, sigma is a checkerboard, x1 and x2 are digits with every "
+    "second pixel grey. Right, x1 is a thick and x2 a thin digit, and sigma follows the outlines. "
+    "The mixtures below are the same digits on both sides.",
+)
+
+# %% [markdown]
+# The paper meets both kinds in trained networks and calls them **syntactic** (neighbouring pixels
+# alternate) and **semantic** ($x_1$ and $x_2$ are variations of the content).
+# [Notebook 4](04_sigma_map.ipynb) measures which is which.
+
+# %% [markdown] tags=["slide"]
+# ## 2. Nothing asks for a split
+#
+# The loss looks at $x$ only. A grey pixel of $x$ is one number, made from three. So whole families of
+# splits give the same image and hence the same loss:
+# - **Swap**: $(\sigma, x_1, x_2)$ and $(1 - \sigma, x_2, x_1)$ are indistinguishable.
+# - **No split**: $x_1 = x_2 = x$ with any $\sigma$ whatever.
+# - **A continuum**: choose $\sigma$ and $x_1$ freely; then $x_2 = (x - \sigma x_1) / (1 - \sigma)$
+#   does it, as long as it lies in $(0, 1)$.
+#
+# In the language of statistics, $\sigma$, $x_1$ and $x_2$ are not **identifiable** from $x$.
+
+# %%
+generator = torch.Generator().manual_seed(0)
+sigma = torch.rand(4, 1, 8, 8, generator=generator)
+x1, x2 = torch.rand(2, 4, 3, 8, 8, generator=generator)
+x = mix(sigma, x1, x2)
+
+torch.testing.assert_close(mix(1 - sigma, x2, x1), x)  # swapped
+torch.testing.assert_close(mix(sigma, x, x), x)  # not split at all
+nudged = (x1 + 0.01 * (1 - sigma)).clamp(max=1)  # another x1 ...
+partner = (x - sigma * nudged) / (1 - sigma)  # ... and the x2 that goes with it
+torch.testing.assert_close(mix(sigma, nudged, partner), x)
+
+# %% [markdown] tags=["slide"]
+# ### 2.1 The gradient, worked out
+#
+# What does training ask of the three, then? Let $g = \partial \mathrm{loss} / \partial x$ be the
+# gradient that arrives at a pixel of the mixture (in one channel). From
+# $x = \sigma x_1 + (1 - \sigma) x_2$ the three derivatives are
+#
+# $$
+# \frac{\partial x}{\partial \sigma} = x_1 - x_2, \qquad
+# \frac{\partial x}{\partial x_1} = \sigma, \qquad
+# \frac{\partial x}{\partial x_2} = 1 - \sigma,
+# $$
+#
+# and the chain rule multiplies each by $g$. With $C$ channels, $\sigma$ acts on all of them, so
+# their requests to it add up:
+#
+# $$
+# \frac{\partial \mathrm{loss}}{\partial \sigma} = \sum_{c=1}^{C} g_c\, (x_{1,c} - x_{2,c}), \qquad
+# \frac{\partial \mathrm{loss}}{\partial x_{1,c}} = g_c\, \sigma, \qquad
+# \frac{\partial \mathrm{loss}}{\partial x_{2,c}} = g_c\, (1 - \sigma).
+# $$
+
+# %% [markdown]
+# #### Exercise 2: `mix_gradients`
+#
+# Write the backward pass of the mixture by hand: the three formulas above.
+
+# %%
+def mix_gradients(grad_x, sigma, x1, x2):
+    """grad_x, x1, x2: (N, C, H, W); sigma: (N, 1, H, W)
+    -> gradients of the loss: (N, 1, H, W), (N, C, H, W), (N, C, H, W)"""
+    # BEGIN SOLUTION
+    d_sigma = (grad_x * (x1 - x2)).sum(dim=1, keepdim=True)
+    d_x1 = grad_x * sigma
+    d_x2 = grad_x * (1 - sigma)
+    return d_sigma, d_x1, d_x2
+    # STUB: d_sigma = ...
+    # STUB: d_x1 = ...
+    # STUB: d_x2 = ...
+    # STUB: return d_sigma, d_x1, d_x2
+    # END SOLUTION
+
+
+mix_gradients = sv.exercises.check("mix_gradients", mix_gradients)
+
+# %% [markdown]
+# Autograd must agree, for any incoming gradient:
+
+# %%
+leaves = [t.clone().requires_grad_() for t in (sigma, x1, x2)]
+grad_x = torch.randn(x.shape, generator=generator)
+by_autograd = torch.autograd.grad(mix(*leaves), leaves, grad_outputs=grad_x)
+by_hand = mix_gradients(grad_x, sigma, x1, x2)
+for name, hand, auto in zip(("sigma", "x1", "x2"), by_hand, by_autograd):
+    torch.testing.assert_close(hand, auto)
+    print(f"d loss / d {name:5} agrees, shape {tuple(hand.shape)}")
+
+# %% [markdown] tags=["slide"]
+# ### 2.2 Reading the gradient
+#
+# - Where $x_1 = x_2$, $\sigma$ gets **no gradient**: there is nothing to choose.
+# - Where $\sigma$ is near 1, $x_1$ gets nearly all of $g$, and $x_2$ nearly none: **whoever is not
+#   used is not corrected**, and may look like anything there.
+# - $x_1$ and $x_2$ are always pushed in the **same direction**, that of $g$. No term pushes them
+#   apart.
+#
+# **What do you expect?** The next cell needs no network: it makes the logits of $\sigma$, $x_1$ and
+# $x_2$ of a *single* digit and fits them by gradient descent on $\|x - \text{digit}\|^2$. It starts
+# once from all zeros, and once from random logits of standard deviation 0.1, 1 and 3. In which of
+# the four does a split arise?
+
+# %%
+def fit_one(target, spread, steps=300, step_size=2.0):
+    """Gradient descent on the logits of one split; returns sigma, x1, x2, each (1, 1, H, W)."""
+    generator = torch.Generator().manual_seed(0)
+    logits = [spread * torch.randn(target.shape, generator=generator) for _ in range(3)]
+    for _ in range(steps):
+        logits = [a.detach().requires_grad_() for a in logits]
+        loss = (mix(*map(torch.sigmoid, logits)) - target).square().sum()
+        slopes = torch.autograd.grad(loss, logits)
+        logits = [a - step_size * slope for a, slope in zip(logits, slopes)]
+    return [torch.sigmoid(a).detach() for a in logits]
+
+
+splits = {spread: fit_one(test[3:4], spread) for spread in (0.0, 0.1, 1.0, 3.0)}
+parts = list(zip(*splits.values()))  # all sigmas, all x1, all x2
+
+# %%
+parts = [torch.cat(part) for part in parts]
+sv.plots.image_rows(
+    {r"$\sigma$ map": parts[0], "$x_1$": parts[1], "$x_2$": parts[2], "$x$ (mix)": mix(*parts)},
+    maps=[r"$\sigma$ map"],
+    title="One digit, fitted from logits of spread 0, 0.1, 1 and 3",
+    alt="Four columns, one per spread of the starting logits. The mixture is the same digit in each. "
+    "From spread 0 sigma is a constant and both images are the digit; with growing spread sigma "
+    "becomes random noise, and the two images differ more and more.",
+)
+
+# %%
+for spread, (sigma_fit, x1_fit, x2_fit) in splits.items():
+    error = (mix(sigma_fit, x1_fit, x2_fit) - test[3:4]).square().mean().item()
+    distance = (x1_fit - x2_fit).abs().mean().item()
+    print(f"start {spread:3}: error of x {error:.5f}   mean |x1 - x2| {distance:.3f}")
+
+sigma_fit, x1_fit, x2_fit = splits[0.0]
+assert torch.equal(x1_fit, x2_fit) and (sigma_fit == 0.5).all()  # symmetry is never broken
+assert (splits[3.0][1] - splits[3.0][2]).abs().mean() > (splits[0.1][1] - splits[0.1][2]).abs().mean()
+
+# %% [markdown] tags=["slide"]
+# All four fit the digit; **the split is what the start left behind**. From zeros the two images stay
+# equal for ever. From random logits $\sigma$ keeps its random pattern, and the images fit around it.
+#
+# A network cannot set each pixel of $\sigma$ by itself: its three outputs grow from shared features
+# and shared kernels, for all images at once. Whatever difference its random initial weights make
+# between $x_1$ and $x_2$ therefore has a structure (a texture, a contour), and differs from seed to
+# seed. Nothing asked for it; but once there, $\sigma$ is one more way to draw a pixel, and training
+# may use it.
+
+# %% [markdown] tags=["slide"]
+# ## 3. The head
+#
+# The decoder of a VAE ends in a 3x3 convolution with $C$ channels and a sigmoid. The Split VAE's
+# ends in the same with $1 + 2C$ channels, in this order:
+#
+# | channels | 0 | 1 to $C$ | $C + 1$ to $2C$ |
+# |---|---|---|---|
+# | after the sigmoid | $\sigma$ | $x_1$ | $x_2$ |
+#
+# Before the sigmoid they are called **logits** and may be any number.
+
+# %% [markdown]
+# ### Exercise 3: `split_head`
+#
+# Cut the logits into the three parts and apply the sigmoid. $C$ follows from the shape.
+
+# %%
+def split_head(logits):
+    """logits: (N, 1 + 2C, H, W) -> sigma: (N, 1, H, W), x1 and x2: (N, C, H, W)"""
+    # BEGIN SOLUTION
+    # STUB: sigma, x1, x2 = ..., ..., ...
+    # STUB: return sigma, x1, x2
+    C = (logits.shape[1] - 1) // 2
+    maps = torch.sigmoid(logits)
+    return maps[:, :1], maps[:, 1 : 1 + C], maps[:, 1 + C :]
+    # END SOLUTION
+
+
+split_head = sv.exercises.check("split_head", split_head)
+
+# %% [markdown]
+# The library's model does the same. A `SplitVAE` gives `.sigma_map`, `.x1`, `.x2` and their mixture
+# `.x_hat`; your three functions reproduce it from the decoder's logits.
+
+# %%
+preset = sv.PRESETS[budget.preset]
+svae = sv.build_model("split-vae", preset.model, seed=0).eval()  # sv.SplitVAE, reproducibly
+
+z = sv.sampling.prior_latents(5, preset.model.latent_dim, seed=0)  # (5, L)
+with torch.no_grad():
+    out = svae.decode(z)
+    logits = svae.decoder(svae.latent.back(z))  # latent vector -> embedding -> maps
+print("logits", tuple(logits.shape), "-> sigma", tuple(out.sigma_map.shape), "x1", tuple(out.x1.shape))
+
+for mine, theirs in zip(split_head(logits), (out.sigma_map, out.x1, out.x2)):
+    torch.testing.assert_close(mine, theirs)
+torch.testing.assert_close(mix(out.sigma_map, out.x1, out.x2), out.x_hat)
+
+# %% [markdown] tags=["slide"]
+# ### 3.1 What it costs
+#
+# Both models share every layer but the last. There each further channel needs $3 \cdot 3$ weights
+# for each of the $b$ channels before it (`base_dim`), and a bias. The head grows from $C$ to
+# $1 + 2C$ channels, so the Split VAE has
+#
+# $$(C + 1)\,(9 b + 1)$$
+#
+# parameters more.
+
+# %%
+def counts(config):
+    """Trainable parameters of a VAE and of a Split VAE."""
+    return sv.parameter_count(sv.VAE(config)), sv.parameter_count(sv.SplitVAE(config))
+
+
+for name in (budget.preset, "mnist"):
+    config = sv.PRESETS[name].model
+    plain, split = counts(config)
+    extra = (config.channels + 1) * (9 * config.base_dim + 1)
+    assert split - plain == extra
+    print(f"preset {name:8} VAE {plain:>12,}   Split VAE {split:>12,}   {extra / plain:.3%} more")
+
+# %% [markdown]
+# A comparison of the two is therefore fair: the same network but for a tiny fraction.
+
+# %% [markdown] tags=["slide"]
+# ## 4. Training both on equal terms
+#
+# The same images in the same order, the same noise, steps, learning rate and loss; a seed for the
+# initial weights of each. (To skip the training: `sv.load_trained("quick", "split-vae")` loads a
+# model that comes with the course.)
+#
+# **What do you expect?** The Split VAE's decoder is hardly larger. Will its error after the same
+# number of steps be clearly smaller, about equal, or larger?
+
+# %%
+settings = replace(preset.train, steps=budget.steps, grad_clip=1.0)
+images = sets.train[: budget.train_images]  # bytes; the trainer converts them
+models, history, seconds = {}, {}, {}
+for name, kind in {"VAE": "vae", "Split VAE": "split-vae"}.items():
+    models[name] = sv.build_model(kind, preset.model, seed=settings.seed)
+    trainer = sv.Trainer(models[name], images, settings)
+    history[name] = trainer.fit()
+    seconds[name] = trainer.seconds
+sv.plots.training_curves(history, ("mse", "kl"), title="VAE and Split VAE")
+
+# %%
+seen = sets.test[: budget.test_images]
+print(f"{'':10}{'parameters':>12}{'seconds':>9}{'test MSE':>10}{'KL (nats)':>11}{'active':>8}")
+rebuilt, errors = {}, {}
+for name, model in models.items():
+    rebuilt[name] = sv.inference.reconstruct_all(model, seen)
+    errors[name] = (rebuilt[name].x_hat - test).square().mean().item()
+    mu, log_var = sv.inference.encode_all(model, seen)
+    active = sv.diagnostics.latent_statistics(mu, log_var).active_count
+    print(
+        f"{name:10}{sv.parameter_count(model):12,}{seconds[name]:9.0f}{errors[name]:10.4f}"
+        f"{sv.kl_divergence(mu, log_var).mean():11.1f}{active:5} of {mu.shape[1]}"
+    )
+if learning:
+    baseline = (test - test.mean(dim=0)).square().mean().item()  # one image for all
+    assert max(errors.values()) < 0.5 * baseline  # both have learnt
+
+# %% [markdown]
+# Read the table with care. It is *one* run of each, with one seed; another seed can turn a small
+# difference round. "Active" counts the latent variables that tell something about the image
+# ([notebook 2](02_balancing_the_elbo.ipynb)); the paper claims that a split keeps more of them
+# active. Whether the claims hold is a matter of many runs, and of
+# [notebook 8](08_reproduce_the_paper.ipynb).
+
+# %% [markdown] tags=["slide"]
+# ## 5. A first look at the split
+#
+# Reconstructions of test digits, from top to bottom: the map, the two images, and their mixture,
+# in the order of the paper's figures.
+
+# %%
+split = rebuilt["Split VAE"]
+sv.plots.split_rows(split, 10, originals=test, title="Reconstructions by the Split VAE")
+
+# %% [markdown]
+# **What do you expect?** How good a reconstruction is $x_1$ alone, or $x_2$ alone? And their plain
+# average, which ignores $\sigma$? Order the four before running the cell.
+
+# %%
+candidates = {
+    "x (mix)": split.x_hat,
+    "x1": split.x1,
+    "x2": split.x2,
+    "(x1 + x2) / 2": (split.x1 + split.x2) / 2,
+    "x, sigma swapped": mix(1 - split.sigma_map, split.x1, split.x2),
+}
+for name, images_of in candidates.items():
+    print(f"{name:18} MSE {(images_of - test).square().mean().item():.4f}")
+print(sv.diagnostics.split_kind(split.sigma_map, test, split.components))
+if learning:
+    best = (split.x_hat - test).square().mean()
+    assert all(best < (other - test).square().mean() for other in list(candidates.values())[1:])
+
+# %% [markdown]
+# The mixture is the best of them, since it is what the loss looked at. How much worse the others are
+# tells how much of a split there is: in a network that had ignored its second image, all five would
+# be equal. With $\sigma$ swapped each pixel comes from the image that was *not* meant for it.
+#
+# New digits split as well: latent vectors from the prior, decoded.
+
+# %%
+samples = sv.sample_prior(models["Split VAE"], 10, seed=4)
+sv.plots.split_rows(samples, 10, title="Samples of the Split VAE")
+
+# %% [markdown] tags=["slide"]
+# ## 6. Outlook: more than two
+#
+# Nothing stops at two. With $K$ images, the weights of a pixel have to be positive and add up to 1,
+# which a **softmax** over $K$ maps $a_1, \dots, a_K$ gives:
+#
+# $$x = \sum_{k=1}^{K} w_k \odot x_k, \qquad w_k = \frac{e^{a_k}}{\sum_j e^{a_j}} .$$
+#
+# For $K = 2$ only the difference of the two maps matters, $w_1 = \mathrm{sigmoid}(a_1 - a_2)$: one
+# map is enough, and we are back at the paper's $\sigma$.
+
+# %%
+three = sv.build_model("split-vae", replace(preset.model, components=3), seed=0).eval()
+with torch.no_grad():
+    out = three.decode(z)
+print("components", tuple(out.components.shape), "weights", tuple(out.weights.shape))  # (N, K, ...)
+torch.testing.assert_close(out.weights.sum(dim=1), torch.ones(5, 1, 32, 32))
+torch.testing.assert_close((out.weights * out.components).sum(dim=1), out.x_hat)
+
+a = torch.randn(2, 6, generator=generator)
+torch.testing.assert_close(a.softmax(dim=0)[0], torch.sigmoid(a[0] - a[1]))
+
+# %% [markdown]
+# [Notebook 9](09_beyond_the_paper.ipynb) trains such a model.
+
+# %% [markdown] tags=["slide"]
+# ## Recap
+#
+# - The Split VAE's decoder emits $1 + 2C$ channels, $\sigma$, $x_1$, $x_2$, and answers with
+#   $x = \sigma \odot x_1 + (1 - \sigma) \odot x_2$. The loss sees $x$ alone.
+# - $\partial x / \partial \sigma = x_1 - x_2$, $\partial x / \partial x_1 = \sigma$,
+#   $\partial x / \partial x_2 = 1 - \sigma$: what is not used is not corrected.
+# - The parts are not identifiable: swaps and a continuum of other splits have the same loss. What
+#   arises is decided by initialisation and architecture, and differs from run to run.
+# - It costs $(C + 1)(9b + 1)$ parameters, well below one per cent in the paper's model.
+#
+# All symbols of the course are in the [glossary](../docs/glossary.md).
+
+# %% [markdown]
+# ## References
+#
+# - A. Asperti, L. Bugo, D. Filippini, *Enhancing variational generation through
+#   self-decomposition*, 2022, [arXiv:2202.02738](https://arxiv.org/abs/2202.02738): the Split VAE;
+#   its code is [asperti/Split-VAE](https://github.com/asperti/Split-VAE).
+# - D. P. Kingma, M. Welling, *Auto-encoding variational Bayes*, ICLR 2014,
+#   [arXiv:1312.6114](https://arxiv.org/abs/1312.6114).

