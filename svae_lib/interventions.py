@@ -51,7 +51,8 @@ def mix(
 
     Args:
         output: what a SplitVAE with two components returns.
-        sigma: the map to use, (N, 1, H, W) or one number, in [0, 1]; None keeps the model's own.
+        sigma: the map to use, in [0, 1]: (N, 1, H, W), one value per image (N, 1, 1, 1), or one
+            number; None keeps the model's own.
         swap: exchange x1 and x2, but not the map.
         sharpness: t of :func:`sharpen`; 1 leaves the map as it is.
 
@@ -73,7 +74,8 @@ def mix(
 
 def _as_map(sigma: Tensor | float, like: Tensor) -> Tensor:
     values = torch.as_tensor(sigma, dtype=like.dtype, device=like.device)
-    if values.ndim and values.shape != like.shape:
+    sizes = zip(values.shape, like.shape, strict=False)
+    if values.ndim not in (0, 4) or not all(own in (1, full) for own, full in sizes):
         raise InputError(
             f"sigma must be one number or a map of the shape {tuple(like.shape)}, not "
             f"{tuple(values.shape)}."

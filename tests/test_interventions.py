@@ -59,6 +59,13 @@ def test_a_constant_of_one_zero_and_a_half(split: Decoded) -> None:
     torch.testing.assert_close(mix(split, 0.5).x_hat, (split.x1 + split.x2) / 2)
 
 
+def test_one_sigma_per_image(split: Decoded) -> None:
+    each = torch.linspace(0, 1, 5)[:, None, None, None]
+    mixed = mix(split, each)
+    assert mixed.sigma_map.shape == split.sigma_map.shape
+    torch.testing.assert_close(mixed.x_hat, each * split.x1 + (1 - each) * split.x2)
+
+
 def test_swapping_the_images_is_turning_the_map_around(split: Decoded) -> None:
     swapped = mix(split, swap=True)
     assert torch.equal(swapped.x1, split.x2)
@@ -84,8 +91,9 @@ def test_mixing_leaves_its_argument_alone(split: Decoded) -> None:
 def test_what_cannot_be_mixed_is_refused(split: Decoded, tiny: sv.ModelConfig) -> None:
     with pytest.raises(InputError, match="split into two"):
         mix(Decoded(split.x_hat))
-    with pytest.raises(InputError, match="shape"):
-        mix(split, torch.rand(5, 8, 8))
+    for shape in ((5, 8, 8), (8,), (4, 1, 8, 8), (5, 3, 8, 8)):
+        with pytest.raises(InputError, match="shape"):
+            mix(split, torch.rand(shape))
     with pytest.raises(InputError, match=r"\[0, 1\]"):
         mix(split, 1.5)
     with pytest.raises(InputError, match=r"\[0, 1\]"):
