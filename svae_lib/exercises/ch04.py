@@ -20,13 +20,13 @@ def _maps(g: torch.Generator) -> tuple[Tensor]:
     noise = torch.rand(4, 1, 16, 16, generator=g, dtype=torch.float64)
     board = (torch.arange(16)[:, None] + torch.arange(16)) % 2
     part = torch.rand(4, 1, 1, 1, generator=g, dtype=torch.float64)
-    maps: Tensor = part * noise + (1 - part) * (0.3 + 0.4 * board)
-    return (maps,)
+    return (part * noise + (1 - part) * (0.3 + 0.4 * board),)
 
 
 def _spectrum(sigma_map: Tensor) -> Tensor:
     """Fourier transform of each map less its mean: complex (N, H, W)."""
-    return torch.fft.fft2(sigma_map - sigma_map.mean(dim=(2, 3), keepdim=True))[:, 0]
+    transform: Tensor = torch.fft.fft2(sigma_map - sigma_map.mean(dim=(2, 3), keepdim=True))
+    return transform[:, 0]
 
 
 def _frequencies(height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -203,8 +203,8 @@ SHARPEN = Exercise(
         Mistake(
             "sigmoid around one half",
             lambda sigma, t: torch.sigmoid(t * (sigma - 0.5)),
-            "A sigmoid of t * (sigma - 1/2) stays near 1/2, and t = 1 would change the map: replace "
-            "sigma - 1/2 by the log-odds of sigma.",
+            "A sigmoid of t * (sigma - 1/2) stays near 1/2, and t = 1 would change the map: take "
+            "the log-odds of sigma in place of sigma - 1/2.",
         ),
         Mistake(
             "normalised over the pixels",
