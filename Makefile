@@ -43,6 +43,7 @@ lab: setup ## Open JupyterLab on the notebooks
 
 bench: setup ## Measure what this machine can run, into benchmarks/results
 	$(BIN)/python benchmarks/training_speed.py
+	$(BIN)/python benchmarks/main_job.py
 
 clean: ## Remove .venv, caches and built files; runs/ and downloads stay
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

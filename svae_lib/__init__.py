@@ -18,6 +18,7 @@ from . import (
     plots,
     presets,
     sampling,
+    tables,
     training,
 )
 from ._version import __version__
@@ -76,6 +77,7 @@ __all__ = [
     "sample_prior",
     "sampling",
     "save_model",
+    "tables",
     "train",
     "training",
     "variational_loss",

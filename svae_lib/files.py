@@ -86,13 +86,14 @@ def sha256(path: str | os.PathLike[str]) -> str:
 def embedded(name: str) -> Path:
     """Path of a file that comes with the course, such as ``"mnist-5k.npz"``.
 
-    A wheel carries it inside the package; a checkout (editable install) has it in ``data/``.
+    A wheel carries it inside the package; a checkout (editable install) has it in ``data/``, and
+    recorded tables in ``results/``.
 
     Raises:
         InputError: neither place holds it.
     """
     package = Path(__file__).parent
-    for place in (package / "_embedded", package.parent / "data"):
+    for place in (package / "_embedded", package.parent / "data", package.parent):
         if (place / name).exists():
             return place / name
     raise InputError(f"the embedded file {name} is missing: install svae_lib again.")

@@ -1,0 +1,143 @@
+"""Exercises of notebook 08_reproduce_the_paper: confidence interval, paired differences."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from scipy.stats import t as student_t
+from torch import Tensor
+
+from .engine import Exercise, Mistake
+
+NOTEBOOK = "08_reproduce_the_paper"
+
+
+# ------------------------------------------------------------------ mean and interval over seeds
+
+
+def interval(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of scores (n,), and half the width of its 95 % interval by Student's t."""
+    return scores.mean(), _quantile(scores) * scores.std() / math.sqrt(len(scores))
+
+
+def _quantile(scores: Tensor) -> float:
+    return float(student_t.ppf(0.975, len(scores) - 1))
+
+
+def _scores(g: torch.Generator) -> tuple[Tensor]:
+    """Five seeds' scores around 20."""
+    return (20 + 3 * torch.randn(5, generator=g, dtype=torch.float64),)
+
+
+INTERVAL = Exercise(
+    name="interval",
+    notebook=NOTEBOOK,
+    reference=interval,
+    inputs=_scores,
+    mistakes=(
+        Mistake(
+            "standard deviation instead of standard error",
+            lambda s: (s.mean(), _quantile(s) * s.std()),
+            "That is the spread of single runs. The mean of n runs is known better than one run: "
+            "its standard error is smaller by a factor that depends on n.",
+        ),
+        Mistake(
+            "normal instead of Student's quantile",
+            lambda s: (s.mean(), 1.96 * s.std() / math.sqrt(len(s))),
+            "1.96 belongs to a standard deviation that is known. Yours is estimated from a few "
+            "runs, so the quantile is Student's, with n - 1 degrees of freedom: it is larger.",
+        ),
+        Mistake(
+            "population standard deviation",
+            lambda s: (s.mean(), _quantile(s) * s.std(correction=0) / math.sqrt(len(s))),
+            "You divide the squared deviations by n. The mean was estimated from the same runs, "
+            "which makes them look closer together than they are: divide by n - 1.",
+        ),
+        Mistake(
+            "one-sided quantile",
+            lambda s: (
+                s.mean(),
+                float(student_t.ppf(0.95, len(s) - 1)) * s.std() / math.sqrt(len(s)),
+            ),
+            "The 0.95 quantile leaves 5 % on one side. An interval leaves 2.5 % on either side.",
+        ),
+        Mistake(
+            "n degrees of freedom",
+            lambda s: (
+                s.mean(),
+                float(student_t.ppf(0.975, len(s))) * s.std() / math.sqrt(len(s)),
+            ),
+            "n runs leave n - 1 degrees of freedom, since their mean was estimated too.",
+        ),
+    ),
+    hints=(
+        "Two steps: the standard error of the mean, then how many of them make 95 %.",
+        "Standard error: scores.std() / sqrt(n); std() divides by n - 1 already.",
+        "student_t.ppf(0.975, n - 1) standard errors on either side of scores.mean().",
+    ),
+)
+
+
+# ------------------------------------------------------------------ differences, paired by seed
+
+
+def paired_interval(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and half-width for first - second, scores (n,) of the same seeds in the same order."""
+    return interval(first - second)
+
+
+def _two_models(g: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Scores of five seeds, of two models that share the luck of the seed."""
+    luck = 4 * torch.randn(5, generator=g, dtype=torch.float64)
+    noise = torch.randn(2, 5, generator=g, dtype=torch.float64)
+    return 20 + luck + noise[0], 18 + luck + noise[1]
+
+
+PAIRED_INTERVAL = Exercise(
+    name="paired_interval",
+    notebook=NOTEBOOK,
+    reference=paired_interval,
+    inputs=_two_models,
+    mistakes=(
+        Mistake(
+            "unpaired",
+            lambda a, b: (
+                a.mean() - b.mean(),
+                _quantile(a) * torch.sqrt((a.var() + b.var()) / len(a)),
+            ),
+            "The mean is right, the interval treats the two models as strangers. Both met the same "
+            "images in the same order under each seed: subtract seed by seed first, so that the "
+            "luck they share cancels.",
+        ),
+        Mistake(
+            "half-widths added",
+            lambda a, b: (a.mean() - b.mean(), interval(a)[1] + interval(b)[1]),
+            "Adding the two half-widths asks whether the intervals overlap, which is a stricter "
+            "and a different question. Take one interval, of the differences.",
+        ),
+        Mistake(
+            "second minus first",
+            lambda a, b: interval(b - a),
+            "The sign is turned round: the question is first - second.",
+        ),
+        Mistake(
+            "absolute differences",
+            lambda a, b: interval((a - b).abs()),
+            "Absolute differences cannot cancel, so even two equal models would seem to differ.",
+        ),
+        Mistake(
+            "sorted before pairing",
+            lambda a, b: interval(a.sort().values - b.sort().values),
+            "You sort before subtracting: then each score is paired with another seed's.",
+        ),
+    ),
+    hints=(
+        "One number per seed remains when you subtract first.",
+        "interval() does the rest, on the differences.",
+        "return interval(first - second)",
+    ),
+)
+
+
+EXERCISES = (INTERVAL, PAIRED_INTERVAL)
