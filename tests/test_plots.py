@@ -86,12 +86,12 @@ def pixels(figure: plots.AltFigure, scale: int = 1) -> np.ndarray:
 
 
 def mosaic(figure: plots.AltFigure, scale: int = 1) -> np.ndarray:
-    """The part of the rendered figure that its first axes take up."""
+    """The part of the rendered figure that its image takes up."""
     rendered = pixels(figure, scale)
-    height, width = rendered.shape[:2]
-    box = figure.axes[0].get_position()
-    top, bottom = round((1 - box.y1) * height), round((1 - box.y0) * height)
-    return rendered[top:bottom, round(box.x0 * width) : round(box.x1 * width)]
+    (image,) = figure.artists
+    extent = (scale * image.get_window_extent(None).get_points()).round().astype(int)
+    (left, bottom), (right, top) = extent
+    return rendered[len(rendered) - top : len(rendered) - bottom, left:right]
 
 
 def pictures(figure: plots.AltFigure, size: int, rows: int, columns: int) -> np.ndarray:
@@ -218,7 +218,7 @@ def test_map_colours_do_not_stretch() -> None:
     figure = plots.image_rows({"map": half}, maps=["map"])
     expected = matplotlib.colormaps["viridis"](128, bytes=True)[:3]
     assert (pictures(figure, 16, rows=1, columns=2) == expected).all()
-    (bar,) = figure.axes[1:]
+    (bar,) = figure.axes
     assert bar.get_ylim() == (0, 1)
 
 

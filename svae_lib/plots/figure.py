@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any, ParamSpec
 
 import matplotlib.style
-from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -79,10 +78,10 @@ class AltFigure(Figure):
     section: str = "pictures"
     """Part of a report that it belongs to: pictures, curves or diagnostics."""
 
-    def draw(self, renderer: RendererBase) -> None:
-        """Draw in the course's style: Matplotlib makes ticks only now."""
+    def savefig(self, *args: Any, **kwargs: Any) -> None:
+        """Save in the course's style: Matplotlib makes ticks and chooses the ground only now."""
         with course_style():
-            super().draw(renderer)
+            super().savefig(*args, **kwargs)
 
     def _ipython_display_(self) -> None:
         show(self)
@@ -108,8 +107,9 @@ def png(figure: Figure, *, scale: int = 1) -> bytes:
 
 def img_tag(figure: Figure, *, scale: int = 1) -> str:
     """The figure as an HTML ``<img>`` with a data URI, its alternative text and its width."""
-    data = base64.b64encode(png(figure, scale=scale)).decode("ascii")
-    width = round(figure.get_figwidth() * figure.dpi)
+    image = png(figure, scale=scale)
+    data = base64.b64encode(image).decode("ascii")
+    width = int.from_bytes(image[16:20], "big") // scale  # from the PNG's header
     alt = html.escape(alt_text_of(figure), quote=True)
     return f'<img alt="{alt}" width="{width}" src="data:image/png;base64,{data}">'
 

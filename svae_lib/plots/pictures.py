@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
+from matplotlib.image import BboxImage
 from matplotlib.textpath import TextPath
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -269,9 +271,7 @@ def _picture_figure(
 
     figure = AltFigure(figsize=(box.total_width / DPI, box.total_height / DPI), dpi=DPI)
     figure.set_facecolor("white")
-    axes = figure.add_axes(box.place(0, 0, box.width, box.height))
-    axes.imshow(mosaic, interpolation="nearest", aspect="auto")
-    axes.set_axis_off()
+    _add_image(figure, mosaic, box)
     if heading:
         figure.text(*box.point(-left + _MARGIN, _MARGIN - top), heading, va="top", fontsize=11)
     step_x, step_y = scale * width + _GAP, scale * height + _GAP
@@ -326,6 +326,19 @@ def _mosaic(rows: Sequence[_Row], columns: int, scale: int) -> Pixels:
             y, x = i * (height + _GAP), j * (width + _GAP)
             mosaic[y : y + height, x : x + width] = picture
     return mosaic
+
+
+def _add_image(figure: AltFigure, mosaic: Pixels, box: _Box) -> None:
+    """Put the mosaic into the figure, pixel upon pixel; axes would round its place and size."""
+
+    def place(_: object) -> Bbox:
+        scale = figure.dpi / DPI  # what savefig was asked for; 1 unless more
+        bounds = (box.left, _MARGIN, mosaic.shape[1], mosaic.shape[0])
+        return Bbox.from_bounds(*(scale * value for value in bounds))
+
+    image = BboxImage(place, interpolation="nearest", origin="upper")
+    image.set_data(mosaic)
+    figure.add_artist(image)
 
 
 def _colour_bars(figure: AltFigure, rows: Sequence[_Row], box: _Box, step_y: int) -> None:
