@@ -165,11 +165,11 @@ def prepare(
     name = f"{label}-{recipe.size}px-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     array = folder / f"{name}.npy"
     if not array.exists():
+        if workers is None:
+            workers = _count_workers(len(source.names))
         job = _Job(source, recipe, array)
         job.start()
-        job.run(
-            on_broken, _count_workers(len(source.names)) if workers is None else workers, progress
-        )
+        job.run(on_broken, workers, progress)
         job.finish()
     return _load(array, on_broken)
 
@@ -347,6 +347,7 @@ class _Job:
             file.write(_header((len(good), *self.shape[1:])))
             for start in range(0, len(good), BLOCK):
                 file.write(images[good[start : start + BLOCK]].tobytes())
+        del images  # so that the partial file can be removed on every system
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
