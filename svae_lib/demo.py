@@ -29,7 +29,7 @@ from .sampling import LatentMixture, sample_mixture, sample_prior
 KINDS = {"vae": "VAE", "split-vae": "Split VAE"}
 MIXTURE_COMPONENTS = 40  # 100 digits each; the authors' 100 components are for 60,000 images
 NOTEBOOKS = ("01_vanilla_vae.ipynb", "03_split_decoder.ipynb")
-SHOWN = 12  # images per row of a picture
+SHOWN = 10  # images per row of a picture
 
 
 class Stages:
