@@ -16,7 +16,7 @@ from svae_lib.exercises import Exercise, Mistake, check, grade, hint, names, reg
 from svae_lib.exercises.engine import grade_answer
 from svae_lib.validation import InputError
 
-SEEDS = (0, 1, 2, 12345)
+SEEDS = (0, 1, 12345)
 ALL = tuple(registry().values())
 MISTAKES = [(e, m) for e in ALL for m in e.mistakes]
 each_exercise = pytest.mark.parametrize("exercise", ALL, ids=lambda e: e.name)
@@ -249,22 +249,26 @@ def test_check_returns_the_function_to_go_on_with(capsys: pytest.CaptureFixture[
         return reference(*args)
 
     assert check(name, mine) is mine
-    assert "correct" in capsys.readouterr().out
+    assert "correct" in _unwrapped(capsys)
     assert check(name, lambda *args: None) is reference
-    printed = capsys.readouterr().out
+    printed = _unwrapped(capsys)
     assert "your turn" in printed
     assert "library's version" in printed
     assert check(name, registry()[name].mistakes[0].function) is reference
-    assert registry()[name].mistakes[0].hint in capsys.readouterr().out
+    assert registry()[name].mistakes[0].hint in _unwrapped(capsys)
+
+
+def _unwrapped(capsys: pytest.CaptureFixture[str]) -> str:
+    return " ".join(capsys.readouterr().out.split())
 
 
 def test_hints_come_in_steps(capsys: pytest.CaptureFixture[str]) -> None:
     name = names()[0]
     for step, text in enumerate(registry()[name].hints, start=1):
         hint(name, step)
-        assert text in capsys.readouterr().out
+        assert text in _unwrapped(capsys)
     hint(name, len(registry()[name].hints) + 1)
-    assert f"solutions/{registry()[name].notebook}.ipynb" in capsys.readouterr().out
+    assert f"solutions/{registry()[name].notebook}.ipynb" in _unwrapped(capsys)
     with pytest.raises(InputError, match="count from 1"):
         hint(name, 0)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import textwrap
 from functools import cache
 from typing import Any
 
@@ -83,7 +84,7 @@ def check(name: str, answer: Any, seed: int | None = None) -> Function:
         InputError: there is no exercise of that name.
     """
     exercise, result = _find(name), grade(name, answer, seed)
-    print(_announce(exercise, result))
+    _print(_announce(exercise, result))
     return answer if result.status == "correct" else exercise.reference
 
 
@@ -97,9 +98,9 @@ def hint(name: str, step: int = 1) -> None:
     if step < 1:
         raise InputError(f"hints count from 1; there is no hint {step}.")
     if step > len(exercise.hints):
-        print(f"No more hints. The solution is in notebooks/solutions/{exercise.notebook}.ipynb.")
+        _print(f"No more hints. The solution is in notebooks/solutions/{exercise.notebook}.ipynb.")
         return
-    print(f"Hint {step} of {len(exercise.hints)}: {exercise.hints[step - 1]}")
+    _print(f"Hint {step} of {len(exercise.hints)}: {exercise.hints[step - 1]}")
 
 
 def _announce(exercise: Exercise, result: Result) -> str:
@@ -111,6 +112,11 @@ def _announce(exercise: Exercise, result: Result) -> str:
             f'○ {name}: your turn. {result.message} {_GO_ON} Hint: sv.exercises.hint("{name}", 1)'
         )
     return f"✗ {name}: not right yet. {result.message} {_GO_ON}"
+
+
+def _print(text: str) -> None:
+    """Print in lines that fit below a notebook's cell."""
+    print(textwrap.fill(text, 96, subsequent_indent="  ", break_long_words=False))
 
 
 def _find(name: str) -> Exercise:

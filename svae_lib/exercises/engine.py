@@ -129,14 +129,14 @@ def _run(exercise: Exercise, function: Function, seed: int) -> _Run:
     """Observe a function on the inputs of a seed, with torch's random numbers seeded as well."""
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         inputs = _inputs(exercise, seed)
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         value = exercise.observe(function, inputs)
         # The inputs are made again rather than copied before: any object can be compared so.
         return _Run(value, not _equal(inputs, _inputs(exercise, seed)))
 
 
 def _inputs(exercise: Exercise, seed: int) -> tuple[Any, ...]:
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed costs a millisecond
     return exercise.inputs(torch.Generator().manual_seed(seed))
 
 
@@ -168,12 +168,14 @@ def _judge(exercise: Exercise, seeds: list[int], truths: list[Any], runs: list[_
 
 def _matches(exercise: Exercise, mistake: Mistake, seeds: list[int], values: list[Any]) -> bool:
     """Whether the answers are those of a mistaken implementation."""
-    try:
-        wrong = [_run(exercise, mistake.function, s).value for s in seeds]
-    except Exception:  # a mistake that cannot run on these inputs explains nothing
-        return False
-    pairs = zip(wrong, values, strict=True)
-    return all(_problem(w, v, exercise, strict=False) is None for w, v in pairs)
+    for seed, value in zip(seeds, values, strict=True):
+        try:
+            wrong = _run(exercise, mistake.function, seed).value
+        except Exception:  # a mistake that cannot run on these inputs explains nothing
+            return False
+        if _problem(wrong, value, exercise, strict=False):
+            return False
+    return True
 
 
 # ------------------------------------------------------------------ comparing two values
