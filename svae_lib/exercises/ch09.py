@@ -1,0 +1,303 @@
+"""Exercises of notebook 09_beyond_the_paper: K images, how many are used, the central square."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .engine import Exercise, Function, Mistake
+
+NOTEBOOK = "09_beyond_the_paper"
+
+
+# ------------------------------------------------------------------ a mixture of K images
+
+
+def mix_many(maps: Tensor, images: Tensor) -> Tensor:
+    """Mixture (N, C, H, W) of images (N, K, C, H, W) by the softmax of maps (N, K, H, W)."""
+    weights = maps.softmax(dim=1).unsqueeze(2)  # (N, K, 1, H, W)
+    return (weights * images).sum(dim=1)
+
+
+def _maps_and_images(g: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Three RGB images; height and width equal, so that a mistaken dimension still broadcasts."""
+    return 2 * torch.randn(2, 3, 4, 4, generator=g), torch.rand(2, 3, 3, 4, 4, generator=g)
+
+
+def _hard(maps: Tensor, images: Tensor) -> Tensor:
+    chosen = torch.zeros_like(maps).scatter_(1, maps.argmax(dim=1, keepdim=True), 1.0)
+    return (chosen.unsqueeze(2) * images).sum(dim=1)
+
+
+def _by_channel(maps: Tensor, images: Tensor) -> Tensor:
+    """Weight k goes to colour k of each image: right shapes by accident where K = C."""
+    return (maps.softmax(dim=1).unsqueeze(1) * images).sum(dim=1)
+
+
+MIX_MANY = Exercise(
+    name="mix_many",
+    notebook=NOTEBOOK,
+    reference=mix_many,
+    inputs=_maps_and_images,
+    mistakes=(
+        Mistake(
+            "sigmoid",
+            lambda maps, images: (maps.sigmoid().unsqueeze(2) * images).sum(dim=1),
+            "A sigmoid lets each weight be anything in (0, 1), and their sum too: the mixture may "
+            "leave [0, 1]. The K weights of a pixel have to sum to 1.",
+        ),
+        Mistake(
+            "not normalised",
+            lambda maps, images: (maps.exp().unsqueeze(2) * images).sum(dim=1),
+            "Your weights are positive, but do not sum to 1: divide by their sum over the K maps.",
+        ),
+        Mistake(
+            "logits as weights",
+            lambda maps, images: (maps.unsqueeze(2) * images).sum(dim=1),
+            "You took the logits themselves for weights. They may be negative: a softmax first.",
+        ),
+        Mistake(
+            "softmax over the images of the batch",
+            lambda maps, images: (maps.softmax(dim=0).unsqueeze(2) * images).sum(dim=1),
+            "Your softmax runs over dimension 0, the batch. The K maps lie in dimension 1.",
+        ),
+        Mistake(
+            "softmax over the columns",
+            lambda maps, images: (maps.softmax(dim=-1).unsqueeze(2) * images).sum(dim=1),
+            "Your softmax runs over the last dimension, the pixels of a row. The maps compete "
+            "with one another, in each pixel by itself.",
+        ),
+        Mistake(
+            "mean instead of sum",
+            lambda maps, images: mix_many(maps, images) / maps.shape[1],
+            "You averaged the weighted images. The weights sum to 1 already: add.",
+        ),
+        Mistake(
+            "plain average",
+            lambda maps, images: images.mean(dim=1),
+            "The maps play no part in your answer.",
+        ),
+        Mistake(
+            "winner takes all",
+            _hard,
+            "In each pixel you take the image with the largest map. That has no gradient for the "
+            "maps: mix softly.",
+        ),
+        Mistake(
+            "weights on the colours",
+            _by_channel,
+            "Your K weights went to the colours instead of the images. Their extra dimension "
+            "belongs after K: (N, K, 1, H, W).",
+        ),
+    ),
+    hints=(
+        "Positive numbers that sum to 1: which function makes them of any K numbers?",
+        "The softmax over dim=1. A weight serves all channels: give it a dimension of length 1.",
+        "maps.softmax(dim=1).unsqueeze(2) has the shape (N, K, 1, H, W). Multiply, sum over K.",
+    ),
+)
+
+
+# ------------------------------------------------------------------ how many images are used
+
+
+def entropy(weights: Tensor) -> Tensor:
+    """Entropy in nats of each pixel's K weights: (N, 1, H, W) from (N, K, 1, H, W); 0 log 0 = 0."""
+    return -torch.xlogy(weights, weights).sum(dim=1)
+
+
+def _weights(g: torch.Generator) -> tuple[Tensor]:
+    """Weights of three images; in a few pixels one of them has weight 1."""
+    weights = (2 * torch.randn(2, 3, 1, 4, 4, generator=g)).softmax(dim=1)
+    weights[:, :, :, 0, :2] = torch.tensor([0.0, 1.0, 0.0]).view(3, 1, 1)
+    return (weights,)
+
+
+def _scaled_to_one(weights: Tensor) -> Tensor:
+    return entropy(weights) / torch.tensor(float(weights.shape[1])).log()
+
+
+ENTROPY = Exercise(
+    name="entropy",
+    notebook=NOTEBOOK,
+    reference=entropy,
+    inputs=_weights,
+    mistakes=(
+        Mistake(
+            "0 log 0",
+            lambda w: -(w * w.log()).sum(dim=1),
+            "Right, but for weights of exactly 0: 0 times log 0 is NaN in floating point, and 0 "
+            "in the limit. torch.xlogy knows it.",
+        ),
+        Mistake(
+            "sign",
+            lambda w: torch.xlogy(w, w).sum(dim=1),
+            "Right but for the sign. The logarithm of a weight is not positive; entropy is not "
+            "negative.",
+        ),
+        Mistake(
+            "bits",
+            lambda w: entropy(w) / torch.tensor(2.0).log(),
+            "These are bits (logarithm to the base 2); nats were asked for.",
+        ),
+        Mistake(
+            "mean over the weights",
+            lambda w: entropy(w) / w.shape[1],
+            "You averaged over the K weights. The weights themselves make the mean: sum.",
+        ),
+        Mistake(
+            "scaled to 1",
+            _scaled_to_one,
+            "You divided by log K, the largest value that is possible. Then the effective number "
+            "exp(entropy) would no longer reach K.",
+        ),
+        Mistake(
+            "weight forgotten",
+            lambda w: -w.clamp(min=1e-12).log().sum(dim=1),
+            "You summed the logarithms alone. Each is weighed by its own weight.",
+        ),
+        Mistake(
+            "purity",
+            lambda w: 1 - w.square().sum(dim=1),
+            "That is the Gini impurity, 1 minus the sum of squares: related, but no entropy.",
+        ),
+        Mistake(
+            "over the pixels",
+            lambda w: -torch.xlogy(w, w).sum(dim=(3, 4)),
+            "You summed over the pixels. Sum over the K weights (dim=1) of each pixel.",
+        ),
+        Mistake(
+            "effective number",
+            lambda w: entropy(w).exp(),
+            "That is exp(entropy), the effective number, which comes next.",
+        ),
+    ),
+    hints=(
+        "The mean of -log w, each weight counting as much as it weighs.",
+        "-sum over k of w_k log w_k, the sum over dim=1; mind w_k = 0.",
+        "torch.xlogy(weights, weights) is w log w, with 0 log 0 = 0.",
+    ),
+)
+
+
+# ------------------------------------------------------------------ the central square
+
+
+def centre_square(image: Tensor) -> Tensor:
+    """The largest square around the centre of an image (C, H, W); rounded towards top and left."""
+    _, height, width = image.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[:, top : top + side, left : left + side]
+
+
+def _portrait(g: torch.Generator) -> tuple[Tensor]:
+    """An image higher than wide, by an odd number of pixels from 5 on."""
+    height, width = (int(torch.randint(low, low + 4, (), generator=g)) for low in (16, 7))
+    height += 1 - (height - width) % 2
+    return (torch.rand(3, height, width, generator=g),)
+
+
+def _both_ways(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
+    """The answers for an upright image and for the same one lying on its side."""
+    (image,) = inputs
+    return function(image), function(image.transpose(1, 2))
+
+
+def _corner(image: Tensor) -> Tensor:
+    side = min(image.shape[1:])
+    return image[:, :side, :side]
+
+
+def _far_corner(image: Tensor) -> Tensor:
+    side = min(image.shape[1:])
+    return image[:, -side:, -side:]
+
+
+def _squashed(image: Tensor) -> Tensor:
+    side = min(image.shape[1:])
+    return torch.nn.functional.interpolate(image[None], size=(side, side), mode="bilinear")[0]
+
+
+def _padded(image: Tensor) -> Tensor:
+    _, height, width = image.shape
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    square = image.new_zeros(image.shape[0], side, side)
+    square[:, top : top + height, left : left + width] = image
+    return square
+
+
+def _rounded_up(image: Tensor) -> Tensor:
+    _, height, width = image.shape
+    side = min(height, width)
+    top, left = (height - side + 1) // 2, (width - side + 1) // 2
+    return image[:, top : top + side, left : left + side]
+
+
+def _portrait_only(image: Tensor) -> Tensor:
+    _, height, width = image.shape
+    top = max(height - width, 0) // 2
+    return image[:, top : top + width]
+
+
+def _from_the_middle(image: Tensor) -> Tensor:
+    _, height, width = image.shape
+    side = min(height, width)
+    return image[:, height // 2 : height // 2 + side, width // 2 : width // 2 + side]
+
+
+CENTRE_SQUARE = Exercise(
+    name="centre_square",
+    notebook=NOTEBOOK,
+    reference=centre_square,
+    inputs=_portrait,
+    observe=_both_ways,
+    mistakes=(
+        Mistake(
+            "top left corner",
+            _corner,
+            "Your square lies in the top left corner: it has to leave as much on either side.",
+        ),
+        Mistake(
+            "bottom right corner",
+            _far_corner,
+            "Your square lies in the bottom right corner: skip half of what is too much, not all.",
+        ),
+        Mistake(
+            "squashed",
+            _squashed,
+            "You squeezed the whole image into a square: faces become wide. Cut, do not squeeze.",
+        ),
+        Mistake(
+            "padded",
+            _padded,
+            "You padded to the larger side. The square has the smaller side and loses a border.",
+        ),
+        Mistake(
+            "rounded up",
+            _rounded_up,
+            "Off by one where the difference is odd: round it down, as the library does.",
+        ),
+        Mistake(
+            "upright images alone",
+            _portrait_only,
+            "Right for images that are higher than wide; one that lies on its side stays as it is.",
+        ),
+        Mistake(
+            "starts in the middle",
+            _from_the_middle,
+            "Your square begins at the centre; its own centre should lie there.",
+        ),
+    ),
+    hints=(
+        "How long is the side? How much is too much in each direction, and where is it cut?",
+        "side = min(height, width); half of the rest goes on either side: (height - side) // 2.",
+        "top, left = (height - side) // 2, (width - side) // 2; then two slices of length side.",
+    ),
+)
+
+
+EXERCISES = (MIX_MANY, ENTROPY, CENTRE_SQUARE)
