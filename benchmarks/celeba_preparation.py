@@ -158,6 +158,7 @@ def main() -> None:
         print(json.dumps(measure(options.one, options.workers)))
         return
     cores = _count_workers(options.count)
+    load = os.getloadavg()[0]
     files = photographs()
     with tempfile.TemporaryDirectory() as name:
         folder, archive = Path(name) / "images", Path(name) / "images.zip"
@@ -172,6 +173,7 @@ def main() -> None:
         "celeba_preparation",
         {
             "what": __doc__.split("\n")[0],
+            "load_average_before": round(load, 1),  # of other programs
             "file_bytes_mean": round(statistics.mean(len(file) for file in files)),
             "results": results,
         },

@@ -50,6 +50,16 @@ def test_same_seed_same_faces_whatever_their_number() -> None:
     assert not torch.equal(data.draw_faces(3, seed=6)[0], few)
 
 
+def test_number_of_threads_is_left_as_it_was() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        data.draw_faces(1, seed=0)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("size", [16, 32, 128])
 def test_other_sizes_show_the_same_faces(size: int) -> None:
     reference, _ = data.draw_faces(8, seed=1)

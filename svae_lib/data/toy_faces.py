@@ -184,10 +184,11 @@ def draw_faces(n: int, seed: int, image_size: int = 64) -> tuple[Tensor, Tensor]
     factors = _factors(uniform)
     images = torch.empty(n, 3, image_size, image_size, dtype=torch.uint8)
     chunk = max(CHUNK_PIXELS // image_size**2, 1)
-    for start in range(0, n, chunk):
-        part = slice(start, start + chunk)
-        painted = _paint(factors[part], uniform[part, len(FACTOR_NAMES) :], image_size)
-        images[part] = painted.mul_(255).add_(0.5).clamp_(0, 255)  # + 0.5 and cut: rounded
+    with _one_thread():
+        for start in range(0, n, chunk):
+            part = slice(start, start + chunk)
+            painted = _paint(factors[part], uniform[part, len(FACTOR_NAMES) :], image_size)
+            images[part] = painted.mul_(255).add_(0.5).clamp_(0, 255)  # + 0.5 and cut: rounded
     return images, factors
 
 
@@ -196,6 +197,17 @@ def load_toy_faces(root: str | os.PathLike[str] | None = None) -> ImageSets:
     train, train_factors = draw_faces(TRAIN_COUNT, TRAIN_SEED)
     test, test_factors = draw_faces(TEST_COUNT, TEST_SEED)
     return ImageSets("toy-faces", train, test, train_factors, test_factors, FACTOR_NAMES, SOURCE)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let PyTorch work on one core: among many small steps, threads mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _uniform(n: int, seed: int) -> Tensor:
