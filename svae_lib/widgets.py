@@ -52,18 +52,20 @@ class Frame:
     """One state of a live picture."""
 
     png: bytes
-    width: int
-    """In pixels."""
+    size: tuple[int, int]
+    """Width and height in pixels."""
     alt_text: str
     """What the picture shows."""
     readout: str = ""
     """The numbers that belong to it, in one line below it."""
 
     def html(self) -> str:
-        """The picture as it stays where there is no front end."""
+        """The picture, its alternative text and its readout."""
         data = base64.b64encode(self.png).decode("ascii")
         alt = html.escape(self.alt_text, quote=True)
-        image = f'<img alt="{alt}" width="{self.width}" src="data:image/png;base64,{data}">'
+        # With its size known beforehand, nothing jumps when one picture replaces another.
+        size = f'width="{self.size[0]}" height="{self.size[1]}" style="max-width: 100%"'
+        image = f'<img alt="{alt}" {size} src="data:image/png;base64,{data}">'
         return f"{image}<p>{html.escape(self.readout)}</p>" if self.readout else image
 
     def bundle(self) -> dict[str, str]:
@@ -151,7 +153,7 @@ def _frame(
     across: bool = False,
 ) -> Frame:
     image = draw(rows, maps, across=across)
-    return Frame(_png(image), image.width, alt_text, readout)
+    return Frame(_png(image), image.size, alt_text, readout)
 
 
 _SUBSCRIPTS = "₁₂₃₄₅₆₇₈₉"
@@ -217,11 +219,11 @@ class Panel:
         self.controls = {name: control for row in rows for name, control in row.items()}
         self._picture = picture
         self._held = False
-        self._image = ipy.Image(format="png")
-        self._readout = ipy.Label()
+        # Not an ipywidgets.Image, which has no alternative text.
+        self._view = ipy.HTML()
         wrap = ipy.Layout(flex_flow="row wrap")
         lines = [ipy.HBox(list(row.values()), layout=wrap) for row in rows]
-        self.box = ipy.VBox([*lines, self._image, self._readout])
+        self.box = ipy.VBox([*lines, self._view])
         for name, control in self.controls.items():
             if control.has_trait("value") and name not in silent:
                 control.observe(lambda change: self.redraw(), names="value")
@@ -247,13 +249,7 @@ class Panel:
         if self._held:
             return
         self.frame = self._picture(self.values)
-        self._image.value = self.frame.png
-        # A narrow window shrinks the picture; a wide one does not stretch it.
-        self._image.layout.width = f"{self.frame.width}px"
-        self._image.layout.max_width = "100%"
-        self._image.layout.height = "auto"
-        self._image.tooltip = self.frame.alt_text  # what screen readers say
-        self._readout.value = self.frame.readout
+        self._view.value = self.frame.html()
 
     def __repr__(self) -> str:
         return self.frame.bundle()["text/plain"]
@@ -295,14 +291,14 @@ def latent_explorer(
         raise InputError(f"sliders must be at least 1, not {sliders}.")
     order = means.var(dim=0, correction=0).argsort(descending=True)[:sliders].tolist()
     reach = max(3, int(means[:, order].abs().max().ceil()))
-    layout = ipy.Layout(width="340px")
+    layout, fitting = ipy.Layout(width="340px"), ipy.Layout(width="auto")
     limits = {"min": -reach, "max": reach, "step": 0.05, "layout": layout}
     moved = {
         f"z{k}": ipy.FloatSlider(means[0, k].item(), description=f"z[{k}]", **limits) for k in order
     }
     start = ipy.IntSlider(0, min=0, max=len(means) - 1, description="image", layout=layout)
-    reset = ipy.Button(description="Back to the image")
-    prior = ipy.Button(description="Draw from the prior")
+    reset = ipy.Button(description="Back to the image", layout=fitting)
+    prior = ipy.Button(description="Draw from the prior", layout=fitting)
     base, draws = means[0], 0
 
     def picture(values: Values) -> Frame:
@@ -532,4 +528,4 @@ def curves(history: Mapping[str, Sequence[float]], keys: Sequence[str]) -> Frame
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    return Frame(_png(image), image.width, figure.alt_text)
+    return Frame(_png(image), image.size, figure.alt_text)

@@ -37,7 +37,7 @@ def model(tiny: sv.ModelConfig) -> sv.VAE:
 
 def pixels(frame: widgets.Frame) -> np.ndarray:
     with Image.open(io.BytesIO(frame.png)) as image:
-        assert image.width == frame.width
+        assert image.size == frame.size
         return np.asarray(image.convert("RGB"))
 
 

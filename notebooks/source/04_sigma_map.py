@@ -1,0 +1,698 @@
+# %% [markdown] tags=["slide"]
+# # 4 · Sigma maps
+#
+# **Objectives.** After this notebook you can
+# - read a sigma map, and tell where it matters;
+# - define two measures of a split, compute them by hand, and say what each is blind to;
+# - change a split by hand, and predict what happens to $x$;
+# - explain why the loss prefers no kind of split, and what decides instead.
+#
+# **Prerequisites.** [Notebook 3](03_split_decoder.ipynb); frequencies of a discrete Fourier
+# transform; Pearson's correlation.
+#
+# **Time.** {{minutes}}
+#
+# {{versions}}
+
+# %%
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+
+import svae_lib as sv
+from svae_lib import diagnostics, widgets
+from svae_lib.interventions import explore, mix
+
+learning = sv.course.profile() != "smoke"  # the smoke profile trains too little to learn
+print("profile:", sv.course.profile())
+
+# %% [markdown] tags=["slide"]
+# ## 1. The map of a trained model
+#
+# The Split VAE's decoder emits two images and a map, and answers with their mixture,
+#
+# $$x = \sigma\, x_1 + (1 - \sigma)\, x_2 .$$
+#
+# $\sigma$ (`sigma_map`, one value in $(0, 1)$ per pixel) is the weight of $x_1$. The loss looks at
+# $x$ alone: nobody has told $\sigma$ what to do. Here is what it does in the small model that comes
+# with the course.
+
+# %%
+sets = sv.data.load("mnist-5k")
+test = sets.test[: sv.course.pick(smoke=60, laptop=200, gpu=1000)]  # bytes (N, 1, 32, 32)
+images = sv.data.to_float(test)
+model = sv.load_trained("quick", "split-vae")
+out = sv.inference.reconstruct_all(model, test)
+sv.plots.split_rows(out, 10, originals=images, title="A trained split")
+
+# %% [markdown]
+# **What do you expect?** $\sigma$ could stay near $\frac12$ everywhere, which would make $x$ an
+# average of two images. Or it could choose: near 1 here, near 0 there. Guess the share of pixels
+# within 0.1 of either end, then run the cell.
+
+# %%
+sigma = out.sigma_map
+chosen = ((sigma < 0.1) | (sigma > 0.9)).float().mean()
+between = ((sigma > 0.4) & (sigma < 0.6)).float().mean()
+print(f"sigma within 0.1 of 0 or 1: {chosen:.0%} of the pixels; within 0.1 of 1/2: {between:.0%}")
+print(f"mean of sigma: {sigma.mean():.2f}")
+
+# %% [markdown]
+# A map that mostly chooses, as the picture shows. Mixing is for the borders between its regions.
+
+# %% [markdown] tags=["slide"]
+# ### 1.1 Where a map matters
+#
+# Write the mixture as $x = x_2 + \sigma\,(x_1 - x_2)$. Where the two images agree, $\sigma$ has
+# nothing to decide: any value gives the same $x$. On digits that is most of the picture, since both
+# images are black there. What $\sigma$ shows in such places (stripes at the border, say) is left
+# over, and no reason was ever given for it. So before we interpret a map, we put it to $\frac12$
+# wherever it cannot move $x$ by more than 0.01.
+
+# %%
+def where_it_matters(out, least=0.02):
+    """Sigma map (N, 1, H, W), set to 1/2 where x1 and x2 differ by less than `least`."""
+    gap = (out.x1 - out.x2).abs().amax(dim=1, keepdim=True)
+    return torch.where(gap < least, 0.5, out.sigma_map)
+
+
+gap = (out.x1 - out.x2).abs()
+relevant = where_it_matters(out)
+moved = (mix(out, relevant).x_hat - out.x_hat).abs().max()
+print(f"x1 and x2 agree in {(gap < 0.02).float().mean():.0%} of the pixels; x moved by {moved:.4f}")
+assert moved <= 0.5 * 0.02 + 1e-6  # |x' - x| = |1/2 - sigma| |x1 - x2|
+
+rows = {"σ": sigma, "|x1 - x2|": gap, "σ where it matters": relevant, "x": out.x_hat}
+sv.plots.image_rows(rows, maps=list(rows)[:3], title="Much of a map is free")
+
+# %% [markdown] tags=["slide"]
+# ## 2. Two kinds of split
+#
+# The paper tells two kinds apart, which arise by themselves:
+#
+# - **syntactic**: $\sigma$ alternates between neighbouring pixels, and $x_1$, $x_2$ are
+#   complementary patterns of high frequency. Each alone looks like a sieve;
+# - **semantic**: $\sigma$ follows the contours of the image, and $x_1$, $x_2$ are plausible
+#   variations of it.
+#
+# To know what we are talking about, we build one of each for the same digit, and a third in which
+# nothing is split. All three mix to *exactly* the same $x$.
+
+# %%
+x = images[3:4]  # (1, 1, 32, 32)
+checkerboard = ((torch.arange(32)[:, None] + torch.arange(32)) % 2).float()[None, None]
+strokes = (x > 0.5).float()
+thick = F.max_pool2d(x, 3, stride=1, padding=1)  # the maximum of 3x3 pixels
+soft = F.avg_pool2d(x, 3, stride=1, padding=1)  # their mean
+
+constructed = {  # kind: sigma, x1, x2
+    "syntactic": (checkerboard, x * (0.4 + 0.6 * checkerboard), x * (1 - 0.6 * checkerboard)),
+    "semantic": (strokes, torch.where(strokes > 0, x, thick), torch.where(strokes > 0, soft, x)),
+    "constant": (torch.full_like(x, 0.5), x, x),
+}
+for kind, (s, x1, x2) in constructed.items():
+    torch.testing.assert_close(s * x1 + (1 - s) * x2, x)
+
+s, x1, x2 = (torch.cat(parts) for parts in zip(*constructed.values()))
+sv.plots.image_rows(
+    {"σ map": s, "x1": x1, "x2": x2, "x": s * x1 + (1 - s) * x2}, maps=["σ map"],
+    title="Three splits of one digit: syntactic, semantic, constant",
+)
+
+# %% [markdown] tags=["slide"]
+# ## 3. The first measure: alternation
+#
+# How much of a map alternates from pixel to pixel? The two-dimensional discrete Fourier transform
+# $F$ writes the map as a sum of waves; the wave with the frequencies $f_y$, $f_x$ (in **cycles per
+# pixel**) has the energy $|F(f_y, f_x)|^2$. The fastest wave that pixels can hold goes up and down
+# once in two pixels: $f = \frac12$, the **Nyquist frequency**. One row of the checkerboard:
+
+# %%
+row = torch.tensor([0.0, 1, 0, 1, 0, 1, 0, 1])
+energy = torch.fft.fft(row - row.mean()).abs().square()
+for f, e in zip(torch.fft.fftfreq(8), energy):
+    print(f"{f:+.3f} cycles per pixel: energy {e:.1f}")
+assert energy.argmax() == 4  # fftfreq writes the Nyquist frequency as -1/2
+
+# %% [markdown] tags=["subslide"]
+# The **Nyquist share** of a map is the share of its energy at frequencies near $\frac12$, in either
+# direction:
+#
+# $$\text{share} = \frac{\sum |F|^2 \text{ where } \max(|f_y|, |f_x|) \ge \frac38}{\sum |F|^2} .$$
+#
+# The map's mean is subtracted first: it is the wave of frequency 0, and says nothing about patterns.
+# The bound $\frac38$ is a choice: it keeps waves that repeat within 2.7 pixels. For a constant map,
+# which has no energy, the library defines the share as 0.
+
+# %% [markdown]
+# ### Exercise 1: `nyquist_share`
+#
+# Return the share of each map. (No map in the check is constant.) Stuck? Run
+# `sv.exercises.hint("nyquist_share", 1)` in a cell of your own, then 2, then 3.
+
+# %%
+def nyquist_share(sigma_map):
+    """sigma_map: (N, 1, H, W) -> (N,)"""
+    # BEGIN SOLUTION
+    height, width = sigma_map.shape[2:]
+    centred = sigma_map - sigma_map.mean(dim=(2, 3), keepdim=True)
+    energy = torch.fft.fft2(centred).abs().square()  # (N, 1, H, W)
+    fy, fx = torch.fft.fftfreq(height).abs(), torch.fft.fftfreq(width).abs()
+    near = torch.maximum(fy[:, None], fx[None]) >= 3 / 8  # (H, W)
+    return (energy * near).sum(dim=(1, 2, 3)) / energy.sum(dim=(1, 2, 3))
+    # END SOLUTION
+
+
+nyquist_share = sv.exercises.check("nyquist_share", nyquist_share)
+
+# %% [markdown]
+# **What do you expect?** Maps with known answers: the checkerboard, stripes one pixel wide (which
+# alternate in one direction only), a soft blob, the digit's strokes, and white noise, which holds
+# all waves in equal parts. The bound $\frac38$ lies three quarters of the way to $\frac12$. So is the
+# share of white noise a quarter, or more?
+
+# %%
+from_centre = torch.arange(32) - 15.5
+blob = torch.exp(-(from_centre[:, None] ** 2 + from_centre**2) / 60)[None, None]
+known = {
+    "checkerboard": checkerboard,
+    "stripes": (torch.arange(32)[:, None] % 2).float().expand(1, 1, 32, 32),
+    "blob": blob,
+    "strokes": strokes,
+    "noise": torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0)),
+}
+share = {name: nyquist_share(m.double()).item() for name, m in known.items()}
+print({name: round(value, 3) for name, value in share.items()})
+assert share["checkerboard"] > 0.999 and share["stripes"] > 0.999
+assert share["blob"] < 0.001 and share["strokes"] < diagnostics.ALTERNATING_FROM
+assert abs(share["noise"] - diagnostics.noise_nyquist_share(32, 32)) < 0.05
+torch.testing.assert_close(nyquist_share(sigma.double()), diagnostics.nyquist_share(sigma))
+
+# %% [markdown]
+# More: frequencies fill a square, and only the inner square of three quarters of its side lies
+# below the bound, so noise scores about $1 - (\frac34)^2 = \frac{7}{16}$. Hence the library calls a
+# split syntactic only from one half on: more alternation than pixels at random would show.
+
+# %% [markdown] tags=["slide"]
+# ## 4. The second measure: agreement with contours
+#
+# A semantic map has its edges where the image has its contours. Three steps turn that into a number:
+# 1. blur a little, so that alternating pixels cancel and an edge may miss a contour by a pixel;
+# 2. take the **edge strength** $g$: the length of the gradient, blurred again;
+# 3. correlate $g(\sigma)$ with $g(x)$ over the pixels (Pearson's correlation, from $-1$ to 1).
+#
+# By hand, with the weights $\frac14, \frac12, \frac14$ in each direction for a blur, which cancel
+# an alternation exactly (the image is mirrored at its borders):
+
+# %%
+def blur(u):
+    """Images (N, 1, H, W), blurred."""
+    weights = torch.tensor([0.25, 0.5, 0.25])
+    return F.conv2d(F.pad(u, (1, 1, 1, 1), mode="reflect"), (weights[:, None] * weights)[None, None])
+
+
+def edge_strength(u):
+    """Images (N, 1, H, W) -> edge strengths (N, 1, H, W)."""
+    padded = F.pad(blur(u), (1, 1, 1, 1), mode="reflect")
+    dy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+    dx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
+    return blur((dx**2 + dy**2).sqrt())
+
+
+def agreement(sigma_map, images):
+    """Correlation over pixels of the edge strengths, (N,); 0 where one of them has no edges."""
+    a, b = edge_strength(sigma_map).flatten(1), edge_strength(images).flatten(1)
+    a, b = a - a.mean(dim=1, keepdim=True), b - b.mean(dim=1, keepdim=True)
+    return (a * b).sum(dim=1) / (a.norm(dim=1) * b.norm(dim=1)).clamp_min(1e-3)
+
+
+# %%
+print(f"{'map':14}{'by hand':>9}{'library':>9}")
+candidates = known | {"constant": torch.full_like(x, 0.5), "1 - strokes": 1 - strokes}
+scores = {}
+for name, candidate in candidates.items():
+    scores[name] = diagnostics.contour_agreement(candidate, x).item()
+    print(f"{name:14}{agreement(candidate, x).item():9.2f}{scores[name]:9.2f}")
+assert scores["strokes"] > 0.9 and abs(scores["checkerboard"]) < 0.01
+assert abs(scores["strokes"] - scores["1 - strokes"]) < 1e-6  # the sign of sigma does not matter
+every = torch.cat(list(candidates.values()))
+edges = (4 * edge_strength(torch.cat((every, x)))).clamp(0, 1)  # four times, to be seen
+sv.plots.image_rows(
+    {"map": every, "its edges": edges[:-1], "edges of x": edges[-1:].expand(len(every), -1, -1, -1)},
+    maps=["map"], title="In order: " + ", ".join(candidates),
+)
+
+# %% [markdown]
+# The library's version blurs with a wider Gaussian and discounts edges too faint to see; the idea is
+# the same. Checkerboard and stripes have no edges at all after the blur: this measure is blind to
+# alternation, as the first is to contours.
+#
+# **What do you expect?** The blob in the middle was made without looking at any digit. What does it
+# score on average, compared with all the test digits?
+
+# %%
+blobs = blob.expand(len(images), -1, -1, -1)
+blob_score = diagnostics.contour_agreement(blobs, images).mean()
+blob_chance = diagnostics.chance_agreement(blobs, images)
+print(f"blob, agreement with each digit: {blob_score:.2f}; with other digits: {blob_chance:.2f}")
+assert abs(blob_score - blob_chance) < 0.1
+
+# %% [markdown] tags=["slide"]
+# ### 4.1 Correcting for chance
+#
+# Far from 0: the digits are centred, so their contours lie in the middle, and so does the blob's
+# edge. A high agreement alone proves nothing. The remedy is to ask what the *same maps* score on
+# *other* images: with $a$ the mean agreement with each map's own image and $c$ that with others,
+#
+# $$\text{semantic} = \frac{a - c}{1 - c},$$
+#
+# which is 0 for chance and 1 for perfection. (Cohen's kappa corrects raters' agreement in the same
+# way.) For the blob, $a$ and $c$ agree. For the model's maps they should not:
+
+# %%
+for name, maps in (("sigma", sigma), ("sigma where it matters", relevant)):
+    a = diagnostics.contour_agreement(maps, images).mean().item()
+    c = diagnostics.chance_agreement(maps, images)
+    print(f"{name:24}a = {a:.2f}, c = {c:.2f}, semantic = {(a - c) / (1 - c):.2f}")
+
+# %% [markdown] tags=["slide"]
+# ## 5. What kind of split is it?
+#
+# `split_kind` puts the two measures together. For *syntactic* it takes the larger of two shares:
+# that of $\sigma$, and that of $x_1 - x_2$, which is not free where $\sigma$ is. Its label follows
+# simple bounds:
+#
+# - **none** where $\sigma$ is constant or $x_1 = x_2$;
+# - **syntactic** from a share of 0.5 on, whatever else the map does;
+# - below it, alternation counts from 0.2 and contours from 0.2; **mixed** where both or neither do.
+#
+# A bound is a convention, and a label hides how close it was. The numbers say more.
+
+# %%
+def kind_of(model):
+    """Kind of a model's split on the test images, judged where sigma matters."""
+    out = sv.inference.reconstruct_all(model, test)
+    return diagnostics.split_kind(where_it_matters(out), images, out.components)
+
+
+print("as it is:        ", diagnostics.split_kind(sigma, images, out.components))
+print("where it matters:", kind_of(model))
+
+# %% [markdown]
+# The two lines need not agree. Leftovers have edges of their own; some lie on contours by accident
+# and flatter the map, others do not and spoil it. From here on we judge maps where they matter:
+# only there did the training have a say.
+
+# %% [markdown] tags=["slide"]
+# ## 6. Other seeds, other splits
+#
+# Everything random in a training hangs on its seed: the first weights, the order of the images, the
+# noise. The model above had seed 0. Now the same network, data and settings with two other seeds,
+# for half as many steps. The curves are drawn while the training runs. (The loss may rise late in a
+# training although the error falls: it divides the error by $\gamma$, which falls as well.)
+#
+# **What do you expect?** Three trainings of one network on the same images: will the curves differ?
+# Will the splits?
+
+# %%
+preset = sv.PRESETS["quick"]
+steps = sv.course.pick(smoke=4, laptop=preset.train.steps // 2, gpu=preset.train.steps)
+train = sets.train[: sv.course.pick(smoke=200, laptop=4000, gpu=4000)]
+
+
+def train_seed(seed):
+    """A Split VAE of the quick preset, trained from this seed."""
+    settings = replace(preset.train, steps=steps, seed=seed)
+    trainer = sv.Trainer(sv.build_model("split-vae", preset.model, seed), train, settings)
+    trainer.fit(progress=False, on_log=[widgets.training_monitor(trainer)])
+    return trainer.model, trainer.history
+
+
+trained = {seed: train_seed(seed) for seed in (1, 2)}
+
+# %% [markdown]
+# No time to train? The model of section 1 is such a training, and every later cell also works with
+# it alone: replace the last line by `trained = {}`.
+
+# %%
+models = {"seed 0": model} | {f"seed {seed}": m.cpu() for seed, (m, _) in trained.items()}
+kinds = {name: kind_of(m) for name, m in models.items()}
+for name, m in models.items():
+    x_hat = sv.inference.reconstruct_all(m, test).x_hat
+    error = sv.reconstruction_error(images, x_hat).mean()
+    print(f"{name}: reconstruction error {error:.1f}\n    {kinds[name]}")
+
+# %% [markdown]
+# The gallery leafs through the models and their test images. (Where this page is not live, it shows
+# the first model.)
+
+# %%
+widgets.split_gallery(models, test)
+
+# %% [markdown]
+# The last model, as a still picture:
+
+# %%
+last = sv.inference.reconstruct_all(list(models.values())[-1], test)
+sv.plots.split_rows(last, 10, originals=images, title=f"The split of {list(models)[-1]}")
+
+# %%
+shuffled = torch.randperm(len(images), generator=torch.Generator().manual_seed(1))
+built = {  # sigma maps for all digits, made by hand as in section 2
+    "checkerboard": checkerboard.expand(len(images), -1, -1, -1),
+    "own strokes": (images > 0.5).float(),
+    "another's strokes": (images[shuffled] > 0.5).float(),
+}
+points = {name: diagnostics.split_kind(maps, images) for name, maps in built.items()} | kinds
+assert points["checkerboard"].label == "syntactic" and points["own strokes"].label == "semantic"
+assert points["another's strokes"].semantic < 0.1
+sv.plots.split_plane(list(points.values()), list(points))
+
+# %% [markdown]
+# The errors lie close together, apart from what the longer training of seed 0 gains. The splits need
+# not: read off where your models landed. If yours differ from those of the solved version, you have
+# repeated the experiment once more: another machine rounds differently, and that alone can send a
+# training another way. Three points are an observation, not a law;
+# [notebook 8](08_reproduce_the_paper.ipynb) has more of them.
+
+# %% [markdown] tags=["slide"]
+# ## 7. Turning the knobs
+#
+# `mix(out, sigma=..., swap=..., sharpness=...)` mixes the two images of a split under another map.
+# Four changes to begin with: $\sigma$ everywhere 1 (that is $x_1$), everywhere 0 ($x_2$), everywhere
+# $\frac12$, and $x_1$ and $x_2$ exchanged under the map as it is.
+#
+# **What do you expect?** Rank the four by the error they make, before you run the cell.
+
+# %%
+changed = {
+    "as it is": mix(out),
+    "σ = 1/2": mix(out, 0.5),
+    "σ = 0": mix(out, 0.0),
+    "σ = 1": mix(out, 1.0),
+    "swapped": mix(out, swap=True),
+}
+torch.testing.assert_close(changed["σ = 1"].x_hat, out.x1)
+to_average = changed["σ = 1/2"].x_hat - out.x_hat
+torch.testing.assert_close(changed["swapped"].x_hat - out.x_hat, 2 * to_average)
+pictures = {"original": images} | {name: o.x_hat.clamp(0, 1) for name, o in changed.items()}
+sv.plots.image_rows(pictures, title="x under other maps")
+
+# %%
+def error(mixed):
+    """Mean reconstruction error of the test images."""
+    return sv.reconstruction_error(images, mixed.x_hat).mean().item()
+
+
+errors = {name: error(o) for name, o in changed.items()}
+sv.plots.score_bars(
+    [{"label": name, "value": value} for name, value in errors.items()],
+    xlabel="reconstruction error, summed over pixels; lower is better",
+)
+
+# %% [markdown]
+# The second assertion above explains swapping: exchanging the images under the map is the same as
+# turning the map around, so on the way from $x$ to the average $\frac12(x_1 + x_2)$ one goes as far
+# again. Were $x$ perfect, the swapped image would have exactly four times the squared error of the
+# average: whatever the map adds is subtracted instead.
+
+# %% [markdown] tags=["subslide"]
+# ### 7.1 How much of it is the map's work?
+#
+# $\sigma = \frac12$ may be an unfairly bad constant. The best one, $s$, minimises
+# $\|x^* - s\, x_1 - (1 - s)\, x_2\|^2$ for the original image $x^*$. With $d = x_1 - x_2$ this is
+# $\|(x^* - x_2) - s\, d\|^2$, a parabola in $s$. Its derivative is zero at
+#
+# $$s = \frac{\langle x^* - x_2,\, d \rangle}{\langle d, d \rangle},$$
+#
+# with $\langle a, b \rangle$ the sum of the products over all pixels; and a weight has to stay in
+# $[0, 1]$.
+
+# %% [markdown]
+# ### Exercise 2: `best_constant`
+#
+# Return the best constant of each image.
+
+# %%
+def best_constant(x, x1, x2):
+    """x, x1, x2: (N, C, H, W) -> s in [0, 1]: (N,)"""
+    # BEGIN SOLUTION
+    d = x1 - x2
+    s = ((x - x2) * d).flatten(1).sum(dim=1) / d.square().flatten(1).sum(dim=1)
+    return s.clamp(0, 1)
+    # END SOLUTION
+
+
+best_constant = sv.exercises.check("best_constant", best_constant)
+
+# %%
+s = best_constant(images, out.x1, out.x2)[:, None, None, None]  # (N, 1, 1, 1)
+# With one value per pixel the same formula applies in each pixel by itself.
+best_map = ((images - out.x2) / (out.x1 - out.x2)).nan_to_num(0.5).clamp(0, 1)
+errors |= {"best constant": error(mix(out, s)), "best map": error(mix(out, best_map))}
+assert errors["best constant"] <= min(errors[name] for name in ("σ = 1/2", "σ = 0", "σ = 1")) + 1e-3
+assert errors["best map"] <= errors["as it is"] + 1e-3
+sv.plots.score_bars(
+    [{"label": name, "value": errors[name]} for name in ("best constant", "as it is", "best map")],
+    xlabel="reconstruction error, summed over pixels; lower is better",
+)
+
+# %% [markdown]
+# The *best map* is no model: it was computed from the image that it should draw. It says how far
+# these $x_1$ and $x_2$ could go with a perfect map. Between it and the best constant, the model's own
+# map shows what it contributes, without having seen the original through anything but 16 latent
+# variables.
+
+# %% [markdown] tags=["subslide"]
+# ### 7.2 Sharper maps
+#
+# If a map mostly chooses, why not let it choose entirely? *Sharpening* raises both weights of a pixel
+# to the power $t$ and scales them to add up to 1 again:
+#
+# $$\sigma_t = \frac{\sigma^t}{\sigma^t + (1 - \sigma)^t} .$$
+#
+# $t = 1$ leaves the map as it is, $t = 0$ makes it $\frac12$ everywhere, and for large $t$ each pixel
+# takes one image or the other. Equivalently, it multiplies the log-odds
+# $\log \frac{\sigma}{1 - \sigma}$ by $t$.
+
+# %% [markdown]
+# ### Exercise 3: `sharpen`
+
+# %%
+def sharpen(sigma, t):
+    """sigma: values in (0, 1), any shape; t: a positive number -> the shape of sigma"""
+    # BEGIN SOLUTION
+    return sigma**t / (sigma**t + (1 - sigma) ** t)
+    # END SOLUTION
+
+
+sharpen = sv.exercises.check("sharpen", sharpen)
+
+# %% [markdown]
+# **What do you expect?** Does the error fall when the map is sharper than the model made it
+# ($t > 1$)? When it is softer?
+
+# %%
+powers = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0)
+figure = sv.plots.AltFigure(figsize=(6, 3.2), layout="constrained")
+axes = figure.subplots()
+for (name, m), style in zip(models.items(), ("o-", "s--", "^-.")):
+    split = sv.inference.reconstruct_all(m, test)
+    inside = split.sigma_map.clamp(1e-6, 1 - 1e-6)
+    ratio = [error(mix(split, sharpen(inside, t))) / error(split) for t in powers]
+    axes.plot(powers, ratio, style, label=name, markersize=4)
+    assert abs(ratio[powers.index(1.0)] - 1) < 1e-3
+axes.set(xlabel="sharpness $t$", ylabel="error / error at $t = 1$", xscale="log")
+axes.legend()
+sv.plots.show(figure, f"Relative reconstruction error over sharpness t, for {', '.join(models)}.")
+
+# %% [markdown]
+# See how close to $t = 1$ each curve has its minimum, and which way is dearer. The decoder
+# was trained with its own map, so in the middle there is little to gain; a hard choice costs most
+# where the map was using its freedom to mix.
+
+# %% [markdown] tags=["slide"]
+# ### 7.3 Try it
+#
+# The **mixer** applies all of this to eight digits. What does a swap do to a sharpened map? Is there
+# a constant at which you would not notice that the map is gone?
+
+# %%
+widgets.sigma_mixer(model, test)
+
+# %% [markdown]
+# The **explorer** moves the latent variables that differ most between images. Watch $\sigma$: does it
+# follow the content, or stay in place while $x_1$ and $x_2$ change?
+
+# %%
+widgets.latent_explorer(model, test)
+
+# %% [markdown]
+# The same as a still picture: one digit, its most active variable moved from $-2$ to $2$.
+
+# %%
+mu, log_var = sv.inference.encode_all(model, test)
+active = int(mu.var(dim=0).argmax())
+walk = [explore(model, mu[0], {active: value}) for value in torch.linspace(-2, 2, 9).tolist()]
+sv.plots.image_rows(
+    {
+        "σ map": torch.cat([step.sigma_map for step in walk]),
+        "x1": torch.cat([step.x1 for step in walk]),
+        "x2": torch.cat([step.x2 for step in walk]),
+        "x": torch.cat([step.x_hat for step in walk]),
+    },
+    maps=["σ map"], title=f"Latent variable {active}, from -2 to 2",
+)
+
+# %% [markdown] tags=["slide"]
+# ## 8. Why nothing prefers one kind
+#
+# The loss $\mathcal{L}$ is a function of $x$ (and of the posterior). So splits that mix to the same
+# $x$ have the same loss, like our three of section 2. The gradient sees no difference in merit
+# either. With $g = \partial \mathcal{L} / \partial x$, the chain rule gives in each pixel
+#
+# $$
+# \frac{\partial \mathcal{L}}{\partial \sigma} = g\,(x_1 - x_2), \qquad
+# \frac{\partial \mathcal{L}}{\partial x_1} = g\, \sigma, \qquad
+# \frac{\partial \mathcal{L}}{\partial x_2} = g\,(1 - \sigma).
+# $$
+#
+# Every one of them contains $g$: once $x$ is right, all are zero, and the split stays as it is. And
+# while $x$ is wrong, each pixel hears about its own error only. No term compares neighbours, none
+# asks for contours.
+
+# %%
+target = 0.9 * x  # any image that x should become
+for kind, parts in constructed.items():
+    s, x1, x2 = (part.clone().requires_grad_() for part in parts)
+    loss = (s * x1 + (1 - s) * x2 - target).square().sum()
+    d_s, d_x1, d_x2 = torch.autograd.grad(loss, (s, x1, x2))
+    g = 2 * (x - target)
+    torch.testing.assert_close(d_s, g * (x1 - x2))
+    torch.testing.assert_close(d_x1, g * s)
+    torch.testing.assert_close(d_x1 + d_x2, g)  # the images share what x asks for
+    print(f"{kind:12} loss {loss.item():.4f}")
+
+# %% [markdown] tags=["subslide"]
+# ### 8.1 Without a network
+#
+# Take the network away: let the pixels of $\sigma$, $x_1$ and $x_2$ themselves be the parameters
+# (through a sigmoid, as in the decoder), and fit one digit by gradient descent. All that differs is
+# the map to begin with: alternating, smooth, or random.
+
+# %%
+def fit_pixels(start, steps=300):
+    """Descend from a map (1, 1, 32, 32) in (0, 1); return the final sigma, x1, x2 and loss."""
+    generator = torch.Generator().manual_seed(0)
+    grey = 0.1 * torch.randn(2, 1, 1, 32, 32, generator=generator)
+    logits = [start.logit(), grey[0], grey[1]]
+    for _ in range(steps):
+        logits = [v.detach().requires_grad_() for v in logits]
+        s, x1, x2 = (torch.sigmoid(v) for v in logits)
+        loss = (s * x1 + (1 - s) * x2 - x).square().sum()
+        gradients = torch.autograd.grad(loss, logits)
+        logits = [v - 5.0 * g for v, g in zip(logits, gradients)]
+    return s.detach(), x1.detach(), x2.detach(), loss.item()
+
+
+# %% [markdown]
+# **What do you expect?** Which of the three fits the digit best? Which map is there in the end?
+
+# %%
+random = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+starts = {"alternating": 0.3 + 0.4 * checkerboard, "smooth": 0.3 + 0.4 * blob,
+          "random": 0.3 + 0.4 * random}
+ends = {name: fit_pixels(start) for name, start in starts.items()}
+print(f"{'':14}{'error left':>11}{'share at the start':>20}{'and at the end':>16}")
+for name, (s, _, _, left) in ends.items():
+    before, after = (diagnostics.nyquist_share(m).item() for m in (starts[name], s))
+    print(f"{name:14}{left:11.3f}{before:20.2f}{after:16.2f}")
+    assert left < 0.01 * (x - 0.5).square().sum()
+sv.plots.image_rows(
+    {
+        "σ, start": torch.cat(list(starts.values())),
+        "σ, end": torch.cat([end[0] for end in ends.values()]),
+        "x1": torch.cat([end[1] for end in ends.values()]),
+        "x2": torch.cat([end[2] for end in ends.values()]),
+    },
+    maps=["σ, start", "σ, end"], title="Free pixels: " + ", ".join(starts),
+)
+
+# %% [markdown]
+# All three fit the digit, and each map still carries its beginning: gradient descent moves $\sigma$,
+# $x_1$ and $x_2$ only as far as $x$ needs it, and has no reason to tidy up. (Swapping $x_1$ and $x_2$
+# and turning the map around is a fourth solution, and so on: there are infinitely many.)
+
+# %% [markdown] tags=["subslide"]
+# ### 8.2 With a network
+#
+# In the Split VAE a start is not chosen pixel by pixel: $\sigma$ comes from convolutions. What do
+# maps look like *before* training? They hardly differ from $\frac12$, so each is stretched to $[0, 1]$
+# for the picture.
+
+# %%
+untrained = []
+for seed in range(4):
+    fresh = sv.build_model("split-vae", preset.model, seed).eval()
+    untrained.append(sv.inference.reconstruct_all(fresh, test[:8]).sigma_map[:1])
+before = torch.cat(untrained)  # (4, 1, 32, 32)
+low, high = before.amin(dim=(2, 3), keepdim=True), before.amax(dim=(2, 3), keepdim=True)
+stretched = (before - low) / (high - low)
+share = nyquist_share(stretched.double())
+print("spread of sigma before training:", [f"{v:.0e}" for v in before.std(dim=(1, 2, 3)).tolist()])
+print("Nyquist share:", [round(v, 2) for v in share.tolist()])
+print("white noise:", round(diagnostics.noise_nyquist_share(32, 32), 2))
+sv.plots.image_rows({"σ, stretched": stretched}, maps=["σ, stretched"], title="Seeds 0 to 3, untrained")
+
+# %% [markdown]
+# Fine textures, nothing smooth. A share above that of noise says that pixels alternate by more than
+# accident, and there is a known reason: a transposed convolution with kernel 3 and stride 2 gives
+# neighbouring output pixels different numbers of input pixels to draw on, and so favours patterns
+# that repeat every two pixels (Odena, Dumoulin and Olah describe it). That is a plausible source of
+# syntactic splits, not a proof: compare the shares here with the kinds that seeds 0, 1 and 2 ended
+# with in section 6. Does the beginning alone decide?
+#
+# So the kind of a split is a habit of the architecture plus the accidents of a seed. The loss
+# accepts whatever comes.
+
+# %% [markdown] tags=["slide"]
+# ## 9. What the paper claims, and what these runs show
+#
+# | The paper says | Here |
+# |---|---|
+# | Both kinds of split arise by themselves. | See the plane in section 6: three trainings on digits. |
+# | The kind differs from run to run. | The same plane. |
+# | Semantic: $x_1$ and $x_2$ are plausible images of their own. | Look at section 1. |
+# | Semantic: the FID of $x_1$ and $x_2$ is usually below that of $x$. | Not measured here. |
+#
+# The last row needs a distance between sets of images: [notebook 7](07_fid.ipynb) builds it,
+# [notebook 8](08_reproduce_the_paper.ipynb) applies it to $x$, $x_1$ and $x_2$.
+#
+# Keep in mind how little this was: one small network, 4,000 digits, three seeds, and labels that rest
+# on bounds somebody chose. A digit is mostly black, so most of a map is free; on photographs it is
+# not.
+
+# %% [markdown] tags=["slide"]
+# ## Recap
+#
+# - $\sigma$ matters only where $x_1$ and $x_2$ differ; elsewhere its values are left over.
+# - Syntactic: $\sigma$ or $x_1 - x_2$ alternates; measured by the share of energy near the Nyquist
+#   frequency, where noise already scores about $\frac{7}{16}$.
+# - Semantic: $\sigma$ follows contours; measured by the correlation of edges, above what the same
+#   maps score on other images.
+# - Swapping $x_1$ and $x_2$ mirrors $x$ about their average; sharpening multiplies the log-odds.
+# - The loss sees $x$ alone, so it prefers no split; start and architecture decide.
+#
+# All symbols of the course are in the [glossary](../docs/glossary.md).
+
+# %% [markdown]
+# ## References
+#
+# - A. Asperti, L. Bugo, D. Filippini, *Enhancing variational generation through
+#   self-decomposition*, 2022, [arXiv:2202.02738](https://arxiv.org/abs/2202.02738): the Split VAE,
+#   and its two kinds of split.
+# - A. Odena, V. Dumoulin, C. Olah, *Deconvolution and checkerboard artifacts*, Distill, 2016,
+#   [doi:10.23915/distill.00003](https://doi.org/10.23915/distill.00003).
+# - J. Cohen, *A coefficient of agreement for nominal scales*, Educational and Psychological
+#   Measurement 20, 1960: the correction for chance.
