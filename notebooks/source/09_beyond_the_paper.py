@@ -1,0 +1,445 @@
+# %% [markdown] tags=["slide"]
+# # 9 · Beyond the paper
+#
+# **Objectives.** After this notebook you can
+# - split an image into $K$ parts, and say what the softmax of the maps asks of each;
+# - measure how many of the $K$ images a trained model really uses;
+# - train on a folder of your own images, and name the traps on the way;
+# - turn an open question about splits into a test that can fail.
+#
+# **Prerequisites.** [Notebook 3](03_split_decoder.ipynb): the split decoder, and the gradient of its
+# mixture.
+#
+# **Time.** {{minutes}}
+#
+# {{versions}}
+
+# %%
+import math
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+import svae_lib as sv
+from svae_lib.data.toy_faces import FACTOR_NAMES
+
+budget = sv.course.budget()
+learning = sv.course.profile() != "smoke"  # the smoke profile trains too little to learn
+preset = sv.PRESETS[budget.preset]
+sets = sv.data.load("mnist-5k")
+test = sv.data.to_float(sets.test[: budget.test_images])  # (N, 1, 32, 32) in [0, 1]
+print("profile:", sv.course.profile())
+
+# %% [markdown] tags=["slide"]
+# ## 1. K images
+#
+# The paper splits into two. With $K$ images $x_1, \dots, x_K$ and as many maps of logits
+# $a_1, \dots, a_K$ the mixture is
+#
+# $$x = \sum_{k=1}^{K} w_k \odot x_k, \qquad w_k = \frac{e^{a_k}}{\sum_j e^{a_j}},$$
+#
+# pixel by pixel: the **softmax** makes of any $K$ numbers positive weights that sum to 1. The loss is
+# the VAE's, on $x$; nothing is asked of a single $x_k$ or $w_k$.
+
+# %% [markdown]
+# ### Exercise 1: `mix_many`
+#
+# A map has no channels; its weight serves all colours of a pixel.
+
+# %%
+def mix_many(maps, images):
+    """logits (N, K, H, W), images (N, K, C, H, W) -> (N, C, H, W)"""
+    # BEGIN SOLUTION
+    weights = maps.softmax(dim=1).unsqueeze(2)  # (N, K, 1, H, W)
+    return (weights * images).sum(dim=1)
+    # END SOLUTION
+
+
+mix_many = sv.exercises.check("mix_many", mix_many)
+
+# %% [markdown]
+# Two things to know about the softmax. Adding the same number to all $K$ maps changes nothing, so
+# one map is superfluous. And for $K = 2$ it is the paper's $\sigma$, as a function of the difference:
+#
+# $$w_1 = \frac{e^{a_1}}{e^{a_1} + e^{a_2}} = \frac{1}{1 + e^{-(a_1 - a_2)}} = \mathrm{sigmoid}(a_1 - a_2).$$
+
+# %%
+generator = torch.Generator().manual_seed(0)
+maps = torch.randn(2, 3, 8, 8, generator=generator, dtype=torch.float64)
+images = torch.rand(2, 3, 3, 8, 8, generator=generator, dtype=torch.float64)
+
+shift = torch.randn(2, 1, 8, 8, generator=generator, dtype=torch.float64)
+torch.testing.assert_close(mix_many(maps + shift, images), mix_many(maps, images))
+
+sigma = torch.sigmoid(maps[:, :1] - maps[:, 1:2])
+by_sigma = sigma * images[:, 0] + (1 - sigma) * images[:, 1]
+torch.testing.assert_close(mix_many(maps[:, :2], images[:, :2]), by_sigma)
+
+# %% [markdown] tags=["slide"]
+# ### 1.1 What the gradient asks for
+#
+# Let $g = \partial\,\mathrm{loss} / \partial x$ in one pixel and channel. From
+# $\partial w_j / \partial a_k = w_j (\delta_{jk} - w_k)$, where $\delta_{jk}$ is 1 for $j = k$ and 0
+# otherwise, follows
+#
+# $$
+# \frac{\partial\,\mathrm{loss}}{\partial x_k} = g\, w_k, \qquad
+# \frac{\partial\,\mathrm{loss}}{\partial a_k} = g \sum_j \frac{\partial w_j}{\partial a_k} x_j
+# = g\, w_k\, (x_k - x) .
+# $$
+#
+# - A map is pushed up where its image lies on the right side **of the mixture**.
+# - Everything is multiplied by $w_k$: an image that is hardly used learns slowly, and its map as
+#   well. **Whoever is out stays out**, the more so the more competitors there are.
+
+# %%
+leaves = maps.clone().requires_grad_(), images.clone().requires_grad_()
+x = mix_many(*leaves)
+g = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+by_autograd = torch.autograd.grad(x, leaves, grad_outputs=g)
+
+w = maps.softmax(dim=1).unsqueeze(2)  # (N, K, 1, H, W)
+d_images = g.unsqueeze(1) * w
+d_maps = (g.unsqueeze(1) * w * (images - x.detach().unsqueeze(1))).sum(dim=2)  # over the channels
+torch.testing.assert_close(by_autograd[0], d_maps)
+torch.testing.assert_close(by_autograd[1], d_images)
+torch.testing.assert_close(d_maps.sum(dim=1), torch.zeros_like(d_maps[:, 0]), atol=1e-9, rtol=0)
+
+# %% [markdown]
+# (The last line: the pushes on the $K$ maps of a pixel cancel, since a common shift does nothing.)
+#
+# ### 1.2 In the library
+#
+# `sv.ModelConfig(components=K)` makes a Split VAE whose head has $K + KC$ channels, $K$ maps and $K$
+# images; for $K = 2$ it keeps the paper's single map, $1 + 2C$.
+
+# %%
+for K in (2, 3, 4):
+    shape = replace(preset.model, components=K)
+    network = sv.build_model("split-vae", shape, seed=0).eval()
+    with torch.no_grad():
+        out = network.decode(sv.sampling.prior_latents(2, shape.latent_dim, seed=0))
+    channels = network.head_channels(shape)
+    assert channels == (1 if K == 2 else K) + K * shape.channels
+    torch.testing.assert_close(out.weights.sum(dim=1), torch.ones(2, 1, 32, 32))
+    torch.testing.assert_close(mix_many(out.weights.squeeze(2).log(), out.components), out.x_hat)
+    print(f"K = {K}: {channels} channels, weights {tuple(out.weights.shape)}, "
+          f"{sv.parameter_count(network):,} parameters")
+
+# %% [markdown] tags=["slide"]
+# ## 2. Two or three, on equal steps
+#
+# The same digits in the same order, the same noise, learning rate and number of steps, one seed. (To
+# skip the training of $K = 2$: `sv.load_trained("quick", "split-vae")`, trained for longer and
+# therefore no fair partner for $K = 3$.)
+#
+# **What do you expect?** Will the third image lower the error, leave it, or be ignored?
+
+# %%
+steps = sv.course.pick(smoke=10, laptop=300, gpu=budget.steps)
+settings = replace(preset.train, steps=steps, warmup_steps=min(40, steps // 2), grad_clip=1.0)
+models, history = {}, {}
+for K in (2, 3):
+    shape = replace(preset.model, components=K)
+    models[K] = sv.build_model("split-vae", shape, seed=settings.seed)
+    history[f"K = {K}"] = sv.train(models[K], sets.train[: budget.train_images], settings)
+sv.plots.training_curves(history, ("mse", "kl"), title="Splits into two and three")
+
+# %%
+seen = sets.test[: budget.test_images]
+rebuilt = {K: sv.inference.reconstruct_all(model, seen) for K, model in models.items()}
+for K, out in rebuilt.items():
+    mse = (out.x_hat - test).square().mean()
+    each = [(out.components[:, k] - test).square().mean() for k in range(K)]
+    alone = ", ".join(f"x{k + 1} {error:.4f}" for k, error in enumerate(each))
+    print(f"K = {K}: test MSE of the mixture {mse:.4f}; of the images alone: {alone}")
+if learning:
+    one_image_for_all = (test - test.mean(dim=0)).square().mean()
+    assert all((out.x_hat - test).square().mean() < one_image_for_all for out in rebuilt.values())
+
+# %% [markdown]
+# One seed each, and few steps: a small difference between the two errors means nothing yet. (What
+# would? Section 5.) More can be learnt from looking:
+
+# %%
+sv.plots.split_rows(rebuilt[3], 10, originals=test, title="Test digits, split into three")
+
+# %%
+sv.plots.split_rows(rebuilt[2], 10, originals=test, title="The same digits, split into two")
+
+# %% [markdown] tags=["slide"]
+# ## 3. How many are used?
+#
+# A model with three images need not use three. Two questions must be kept apart:
+# - **locally**: how many images mix in *one pixel*?
+# - **globally**: how many have any work at all, *over all pixels*?
+#
+# Both can be measured by **entropy**. Of weights $w_1, \dots, w_K$ that sum to 1 it is
+#
+# $$H(w) = -\sum_k w_k \log w_k ,$$
+#
+# 0 when one weight is 1, and $\log K$ when all are equal. So $e^{H}$ lies between 1 and $K$: the
+# **effective number** of images. (A weight of exactly 0 contributes 0, the limit of $w \log w$.)
+
+# %% [markdown]
+# ### Exercise 2: `entropy`
+#
+# In nats, for each pixel. Mind the zeros. Hints: `sv.exercises.hint("entropy", 1)`.
+
+# %%
+def entropy(weights):
+    """weights (N, K, 1, H, W), summing to 1 over K -> (N, 1, H, W)"""
+    # BEGIN SOLUTION
+    return -torch.xlogy(weights, weights).sum(dim=1)
+    # END SOLUTION
+
+
+entropy = sv.exercises.check("entropy", entropy)
+
+# %%
+def local_number(weights):
+    """How many images mix in a pixel: exp of the mean entropy of the pixels, 1 to K."""
+    return entropy(weights).mean().exp().item()
+
+
+def global_number(weights):
+    """How many images have work: exp of the entropy of the mean weights, 1 to K."""
+    return entropy(weights.mean(dim=(0, 3, 4), keepdim=True)).exp().item()
+
+
+# %% [markdown]
+# **What do you expect?** Local and global number of: a checkerboard of ones and zeros; a map that is
+# $\frac12$ everywhere; a map that is 1 everywhere?
+
+# %%
+rows = torch.arange(16)
+board = ((rows[:, None] + rows) % 2).float()
+for name, sigma in {"checkerboard": board, "one half": torch.full((16, 16), 0.5),
+                    "all ones": torch.ones(16, 16)}.items():
+    weights = torch.stack((sigma, 1 - sigma))[None, :, None]  # (1, 2, 1, 16, 16)
+    print(f"{name:13} local {local_number(weights):.2f}   global {global_number(weights):.2f}")
+    assert local_number(weights) <= global_number(weights) + 1e-6
+
+# %% [markdown]
+# The checkerboard hands each pixel to one image, and employs both; one half mixes everywhere. Local
+# never exceeds global: entropy is concave, so the entropy of a mean is at least the mean of the
+# entropies. And the trained models:
+
+# %%
+for K, out in rebuilt.items():
+    contrast = sv.diagnostics.component_contrast(out.components).mean()
+    mean_weights = ", ".join(f"{v:.2f}" for v in out.weights.mean(dim=(0, 2, 3, 4)))
+    print(f"K = {K}: local {local_number(out.weights):.2f}, global {global_number(out.weights):.2f} "
+          f"of {K}; mean weights {mean_weights}; mean |x_j - x_k| {contrast:.3f}")
+    assert 1 <= local_number(out.weights) <= global_number(out.weights) + 1e-4 <= K + 1e-3
+
+# %% [markdown]
+# Read the last column too: weights say nothing where the images are **equal**. Three images of which
+# two agree in each pixel have an effective number near 3 and split into two. And on digits most
+# pixels are black in every image; their weights are free, and count in the mean all the same. So look
+# at the map of the entropy beside the digits: bright where several images mix.
+
+# %%
+out = rebuilt[3]
+spread = out.components.amax(dim=1) - out.components.amin(dim=1)  # (N, 1, H, W)
+sv.plots.image_rows(
+    {
+        "test digit": test,
+        "entropy / log 3": entropy(out.weights) / math.log(3),
+        "spread of the x": spread,
+    },
+    columns=10,
+    maps=["entropy / log 3", "spread of the x"],
+    title="Where three images mix, and where it matters",
+    alt="Three rows: test digits, the entropy of their three weights relative to its maximum, and the "
+    "largest difference between the three images.",
+)
+
+# %% [markdown] tags=["slide"]
+# ## 4. Your own images
+#
+# `sv.data.load("folder:PATH?size=32&channels=3&test=0.2")` takes any folder. Folders in it are
+# classes; a share of each class becomes the test part (unless there are folders `train` and `test`).
+# Each picture is cut to its **central square** and resized; nothing is squeezed.
+
+# %% [markdown]
+# ### Exercise 3: `centre_square`
+#
+# The largest square around the centre. Where it cannot lie exactly in the middle: round towards the
+# top and the left.
+
+# %%
+def centre_square(image):
+    """image (C, H, W) -> (C, S, S) with S = min(H, W)"""
+    # BEGIN SOLUTION
+    _, height, width = image.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[:, top : top + side, left : left + side]
+    # END SOLUTION
+
+
+centre_square = sv.exercises.check("centre_square", centre_square)
+
+# %% [markdown]
+# No pictures at hand? We write some: toy faces, drawn by the library, as upright PNG files with a
+# coloured strip above and below, in two folders.
+
+# %%
+faces, _ = sv.data.draw_faces(60, seed=7, image_size=32)  # uint8 (60, 3, 32, 32)
+root = Path(tempfile.mkdtemp())
+strip = torch.tensor([230, 120, 20], dtype=torch.uint8).view(3, 1, 1).expand(3, 5, 32)
+for number, face in enumerate(faces):
+    upright = torch.cat((strip, face, strip), dim=1)  # (3, 42, 32)
+    assert torch.equal(centre_square(upright), face)  # your crop finds the face again
+    place = root / "faces" / ("one" if number % 2 else "two") / f"{number:03}.png"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(upright.permute(1, 2, 0).numpy()).save(place)
+
+mine = sv.data.load("folder:faces?size=32&channels=3&test=0.2", root=root)  # PATH relative to root
+print(mine, mine.label_names)
+sv.plots.image_grid(mine.train[:16], columns=8, title="Sixteen images of the folder, the strips gone")
+
+# %% [markdown]
+# The files are decoded once; the array is kept with the other prepared data and found again as long as
+# the files stay as they are. A file that is no picture is refused by name, or left out on request:
+
+# %%
+(root / "faces" / "one" / "broken.png").write_bytes(b"no picture at all")
+try:
+    sv.data.load("folder:faces?size=32&test=0.2", root=root)
+except sv.InputError:
+    print("refused, because one file is no picture")
+else:
+    raise AssertionError("a broken file must be refused")
+kept = sv.data.load("folder:faces?size=32&test=0.2&on_broken=skip", root=root)
+print("left out:", kept)
+assert len(kept.train) + len(kept.test) == len(mine.train) + len(mine.test)
+
+# %% [markdown] tags=["slide"]
+# ### 4.1 Before you train on them
+#
+# - **How many?** The paper's sets have 50,000 to 200,000 images. With a few hundred a VAE learns
+#   them by heart: watch the test error, not the training error.
+# - **Alike enough?** Faces of one size in one place are one subject, holiday pictures are not. What
+#   varies without need (place, size, light) costs latent variables.
+# - **Near duplicates**, such as frames of one film, must not lie on both sides of the split: a test
+#   image with a twin in training is no test. Make the folders `train` and `test` yourself then.
+# - **Whose?** Licences, and the consent of people in the pictures.
+#
+# From the command line: `svae train --data "folder:PATH?size=32" --model.channels 3 --out runs/mine`.
+
+# %% [markdown]
+# **What do you expect?** A Split VAE trained on *these few* faces for a moment: sharp faces, blurred
+# ones, or the same face for all?
+
+# %%
+shape = replace(preset.model, channels=3)
+steps = sv.course.pick(smoke=5, laptop=100, gpu=1000)
+few = replace(settings, steps=steps, batch_size=16, warmup_steps=5)
+own = sv.build_model("split-vae", shape, seed=0)
+sv.train(own, mine.train, few)
+parts = {"training": mine.train[:8], "test": mine.test[:8]}
+out = {name: sv.inference.reconstruct_all(own, part) for name, part in parts.items()}
+for name, part in parts.items():
+    print(f"{name:9} MSE {(out[name].x_hat - sv.data.to_float(part)).square().mean():.4f}")
+originals = sv.data.to_float(parts["test"])
+sv.plots.split_rows(out["test"], 8, originals=originals, title="Own images: test part")
+
+# %% [markdown]
+# Whatever the picture shows, compare the two errors: training below test means that the model has
+# begun to learn single images. So many parameters for so few images cannot end otherwise.
+
+# %% [markdown] tags=["slide"]
+# ### 4.2 Larger: toy faces at 64 by 64
+#
+# `toy-faces` has faces of $64 \times 64$ with known factors (pose, hair, light and others), drawn when
+# they are loaded. Four times the pixels are four times the work, and one scale more in the decoder.
+
+# %%
+count = sv.course.pick(smoke=40, laptop=1500, gpu=8000)
+portraits, _ = sv.data.draw_faces(count, seed=1)  # the first of what load("toy-faces") draws
+held_out, _ = sv.data.draw_faces(10, seed=2)  # the first of its test part
+print(tuple(portraits.shape), f"{len(FACTOR_NAMES)} factors:", ", ".join(FACTOR_NAMES[:9]), "...")
+sv.plots.image_grid(portraits[:16], columns=8, title="Toy faces")
+
+# %%
+variables = sv.course.pick(smoke=8, laptop=24, gpu=64)
+large = replace(preset.model, image_size=64, channels=3, latent_dim=variables)
+plan = replace(few, steps=sv.course.pick(smoke=2, laptop=80, gpu=6000), batch_size=25)
+artist = sv.build_model("split-vae", large, seed=0)
+trainer = sv.Trainer(artist, portraits, plan)
+trainer.fit()
+print(f"{plan.steps} steps of {plan.batch_size} images in {trainer.seconds:.0f} s")
+ours = sv.PRESETS["celeba"].train
+print(f"(the preset celeba: {ours.steps:,} steps of {ours.batch_size}, of a far wider model)")
+portrait = sv.inference.reconstruct_all(artist, held_out)
+sv.plots.split_rows(portrait, 10, originals=sv.data.to_float(held_out), title="Toy faces: a first look")
+
+# %% [markdown]
+# On a laptop this is a look and no result: the model has hardly begun. It shows what comes first (a
+# place for the head, light and dark, some colour) and what is missing (eyes, strands, patterns). The
+# kind of split at this stage need not be the one at the end.
+
+# %%
+first = sv.diagnostics.split_kind(portrait.sigma_map, sv.data.to_float(held_out), portrait.components)
+print("the split after so few steps:", first)
+if learning:
+    truth = sv.data.to_float(held_out)
+    mean_face = sv.data.to_float(portraits).mean(dim=0)
+    error, trivial = (portrait.x_hat - truth).square().mean(), (mean_face - truth).square().mean()
+    print(f"MSE {error:.4f}; of the mean face, for all: {trivial:.4f}")
+
+# %% [markdown] tags=["slide"]
+# ## 5. Open questions
+#
+# Each is a project. The middle column is the experiment, the right one what would speak *against* the
+# idea: fix it before you look.
+#
+# | question | how to test it | against it |
+# |---|---|---|
+# | Does $K = 3$ beat $K = 2$? | equal steps and parameters, 5 seeds each; FID of samples, test ELBO | the ranges over seeds overlap |
+# | Do more images mean fewer used ones? | $K = 2, 3, 4, 8$: global number and contrast against $K$ | the global number keeps up with $K$ |
+# | What decides between syntactic and semantic? | vary one thing at a time: seed, `base_dim`, learning rate, kernel of the last layer; 10 seeds; `sv.diagnostics.split_kind` | the kind is the same throughout, or pure chance in each setting |
+# | Does the split cause the better score, or the wider head? | a VAE whose head has as many parameters | it scores as well |
+# | Can the kind be chosen? | start $\sigma$'s bias away from 0; or penalise differences of neighbouring $\sigma$ | the penalty worsens FID as soon as it has an effect |
+# | Is $\sigma$ an edge detector? | agreement with contours beside that of *other* images' contours ([notebook 4](04_sigma_map.ipynb)) | chance agreement is as large |
+
+# %% [markdown] tags=["slide"]
+# ### 5.1 More questions, and how to answer one
+#
+# | question | how to test it | against it |
+# |---|---|---|
+# | Do the parts know the factors? | toy faces: predict each factor from $x_1$ and from $x_2$ by a linear model | both predict all factors alike |
+# | Where does the error go? | squared error by distance from the next contour, VAE beside Split VAE | the profiles have one shape |
+# | Does it help beyond squared error? | replace the loss by one on features; same split | the gain is gone |
+#
+# The way to an answer is always the same: one change at a time; several seeds, and their spread in the
+# result; equal steps *and* equal parameters; a number fixed beforehand; test images that nothing was
+# chosen on. [Notebook 8](08_reproduce_the_paper.ipynb) does it for the paper's own claims.
+
+# %% [markdown] tags=["slide"]
+# ## Recap
+#
+# - $K$ maps through a softmax weigh $K$ images; for $K = 2$ it is the paper's $\sigma$.
+# - $\partial\,\mathrm{loss}/\partial a_k = g\, w_k (x_k - x)$: an image that is out stays out.
+# - $e^{H}$ is the effective number of images: of the weights of a pixel (how many mix), of the mean
+#   weights (how many have work). It means little where the images are equal.
+# - Any folder is a data set; split it so that no test image has a twin in training.
+# - An open question becomes a project once it is said what would speak against the idea.
+#
+# All symbols of the course are in the [glossary](../docs/glossary.md).
+
+# %% [markdown]
+# ## References
+#
+# - A. Asperti, L. Bugo, D. Filippini, *Enhancing variational generation through
+#   self-decomposition*, 2022, [arXiv:2202.02738](https://arxiv.org/abs/2202.02738): the split into
+#   two; its code is [asperti/Split-VAE](https://github.com/asperti/Split-VAE).
+# - R. A. Jacobs, M. I. Jordan, S. J. Nowlan, G. E. Hinton, *Adaptive mixtures of local experts*,
+#   Neural Computation 3(1), 1991: softmax gates, and how experts starve.
+# - M. O. Hill, *Diversity and evenness: a unifying notation and its consequences*, Ecology 54(2),
+#   1973: the exponential of entropy as an effective number.
