@@ -82,7 +82,7 @@ if find_spec("svae_lib") is None:
             "The course's library is not installed. Open this notebook from a copy of the course "
             "(make lab), or write the address of its git repository into REPOSITORY above."
         )
-    pip_install("--no-deps", f"svae_lib @ git+{{REPOSITORY}}@{branch}")
+    pip_install("--no-deps", f"git+{{REPOSITORY}}@{branch}")
 if missing := [name for module, name in NEEDED.items() if find_spec(module) is None]:
     pip_install(*missing)"""
 
@@ -306,8 +306,8 @@ def device_in_words() -> str:
 
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{count} CPU core{'' if count == 1 else 's'}"
+    count = torch.get_num_threads()  # the kernel inherits what limits them here
+    return f"{count} CPU thread{'' if count == 1 else 's'}"
 
 
 def _torch_version() -> str:
@@ -348,7 +348,7 @@ _WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def _tidy(output: NotebookNode) -> NotebookNode | None:
-    """Drop progress bars and widgets, which mean nothing in a stored notebook."""
+    """Drop progress bars, widgets and stack frames, which mean nothing in a stored notebook."""
     if output.output_type == "stream" and output.name == "stderr":
         lines = re.split(r"(?<=[\r\n])", output.text)
         output.text = "".join(line for line in lines if not _is_progress(line))
@@ -356,6 +356,8 @@ def _tidy(output: NotebookNode) -> NotebookNode | None:
             return None
     if _WIDGET in output.get("data", {}):
         return None
+    if output.output_type == "error":  # the frames above the last line name this machine's folders
+        output.traceback = [f"{output.ename}: {output.evalue}"]
     return output
 
 
@@ -445,6 +447,8 @@ def generate(source: Path, course: Course, profile: str, run: bool | None) -> No
         learners = build(source, course, read_minutes(), solved=False)
         _write(NOTEBOOKS / f"{name}.ipynb", dump(learners))
         built = build(source, course, read_minutes(), solved=True)
+        if not _same_code(stored, built):
+            raise SourceError(f"{name}: the source changed while it was executed; run again.")
     assert stored is not None
     _graft(stored, built)
     text = dump(built)

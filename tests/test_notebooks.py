@@ -336,6 +336,14 @@ def test_progress_bars_are_dropped_and_warnings_stay() -> None:
     assert builder._tidy(nbformat.v4.new_output("display_data", data=data)) is None
 
 
+def test_errors_are_stored_without_this_machines_folders() -> None:
+    frames = ["Traceback", "File /some/where/lib.py:3", "InputError: no such data"]
+    error = nbformat.v4.new_output(
+        "error", ename="InputError", evalue="no such data", traceback=frames
+    )
+    assert builder._tidy(error).traceback == ["InputError: no such data"]
+
+
 # ---------------------------------------------------------------- the start cell
 
 
@@ -373,7 +381,7 @@ def test_start_cell_installs_only_what_is_missing_and_never_torch() -> None:
     address = "https://github.com/some-one/split-vae"
     calls = Pip(set(builder.NEEDED) - {"tyro", "sklearn"}).run(start_cell(address))
     assert calls == [
-        ["--no-deps", f"svae_lib @ git+{address}@main"],
+        ["--no-deps", f"git+{address}@main"],
         ["scikit-learn", "tyro"],
     ]
 

@@ -22,6 +22,7 @@ from torch import nn
 import svae_lib as sv
 from svae_lib.plots.figure import BLUE, ORANGE
 
+TRAIN = True  # False: load the library's trained model in section 6 instead of training it
 budget = sv.course.budget()  # how much this machine should compute: smoke, laptop or gpu
 learning = sv.course.profile() != "smoke"  # the smoke profile trains too little to learn
 print("profile:", sv.course.profile())
@@ -74,18 +75,15 @@ STEPS = sv.course.pick(smoke=20, laptop=1500, gpu=5000)
 
 
 def fit(network, loss_of, steps=STEPS, batch_size=64, seed=0):
-    """Train `network` on the loss `loss_of(batch)`; return the loss of every step."""
+    """Train `network` on the loss `loss_of(batch)`."""
     torch.manual_seed(seed)
     optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
-    losses = []
     for _ in range(steps):
         batch = train[torch.randint(len(train), (batch_size,))]
         loss = loss_of(batch)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        losses.append(loss.item())
-    return losses
 
 
 # %%
@@ -98,7 +96,7 @@ def ae_loss(x):
     return (x - x_hat).square().flatten(1).sum(dim=1).mean()
 
 
-ae_losses = fit(ae, ae_loss)
+fit(ae, ae_loss)
 with torch.no_grad():
     ae_codes = ae.encoder(test)  # (N, L)
     ae_rebuilt = ae.decoder(ae_codes)
@@ -119,25 +117,31 @@ sv.plots.image_grid(ae_samples, columns=10, title="Random codes in the autoencod
 
 # %% [markdown]
 # Hardly a digit among them, and how could there be? Nothing in the loss says *where* codes should
-# lie. The next picture shows two coordinates of each test image's code, beside codes drawn from
-# $\mathcal{N}(0, 1)$: the decoder has only ever been asked about the blue places.
+# lie. The next picture compares the length $\|z\|$ of the test images' codes with that of draws from
+# $\mathcal{N}(0, I)$, which is always near $\sqrt{L} \approx 3.2$.
 
 # %%
-def scatter_codes(panels, description):
-    """Two coordinates of codes (N, L): one panel per entry, with N(0, 1) draws behind."""
-    figure = sv.plots.AltFigure(figsize=(3.6 * len(panels), 3.4), layout="constrained")
-    normal = torch.randn(500, 2, generator=torch.Generator().manual_seed(2))
+def code_lengths(panels):
+    """Histograms of the lengths of codes (N, L), each beside that of N(0, I) draws."""
+    figure = sv.plots.AltFigure(figsize=(3.9 * len(panels), 2.6), layout="constrained")
+    normal = torch.randn(1000, L, generator=torch.Generator().manual_seed(2)).norm(dim=1)
     for axes, (title, codes) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
-        a, b = codes.std(dim=0).argsort(descending=True)[:2]  # the two that vary most
-        axes.scatter(codes[:, a], codes[:, b], s=5, color=BLUE, label="codes of test images")
-        axes.scatter(*normal.T, s=9, color=ORANGE, marker="x", linewidths=0.7, label="$N(0, 1)$")
-        axes.set(title=title, xlabel="one coordinate", ylabel="another", aspect="equal")
-        axes.legend(loc="upper right", fontsize=8, markerscale=2)
-    spread = {t: round(c.std(dim=0).mean().item(), 2) for t, c in panels.items()}
-    sv.plots.show(figure, f"{description} Mean standard deviation of a coordinate: {spread}.")
+        lengths = codes.norm(dim=1)
+        bins = torch.linspace(0, max(lengths.max(), normal.max()), 40).tolist()
+        axes.hist(normal.tolist(), bins, density=True, color=ORANGE, label="draws from $N(0, I)$")
+        axes.hist(lengths.tolist(), bins, density=True, color=BLUE, alpha=0.6, label="codes")
+        axes.set(title=title, xlabel="length $\\|z\\|$", yticks=[])
+        axes.legend(fontsize=8)
+    medians = ", ".join(f"{title} {c.norm(dim=1).median():.1f}" for title, c in panels.items())
+    text = f"Histograms of the lengths of codes. Medians: {medians}; draws {normal.median():.1f}."
+    sv.plots.show(figure, text)
 
 
-scatter_codes({"autoencoder": ae_codes}, "Scatter plot of codes beside standard normal draws.")
+code_lengths({"autoencoder": ae_codes})
+
+# %% [markdown]
+# The codes lie far out, and the draws lie where hardly any image was ever encoded: the decoder has
+# not learnt what to do there.
 
 # %% [markdown] tags=["slide"]
 # ## 3. From codes to a model of images
@@ -159,11 +163,11 @@ scatter_codes({"autoencoder": ae_codes}, "Scatter plot of codes beside standard 
 # ### 3.1 A lower bound, step by step
 #
 # Most of the integral comes from few $z$: those that the image itself suggests. Let $q(z)$ be *any*
-# density over $z$ (a guess at those places) and $\mathbb{E}_q$ the mean over $z \sim q$. Then
+# density, positive for all $z$ (a guess at those places), and $\mathbb{E}_q$ the mean over $z \sim q$. Then
 #
 # $$
 # \begin{aligned}
-# \log p(x) &= \mathbb{E}_q\left[\log p(x)\right] && \text{$\log p(x)$ does not depend on } z \\
+# \log p(x) &= \mathbb{E}_q\left[\log p(x)\right] && \text{it does not depend on } z \\
 # &= \mathbb{E}_q\left[\log \frac{p(x, z)}{p(z \mid x)}\right] && p(x, z) = p(z \mid x)\, p(x) \\
 # &= \mathbb{E}_q\left[\log \frac{p(x, z)}{q(z)}\right] + \mathbb{E}_q\left[\log \frac{q(z)}{p(z \mid x)}\right] && \text{multiply and divide by } q(z).
 # \end{aligned}
@@ -181,14 +185,16 @@ scatter_codes({"autoencoder": ae_codes}, "Scatter plot of codes beside standard 
 # With $p(x, z) = p(x \mid z)\, p(z)$ the bound falls into two parts that we *can* compute:
 #
 # $$
-# \mathrm{ELBO}(q) = \underbrace{\mathbb{E}_q[\log p(x \mid z)]}_{\text{reconstruction: can $x$ be redrawn from } z?}
-# - \underbrace{\mathrm{KL}(q \,\|\, p(z))}_{\text{what $z$ tells about } x}
+# \mathrm{ELBO}(q) = \underbrace{\mathbb{E}_q[\log p(x \mid z)]}_{\text{reconstruction}}
+# - \underbrace{\mathrm{KL}(q \,\|\, p(z))}_{\text{price of the information}}
 # = \log p(x) - \mathrm{KL}(q \,\|\, p(z \mid x)).
 # $$
 #
-# Two things follow. Maximising the ELBO over $q$ closes the gap and finds the posterior; maximising
-# it over the decoder makes the image likelier. And the second term pulls every image's $q$ towards
-# the prior, which is exactly what the autoencoder lacked.
+# The first asks how well $x$ can be redrawn from $z \sim q$. The second asks how far $q$ is from the
+# prior, that is, how much $z$ tells about this image. Two things follow.
+# - Maximising the ELBO over $q$ closes the gap and finds the posterior; maximising it over the decoder
+#   makes the image likelier (or the gap smaller).
+# - The second term pulls every image's $q$ towards the prior: just what the autoencoder lacked.
 
 # %% [markdown]
 # ### 3.3 Seen on an example with an exact answer
@@ -223,7 +229,7 @@ def elbo(mean, variance):
 # $m$?
 
 # %%
-means = torch.linspace(-1, 2.5, 71)
+means = torch.linspace(-0.6, 2, 53)
 figure = sv.plots.AltFigure(figsize=(6, 3.2), layout="constrained")
 axes = figure.subplots()
 for factor, style in ((1, "-"), (2, "--"), (0.5, "-.")):
@@ -260,8 +266,8 @@ torch.testing.assert_close(log_px - elbo(m, s2), gap, atol=1e-4, rtol=0)
 # $$q(z \mid x) = \mathcal{N}\big(\mu(x),\, \mathrm{diag}\, s^2(x)\big),$$
 #
 # a mean $\mu$ (`mu`) and a variance $s^2$ for each of the $L$ latent variables. A network's output
-# may be any number, a variance must be positive; so the encoder emits its logarithm, `log_var`, and
-# $s^2 = \exp(\texttt{log\_var})$, $s = \exp(\texttt{log\_var} / 2)$.
+# may be any number, a variance must be positive; so the encoder emits its logarithm, $\log s^2$
+# (`log_var`), and $s = \exp(\frac12 \log s^2)$: in code, `torch.exp(0.5 * log_var)`.
 
 # %% [markdown] tags=["subslide"]
 # ### 4.1 The KL divergence in closed form
@@ -329,11 +335,10 @@ assert not drawn.requires_grad  # the way back to mu and log_var is cut
 # The trick: take the randomness out. Draw $\varepsilon \sim \mathcal{N}(0, 1)$ (`noise`), which
 # depends on nothing, and compute
 #
-# $$z = \mu + s\, \varepsilon, \qquad s = \exp(\texttt{log\_var} / 2).$$
+# $$z = \mu + s\, \varepsilon, \qquad s = \exp(\tfrac12 \log s^2).$$
 #
-# $z$ is distributed as before, and it is now an ordinary function of $\mu$ and `log_var`, with the
-# derivatives $\partial z / \partial \mu = 1$ and
-# $\partial z / \partial\, \texttt{log\_var} = \frac12 s\, \varepsilon$.
+# $z$ is distributed as before, and it is now an ordinary function of $\mu$ and $\log s^2$, with the
+# derivatives $\partial z / \partial \mu = 1$ and $\partial z / \partial(\log s^2) = \frac12 s\, \varepsilon$.
 
 # %% [markdown]
 # #### Exercise 2: `reparameterise`
@@ -361,7 +366,7 @@ torch.testing.assert_close(d_log_var, 0.5 * torch.exp(0.5 * log_var) * noise)
 # %% [markdown]
 # And it is the right gradient *on average*. Take $f(z) = z^2$: from $\mathbb{E} f = \mu^2 + s^2$
 # follow $\partial\, \mathbb{E} f / \partial \mu = 2 \mu$ and
-# $\partial\, \mathbb{E} f / \partial\, \texttt{log\_var} = s^2$. Many draws should agree:
+# $\partial\, \mathbb{E} f / \partial(\log s^2) = s^2$. Many draws should agree:
 
 # %%
 noise = torch.randn(200_000, generator=torch.Generator().manual_seed(0))
@@ -462,14 +467,15 @@ def loss_of(x):
     return loss
 
 
-vae_losses = fit(vae, loss_of)
+fit(vae, loss_of)
 sv.plots.training_curves(parts, ("reconstruction", "kl"), title="The VAE by hand")
 
 # %% [markdown]
-# The KL divergence *rises*, though it is part of the loss. At first the latent variables say nothing
-# (KL near 0) and the decoder draws the same blur for all. Then the encoder buys information: each
-# nat of KL (the unit of natural logarithms) is paid for by a squared error that falls by more than
-# $2 \gamma$. In the end the last nat bought saves just what it costs.
+# After a jolt in the first steps (the untrained decoder answers grey, and the first corrections
+# overshoot) the KL divergence *rises*, though it is part of the loss. Near 0 it means that the latent
+# variables say nothing, and that the decoder draws the same blur for all. From there the encoder buys
+# information: each nat of KL (the unit of natural logarithms) is worth its price as long as it lowers
+# the squared error by more than $2 \gamma$. In the end the last nat saves just what it costs.
 
 # %%
 with torch.no_grad():
@@ -499,17 +505,14 @@ sv.plots.image_rows(
 
 # %% [markdown]
 # Much better, if far from perfect: some samples are digits, some lie between digits, and all are a
-# little blurred. Why they improve is visible in the codes. A draw $z \sim q(z \mid x)$ for each test
-# image now lies where the prior lies:
+# little blurred. Why they improve is visible in the codes. Draws $z \sim q(z \mid x)$ for the test
+# images now lie about where the prior lies:
 
 # %%
 vae_codes = reparameterise(
     vae_mu, vae_log_var, torch.randn(vae_mu.shape, generator=torch.Generator().manual_seed(3))
 )
-scatter_codes(
-    {"autoencoder": ae_codes, "VAE": vae_codes},
-    "Two scatter plots of codes beside standard normal draws, for the autoencoder and the VAE.",
-)
+code_lengths({"autoencoder": ae_codes, "VAE": vae_codes})
 
 # %%
 def mse(x, x_hat):
@@ -552,10 +555,14 @@ print(f"parameters: {tiny:,} by hand, {sv.parameter_count(model):,} in preset {b
 # %%
 from dataclasses import replace
 
-settings = replace(preset.train, steps=budget.steps, grad_clip=1.0)
-trainer = sv.Trainer(model, sets.train[: budget.train_images], settings)  # bytes, not floats
-history = trainer.fit()
-sv.plots.training_curves(history, ("reconstruction", "kl", "gamma"), title="sv.VAE")
+if TRAIN:
+    settings = replace(preset.train, steps=budget.steps)
+    trainer = sv.Trainer(model, sets.train[: budget.train_images], settings)  # bytes, not floats
+    history = trainer.fit()
+    curves = sv.plots.training_curves(history, ("reconstruction", "kl", "gamma"), title="sv.VAE")
+    sv.plots.show(curves)
+else:
+    model = sv.load_trained(budget.preset, "vae")  # comes with the course
 
 # %%
 rebuilt = sv.inference.reconstruct_all(model, sets.test[: budget.test_images]).x_hat
@@ -567,6 +574,8 @@ sv.plots.image_rows(
     },
     columns=10,
     title="Reconstructions, and samples from the prior",
+    alt="Test images, their reconstructions by the VAE built by hand and by sv.VAE, and two rows of "
+    "samples of sv.VAE: most strokes form digits, all have soft edges.",
 )
 
 # %%
@@ -576,7 +585,6 @@ print(f"{'by hand':10}{mse(test, vae_rebuilt):10.4f}{kl_divergence(vae_mu, vae_l
 print(f"{'sv.VAE':10}{mse(test, rebuilt):10.4f}{kl_divergence(mu, log_var).mean():12.1f}")
 if learning:
     assert mse(test, rebuilt) < 0.5 * mse(test, mean_image.expand_as(test))
-    assert history["loss"][-1] < history["loss"][0]
 
 # %% [markdown]
 # Sharper strokes, and still a VAE: look closely and the edges are soft. That softness has a reason
@@ -589,8 +597,8 @@ if learning:
 # - An autoencoder's codes lie anywhere; a VAE's are pulled towards a prior that can be sampled.
 # - $\log p(x) = \mathrm{ELBO}(q) + \mathrm{KL}(q \,\|\, p(z \mid x))$; the ELBO is the reconstruction
 #   term less the KL divergence from the prior.
-# - The encoder emits `mu` and `log_var`; $z = \mu + \exp(\texttt{log\_var}/2)\, \varepsilon$ lets
-#   gradients through; the KL divergence has a closed form.
+# - The encoder emits $\mu$ and $\log s^2$; $z = \mu + s\, \varepsilon$ lets gradients through; the KL
+#   divergence has a closed form.
 # - Sum over pixels and latent variables, mean over images.
 #
 # All symbols of the course are in the [glossary](../docs/glossary.md).
