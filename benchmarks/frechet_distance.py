@@ -109,13 +109,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    cases = {}
     with threadpool_limits(limits=options.threads):
-        cases = {
-            "full_rank": compare(5 * options.dim // 2, options.dim, options.repeats),
-            "rank_deficient": compare(options.dim // 2, options.dim, options.repeats),
-        }
-    for name, case in cases.items():
-        print(name, case)
+        for name, samples in (
+            ("full_rank", 5 * options.dim // 2),
+            ("rank_deficient", options.dim // 2),
+        ):
+            cases[name] = compare(samples, options.dim, options.repeats)
+            print(name, cases[name], flush=True)
     what = "seconds per Frechet distance, float64, paired in one run"
     save(
         "frechet_distance",
