@@ -141,7 +141,7 @@ def test_the_answer_is_the_weighted_sum(tiny: sv.ModelConfig, components: int) -
     if components == 2:
         by_hand = out.sigma_map * out.x1 + (1 - out.sigma_map) * out.x2
         torch.testing.assert_close(out.x_hat, by_hand)
-    assert 0 <= out.x_hat.min() and out.x_hat.max() <= 1
+    assert out.x_hat.min() >= 0 and out.x_hat.max() <= 1
 
 
 def test_vae_and_split_vae_differ_in_the_last_layer_only(tiny: sv.ModelConfig) -> None:

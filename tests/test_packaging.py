@@ -35,9 +35,10 @@ def test_environment_agrees_with_pyproject() -> None:
     assert "--editable ." in pip
     listed = dict(map(requirement, conda + [e for e in pip if not e.startswith("-")]))
     assert listed.pop("python") == PROJECT["requires-python"]
-    assert listed.pop("nbval") == dict(
-        map(requirement, PROJECT["optional-dependencies"]["tests"])
-    )["nbval"]
+    assert (
+        listed.pop("nbval")
+        == dict(map(requirement, PROJECT["optional-dependencies"]["tests"]))["nbval"]
+    )
     course = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["course"]
     assert listed == dict(map(requirement, course))
 

@@ -106,7 +106,7 @@ def test_the_folder_of_another_model_is_refused(run: Run, tiny, fast, blobs) -> 
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path, run: Run) -> None:
-    with pytest.raises(sv.InputError, match="not a run: it has no run.json"):
+    with pytest.raises(sv.InputError, match=r"not a run: it has no run\.json"):
         Run.open(tmp_path)
     with pytest.raises(sv.InputError, match="holds no trained model yet"):
         run.load_model()
@@ -134,7 +134,5 @@ def test_a_folder_below_a_file_is_reported(tiny, fast, tmp_path: Path) -> None:
 
 def test_more_steps_can_be_asked_for_later(run: Run, blobs) -> None:
     run.train(blobs, device="cpu", progress=False)
-    longer = dataclasses.replace(
-        run, train_config=dataclasses.replace(run.train_config, steps=30)
-    )
+    longer = dataclasses.replace(run, train_config=dataclasses.replace(run.train_config, steps=30))
     assert longer.train(blobs, device="cpu", progress=False).step == 30
