@@ -282,9 +282,9 @@ def _write(path: Path, text: str) -> None:
     print(f"wrote {path.relative_to(ROOT)}")
 
 
-def read_minutes(path: Path = MINUTES) -> dict[str, Any]:
+def read_minutes() -> dict[str, Any]:
     """Measured times: notebook, profile, then seconds and device; empty without the file."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return json.loads(MINUTES.read_text(encoding="utf-8")) if MINUTES.exists() else {}
 
 
 def record_minutes(name: str, profile: str, seconds: float) -> None:

@@ -344,6 +344,72 @@ def test_errors_are_stored_without_this_machines_folders() -> None:
     assert builder._tidy(error).traceback == ["InputError: no such data"]
 
 
+@pytest.fixture
+def executions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let the builder work in a temporary folder, with a kernel that prints 6 in every cell."""
+    monkeypatch.setattr(builder, "ROOT", tmp_path)
+    monkeypatch.setattr(builder, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(builder, "SOLUTIONS", tmp_path / "notebooks" / "solutions")
+    monkeypatch.setattr(builder, "MINUTES", tmp_path / "minutes.json")
+    done: list[str] = []
+
+    def execute(notebook: NotebookNode, profile: str) -> tuple[NotebookNode, float]:
+        done.append(profile)
+        executed = nbformat.from_dict(notebook)
+        for cell in executed.cells:
+            if cell.cell_type == "code":
+                cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text="6\n")]
+        return executed, 150.0
+
+    monkeypatch.setattr(builder, "execute", execute)
+    return done
+
+
+def test_a_solution_is_executed_when_its_code_is_new(toy: Path, executions: list[str]) -> None:
+    settings = builder.Course("", "main")
+    builder.generate(toy, settings, "laptop", None)
+    assert executions == ["laptop"]
+    assert builder.out_of_date(toy, settings) == []
+    learners = read(builder.NOTEBOOKS / "07_toy.ipynb")
+    assert "laptop: about 2 min" in learners.cells[0].source  # the time just measured
+
+    toy.write_text(SOURCE.replace("· Toy", "· A toy"), encoding="utf-8")  # prose
+    assert len(builder.out_of_date(toy, settings)) == 2
+    builder.generate(toy, settings, "laptop", None)
+    assert executions == ["laptop"]
+    assert builder.out_of_date(toy, settings) == []
+    assert read(builder.SOLUTIONS / "07_toy.ipynb").cells[4].outputs[0].text == "6\n"
+
+    toy.write_text(SOURCE.replace("2 * x", "x + x"), encoding="utf-8")  # code
+    builder.generate(toy, settings, "laptop", False)
+    assert [line.split()[-1] for line in builder.out_of_date(toy, settings)] == ["source"]
+    builder.generate(toy, settings, "laptop", None)
+    assert executions == ["laptop", "laptop"]
+
+
+def test_a_source_that_changes_while_it_runs_is_not_given_foreign_outputs(
+    toy: Path, executions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute = builder.execute
+
+    def slow(notebook: NotebookNode, profile: str) -> Any:
+        toy.write_text(SOURCE.replace("2 * x", "x + x"), encoding="utf-8")
+        return execute(notebook, profile)
+
+    monkeypatch.setattr(builder, "execute", slow)
+    with pytest.raises(builder.SourceError, match="changed while it was executed"):
+        builder.generate(toy, builder.Course("", "main"), "laptop", None)
+
+
+def test_too_large_a_solution_is_refused(
+    toy: Path, executions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builder, "LARGEST", 1000)
+    with pytest.raises(builder.SourceError, match="show less"):
+        builder.generate(toy, builder.Course("", "main"), "laptop", None)
+    assert not (builder.SOLUTIONS / "07_toy.ipynb").exists()
+
+
 # ---------------------------------------------------------------- the start cell
 
 
