@@ -235,8 +235,29 @@ def test_the_monitor_draws_while_training(
 
     trainer.fit(progress=False, on_log=[monitor, look])
     assert len(set(seen)) == len(trainer.history["step"]) > 2
-    assert f"step {trainer.history['step'][0]:g} to {trainer.step:g}" in seen[-1]
+    assert f"Step {trainer.history['step'][0]:g} to {trainer.step:g}" in seen[-1]
     assert "gamma" in seen[-1]
+
+
+def test_curves_fall_and_rise_where_their_numbers_do() -> None:
+    steps = [1.0, 2.0, 3.0, 4.0]
+    history = {"step": steps, "loss": [9.0, 5.0, 2.0, 1.0], "gamma": [0.01, 0.1, 1.0, 10.0]}
+    left, right = np.split(pixels(widgets.curves(history, ("loss", "gamma"))), 2, axis=1)
+    heights = {}
+    for name, panel in (("loss", left), ("gamma", right)):
+        blue = (panel[..., 2] > 120) & (panel[..., 0] < 60)
+        columns = np.flatnonzero(blue.any(axis=0))
+        third = columns[0] + (columns[-1] - columns[0]) * np.arange(4) // 3
+        heights[name] = [np.flatnonzero(blue[:, c]).mean() for c in third]
+    assert np.all(np.diff(heights["loss"]) > 3)  # down is a larger row
+    assert np.all(np.diff(heights["gamma"]) < -3)
+    assert np.ptp(np.diff(heights["gamma"])) < 8  # powers of ten lie on a straight line
+
+
+@pytest.mark.parametrize("values", [[3.0], [2.0, 2.0, 2.0], [0.0, 1.0, 0.5]])
+def test_curves_of_one_entry_or_without_change_are_drawn(values: list[float]) -> None:
+    history = {"step": list(range(1, len(values) + 1)), "gamma": values}
+    assert (pixels(widgets.curves(history, ["gamma"])) < 128).any()
 
 
 def test_the_monitor_saves_its_time_but_shows_the_end(
@@ -245,9 +266,9 @@ def test_the_monitor_saves_its_time_but_shows_the_end(
     trainer = sv.Trainer(model, blobs, fast, "cpu")
     monitor = widgets.training_monitor(trainer, every=1e9)
     trainer.fit(15, progress=False, on_log=[monitor])
-    assert monitor.frame is not None and "step 5 to 5" in monitor.frame.alt_text
+    assert monitor.frame is not None and "Step 5 to 5" in monitor.frame.alt_text
     trainer.fit(progress=False, on_log=[monitor])
-    assert f"step 5 to {fast.steps}" in monitor.frame.alt_text
+    assert f"Step 5 to {fast.steps}" in monitor.frame.alt_text
 
 
 def test_the_monitor_knows_the_quantities(
@@ -309,7 +330,7 @@ def test_an_executed_notebook_keeps_pictures_with_their_text(
     # One picture, replaced at each entry of the history, that shows the last one.
     curves = [o for o in done.cells[2].outputs if "text/html" in o.get("data", {})]
     assert len(curves) == 1
-    assert "step 2 to 6" in image_tags(curves[0].data["text/html"])[0]["alt"]
+    assert "Step 2 to 6" in image_tags(curves[0].data["text/html"])[0]["alt"]
 
     done.metadata.pop("widgets", None)  # the course stores no widget state
     page, _ = nbconvert.HTMLExporter().from_notebook_node(done)

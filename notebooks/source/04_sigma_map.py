@@ -373,8 +373,7 @@ sv.plots.split_plane(list(points.values()), list(points))
 # The errors lie close together, apart from what the longer training of seed 0 gains. The splits need
 # not: read off where your models landed. If yours differ from those of the solved version, you have
 # repeated the experiment once more: another machine rounds differently, and that alone can send a
-# training another way. Three points are an observation, not a law;
-# [notebook 8](08_reproduce_the_paper.ipynb) has more of them.
+# training another way. Three points are an observation, not a law.
 
 # %% [markdown] tags=["slide"]
 # ## 7. Turning the knobs
