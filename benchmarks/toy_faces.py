@@ -14,6 +14,7 @@ import statistics
 import time
 
 from record import save
+
 from svae_lib.data import draw_faces
 
 

@@ -6,7 +6,7 @@
 # - compute the aggregate posterior's variance, and test whether it is the prior;
 # - sample from a Gaussian, and from a mixture of Gaussians, by hand;
 # - choose the size of a mixture, and recognise leakage when you see its score;
-# - walk from one image to another without leaving the places that the decoder knows.
+# - walk from one image to another along the shell where the prior lies, and say what that is good for.
 #
 # **Prerequisites.** [Notebook 1](01_vanilla_vae.ipynb): prior, posterior, KL divergence;
 # [notebook 2](02_balancing_the_elbo.ipynb): the variance law; matrices as linear maps.
@@ -481,7 +481,7 @@ print(f"{'test images':15} median distance to a training image {nearest(test_q, 
 # right: more and narrower components bring them closer to training images, where the decoder is
 # good. In the extreme, one component per training image, all samples would be reconstructions of
 # training images, with a splendid score and nothing new in them. FID cannot tell; the distances can:
-# samples that lie nearer to training images than draws of *test* images do would be copies.
+# samples that lie clearly nearer to training images than draws of *test* images do would be copies.
 
 # %% [markdown] tags=["slide"]
 # ## 4. A trap: leakage
@@ -532,14 +532,14 @@ for name, part in halves.items():
     print(f"samples of A's mixture: median distance to {name} {nearest(z, test_mu[part]).median():.2f}")
 
 # %% [markdown]
-# The same decoder, the same number of images, the same kind of mixture: only the pairing differs.
-# The mixture has learnt the accidents of its half (a few more sevens, this one's slant), and FID's
-# reference has the same accidents. The samples are close to "their" half for no merit of the model.
+# The same decoder, the same number of images, the same kind of mixture: against the same reference
+# both mixtures should do equally well, but for chance. Yet each is better against its own half. It
+# has learnt the accidents of that half (a few more sevens, someone's slant), and FID's reference has
+# the same accidents. The samples are close to "their" half for no merit of the model.
 #
-# The effect shrinks as sets grow: with the authors' 10,000 images the accidents are smaller than in
-# our halves, but then so are the differences between the methods that are compared. The
-# remedy costs nothing: fit to training images. That is what the library does unless you ask
-# otherwise.
+# The effect should shrink as sets grow: 10,000 images, as the authors have, hold smaller accidents
+# than our halves do. But then the methods that are compared differ by less, too. The remedy costs
+# nothing: fit to training images. That is what the library does unless you ask otherwise.
 
 # %% [markdown] tags=["slide"]
 # ## 5. Another way: a second stage
@@ -551,9 +551,9 @@ for name, part in halves.items():
 # small to follow the sheet. The vectors $z$, with the posterior's noise added, fill their whole space
 # of $L$ dimensions. That is an easier case, in which the authors show that a VAE can match its prior.
 #
-# In code it is a few lines more than notebook 1's `TinyVAE`, with linear layers in place of
-# convolutions. It is the natural next step after this notebook; the mixture remains the paper's way,
-# and the one used in the notebooks to come.
+# The library has no second stage; in code it would be a few lines more than notebook 1's `TinyVAE`,
+# with linear layers in place of convolutions. It is the natural next step after this notebook. The
+# mixture remains the paper's way, and the one used in the notebooks to come.
 
 # %% [markdown] tags=["slide"]
 # ## 6. Walking between images
@@ -654,8 +654,8 @@ if learning:
     assert half_way["prior draws", "spherical"] < half_way["prior draws", "linear"]
 
 # %% [markdown]
-# Half way between draws from the prior, the straight line costs a good deal: too short vectors give
-# pale, undecided digits. The great circle's images are about as good as the prior samples at its
+# Half way between draws from the prior, the straight line costs a good deal: the decoder has
+# hardly seen vectors so short. The great circle's images are about as good as the prior samples at its
 # ends, and cannot be better. Note that the straight line's vectors lie *nearer* to training images,
 # as everything does near the middle of the shell. Distance alone does not make an image good, and a
 # smooth walk on the shell does not avoid the holes between digits: a 0 does not become a 1 by way of
