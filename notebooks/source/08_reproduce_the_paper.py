@@ -86,7 +86,7 @@ print(f"{'training seconds':20} {cell['train_seconds']}")
 # `student_t.ppf(0.975, n - 1)`: wider than the normal's 1.96, because $d$ is itself an estimate.
 
 # %% [markdown]
-# #### Exercise 1: `interval`
+# ### Exercise 1: `interval`
 #
 # Hints: `sv.exercises.hint("interval", 1)`.
 
@@ -164,7 +164,7 @@ sv.plots.score_bars(bars, xlabel="FID (LeNet) of x, N = 1000, lower is better")
 # by more than chance explains; where it contains 0, these runs cannot tell.
 
 # %% [markdown]
-# #### Exercise 2: `paired_interval`
+# ### Exercise 2: `paired_interval`
 
 # %%
 def paired_interval(first, second):
