@@ -113,17 +113,20 @@ class Evaluate:
     def run(self) -> None:
         """Do it."""
         run = Run.open(self.run_folder)
-        model = run.load_model(_device(self.device))
+        network = fid.network(self.features, self.weights, _device(self.device))
+        path = run.evaluation_path(self.protocol, network.name)
+        if path.exists() and not self.overwrite:  # before minutes are spent on it
+            raise FileExistsError(f"{path} exists already: --overwrite replaces it.")
         result = evaluate(
-            model,
+            run.load_model(_device(self.device)),
             data.load(run.data, self.root),
-            fid.network(self.features, self.weights, _device(self.device)),
+            network,
             n=self.n,
             protocol=self.protocol,
             mixture_components=self.mixture_components,
             seed=self.seed,
         )
-        path = run.save_evaluation(result, overwrite=self.overwrite)
+        run.save_evaluation(result, overwrite=self.overwrite)
         print(format_table(*result.table()))
         print(f"protocol {self.protocol}: {PROTOCOLS[self.protocol]}")
         print(result.rows[-1].fid)

@@ -220,12 +220,15 @@ class Run:
         history: dict[str, list[float]] = read_json(self.folder / "history.json")
         return history
 
+    def evaluation_path(self, protocol: str, network: str) -> Path:
+        """File of the scores by a protocol on a feature network's features."""
+        return self.folder / f"evaluation-{protocol}-{network.lower()}.json"
+
     def save_evaluation(self, evaluation: Evaluation, *, overwrite: bool = False) -> Path:
         """Write the scores to a file named by protocol and network, and return its path."""
-        network = evaluation.rows[0].fid.network.lower()
-        name = f"evaluation-{evaluation.how['protocol']}-{network}.json"
-        write_json(self.folder / name, evaluation.to_dict(), overwrite=overwrite)
-        return self.folder / name
+        path = self.evaluation_path(evaluation.how["protocol"], evaluation.rows[0].fid.network)
+        write_json(path, evaluation.to_dict(), overwrite=overwrite)
+        return path
 
 
 def _step_of(path: Path) -> int:
