@@ -554,7 +554,7 @@ def _curve(key: str, x: Sequence[float], y: Sequence[float]) -> Image.Image:
     pen.text((left, 8), _TITLES.get(key, key), fill="black", font=_font(28))
     for value in up.ticks():
         pen.line([(left, up(value)), (right, up(value))], fill="#dddddd", width=2)
-        pen.text((left - 10, up(value)), f"{value:g}", fill="black", font=_font(24), anchor="rm")
+        pen.text((left - 10, up(value)), f"{value:.4g}", fill="black", font=_font(24), anchor="rm")
     for value in across.ticks():
         pen.text((across(value), bottom + 8), f"{value:g}", "black", _font(24), anchor="ma")
     pen.text((right, bottom + 40), "step", fill="black", font=_font(24), anchor="ra")
@@ -585,6 +585,7 @@ class _Scale:
 
     def ticks(self) -> list[float]:
         """A few round values from low to high."""
-        locator = LogLocator(subs=(1, 2, 5)) if self.logarithmic else MaxNLocator(4)
+        whole = MaxNLocator(4, integer=self.high - self.low > 4)  # no half steps
+        locator = LogLocator(subs=(1, 2, 5)) if self.logarithmic else whole
         found = [float(v) for v in locator.tick_values(self.low, self.high)]
         return [v for v in found if self.low <= v <= self.high] or [self.low]

@@ -186,7 +186,7 @@ for axes, (title, cloud) in zip(figure.subplots(1, 3, sharex=True, sharey=True),
         x, y = cloud[test_labels == digit].mean(dim=0).tolist()
         axes.text(x, y, str(digit), fontsize=13, weight="bold", ha="center", va="center")
 sv.plots.show(figure, "Three clouds of points. In two latent variables the digits overlap in a round "
-              "cloud; in the second plane each has a region of its own; the prior is round.")
+              "cloud; in the second plane they form groups, with a gap between; the prior is round.")
 
 # %% [markdown]
 # In two variables the cloud looks much like the prior's, and the digits overlap. That is what a
