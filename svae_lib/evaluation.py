@@ -1,8 +1,9 @@
 """Which images are scored against which, and one report of it all.
 
 Sources of images: REC (reconstructions of the test images), prior, mixture (a Gaussian mixture on
-the posterior means), and two-stage (a second VAE on the posteriors) where it is asked for. Parts of a SplitVAE's answer: x (the mixed image), x1, x2, and "mix": half of
-the samples answer with their x1, the other half with their x2, as in the paper.
+the posterior means), and two-stage (a second VAE on the posteriors) where it is asked for. Parts
+of a SplitVAE's answer: x (the mixed image), x1, x2, and "mix": half of the samples answer with
+their x1, the other half with their x2, as in the paper.
 """
 
 from __future__ import annotations
@@ -137,7 +138,8 @@ def evaluate(
         mixture_components: Gaussians in the mixture.
         second_stage_steps: steps to train a :class:`svae_lib.second_stage.SecondStage` for, on the
             posteriors that the mixture is fitted on; 0: no images of that source.
-        seed: seeds the mixture's and the second stage's fit, the samples, the half/half choice and KID's subsets.
+        seed: seeds the fits of mixture and second stage, the samples, the half/half choice and
+            KID's subsets.
         batch_size: images at a time.
         progress: show a progress bar.
 
