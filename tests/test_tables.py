@@ -124,8 +124,25 @@ def test_differences_are_paired_by_seed() -> None:
 def test_strangers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(sv.InputError, match="unknown table"):
         reproduce("imagenet")
-    (tmp_path / "a.json").write_text(json.dumps({"format": 9}))
-    with pytest.raises(sv.InputError, match="has format 9"):
+    (tmp_path / "a.json").write_text(json.dumps({"format": 1}))
+    with pytest.raises(sv.InputError, match="has format 1, this library reads 2"):
         read_table(tmp_path / "a.json")
     with pytest.raises(sv.InputError, match="does not exist"):
         read_table(tmp_path / "b.json")
+
+
+def test_a_field_that_came_later_counts_with_its_default(
+    tiny_table, tmp_path: Path, monkeypatch
+) -> None:
+    where = {"results": tmp_path, "runs": tmp_path / "runs", "progress": False, "device": "cpu"}
+    evaluate = tables.evaluate
+
+    def small(model, sets, network, **options):
+        return evaluate(model, sets, network, n=60, **options)
+
+    monkeypatch.setattr(tables, "evaluate", small)
+    path = reproduce("tiny", seeds=[0], **where)
+    record = json.loads(path.read_text())
+    del record["settings"]["train"]["warmup_steps"], record["settings"]["model"]["components"]
+    path.write_text(json.dumps(record))
+    assert reproduce("tiny", seeds=[0], **where) == path  # nothing to do, and no refusal
