@@ -318,20 +318,19 @@ class Estimate:
 
 
 def summarise(record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of text: a row per source and part, a column per model."""
-    names = list(dict.fromkeys(cell["variant"] for cell in record["cells"]))
-    values: dict[tuple[str, str], dict[str, list[float]]] = {}
+    """Columns and rows of text: a row per model and part, a column per source of images."""
+    scores: dict[tuple[str, str], dict[str, list[float]]] = {}
     for cell in record["cells"]:
         for row in cell["rows"]:
-            by_name = values.setdefault((row["source"], row["part"]), {})
-            by_name.setdefault(cell["variant"], []).append(row["fid"]["value"])
-    seeds = {name: sum(cell["variant"] == name for cell in record["cells"]) for name in names}
-    columns = ["images", "part", *(f"{name} ({seeds[name]} seeds)" for name in names)]
+            by_source = scores.setdefault((cell["variant"], row["part"]), {})
+            by_source.setdefault(row["source"], []).append(row["fid"]["value"])
+    sources = list(dict.fromkeys(source for by_source in scores.values() for source in by_source))
     lines = []
-    for (source, part), by_name in values.items():
-        cells = [str(Estimate.of(by_name[n])) if n in by_name else "–" for n in names]
-        lines.append([source, part, *cells])
-    return columns, lines
+    for (variant, part), by_source in scores.items():
+        seeds = max(map(len, by_source.values()))
+        cells = [str(Estimate.of(by_source[s])) if s in by_source else "–" for s in sources]
+        lines.append([variant, part, str(seeds), *cells])
+    return ["model", "part", "seeds", *sources], lines
 
 
 def paired_difference(

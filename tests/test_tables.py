@@ -52,9 +52,13 @@ def test_a_table_is_resumed_and_summarised(tiny_table, tmp_path: Path, monkeypat
         (k, s) for s in (0, 1) for k in ("vae", "split-vae")
     ]
     columns, lines = summarise(record)
-    assert columns[2:] == ["vae (2 seeds)", "split-vae, beta 2 (2 seeds)"]
-    assert ["prior", "x1"] in [line[:2] for line in lines]
-    assert ["two-stage", "mix"] in [line[:2] for line in lines]
+    assert columns == ["model", "part", "seeds", "real", "REC", "prior", "mixture", "two-stage"]
+    assert [line[:3] for line in lines] == [
+        ["vae", "x", "2"],
+        *(["split-vae, beta 2", part, "2"] for part in ("x", "x1", "x2", "mix")),
+    ]
+    half = lines[2]  # training images have no x1
+    assert half[3] == "–" and "±" in half[4]
     assert {(c["variant"], c["beta"]) for c in record["cells"]} == {
         ("vae", 1.0),
         ("split-vae, beta 2", 2.0),
