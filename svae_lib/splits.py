@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scipy.stats import binomtest
-
 from .diagnostics import SplitKind
 from .tables import Estimate
 from .validation import InputError
@@ -96,6 +94,8 @@ def summarise_claim(tests: list[ClaimTest]) -> tuple[list[str], list[list[str]]]
 
 
 def _test(label: str, source: str, half: str, gaps: list[float]) -> ClaimTest:
+    from scipy.stats import binomtest  # here: its import takes a second
+
     below = sum(gap < 0 for gap in gaps)
     p = float(binomtest(below, len(gaps), alternative="greater").pvalue)
     return ClaimTest(label, source, half, len(gaps), below, Estimate.of(gaps), p)

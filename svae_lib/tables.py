@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from scipy.stats import t as student_t
 
 from . import data, fid
 from .data import ImageSets
@@ -309,6 +308,8 @@ class Estimate:
         n = len(values)
         if n == 1:
             return cls(values[0], math.inf, 1)
+        from scipy.stats import t as student_t  # here: its import takes a second
+
         error = statistics.stdev(values) / math.sqrt(n)
         return cls(statistics.fmean(values), float(student_t.ppf(0.975, n - 1)) * error, n)
 
