@@ -1,14 +1,16 @@
 """Train the models that come with the course, into data/trained.
 
-    python scripts/train_shipped.py [--presets quick ...] [--kinds vae split-vae] [--device cpu]
+    python scripts/train_shipped.py [--models quick-vae small-beta-16-small-vae ...] [--device cpu]
 
-A model that is there already is left alone unless --overwrite is given. Weights are stored in half
-precision; the header says how they were trained. An interrupted training goes on at the next call.
+Without --models: all of them. A model that is there already is left alone unless --overwrite is
+given. Weights are stored in half precision; the header says how they were trained. An interrupted
+training goes on at the next call.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -22,14 +24,33 @@ ROOT = Path(__file__).parent.parent
 LIMIT = 8 * 2**20  # bytes
 
 
-def ship(preset_name: str, kind: str, device: str | None, overwrite: bool) -> None:
-    target = ROOT / "data" / "trained" / f"{preset_name}-{kind}.safetensors"
+def shipped() -> dict[str, tuple[str, sv.Preset]]:
+    """What the course ships: kind and preset by name."""
+    found = {}
+    for name in ("quick", "compact", "quick-faces", "compact-faces"):
+        found |= {f"{name}-{kind}": (kind, sv.PRESETS[name]) for kind in ("vae", "split-vae")}
+    small = sv.PRESETS["small"]  # the sweep of notebook 2
+    found["small-gamma-one-small-vae"] = (
+        "small-vae",
+        replace(small, train=replace(small.train, gamma_start="one")),
+    )
+    for beta in (1, 4, 16, 64, 256):
+        preset = replace(small, train=replace(small.train, beta=float(beta)))
+        found[f"small-beta-{beta}-small-vae"] = ("small-vae", preset)
+    quick = sv.PRESETS["quick"]  # the comparison of notebook 9
+    for k in (3, 4):
+        preset = replace(quick, model=replace(quick.model, components=k))
+        found[f"quick-{k}-way-split-vae"] = ("split-vae", preset)
+    return found
+
+
+def ship(name: str, kind: str, preset: sv.Preset, device: str | None, overwrite: bool) -> None:
+    target = ROOT / "data" / "trained" / f"{name}.safetensors"
     if target.exists() and not overwrite:
         print(f"{target.name} is there already")
         return
-    preset = sv.PRESETS[preset_name]
     sets = sv.data.load(preset.data)
-    folder = ROOT / "runs" / "shipped" / f"{preset_name}-{kind}"
+    folder = ROOT / "runs" / "shipped" / name
     if folder.exists():
         run = Run.open(folder)
     else:
@@ -39,7 +60,8 @@ def ship(preset_name: str, kind: str, device: str | None, overwrite: bool) -> No
         print(f"{target.name}: stopped at step {trainer.step}; call again to go on")
         return
     about = {
-        "preset": preset_name,
+        "train": asdict(preset.train),
+        "history": {k: [float(f"{x:.5g}") for x in v] for k, v in trainer.history.items()},
         "data": preset.data,
         "steps": trainer.step,
         "seed": preset.train.seed,
@@ -58,16 +80,12 @@ def ship(preset_name: str, kind: str, device: str | None, overwrite: bool) -> No
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--presets", nargs="+", default=["quick"], choices=sv.PRESETS)
-    parser.add_argument(
-        "--kinds", nargs="+", default=["vae", "split-vae"], choices=sv.checkpoints.MODEL_KINDS
-    )
+    parser.add_argument("--models", nargs="+", choices=shipped(), default=list(shipped()))
     parser.add_argument("--device")
     parser.add_argument("--overwrite", action="store_true")
     arguments = parser.parse_args()
-    for preset in arguments.presets:
-        for kind in arguments.kinds:
-            ship(preset, kind, arguments.device, arguments.overwrite)
+    for name in arguments.models:
+        ship(name, *shipped()[name], arguments.device, arguments.overwrite)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ._version import __version__
-from .baselines import AE, RAEGP, RAEL2, BetaVAE
+from .baselines import AE, RAEGP, RAEL2, BetaVAE, SmallVAE
 from .files import atomic_path, embedded
 from .models import VAE, SplitVAE
 from .presets import ModelConfig, TrainConfig
@@ -35,6 +35,7 @@ MODEL_KINDS: dict[str, type[VAE]] = {
     "beta-vae": BetaVAE,
     "rae-l2": RAEL2,
     "rae-gp": RAEGP,
+    "small-vae": SmallVAE,
 }
 
 
@@ -113,12 +114,23 @@ def load_trained(preset: str, kind: str, device: torch.device | str = "cpu") -> 
     Raises:
         InputError: the course ships no such model; the message lists those it ships.
     """
+    return load_model(trained_path(preset, kind), device)
+
+
+def trained_path(preset: str, kind: str) -> Path:
+    """File of a model that comes with the course; see :func:`load_trained`."""
     folder = embedded("trained")
     path = folder / f"{preset}-{kind}.safetensors"
     if not path.exists():
         shipped = ", ".join(sorted(p.stem for p in folder.glob("*.safetensors")))
         raise InputError(f"the course ships no {preset}-{kind}; it ships {shipped or 'none'}.")
-    return load_model(path, device)
+    return path
+
+
+def trained_history(preset: str, kind: str) -> dict[str, list[float]]:
+    """History of the training of a model that comes with the course; see :func:`load_trained`."""
+    history: dict[str, list[float]] = read_about(trained_path(preset, kind)).get("history", {})
+    return history
 
 
 def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:

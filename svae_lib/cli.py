@@ -231,7 +231,8 @@ class Info:
         model = load_model(path)
         print(f"{type(model).__name__}: {parameter_count(model):,} trainable parameters")
         for name, value in (dataclasses.asdict(model.config) | read_about(path)).items():
-            print(f"  {name}: {value}")
+            if name != "history":  # hundreds of numbers
+                print(f"  {name}: {value}")
 
 
 @dataclass
