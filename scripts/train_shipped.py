@@ -10,14 +10,13 @@ training goes on at the next call.
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 import svae_lib as sv
-from svae_lib.checkpoints import save_model
-from svae_lib.provenance import provenance
+from svae_lib.checkpoints import read_about, save_model
 from svae_lib.runs import Run
 
 ROOT = Path(__file__).parent.parent
@@ -44,33 +43,32 @@ def shipped() -> dict[str, tuple[str, sv.Preset]]:
     return found
 
 
+def finished(run: Run) -> bool:
+    """Whether all steps of a run have been taken."""
+    file = run.folder / "model.safetensors"
+    return file.exists() and read_about(file)["steps"] == run.train_config.steps
+
+
 def ship(name: str, kind: str, preset: sv.Preset, device: str | None, overwrite: bool) -> None:
     target = ROOT / "data" / "trained" / f"{name}.safetensors"
     if target.exists() and not overwrite:
         print(f"{target.name} is there already")
         return
-    sets = sv.data.load(preset.data)
     folder = ROOT / "runs" / "shipped" / name
     if folder.exists():
         run = Run.open(folder)
     else:
         run = Run.create(folder, kind, preset.data, preset.model, preset.train)
-    trainer = run.train(sets.train, device=device)
-    if trainer.step < preset.train.steps:
-        print(f"{target.name}: stopped at step {trainer.step}; call again to go on")
+    if not finished(run):
+        run.train(sv.data.load(preset.data).train, device=device)
+    if not finished(run):
+        print(f"{target.name}: stopped; call again to go on")
         return
-    about = {
-        "train": asdict(preset.train),
-        "history": {k: [float(f"{x:.5g}") for x in v] for k, v in trainer.history.items()},
-        "data": preset.data,
-        "steps": trainer.step,
-        "seed": preset.train.seed,
-        "seconds": round(trainer.seconds),
-        "precision": trainer.precision,
+    about = read_about(folder / "model.safetensors") | {  # data, training, versions, device
+        "history": {k: [float(f"{x:.5g}") for x in v] for k, v in run.history().items()},
         "stored_as": "float16",
-        **provenance(trainer.device),
     }
-    save_model(target, trainer.model, about=about, dtype=torch.float16, overwrite=overwrite)
+    save_model(target, run.load_model(), about=about, dtype=torch.float16, overwrite=overwrite)
     size = target.stat().st_size
     print(f"{target.name}: {size / 2**20:.2f} MiB")
     if size > LIMIT:
