@@ -34,7 +34,7 @@ from .objective import (
 )
 from .presets import PRESETS, ModelConfig, Preset, TrainConfig
 from .sampling import LatentMixture, interpolate, sample_mixture, sample_prior
-from .training import Trainer, TrainingDiverged, train
+from .training import Trainer, TrainingDiverged, TrainingOutOfMemory, train
 from .validation import InputError
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "TrainConfig",
     "Trainer",
     "TrainingDiverged",
+    "TrainingOutOfMemory",
     "__version__",
     "build_model",
     "checkpoints",

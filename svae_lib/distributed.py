@@ -8,6 +8,7 @@ on their number. docs/scaling.md explains the rest.
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -45,19 +46,28 @@ class Processes:
         """Whether this process writes files and talks to the user: one of them does."""
         return self.rank == 0
 
-    def share(self, images: int, parts: int = 1) -> slice:
-        """This process's share of a batch of ``images``, which goes on in ``parts`` equal parts.
+    def share(self, batch: Tensor, parts: int = 1) -> Tensor:
+        """This process's share of a step's batch (N, ...): (N / count, ...).
+
+        Where the step goes on in ``parts`` parts, it is the share of each, one after the other: a
+        part holds the same images however many processes work on it.
+        """
+        if self.alone:
+            return batch
+        shares: Tensor = batch.unflatten(0, (parts, self.count, -1))
+        return shares[:, self.rank].flatten(0, 1)
+
+    def check_shares(self, images: int, parts: int = 1) -> None:
+        """Raise unless the processes can share ``images`` images evenly in each of the parts.
 
         Raises:
-            InputError: the images cannot be shared evenly.
+            InputError: they cannot.
         """
         if images % (self.count * parts):
             raise InputError(
                 f"batch_size={images} cannot be shared evenly by {self.count} processes in {parts} "
-                f"part(s) each: choose a multiple of {self.count * parts}."
+                f"part(s): choose a multiple of {self.count * parts}."
             )
-        share = images // self.count
-        return slice(self.rank * share, (self.rank + 1) * share)
 
     def mean_(self, values: Tensor) -> Tensor:
         """Replace a tensor by its mean over the processes; no process waits for its device."""
@@ -97,11 +107,14 @@ class Processes:
         """The module with gradients averaged over the processes during each backward pass."""
         if self.alone:
             return module
-        on_cuda = self.device.type == "cuda"
-        # BatchNorm's buffers are ours to average: DDP would take the main process's.
-        return DistributedDataParallel(
-            module, device_ids=[self.device] if on_cuda else None, broadcast_buffers=False
-        )
+        # BatchNorm's buffers are ours to average: DDP would take the main process's. PyTorch has
+        # renamed the argument that says so.
+        known = inspect.signature(DistributedDataParallel).parameters
+        buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        options: dict[str, Any] = {buffers: False}
+        if self.device.type == "cuda":
+            options["device_ids"] = [self.device]
+        return DistributedDataParallel(module, **options)
 
     def exchange(self, module: nn.Module, now: bool) -> AbstractContextManager[Any]:
         """Context of a backward pass: average gradients in it, or leave that to a later one."""
@@ -174,14 +187,18 @@ class _Mean(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
-        mean = values.clone()
-        dist.all_reduce(mean)
-        return mean / dist.get_world_size()
+        return _mean(values)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        mean: Tensor = _Mean.forward(ctx, gradient)
-        return mean
+        return _mean(gradient)
+
+
+def _mean(values: Tensor) -> Tensor:
+    total = values.clone()
+    dist.all_reduce(total)
+    mean: Tensor = total / dist.get_world_size()
+    return mean
 
 
 class _NormOverProcesses(_BatchNorm):
@@ -200,7 +217,8 @@ class _NormOverProcesses(_BatchNorm):
         variance = _Mean.apply(centred.square().mean(over))
         self._remember(mean, variance, input.numel() // input.shape[1] * dist.get_world_size())
         scale = self.weight * (variance + self.eps).rsqrt()
-        return (centred * scale.view(shape) + self.bias.view(shape)).to(input.dtype)
+        out: Tensor = centred * scale.view(shape) + self.bias.view(shape)
+        return out.to(input.dtype)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:

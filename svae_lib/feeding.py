@@ -8,6 +8,7 @@ computes. Which images a step sees depends on (seed, step) alone, not on the way
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 
@@ -33,7 +34,7 @@ class Feed:
         batch_size: images per step, over all processes.
         seed: of the order.
         device: where batches are wanted.
-        share: this process's part of each batch.
+        share: takes this process's part of a batch's indices; default: all of them.
         resident: keep all images on the device; default: if they fit.
     """
 
@@ -44,7 +45,7 @@ class Feed:
         seed: int,
         device: torch.device,
         *,
-        share: slice = slice(None),
+        share: Callable[[Tensor], Tensor] | None = None,
         resident: bool | None = None,
     ) -> None:
         self.resident = fits(images, device) if resident is None else resident
@@ -96,4 +97,5 @@ class Feed:
                 order = order.pin_memory().to(self.device, non_blocking=True)
             self._orders = {epoch: order.to(self.images.device)}
         start = batch * self.batch_size
-        return self._orders[epoch][start : start + self.batch_size][self.share]
+        chosen = self._orders[epoch][start : start + self.batch_size]
+        return chosen if self.share is None else self.share(chosen)

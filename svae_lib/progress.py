@@ -45,12 +45,14 @@ class Progress:
         """Show new figures; call it where the device has just been waited for."""
         now = time.perf_counter()
         rate = self.images_per_step * self._steps_per_second(now, self._mark)
+        left = (self.total - self.done) / max(self._steps_per_second(now, self._start), 1e-9)
+        if self._mark == self._start:  # the first steps, which compile and tune, count no longer
+            self._start = (now, self.done)
         self._mark = (now, self.done)
         figures = {"loss": f"{loss:.4g}", "gamma": f"{gamma:.3g}", "kl": f"{kl:.3g}"}
         self.bar.set_postfix(figures | {"images/s": f"{rate:,.0f}"})
         if self.in_lines and (now - self._said >= self.every or self.done >= self.total):
             self._said = now
-            left = (self.total - self.done) / max(self._steps_per_second(now, self._start), 1e-9)
             words = ", ".join(f"{name} {value}" for name, value in figures.items())
             print(
                 f"step {self.done} of {self.total}: {words}, {rate:,.0f} images/s, "

@@ -235,8 +235,11 @@ def _open(path: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
     if not path.exists():
         return {"format": FORMAT, "table": name, "settings": settings, "cells": []}
     record = read_table(path)
-    if record["settings"] != settings:
-        different = [k for k in settings if record["settings"].get(k) != settings[k]]
+    # Settings that are newer than the file were at their defaults.
+    newer = {k: v for k, v in dataclasses.asdict(TrainConfig()).items() if k != "seed"}
+    recorded = record["settings"] | {"train": newer | record["settings"]["train"]}
+    if recorded != settings:
+        different = [k for k in settings if recorded.get(k) != settings[k]]
         raise InputError(
             f"{path} was made with another {', '.join(different)}: move it away, or use the "
             "settings it was made with."

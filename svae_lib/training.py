@@ -94,9 +94,14 @@ class Trainer:
         self.config = config
         self.processes = join(device)
         self.device = self.processes.device
-        share = self.processes.share(config.batch_size, config.accumulate)
+        self.processes.check_shares(config.batch_size, config.accumulate)
         self.feed = Feed(
-            images, config.batch_size, config.seed, self.device, share=share, resident=resident
+            images,
+            config.batch_size,
+            config.seed,
+            self.device,
+            share=self._share,
+            resident=resident,
         )
         self.precision = resolve_precision(config.precision, self.device)
         self.memory_format = memory_format or best_memory_format(self.device)
@@ -123,8 +128,9 @@ class Trainer:
     def _prepare(self, compile: bool | str | None) -> nn.Module:
         """The module whose gradients the processes share and which may be compiled."""
         metrics = self.processes.averaging(_Metrics(self.model, self.config.beta))
-        if compile is None:
-            compile = compile_pays(self.device, self.config.steps)
+        if compile is None:  # other losses may do what the compiler does not know
+            usual = type(self.model).loss is VAE.loss
+            compile = usual and compile_pays(self.device, self.config.steps)
         if compile:
             mode = compile if isinstance(compile, str) else None
             metrics = torch.compile(metrics, mode=mode)  # type: ignore[assignment]
@@ -152,7 +158,11 @@ class Trainer:
         seed = stream_seed(self.config.seed, NOISE, step)
         generator = torch.Generator(self.device).manual_seed(seed)
         shape = (self.config.batch_size, self.model.config.latent_dim)
-        return torch.randn(shape, generator=generator, device=self.device)[self.feed.share]
+        return self._share(torch.randn(shape, generator=generator, device=self.device))
+
+    def _share(self, batch: Tensor) -> Tensor:
+        """What this process works off of a step's images or noise."""
+        return self.processes.share(batch, self.config.accumulate)
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of a step: linear warm-up, then constant or a half cosine to 0."""
@@ -290,7 +300,8 @@ class Trainer:
             return
         for floating in (True, False):  # one launch for all tensors of a type
             names = [name for name in state if state[name].is_floating_point() == floating]
-            torch._foreach_copy_([self._good[n] for n in names], [state[n] for n in names])
+            if names:
+                torch._foreach_copy_([self._good[n] for n in names], [state[n] for n in names])
 
     def _restore(self) -> None:
         if self._good:
