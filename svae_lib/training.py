@@ -70,7 +70,7 @@ class Trainer:
 
     Raises:
         InputError: the images do not fit the model, or do not fill one batch, or a batch cannot
-            be shared evenly by the processes.
+            be shared evenly by the processes, or the mode of compilation does not go with them.
     """
 
     def __init__(
@@ -131,6 +131,13 @@ class Trainer:
         if compile is None:  # other losses may do what the compiler does not know
             usual = type(self.model).loss is VAE.loss
             compile = usual and compile_pays(self.device, self.config.steps)
+        if compile == "reduce-overhead" and not (
+            self.processes.alone and self.config.accumulate == 1
+        ):
+            raise InputError(
+                'compile="reduce-overhead" keeps a step\'s memory for the next one, so it needs a '
+                "single process and accumulate=1: use compile=True."
+            )
         if compile:
             mode = compile if isinstance(compile, str) else None
             metrics = torch.compile(metrics, mode=mode)  # type: ignore[assignment]
