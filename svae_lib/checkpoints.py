@@ -191,10 +191,12 @@ def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         "train": dataclasses.asdict(trainer.config),
         "images": len(trainer.images),
     }
-    # How long to train may change between the two; everything else must agree.
-    there = {key: header.get(key) for key in here}
-    for config in (here["train"], there["train"] or {}):
-        config.pop("steps", None)
+    there: dict[str, Any] = {key: header.get(key) for key in here}
+    # Settings that are newer than the file were at their defaults.
+    there["train"] = dataclasses.asdict(TrainConfig()) | there["train"]
+    # How long to train, and in how many parts a step, may change; everything else must agree.
+    for config in (here["train"], there["train"]):
+        del config["steps"], config["accumulate"]
     if different := [key for key in here if here[key] != there[key]]:
         raise InputError(
             f"{path} belongs to another run: it differs in {_differences(here, there, different)}. "
@@ -213,6 +215,10 @@ def _fill(trainer: Trainer, tensors: dict[str, Tensor], header: dict[str, Any]) 
             state.setdefault(int(index), {})[key] = tensor
     optimizer = trainer.optimizer.state_dict()
     trainer.optimizer.load_state_dict({**optimizer, "state": state})
+    for parameter, moments in trainer.optimizer.state.items():
+        for key, value in moments.items():
+            if value.shape == parameter.shape:  # fused Adam wants the parameter's memory format
+                moments[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
     trainer.gamma.value.copy_(tensors["gamma.value"])
     trainer.gamma.running.copy_(tensors["gamma.running"])
     trainer._sums.copy_(tensors["log.sums"])

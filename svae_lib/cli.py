@@ -27,6 +27,7 @@ from .checkpoints import MODEL_KINDS, load_model, read_about
 from .data import to_float, to_uint8
 from .demo import demo
 from .devices import default_device
+from .distributed import join, leave
 from .evaluation import PROTOCOLS, evaluate
 from .files import atomic_path, write_json
 from .inference import decode_all, encode_all, reconstruct_all
@@ -37,7 +38,7 @@ from .runs import Run
 from .sampling import LatentMixture, prior_latents
 from .splits import claim_tests, kinds_of, summarise_claim
 from .tables import read_table, reproduce, summarise
-from .training import TrainingDiverged
+from .training import TrainingDiverged, TrainingOutOfMemory
 from .validation import InputError
 
 RunFolder = tyro.conf.Positional[Path]
@@ -50,7 +51,7 @@ class Train:
     out: Path | None = None
     """Folder for the run; it must not hold anything yet."""
     resume: Path | None = None
-    """Continue the run in this folder, with its own settings."""
+    """Continue the run in this folder, with its own settings; --train.accumulate may change."""
     preset: str = "quick"
     """Where settings come from that are not given: one of the library's presets."""
     kind: str = "split-vae"
@@ -70,20 +71,34 @@ class Train:
         """Do it."""
         if (self.out is None) == (self.resume is None):
             raise InputError("give either --out FOLDER for a new run or --resume FOLDER.")
-        if self.resume is not None:
-            run = Run.open(self.resume)
-            sets = data.load(run.data, self.root)
-        else:
-            assert self.out is not None
-            name = self.data or PRESETS[self.preset].data
-            if self.kind not in MODEL_KINDS:
-                raise InputError(f"--kind must be one of {', '.join(MODEL_KINDS)}.")
-            sets = data.load(name, self.root)
-            run = Run.create(self.out, self.kind, name, self.model, self.train)
+        processes = join(self.device)
+        with processes.main_first():  # it may download, and it makes the folder
+            if self.resume is not None:
+                run = self._resumed(Run.open(self.resume))
+                sets = data.load(run.data, self.root)
+            else:
+                assert self.out is not None
+                name = self.data or PRESETS[self.preset].data
+                if self.kind not in MODEL_KINDS:
+                    raise InputError(f"--kind must be one of {', '.join(MODEL_KINDS)}.")
+                sets = data.load(name, self.root)
+                if processes.main:
+                    Run.create(self.out, self.kind, name, self.model, self.train)
+                run = Run.open(self.out)
         trainer = run.train(sets.train, device=self.device, checkpoint_every=self.checkpoint_every)
+        leave()
+        if not processes.main:
+            return
         print(f"{trainer.step} steps in {trainer.seconds:.0f} s; the model is in {run.folder}")
         if trainer.step < run.train_config.steps:
             print(f"Continue with: svae train --resume {run.folder}")
+
+    def _resumed(self, run: Run) -> Run:
+        """The run with its own settings, but in finer parts if it ran out of memory."""
+        if self.train.accumulate == 1:
+            return run
+        train = dataclasses.replace(run.train_config, accumulate=self.train.accumulate)
+        return dataclasses.replace(run, train_config=train)
 
 
 @dataclass
@@ -335,14 +350,14 @@ COMMANDS: dict[str, type] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 on success, 2 with one sentence on bad input, 1 if training diverged."""
+    """Run one command; 0 on success, 2 with one sentence on bad input, 1 if training failed."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         _parse(arguments).run()
     except (InputError, OSError) as error:
         print(f"svae: {error}", file=sys.stderr)
         return 2
-    except TrainingDiverged as error:
+    except (TrainingDiverged, TrainingOutOfMemory) as error:
         print(f"svae: {error}", file=sys.stderr)
         return 1
     return 0

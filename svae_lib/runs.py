@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from .checkpoints import build_model, load_model, restore_trainer, save_model, save_trainer
+from .distributed import join
 from .evaluation import Evaluation
 from .files import read_json, write_json
 from .models import VAE
@@ -128,7 +129,8 @@ class Run:
         Raises:
             InputError: another process is training in this folder, or the images do not fit.
         """
-        lock = FileLock(self.folder / ".lock")
+        rank = join(device).rank  # processes that train together have a lock each
+        lock = FileLock(self.folder / (f".lock-{rank}" if rank else ".lock"))
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -177,12 +179,16 @@ class Run:
 
     def save_checkpoint(self, trainer: Trainer) -> None:
         """Save the trainer's state, then drop all but the newest few checkpoints."""
+        if not trainer.processes.main:
+            return  # one writer
         save_trainer(self.folder / f"checkpoint-{trainer.step}.safetensors", trainer)
         for old in self.checkpoints()[:-KEPT_CHECKPOINTS]:
             old.unlink()
 
     def finish(self, trainer: Trainer, about: dict[str, Any] | None = None) -> None:
         """Save model and curves, replacing those of an earlier stop of the same run."""
+        if not trainer.processes.main:
+            return  # one writer
         about = {
             "data": self.data,
             "train": dataclasses.asdict(self.train_config),
