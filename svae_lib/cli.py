@@ -12,6 +12,7 @@ import dataclasses
 import io
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -31,12 +32,13 @@ from .evaluation import PROTOCOLS, evaluate
 from .files import atomic_path
 from .inference import decode_all, encode_all, reconstruct_all
 from .models import Decoded, parameter_count
+from .monitoring import SamplePictures, TensorBoard
 from .presets import PRESETS, ModelConfig, TrainConfig
 from .report import format_table
 from .runs import Run
 from .sampling import LatentMixture, prior_latents
 from .tables import read_table, reproduce, summarise
-from .training import TrainingDiverged
+from .training import Trainer, TrainingDiverged
 from .validation import InputError
 
 RunFolder = tyro.conf.Positional[Path]
@@ -62,6 +64,12 @@ class Train:
     """cuda, cpu, ...; default: a GPU where there is one."""
     checkpoint_every: int = 1000
     """Steps between two checkpoints."""
+    held_out: int = 0
+    """Training images to keep back; the checkpoint with the lowest loss on them is kept too."""
+    samples_every: int | None = None
+    """Steps between two pictures in RUN/samples; default: none are drawn."""
+    tensorboard: bool = False
+    """Write TensorBoard events into RUN/events."""
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -71,18 +79,38 @@ class Train:
             raise InputError("give either --out FOLDER for a new run or --resume FOLDER.")
         if self.resume is not None:
             run = Run.open(self.resume)
-            sets = data.load(run.data, self.root)
+            name = run.data
         else:
-            assert self.out is not None
             name = self.data or PRESETS[self.preset].data
             if self.kind not in MODEL_KINDS:
                 raise InputError(f"--kind must be one of {', '.join(MODEL_KINDS)}.")
-            sets = data.load(name, self.root)
-            run = Run.create(self.out, self.kind, name, self.model, self.train)
-        trainer = run.train(sets.train, device=self.device, checkpoint_every=self.checkpoint_every)
+        sets = data.load(name, self.root)
+        with contextlib.ExitStack() as stack:
+            on_log = self._watchers(sets.test, stack)  # may refuse: before the folder is made
+            if self.out is not None:
+                run = Run.create(self.out, self.kind, name, self.model, self.train, self.held_out)
+            trainer = run.train(
+                sets.train,
+                device=self.device,
+                checkpoint_every=self.checkpoint_every,
+                on_log=on_log,
+            )
         print(f"{trainer.step} steps in {trainer.seconds:.0f} s; the model is in {run.folder}")
         if trainer.step < run.train_config.steps:
             print(f"Continue with: svae train --resume {run.folder}")
+
+    def _watchers(
+        self, images: torch.Tensor, stack: contextlib.ExitStack
+    ) -> list[Callable[[Trainer], None]]:
+        """What is called at each entry of the history; ``stack`` closes it."""
+        folder = self.out or self.resume
+        assert folder is not None
+        watchers: list[Callable[[Trainer], None]] = []
+        if self.samples_every is not None:
+            watchers.append(SamplePictures(folder / "samples", images, self.samples_every))
+        if self.tensorboard:
+            watchers.append(stack.enter_context(TensorBoard(folder / "events")))
+        return watchers
 
 
 @dataclass

@@ -118,7 +118,9 @@ def everything_told(hears: Connection) -> list[Any]:
         return told
 
 
-def check_that_it_goes_on(run: Run, images: Tensor, whole: sv.Trainer, capsys) -> None:
+def check_that_it_goes_on(
+    run: Run, images: Tensor, whole: sv.Trainer, whole_validation: list[dict[str, float]], capsys
+) -> None:
     """From what the killed process left, the run ends with exactly the weights of ``whole``."""
     capsys.readouterr()
     resumed = Run.open(run.folder).train(images, device="cpu", progress=False, checkpoint_every=1)
@@ -127,8 +129,9 @@ def check_that_it_goes_on(run: Run, images: Tensor, whole: sv.Trainer, capsys) -
     for name, weights in whole.model.state_dict().items():
         assert torch.equal(weights, resumed.model.state_dict()[name]), name
     assert resumed.history == whole.history
+    assert run.validation() == whole_validation
     assert not list(run.folder.glob(".*.partial*"))
-    assert len(run.checkpoints()) <= KEPT_CHECKPOINTS
+    assert len(run.checkpoints()) <= KEPT_CHECKPOINTS + 1  # and the best
     saved = run.load_model().state_dict()
     assert all(torch.equal(v, saved[k]) for k, v in whole.model.state_dict().items())
 
@@ -137,9 +140,11 @@ def test_killed_at_30_moments_saving_included(
     server, tiny, every_step, blobs, tmp_path: Path, capsys
 ) -> None:
     def new(name: str) -> Run:
-        return Run.create(tmp_path / name, "split-vae", "blobs", tiny, every_step)
+        return Run.create(tmp_path / name, "split-vae", "blobs", tiny, every_step, held_out=16)
 
-    whole = new("whole").train(blobs, device="cpu", progress=False, checkpoint_every=1)
+    straight = new("whole")
+    whole = straight.train(blobs, device="cpu", progress=False, checkpoint_every=1)
+    validation = straight.validation()
     process, hears = start(server, new("counted").folder, blobs, None)
     lines = everything_told(hears)[-1]
     process.join()
@@ -154,7 +159,7 @@ def test_killed_at_30_moments_saving_included(
         process, hears = start(server, run.folder, blobs, moment)
         process.join()
         assert process.exitcode == -signal.SIGKILL
-        check_that_it_goes_on(run, blobs, whole, capsys)
+        check_that_it_goes_on(run, blobs, whole, validation, capsys)
 
     for number in range(10):
         run = new(f"outside-{number}")
@@ -165,4 +170,4 @@ def test_killed_at_30_moments_saving_included(
         time.sleep(draw.uniform(0, 0.02))
         process.kill()
         process.join()
-        check_that_it_goes_on(run, blobs, whole, capsys)
+        check_that_it_goes_on(run, blobs, whole, validation, capsys)
