@@ -18,7 +18,8 @@ is done is not repeated. A stage that no longer fits into the time is left out, 
 runs every stage in seconds, on the CPU too, to test the session; its figures mean nothing.
 
 Which data are at hand decides which models are trained: DATA holds the files of MNIST and
-Fashion-MNIST as svae_lib.data.load finds them, and cifar10-jpeg/train/CLASS, cifar10-jpeg/test/CLASS.
+Fashion-MNIST as svae_lib.data.load finds them, and photographs of 32x32 pixels in the folders
+cifar10-jpeg/train/CLASS and cifar10-jpeg/test/CLASS.
 """
 
 from __future__ import annotations

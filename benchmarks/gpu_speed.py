@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import statistics
@@ -269,10 +270,8 @@ def _until(
         if target is not None and loss <= target:
             raise Reached
 
-    try:
+    with contextlib.suppress(Reached):
         trainer.fit(progress=False, on_log=[note])
-    except Reached:
-        pass
     return {
         "batch_size": batch_size,
         "learning_rate": train.learning_rate,
