@@ -34,11 +34,11 @@ from .inference import decode_all, encode_all, reconstruct_all
 from .models import Decoded, parameter_count
 from .presets import PRESETS, ModelConfig, TrainConfig
 from .report import format_table
+from .rescue import TrainingDiverged, TrainingOutOfMemory
 from .runs import Run
 from .sampling import LatentMixture, prior_latents
 from .splits import claim_tests, kinds_of, summarise_claim
 from .tables import read_table, reproduce, summarise
-from .training import TrainingDiverged, TrainingOutOfMemory
 from .validation import InputError
 
 RunFolder = tyro.conf.Positional[Path]
