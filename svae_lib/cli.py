@@ -12,6 +12,7 @@ import dataclasses
 import io
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,6 +33,7 @@ from .evaluation import PROTOCOLS, evaluate
 from .files import atomic_path, write_json
 from .inference import decode_all, encode_all, reconstruct_all
 from .models import Decoded, parameter_count
+from .monitoring import SamplePictures, TensorBoard
 from .presets import PRESETS, ModelConfig, TrainConfig
 from .report import format_table
 from .rescue import TrainingDiverged, TrainingOutOfMemory
@@ -39,6 +41,7 @@ from .runs import Run
 from .sampling import LatentMixture, prior_latents
 from .splits import claim_tests, kinds_of, summarise_claim
 from .tables import read_table, reproduce, summarise
+from .training import Trainer
 from .validation import InputError
 
 RunFolder = tyro.conf.Positional[Path]
@@ -64,6 +67,12 @@ class Train:
     """cuda, cpu, ...; default: a GPU where there is one."""
     checkpoint_every: int = 1000
     """Steps between two checkpoints."""
+    held_out: int = 0
+    """Training images to keep back; the checkpoint with the lowest loss on them is kept too."""
+    samples_every: int | None = None
+    """Steps between two pictures in RUN/samples; default: none are drawn."""
+    tensorboard: bool = False
+    """Write TensorBoard events into RUN/events."""
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -72,20 +81,28 @@ class Train:
         if (self.out is None) == (self.resume is None):
             raise InputError("give either --out FOLDER for a new run or --resume FOLDER.")
         processes = join(self.device)
-        with processes.main_first():  # it may download, and it makes the folder
-            if self.resume is not None:
-                run = self._resumed(Run.open(self.resume))
-                sets = data.load(run.data, self.root)
-            else:
-                assert self.out is not None
-                name = self.data or PRESETS[self.preset].data
-                if self.kind not in MODEL_KINDS:
-                    raise InputError(f"--kind must be one of {', '.join(MODEL_KINDS)}.")
-                sets = data.load(name, self.root)
-                if processes.main:
-                    Run.create(self.out, self.kind, name, self.model, self.train)
-                run = Run.open(self.out)
-        trainer = run.train(sets.train, device=self.device, checkpoint_every=self.checkpoint_every)
+        with contextlib.ExitStack() as stack:
+            with processes.main_first():  # it may download, and it makes the folder
+                if self.resume is not None:
+                    run = self._resumed(Run.open(self.resume))
+                    sets = data.load(run.data, self.root)
+                    on_log = self._watchers(sets.test, stack) if processes.main else []
+                else:
+                    assert self.out is not None
+                    name = self.data or PRESETS[self.preset].data
+                    if self.kind not in MODEL_KINDS:
+                        raise InputError(f"--kind must be one of {', '.join(MODEL_KINDS)}.")
+                    sets = data.load(name, self.root)
+                    on_log = self._watchers(sets.test, stack) if processes.main else []
+                    if processes.main:  # after the watchers: they may refuse
+                        Run.create(self.out, self.kind, name, self.model, self.train, self.held_out)
+                    run = Run.open(self.out)
+            trainer = run.train(
+                sets.train,
+                device=self.device,
+                checkpoint_every=self.checkpoint_every,
+                on_log=on_log,
+            )
         leave()
         if not processes.main:
             return
@@ -99,6 +116,19 @@ class Train:
             return run
         train = dataclasses.replace(run.train_config, accumulate=self.train.accumulate)
         return dataclasses.replace(run, train_config=train)
+
+    def _watchers(
+        self, images: torch.Tensor, stack: contextlib.ExitStack
+    ) -> list[Callable[[Trainer], None]]:
+        """What is called at each entry of the history; ``stack`` closes it."""
+        folder = self.out or self.resume
+        assert folder is not None
+        watchers: list[Callable[[Trainer], None]] = []
+        if self.samples_every is not None:
+            watchers.append(SamplePictures(folder / "samples", images, self.samples_every))
+        if self.tensorboard:
+            watchers.append(stack.enter_context(TensorBoard(folder / "events")))
+        return watchers
 
 
 @dataclass
@@ -246,7 +276,8 @@ class Info:
         model = load_model(path)
         print(f"{type(model).__name__}: {parameter_count(model):,} trainable parameters")
         for name, value in (dataclasses.asdict(model.config) | read_about(path)).items():
-            print(f"  {name}: {value}")
+            if name != "history":  # hundreds of numbers
+                print(f"  {name}: {value}")
 
 
 @dataclass

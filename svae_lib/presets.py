@@ -191,6 +191,18 @@ PRESETS: dict[str, Preset] = {
         ),
         source="ours: recognisable digits in about a minute on two laptop cores",
     ),
+    "small": Preset(
+        data="mnist-5k",
+        model=ModelConfig(latent_dim=16, embedding_dim=256),
+        train=TrainConfig(
+            steps=1000,
+            learning_rate=3e-3,
+            beta=4.0,
+            precision="float32",
+            log_every=1,
+        ),
+        source="ours: for a SmallVAE, which trains in seconds; notebook 2",
+    ),
     "compact-faces": Preset(
         data="toy-faces",
         model=ModelConfig(
