@@ -35,9 +35,10 @@ from .objective import (
     variational_loss,
 )
 from .presets import PRESETS, ModelConfig, Preset, TrainConfig
+from .rescue import TrainingDiverged, TrainingOutOfMemory
 from .sampling import LatentMixture, interpolate, sample_mixture, sample_prior
 from .second_stage import SecondStage
-from .training import Trainer, TrainingDiverged, TrainingOutOfMemory, train
+from .training import Trainer, train
 from .validation import InputError
 
 __all__ = [

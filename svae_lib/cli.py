@@ -36,11 +36,12 @@ from .models import Decoded, parameter_count
 from .monitoring import SamplePictures, TensorBoard
 from .presets import PRESETS, ModelConfig, TrainConfig
 from .report import format_table
+from .rescue import TrainingDiverged, TrainingOutOfMemory
 from .runs import Run
 from .sampling import LatentMixture, prior_latents
 from .splits import claim_tests, kinds_of, summarise_claim
 from .tables import read_table, reproduce, summarise
-from .training import Trainer, TrainingDiverged, TrainingOutOfMemory
+from .training import Trainer
 from .validation import InputError
 
 RunFolder = tyro.conf.Positional[Path]

@@ -164,7 +164,7 @@ class Run:
             ) from None
         with lock:
             for leftover in self.folder.rglob(".*.partial*"):  # of a process that was killed
-                leftover.unlink()
+                leftover.unlink(missing_ok=True)
             trainer = self.trainer(images, device)
             _, validation = self.split(images)
             saved_at = trainer.step

@@ -4,17 +4,15 @@ Everything random is a function of (seed, step): the order of the images of an e
 noise of a step. So a run that is stopped and resumed meets the same numbers as one that never
 was, without any random state to save; and so do several processes that share a step's images.
 
-Beside it: feeding.py brings the images, distributed.py knows the other processes, devices.py
-what pays on which device.
+Beside it: feeding.py brings the images, distributed.py knows the other processes, devices.py what
+pays on which device, rescue.py what to do when things go wrong.
 """
 
 from __future__ import annotations
 
 import math
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +21,6 @@ from .devices import (
     autocast,
     best_memory_format,
     compile_pays,
-    is_out_of_memory,
     resolve_precision,
     tuned_convolutions,
 )
@@ -33,18 +30,11 @@ from .models import VAE
 from .objective import Loss, RunningGamma
 from .presets import TrainConfig
 from .progress import Progress
+from .rescue import LastGood, diverged, explaining_lack_of_memory
 from .stopping import stop_requests
 from .validation import InputError, check_uint8_images
 
 METRICS = ("loss", "reconstruction", "kl", "mse")
-
-
-class TrainingDiverged(RuntimeError):
-    """The loss is no longer a number; the message says what to try."""
-
-
-class TrainingOutOfMemory(RuntimeError):
-    """A step does not fit in memory; the message says which setting makes it fit."""
 
 
 class Trainer:
@@ -123,7 +113,7 @@ class Trainer:
         self._metrics = self._prepare(compile)
         self._sums = torch.zeros(len(METRICS), device=self.device)
         self._summed = 0
-        self._good: dict[str, Tensor] = {}
+        self._good = LastGood(self.model)
 
     def _prepare(self, compile: bool | str | None) -> nn.Module:
         """The module whose gradients the processes share and which may be compiled."""
@@ -188,11 +178,14 @@ class Trainer:
         Raises:
             TrainingOutOfMemory: it does not fit; the model is back at its last good state.
         """
-        with self._explaining_lack_of_memory():
+        config = self.config
+        with explaining_lack_of_memory(
+            self._good, self.step, config.batch_size, config.accumulate, self.processes.count
+        ):
             loss = self._gradients(self.batch(self.step), self.noise(self.step))
-            if self.config.grad_clip is not None:
+            if config.grad_clip is not None:
                 self.scaler.unscale_(self.optimizer)
-                nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
+                nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.learning_rate(self.step)
             self.scaler.step(self.optimizer)
@@ -246,7 +239,7 @@ class Trainer:
         """
         target = self.config.steps if steps is None else self.step + steps
         if not self._good:
-            self._keep()
+            self._good.keep()
         self.model.train()
         started = time.perf_counter()
         show = progress and self.processes.main
@@ -290,61 +283,12 @@ class Trainer:
         self._sums.zero_()
         self._summed = 0
         if not (finite and all(map(math.isfinite, means))):
-            self._give_up()
-        self._keep()
+            self._good.restore()
+            raise diverged(self.step)
+        self._good.keep()
         for name, value in zip(self.history, (self.step, *means, gamma), strict=True):
             self.history[name].append(value)
         bar.report(loss=means[0], gamma=gamma, kl=means[2])
-
-    # ------------------------------------------------------------------ when things go wrong
-
-    @torch.no_grad()
-    def _keep(self) -> None:
-        """Copy the model's state to where :meth:`_restore` finds it."""
-        state = self.model.state_dict()
-        if not self._good:
-            self._good = {name: value.clone() for name, value in state.items()}
-            return
-        for floating in (True, False):  # one launch for all tensors of a type
-            names = [name for name in state if state[name].is_floating_point() == floating]
-            if names:
-                torch._foreach_copy_([self._good[n] for n in names], [state[n] for n in names])
-
-    def _restore(self) -> None:
-        if self._good:
-            self.model.load_state_dict(self._good)
-
-    def _give_up(self) -> None:
-        self._restore()
-        raise TrainingDiverged(
-            f"the loss stopped being a number by step {self.step}; the model is back at its last "
-            "good state. Try a learning rate ten times smaller, grad_clip=1.0 or "
-            'precision="float32".'
-        )
-
-    @contextmanager
-    def _explaining_lack_of_memory(self) -> Iterator[None]:
-        try:
-            yield
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            traceback.clear_frames(error.__traceback__)  # they hold what the step has allocated
-            self.optimizer.zero_grad(set_to_none=True)
-            self._restore()
-            raise TrainingOutOfMemory(self._advice_on_memory()) from None
-
-    def _advice_on_memory(self) -> str:
-        images, parts = self.config.batch_size // self.processes.count, self.config.accumulate
-        said = f"out of memory in step {self.step + 1}, at {images // parts} images at a time. "
-        finer = next((n for n in range(parts + 1, images + 1) if images % n == 0), None)
-        if finer is None:
-            return said + "Not even one fits: train a smaller model, or on a larger device."
-        return said + (
-            f"Try accumulate={finer} (svae train: --train.accumulate {finer}), which works off the "
-            f"same batch in parts of {images // finer}, or a batch_size below "
-            f"{self.config.batch_size}. The model is back at its last good state."
-        )
 
 
 class _Metrics(nn.Module):
