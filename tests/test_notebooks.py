@@ -264,6 +264,25 @@ def test_tags_become_slides_and_stay_tags(toy: Path) -> None:
     assert notebook.cells[3].metadata == {"tags": ["raises-exception"]}
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "before", "expected"),
+    [
+        ("markdown", "# 1 · Title", "", "slide"),
+        ("markdown", "## 1. A section", "", "slide"),
+        ("markdown", "### 1.1 Lower", "", "subslide"),
+        ("markdown", "Prose", "", None),
+        ("markdown", "## References", "", "skip"),
+        ("code", "import torch", "", "skip"),
+        ("code", "from a import b\n\nsv.plots.image_grid(b)", "", None),
+        ("code", "x = 1", "", None),
+        ("code", "x = 1", "**What do you expect?** 1?", "subslide"),
+    ],
+)
+def test_slides_begin_by_rule(kind: str, text: str, before: str, expected: str | None) -> None:
+    cell = NotebookNode(cell_type=kind, source=text)
+    assert builder.slide_type(cell, NotebookNode(source=before)) == expected
+
+
 def test_links_lead_from_either_folder(toy: Path) -> None:
     learners, solved = (build(toy, solved=s).cells[0].source for s in (False, True))
     assert "](solutions/07_toy.ipynb)" in learners
