@@ -5,6 +5,7 @@ scores; each module is one idea and can be read on its own.
 """
 
 from . import (
+    baselines,
     checkpoints,
     course,
     data,
@@ -34,6 +35,7 @@ from .objective import (
 )
 from .presets import PRESETS, ModelConfig, Preset, TrainConfig
 from .sampling import LatentMixture, interpolate, sample_mixture, sample_prior
+from .second_stage import SecondStage
 from .training import Trainer, TrainingDiverged, train
 from .validation import InputError
 
@@ -48,11 +50,13 @@ __all__ = [
     "Output",
     "Preset",
     "RunningGamma",
+    "SecondStage",
     "SplitVAE",
     "TrainConfig",
     "Trainer",
     "TrainingDiverged",
     "__version__",
+    "baselines",
     "build_model",
     "checkpoints",
     "course",

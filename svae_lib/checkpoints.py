@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ._version import __version__
+from .baselines import AE, RAEGP, RAEL2, BetaVAE
 from .files import atomic_path, embedded
 from .models import VAE, SplitVAE
 from .presets import ModelConfig, TrainConfig
@@ -27,7 +28,14 @@ from .training import Trainer
 from .validation import InputError
 
 FORMAT = 1
-MODEL_KINDS: dict[str, type[VAE]] = {"vae": VAE, "split-vae": SplitVAE}
+MODEL_KINDS: dict[str, type[VAE]] = {
+    "vae": VAE,
+    "split-vae": SplitVAE,
+    "ae": AE,
+    "beta-vae": BetaVAE,
+    "rae-l2": RAEL2,
+    "rae-gp": RAEGP,
+}
 
 
 def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:

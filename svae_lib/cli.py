@@ -28,13 +28,14 @@ from .data import to_float, to_uint8
 from .demo import demo
 from .devices import default_device
 from .evaluation import PROTOCOLS, evaluate
-from .files import atomic_path
+from .files import atomic_path, write_json
 from .inference import decode_all, encode_all, reconstruct_all
 from .models import Decoded, parameter_count
 from .presets import PRESETS, ModelConfig, TrainConfig
 from .report import format_table
 from .runs import Run
 from .sampling import LatentMixture, prior_latents
+from .splits import claim_tests, kinds_of, summarise_claim
 from .tables import read_table, reproduce, summarise
 from .training import TrainingDiverged
 from .validation import InputError
@@ -265,6 +266,36 @@ class Reproduce:
 
 
 @dataclass
+class Splits:
+    """Train the many small Split VAEs of the table "splits", and test the claim about halves."""
+
+    results: Path = Path("results")
+    """Folder of the table's file."""
+    picture: Path | None = None
+    """PNG file for the plane of the two measures, a point per run."""
+    seeds: tuple[int, ...] | None = None
+    """Seeds; default: the table's."""
+    steps: int | None = None
+    """Training steps of each model; default: the preset's."""
+    device: str | None = None
+    """cuda, cpu, ..."""
+
+    def run(self) -> None:
+        """Do it."""
+        path = reproduce(
+            "splits", results=self.results, steps=self.steps, seeds=self.seeds, device=self.device
+        )
+        record = read_table(path)
+        tests = claim_tests(record)
+        write_json(path, record | {"claim": [t.to_dict() for t in tests]}, overwrite=True)
+        if self.picture is not None:
+            names = [f"beta {cell['beta']:g}" for cell in record["cells"] if cell["split"]]
+            _save_figure(self.picture, plots.split_plane(kinds_of(record), names))
+        print(format_table(*summarise_claim(tests)))
+        print(f"every run, and the test: {path}")
+
+
+@dataclass
 class Demo:
     """The main job: train a VAE and a Split VAE on real digits, score them, write a report."""
 
@@ -297,6 +328,7 @@ COMMANDS: dict[str, type] = {
     "reconstruct": Reconstruct,
     "info": Info,
     "reproduce": Reproduce,
+    "splits": Splits,
     "demo": Demo,
 }
 

@@ -258,7 +258,7 @@ def _made_of(
     for kind, result in results.items():
         made[f"{KINDS[kind]} on the test images"] = {
             "mean squared error": f"{result.test_mse:.5f}",
-            "KL divergence in nats": f"{result.test_kl:.2f}",
+            "KL divergence in nats": "–" if result.test_kl is None else f"{result.test_kl:.2f}",
             **{k: f"{v:.4g}" for k, v in result.latent.summary().items()},
         }
     return made

@@ -1,8 +1,9 @@
 """Which images are scored against which, and one report of it all.
 
 Sources of images: REC (reconstructions of the test images), prior, mixture (a Gaussian mixture on
-the posterior means). Parts of a SplitVAE's answer: x (the mixed image), x1, x2, and "mix": half of
-the samples answer with their x1, the other half with their x2, as in the paper.
+the posterior means), and two-stage (a second VAE on the posteriors) where it is asked for. Parts
+of a SplitVAE's answer: x (the mixed image), x1, x2, and "mix": half of the samples answer with
+their x1, the other half with their x2, as in the paper.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from . import fid
+from .baselines import is_deterministic
 from .checkpoints import kind_of
 from .data import ImageSets, to_float, to_uint8
 from .diagnostics import LatentStatistics, SplitKind, latent_statistics, split_kind
@@ -25,6 +27,7 @@ from .models import VAE, Decoded
 from .objective import kl_divergence
 from .provenance import provenance
 from .sampling import LatentMixture, prior_latents
+from .second_stage import SecondStage
 from .validation import InputError
 
 FORMAT = 1
@@ -42,7 +45,7 @@ class Row:
     """Scores of one part of the images of one source."""
 
     source: str
-    """"REC", "prior", "mixture", or "real" for the training images themselves."""
+    """"REC", "prior", "mixture", "two-stage", or "real" for the training images themselves."""
     part: str
     """"x", "x1", "x2" or "mix"."""
     fid: Score
@@ -56,8 +59,8 @@ class Evaluation:
     rows: tuple[Row, ...]
     test_mse: float
     """Mean squared error per pixel of the test reconstructions."""
-    test_kl: float
-    """Mean over the test images of the KL divergence, in nats."""
+    test_kl: float | None
+    """Mean over the test images of the KL divergence, in nats; None for a deterministic encoder."""
     latent: LatentStatistics
     """Of the posterior on the test images."""
     split: SplitKind | None
@@ -115,6 +118,7 @@ def evaluate(
     n: int | None = None,
     protocol: Protocol = "clean",
     mixture_components: int = 100,
+    second_stage_steps: int = 0,
     seed: int = 0,
     batch_size: int = 100,
     progress: bool = True,
@@ -132,7 +136,10 @@ def evaluate(
             images, at most 10,000.
         protocol: "clean", or "paper" to repeat the authors' leak; see :data:`PROTOCOLS`.
         mixture_components: Gaussians in the mixture.
-        seed: seeds the mixture's fit, the samples, the half/half choice and KID's subsets.
+        second_stage_steps: steps to train a :class:`svae_lib.second_stage.SecondStage` for, on the
+            posteriors that the mixture is fitted on; 0: no images of that source.
+        seed: seeds the fits of mixture and second stage, the samples, the half/half choice and
+            KID's subsets.
         batch_size: images at a time.
         progress: show a progress bar.
 
@@ -147,13 +154,16 @@ def evaluate(
         raise InputError(f"n must lie between 2 and the {len(sets.test)} test images, not {n}.")
     test = sets.test[:n]
     mu, log_var = encode_all(model, test)
-    fitted_on = mu if protocol == "paper" else encode_all(model, sets.train)[0]
-    mixture = LatentMixture(mixture_components, seed=seed).fit(fitted_on)
+    posteriors = (mu, log_var) if protocol == "paper" else encode_all(model, sets.train)
+    mixture = LatentMixture(mixture_components, seed=seed).fit(posteriors[0])
     latents = {
         "REC": mu,
         "prior": prior_latents(n, mu.shape[1], seed),
         "mixture": mixture.sample(n, seed),
     }
+    if second_stage_steps:
+        stage = SecondStage(mu.shape[1], steps=second_stage_steps, seed=seed)
+        latents["two-stage"] = stage.fit(*posteriors, progress=progress).sample(n, seed)
     scorer = _Scorer(test, network, f"{sets.name} test", seed, batch_size)
     rows = [scorer.row("real", "x", scorer.features_of(_some(sets.train, n, seed)))]
     squared_error = 0.0
@@ -167,7 +177,7 @@ def evaluate(
     return Evaluation(
         rows=tuple(rows),
         test_mse=squared_error / test.numel(),
-        test_kl=kl_divergence(mu, log_var).mean().item(),
+        test_kl=None if is_deterministic(model) else kl_divergence(mu, log_var).mean().item(),
         latent=latent_statistics(mu, log_var),
         split=_split(model, test[:500], mu[:500]),
         how={
@@ -177,7 +187,8 @@ def evaluate(
             "protocol_in_words": PROTOCOLS[protocol],
             "n": n,
             "mixture_components": mixture_components,
-            "mixture_fitted_on": len(fitted_on),
+            "mixture_fitted_on": len(posteriors[0]),
+            "second_stage_steps": second_stage_steps,
             "seed": seed,
             **provenance(device_of(model)),
         },

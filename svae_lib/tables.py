@@ -1,7 +1,8 @@
 """Tables made of recorded runs: models by seeds, trained, scored, written cell by cell.
 
 ``results/NAME.json`` grows by a cell whenever a model is scored; a cell that is there is never
-computed again, so an interrupted table goes on where it stopped.
+computed again, so an interrupted table goes on where it stopped. Several processes may work on one
+table at once: each takes the next cell that nobody has.
 """
 
 from __future__ import annotations
@@ -9,22 +10,43 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from scipy.stats import t as student_t
+from filelock import FileLock, Timeout
 
 from . import data, fid
+from .data import ImageSets
 from .evaluation import Protocol, evaluate
 from .files import read_json, write_json
-from .presets import PRESETS
+from .models import parameter_count
+from .presets import PRESETS, ModelConfig, Preset, TrainConfig
 from .runs import Run
 from .validation import InputError
 
-FORMAT = 1
+FORMAT = 2  # 2: cells name their variant
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model of a table: its kind, and where it differs from the table's preset."""
+
+    kind: str
+    """One of :data:`svae_lib.checkpoints.MODEL_KINDS`."""
+    beta: float | None = None
+    """Weight of the KL divergence; None: the preset's."""
+    components: int = 2
+    """Images that a split-vae mixes."""
+
+    @property
+    def name(self) -> str:
+        """Name in the table, such as "split-vae, K = 3"."""
+        beta = "" if self.beta is None else f", beta {self.beta:g}"
+        return self.kind + beta + ("" if self.components == 2 else f", K = {self.components}")
 
 
 @dataclass(frozen=True)
@@ -32,22 +54,68 @@ class Table:
     """What is trained and how it is scored."""
 
     preset: str
-    kinds: tuple[str, ...]
+    variants: tuple[Variant, ...]
     seeds: tuple[int, ...]
     features: str
     mixture_components: int
+    second_stage_steps: int = 0
     protocol: Protocol = "clean"
 
 
+_PAIR = (Variant("vae"), Variant("split-vae"))
+_BASELINES = (  # beta as chosen by scripts/tune_baselines.py
+    Variant("ae"),
+    Variant("beta-vae", beta=1.0),
+    Variant("rae-l2", beta=0.1),
+    Variant("rae-gp", beta=0.1),
+)
+
 TABLES: dict[str, Table] = {
-    "mnist-5k": Table("quick", ("vae", "split-vae"), (0, 1, 2, 3, 4), "lenet", 40),
-    "mnist": Table("mnist", ("vae", "split-vae"), (0, 1, 2), "lenet-mnist", 100),
-    "fashion-mnist": Table(
-        "fashion-mnist", ("vae", "split-vae"), (0, 1, 2), "lenet-fashion-mnist", 100
+    "mnist-5k": Table("quick", (*_PAIR, *_BASELINES), (0, 1, 2, 3, 4), "lenet", 40, 3000),
+    "splits": Table(
+        "quick",
+        tuple(Variant("split-vae", beta=beta) for beta in (1.0, 4.0, 16.0)),
+        tuple(range(7)),
+        "lenet",
+        40,
     ),
-    "cifar10": Table("cifar10", ("vae", "split-vae"), (0, 1, 2), "inception", 100),
-    "celeba": Table("celeba", ("vae", "split-vae"), (0,), "inception", 100),
+    "k-way": Table(
+        "quick",
+        tuple(Variant("split-vae", components=k) for k in (2, 3, 4)),
+        (0, 1, 2),
+        "lenet",
+        40,
+    ),
+    "mnist": Table("mnist", _PAIR, (0, 1, 2), "lenet-mnist", 100),
+    "fashion-mnist": Table("fashion-mnist", _PAIR, (0, 1, 2), "lenet-fashion-mnist", 100),
+    "cifar10": Table("cifar10", _PAIR, (0, 1, 2), "inception", 100),
+    "celeba": Table("celeba", _PAIR, (0,), "inception", 100),
 }
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure that the paper's authors give, with the protocol it was measured by."""
+
+    table: str
+    """The table whose data set it is about."""
+    source: str
+    part: str
+    value: float
+    where: str
+    protocol: str
+
+
+_AUTHORS = (
+    "features of ImageNet Inception as Keras ships it; 10,000 generated against 10,000 test "
+    "images; mixture of 100 Gaussians fitted on those test images (leaking)"
+)
+_PAGE = "README of the authors' code, github.com/asperti/Split-VAE"
+PUBLISHED: tuple[Published, ...] = (
+    Published("mnist", "mixture", "x", 7.47, _PAGE, _AUTHORS),
+    Published("celeba", "mixture", "x", 35.1, _PAGE, _AUTHORS),
+)
+"""Figures to stand beside ours, not to be compared with them: no protocol here is the authors'."""
 
 
 def reproduce(
@@ -88,49 +156,115 @@ def reproduce(
         "features": table.features,
         "protocol": table.protocol,
         "mixture_components": table.mixture_components,
+        "second_stage_steps": table.second_stage_steps,
     }
-    record = _open(path, name, settings)
-    done = {(cell["kind"], cell["seed"]) for cell in record["cells"]}
-    wanted = [(k, s) for s in (seeds or table.seeds) for k in table.kinds if (k, s) not in done]
-    if not wanted:
+    wanted = [(v, s) for s in (seeds or table.seeds) for v in table.variants]
+    if not any(_missing(path, name, settings, v, s) for v, s in wanted):
         return path
     sets = data.load(preset.data, root)
     network = fid.network(table.features, device=device)
-    for kind, seed in wanted:
-        print(f"{name}: {kind}, seed {seed}", flush=True)
-        folder = runs / f"{name}-{train.steps}" / f"{kind}-{seed}"
-        seeded = dataclasses.replace(train, seed=seed)
-        started = (folder / "run.json").exists()
-        run = (
-            Run.open(folder)
-            if started
-            else Run.create(folder, kind, preset.data, preset.model, seeded)
-        )
-        trainer = run.train(sets.train, device=device, progress=progress)
-        if trainer.step < train.steps:
-            raise KeyboardInterrupt  # the person stopped the training: do not score half of it
-        result = evaluate(
-            trainer.model,
-            sets,
-            network,
-            protocol=table.protocol,
-            mixture_components=table.mixture_components,
-            seed=seed,
-            progress=progress,
-        )
-        seconds = round(trainer.seconds, 1)
-        cell = {"kind": kind, "seed": seed, "train_seconds": seconds, **result.to_dict()}
-        record["cells"].append(cell)
-        write_json(path, record, overwrite=True)
+    for variant, seed in wanted:
+        folder = runs / f"{name}-{train.steps}" / f"{variant.name}-{seed}".replace(" ", "")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _claimed(folder.with_name(folder.name + ".lock")) as mine:
+            if not (mine and _missing(path, name, settings, variant, seed)):
+                continue
+            print(f"{name}: {variant.name}, seed {seed}", flush=True)
+            run = _run(folder, variant, preset, dataclasses.replace(train, seed=seed))
+            cell = _cell(run, variant, sets, network, table, device, progress)
+            with FileLock(path.with_name(f".{path.name}.lock")):
+                record = _open(path, name, settings)
+                record["cells"].append(cell)
+                write_json(path, record, overwrite=True)
     return path
+
+
+def _run(folder: Path, variant: Variant, preset: Preset, train: TrainConfig) -> Run:
+    if (folder / "run.json").exists():
+        return Run.open(folder)
+    model = dataclasses.replace(preset.model, components=variant.components)
+    if variant.beta is not None:
+        train = dataclasses.replace(train, beta=variant.beta)
+    return Run.create(folder, variant.kind, preset.data, model, train)
+
+
+def _cell(
+    run: Run,
+    variant: Variant,
+    sets: ImageSets,
+    network: fid.FeatureNetwork,
+    table: Table,
+    device: torch.device | str | None,
+    progress: bool,
+) -> dict[str, Any]:
+    """Train a run to its end and score it."""
+    trainer = run.train(sets.train, device=device, progress=progress)
+    if trainer.step < run.train_config.steps:
+        raise KeyboardInterrupt  # the person stopped the training: do not score half of it
+    result = evaluate(
+        trainer.model,
+        sets,
+        network,
+        protocol=table.protocol,
+        mixture_components=table.mixture_components,
+        second_stage_steps=table.second_stage_steps,
+        seed=run.train_config.seed,
+        progress=progress,
+    )
+    return {
+        "variant": variant.name,
+        "kind": run.kind,
+        "seed": run.train_config.seed,
+        "beta": run.train_config.beta,
+        "components": variant.components,
+        "parameters": parameter_count(trainer.model),
+        "train_seconds": round(trainer.seconds, 1),
+        "threads": torch.get_num_threads(),
+        **result.to_dict(),
+    }
+
+
+@contextmanager
+def _claimed(path: Path) -> Iterator[bool]:
+    """Whether this process may compute the cell: True for the first one that asks."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    with lock:
+        yield True
+
+
+def _missing(path: Path, name: str, settings: dict[str, Any], variant: Variant, seed: int) -> bool:
+    """Whether the table has no cell for a variant and seed.
+
+    Raises:
+        InputError: the file is of other settings, or holds such a cell with another beta.
+    """
+    beta = settings["train"]["beta"] if variant.beta is None else variant.beta
+    for cell in _open(path, name, settings)["cells"]:
+        if (cell["variant"], cell["seed"]) == (variant.name, seed):
+            if cell["beta"] != beta:
+                raise InputError(
+                    f"{path} holds {variant.name} with beta {cell['beta']}, not {beta}: move the "
+                    "file away to make the table again."
+                )
+            return False
+    return True
 
 
 def _open(path: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
     if not path.exists():
         return {"format": FORMAT, "table": name, "settings": settings, "cells": []}
     record = read_table(path)
-    if record["settings"] != settings:
-        different = [k for k in settings if record["settings"].get(k) != settings[k]]
+    there = record["settings"]
+    # A field that came into a configuration later had its default when the table was begun.
+    there["model"] = dataclasses.asdict(ModelConfig()) | there["model"]
+    defaults = dataclasses.asdict(TrainConfig())
+    there["train"] = {k: v for k, v in defaults.items() if k != "seed"} | there["train"]
+    if different := [k for k in settings if there.get(k) != settings[k]]:
         raise InputError(
             f"{path} was made with another {', '.join(different)}: move it away, or use the "
             "settings it was made with."
@@ -174,6 +308,8 @@ class Estimate:
         n = len(values)
         if n == 1:
             return cls(values[0], math.inf, 1)
+        from scipy.stats import t as student_t  # here: its import takes a second
+
         error = statistics.stdev(values) / math.sqrt(n)
         return cls(statistics.fmean(values), float(student_t.ppf(0.975, n - 1)) * error, n)
 
@@ -183,20 +319,19 @@ class Estimate:
 
 
 def summarise(record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of text: a row per source and part, a column per kind of model."""
-    kinds = list(dict.fromkeys(cell["kind"] for cell in record["cells"]))
-    values: dict[tuple[str, str], dict[str, list[float]]] = {}
+    """Columns and rows of text: a row per model and part, a column per source of images."""
+    scores: dict[tuple[str, str], dict[str, list[float]]] = {}
     for cell in record["cells"]:
         for row in cell["rows"]:
-            by_kind = values.setdefault((row["source"], row["part"]), {})
-            by_kind.setdefault(cell["kind"], []).append(row["fid"]["value"])
-    seeds = {kind: sum(cell["kind"] == kind for cell in record["cells"]) for kind in kinds}
-    columns = ["images", "part", *(f"{kind} ({seeds[kind]} seeds)" for kind in kinds)]
+            by_source = scores.setdefault((cell["variant"], row["part"]), {})
+            by_source.setdefault(row["source"], []).append(row["fid"]["value"])
+    sources = list(dict.fromkeys(source for by_source in scores.values() for source in by_source))
     lines = []
-    for (source, part), by_kind in values.items():
-        cells = [str(Estimate.of(by_kind[k])) if k in by_kind else "–" for k in kinds]
-        lines.append([source, part, *cells])
-    return columns, lines
+    for (variant, part), by_source in scores.items():
+        seeds = max(map(len, by_source.values()))
+        cells = [str(Estimate.of(by_source[s])) if s in by_source else "–" for s in sources]
+        lines.append([variant, part, str(seeds), *cells])
+    return ["model", "part", "seeds", *sources], lines
 
 
 def paired_difference(
@@ -204,18 +339,18 @@ def paired_difference(
     first: tuple[str, str, str],
     second: tuple[str, str, str],
 ) -> Estimate:
-    """FID of ``first`` minus FID of ``second``, each (kind, source, part), paired by seed.
+    """FID of ``first`` minus FID of ``second``, each (variant, source, part), paired by seed.
 
     Raises:
         InputError: no seed has both.
     """
 
-    def by_seed(kind: str, source: str, part: str) -> dict[int, float]:
+    def by_seed(variant: str, source: str, part: str) -> dict[int, float]:
         return {
             cell["seed"]: row["fid"]["value"]
             for cell in record["cells"]
             for row in cell["rows"]
-            if (cell["kind"], row["source"], row["part"]) == (kind, source, part)
+            if (cell["variant"], row["source"], row["part"]) == (variant, source, part)
         }
 
     a, b = by_seed(*first), by_seed(*second)

@@ -10,7 +10,15 @@ import pytest
 
 import svae_lib as sv
 from svae_lib import tables
-from svae_lib.tables import Estimate, Table, paired_difference, read_table, reproduce, summarise
+from svae_lib.tables import (
+    Estimate,
+    Table,
+    Variant,
+    paired_difference,
+    read_table,
+    reproduce,
+    summarise,
+)
 
 
 @pytest.fixture
@@ -18,7 +26,7 @@ def tiny_table(monkeypatch) -> None:
     model = sv.ModelConfig(latent_dim=3, base_dim=2, embedding_dim=4)
     train = sv.TrainConfig(steps=2, batch_size=20)
     monkeypatch.setitem(tables.PRESETS, "tiny", sv.Preset("mnist-5k", model, train, "a test"))
-    table = Table("tiny", ("vae", "split-vae"), (0, 1), "lenet", 3)
+    table = Table("tiny", (Variant("vae"), Variant("split-vae", beta=2.0)), (0, 1), "lenet", 3, 5)
     monkeypatch.setitem(tables.TABLES, "tiny", table)
 
 
@@ -44,11 +52,54 @@ def test_a_table_is_resumed_and_summarised(tiny_table, tmp_path: Path, monkeypat
         (k, s) for s in (0, 1) for k in ("vae", "split-vae")
     ]
     columns, lines = summarise(record)
-    assert columns[2:] == ["vae (2 seeds)", "split-vae (2 seeds)"]
-    assert ["prior", "x1"] in [line[:2] for line in lines]
+    assert columns == ["model", "part", "seeds", "real", "REC", "prior", "mixture", "two-stage"]
+    assert [line[:3] for line in lines] == [
+        ["vae", "x", "2"],
+        *(["split-vae, beta 2", part, "2"] for part in ("x", "x1", "x2", "mix")),
+    ]
+    half = lines[2]  # training images have no x1
+    assert half[3] == "–" and "±" in half[4]
+    assert {(c["variant"], c["beta"]) for c in record["cells"]} == {
+        ("vae", 1.0),
+        ("split-vae, beta 2", 2.0),
+    }
     assert next(line for line in lines if line[:2] == ["prior", "x1"])[2] == "–"
     with pytest.raises(sv.InputError, match="another train"):
         reproduce("tiny", steps=3, **where)
+
+
+def test_several_processes_share_a_table(tiny_table, tmp_path: Path, monkeypatch) -> None:
+    """A cell that somebody else holds is left to them; the next one is taken."""
+    where = {"results": tmp_path, "runs": tmp_path / "runs", "progress": False, "device": "cpu"}
+    evaluate, scored = tables.evaluate, []
+
+    def small(model, sets, network, **options):
+        if not scored:  # while this cell is being scored, another process comes
+            scored.append("first")
+            reproduce("tiny", **where)
+        scored.append(type(model).__name__)
+        return evaluate(model, sets, network, n=60, **options)
+
+    monkeypatch.setattr(tables, "evaluate", small)
+    path = reproduce("tiny", **where)
+    assert scored == ["first", "SplitVAE", "VAE", "SplitVAE", "VAE"]
+    assert len(read_table(path)["cells"]) == 4
+
+
+def test_a_cell_of_another_beta_is_refused(tiny_table, tmp_path: Path, monkeypatch) -> None:
+    where = {"results": tmp_path, "runs": tmp_path / "runs", "progress": False, "device": "cpu"}
+    evaluate = tables.evaluate
+
+    def small(model, sets, network, **options):
+        return evaluate(model, sets, network, n=60, **options)
+
+    monkeypatch.setattr(tables, "evaluate", small)
+    path = reproduce("tiny", seeds=[0], **where)
+    record = json.loads(path.read_text())
+    record["cells"][0]["beta"] = 7.0
+    path.write_text(json.dumps(record))
+    with pytest.raises(sv.InputError, match="with beta 7"):
+        reproduce("tiny", seeds=[0], **where)
 
 
 def test_the_interval_is_students() -> None:
@@ -64,7 +115,7 @@ def test_the_interval_is_students() -> None:
 def test_differences_are_paired_by_seed() -> None:
     def cell(kind: str, seed: int, value: float) -> dict:
         row = {"source": "prior", "part": "x", "fid": {"value": value}}
-        return {"kind": kind, "seed": seed, "rows": [row]}
+        return {"variant": kind, "seed": seed, "rows": [row]}
 
     cells = [cell("vae", 0, 10), cell("vae", 1, 20), cell("vae", 2, 99)]
     cells += [cell("split-vae", 1, 17), cell("split-vae", 0, 9)]
@@ -77,8 +128,25 @@ def test_differences_are_paired_by_seed() -> None:
 def test_strangers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(sv.InputError, match="unknown table"):
         reproduce("imagenet")
-    (tmp_path / "a.json").write_text(json.dumps({"format": 9}))
-    with pytest.raises(sv.InputError, match="has format 9"):
+    (tmp_path / "a.json").write_text(json.dumps({"format": 1}))
+    with pytest.raises(sv.InputError, match="has format 1, this library reads 2"):
         read_table(tmp_path / "a.json")
     with pytest.raises(sv.InputError, match="does not exist"):
         read_table(tmp_path / "b.json")
+
+
+def test_a_field_that_came_later_counts_with_its_default(
+    tiny_table, tmp_path: Path, monkeypatch
+) -> None:
+    where = {"results": tmp_path, "runs": tmp_path / "runs", "progress": False, "device": "cpu"}
+    evaluate = tables.evaluate
+
+    def small(model, sets, network, **options):
+        return evaluate(model, sets, network, n=60, **options)
+
+    monkeypatch.setattr(tables, "evaluate", small)
+    path = reproduce("tiny", seeds=[0], **where)
+    record = json.loads(path.read_text())
+    del record["settings"]["train"]["warmup_steps"], record["settings"]["model"]["components"]
+    path.write_text(json.dumps(record))
+    assert reproduce("tiny", seeds=[0], **where) == path  # nothing to do, and no refusal

@@ -1,0 +1,145 @@
+"""The second stage of a two-stage VAE: a small VAE over the latent vectors of the first.
+
+B. Dai, D. Wipf, "Diagnosing and enhancing VAE models", ICLR 2019 (arXiv:1903.05789). Images fill
+only a thin sheet among all possible images, and a VAE's latent vectors need not follow the prior.
+The vectors z ~ q(z|x) themselves fill all of their L dimensions; there a VAE can match its prior.
+So train a second VAE on them, with as many latent variables; sample u ~ N(0, I), then z ~ p(z|u),
+and decode z.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from .objective import Loss, RunningGamma, variational_loss
+from .validation import InputError
+
+HIDDEN_LAYERS = 3  # the authors' number; their width is 1024
+GAMMA_START = 0.3
+"""First gamma, for standardised vectors. At their variance, 1, it pays to switch all latent
+variables off (the vectors are nearly Gaussian), and training hardly ever gets away from there."""
+
+
+class _Network(nn.Module):
+    """Linear layers; the input is also handed to the last one, as in the authors' code."""
+
+    def __init__(self, inputs: int, outputs: int, width: int) -> None:
+        super().__init__()
+        sizes = [inputs] + [width] * HIDDEN_LAYERS
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.last = nn.Linear(width + inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs) to (N, outputs)."""
+        h = x
+        for layer in self.hidden:
+            h = F.silu(layer(h))
+        out: Tensor = self.last(torch.cat((h, x), dim=1))
+        return out
+
+
+class SecondStage(nn.Module):
+    """VAE over latent vectors, with the interface of :class:`svae_lib.sampling.LatentMixture`.
+
+    Fit it on the posteriors of *training* images. Latent vectors are standardised first. The
+    objective is :func:`svae_lib.objective.variational_loss` with beta = 1 and a running gamma; Adam
+    with a half cosine from ``learning_rate`` to 0.
+
+    Args:
+        latent_dim: latent variables of the first stage, and of this one.
+        width: of the three hidden layers of its encoder and of its decoder.
+        steps: optimiser steps of :meth:`fit`.
+        batch_size: latent vectors per step, drawn with replacement.
+        learning_rate: Adam's, at the start.
+        seed: seeds weights, batches and noise.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        *,
+        width: int = 256,
+        steps: int = 3000,
+        batch_size: int = 200,
+        learning_rate: float = 1e-3,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, value in (("latent_dim", latent_dim), ("width", width), ("steps", steps)):
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, not {value}.")
+        self.latent_dim, self.steps, self.seed = latent_dim, steps, seed
+        self.batch_size, self.learning_rate = batch_size, learning_rate
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.encoder = _Network(latent_dim, 2 * latent_dim, width)
+            self.decoder = _Network(latent_dim, latent_dim, width)
+        self.mean, self.std = torch.zeros(latent_dim), torch.ones(latent_dim)
+        self.gamma = RunningGamma(GAMMA_START)
+        self.is_fitted = False
+
+    def fit(self, mu: Tensor, log_var: Tensor, *, progress: bool = False) -> SecondStage:
+        """Train on draws from the posteriors N(mu, exp(log_var)) and return self.
+
+        Args:
+            mu: posterior means of the training images, float (N, L).
+            log_var: their log-variances, the same shape.
+            progress: show a progress bar.
+
+        Raises:
+            InputError: other shapes, or NaN.
+        """
+        if mu.ndim != 2 or mu.shape != log_var.shape or mu.shape[1] != self.latent_dim:
+            raise InputError(
+                f"mu and log_var must both have the shape (N, {self.latent_dim}), not "
+                f"{tuple(mu.shape)} and {tuple(log_var.shape)}."
+            )
+        if not (mu.isfinite().all() and log_var.isfinite().all()):
+            raise InputError("mu and log_var contain NaN or infinity: has the training diverged?")
+        self.mean = mu.mean(dim=0)
+        self.std = (mu.var(dim=0) + log_var.exp().mean(dim=0)).sqrt().clamp_min(1e-6)
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
+        generator = torch.Generator().manual_seed(self.seed)
+        for _ in tqdm(range(self.steps), desc="second stage", disable=not progress):
+            rows = torch.randint(len(mu), (self.batch_size,), generator=generator)
+            z = mu[rows] + self._noise(generator) * torch.exp(0.5 * log_var[rows])
+            loss = self._loss((z - self.mean) / self.std, self._noise(generator))
+            optimizer.zero_grad()
+            loss.total.backward()
+            optimizer.step()
+            schedule.step()
+            self.gamma.update(loss.mse)
+        self.is_fitted = True
+        return self
+
+    @torch.no_grad()
+    def sample(self, n: int, seed: int = 0) -> Tensor:
+        """Draw ``n`` latent vectors of the first stage: float32 (n, L).
+
+        u ~ N(0, I), then z ~ N(decoder(u), gamma I), and back to the first stage's scale.
+
+        Raises:
+            InputError: it has not been fitted, or ``n`` is below 1.
+        """
+        if not self.is_fitted:
+            raise InputError("the second stage is not fitted yet: call fit(mu, log_var) first.")
+        if n < 1:
+            raise InputError(f"the number of samples must be at least 1, not {n}.")
+        generator = torch.Generator().manual_seed(seed)
+        u, noise = (torch.randn(n, self.latent_dim, generator=generator) for _ in range(2))
+        z: Tensor = self.decoder(u) + self.gamma.value.sqrt() * noise
+        return z * self.std + self.mean
+
+    def _loss(self, z: Tensor, noise: Tensor) -> Loss:
+        mu, log_var = self.encoder(z).chunk(2, dim=1)  # each (N, L)
+        u = mu + noise * torch.exp(0.5 * log_var)
+        return variational_loss(z, self.decoder(u), mu, log_var, self.gamma.value, beta=1.0)
+
+    def _noise(self, generator: torch.Generator) -> Tensor:
+        return torch.randn(self.batch_size, self.latent_dim, generator=generator)
