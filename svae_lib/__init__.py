@@ -11,6 +11,7 @@ from . import (
     data,
     devices,
     diagnostics,
+    distributed,
     evaluation,
     exercises,
     fid,
@@ -36,7 +37,7 @@ from .objective import (
 from .presets import PRESETS, ModelConfig, Preset, TrainConfig
 from .sampling import LatentMixture, interpolate, sample_mixture, sample_prior
 from .second_stage import SecondStage
-from .training import Trainer, TrainingDiverged, train
+from .training import Trainer, TrainingDiverged, TrainingOutOfMemory, train
 from .validation import InputError
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "TrainConfig",
     "Trainer",
     "TrainingDiverged",
+    "TrainingOutOfMemory",
     "__version__",
     "baselines",
     "build_model",
@@ -63,6 +65,7 @@ __all__ = [
     "data",
     "devices",
     "diagnostics",
+    "distributed",
     "evaluation",
     "exercises",
     "fid",

@@ -12,6 +12,7 @@ import dataclasses
 import io
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,17 +28,19 @@ from .checkpoints import MODEL_KINDS, load_model, read_about
 from .data import to_float, to_uint8
 from .demo import demo
 from .devices import default_device
+from .distributed import join, leave
 from .evaluation import PROTOCOLS, evaluate
 from .files import atomic_path, write_json
 from .inference import decode_all, encode_all, reconstruct_all
 from .models import Decoded, parameter_count
+from .monitoring import SamplePictures, TensorBoard
 from .presets import PRESETS, ModelConfig, TrainConfig
 from .report import format_table
 from .runs import Run
 from .sampling import LatentMixture, prior_latents
 from .splits import claim_tests, kinds_of, summarise_claim
 from .tables import read_table, reproduce, summarise
-from .training import TrainingDiverged
+from .training import Trainer, TrainingDiverged, TrainingOutOfMemory
 from .validation import InputError
 
 RunFolder = tyro.conf.Positional[Path]
@@ -50,7 +53,7 @@ class Train:
     out: Path | None = None
     """Folder for the run; it must not hold anything yet."""
     resume: Path | None = None
-    """Continue the run in this folder, with its own settings."""
+    """Continue the run in this folder, with its own settings; --train.accumulate may change."""
     preset: str = "quick"
     """Where settings come from that are not given: one of the library's presets."""
     kind: str = "split-vae"
@@ -63,6 +66,12 @@ class Train:
     """cuda, cpu, ...; default: a GPU where there is one."""
     checkpoint_every: int = 1000
     """Steps between two checkpoints."""
+    held_out: int = 0
+    """Training images to keep back; the checkpoint with the lowest loss on them is kept too."""
+    samples_every: int | None = None
+    """Steps between two pictures in RUN/samples; default: none are drawn."""
+    tensorboard: bool = False
+    """Write TensorBoard events into RUN/events."""
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -70,20 +79,55 @@ class Train:
         """Do it."""
         if (self.out is None) == (self.resume is None):
             raise InputError("give either --out FOLDER for a new run or --resume FOLDER.")
-        if self.resume is not None:
-            run = Run.open(self.resume)
-            sets = data.load(run.data, self.root)
-        else:
-            assert self.out is not None
-            name = self.data or PRESETS[self.preset].data
-            if self.kind not in MODEL_KINDS:
-                raise InputError(f"--kind must be one of {', '.join(MODEL_KINDS)}.")
-            sets = data.load(name, self.root)
-            run = Run.create(self.out, self.kind, name, self.model, self.train)
-        trainer = run.train(sets.train, device=self.device, checkpoint_every=self.checkpoint_every)
+        processes = join(self.device)
+        with contextlib.ExitStack() as stack:
+            with processes.main_first():  # it may download, and it makes the folder
+                if self.resume is not None:
+                    run = self._resumed(Run.open(self.resume))
+                    sets = data.load(run.data, self.root)
+                    on_log = self._watchers(sets.test, stack) if processes.main else []
+                else:
+                    assert self.out is not None
+                    name = self.data or PRESETS[self.preset].data
+                    if self.kind not in MODEL_KINDS:
+                        raise InputError(f"--kind must be one of {', '.join(MODEL_KINDS)}.")
+                    sets = data.load(name, self.root)
+                    on_log = self._watchers(sets.test, stack) if processes.main else []
+                    if processes.main:  # after the watchers: they may refuse
+                        Run.create(self.out, self.kind, name, self.model, self.train, self.held_out)
+                    run = Run.open(self.out)
+            trainer = run.train(
+                sets.train,
+                device=self.device,
+                checkpoint_every=self.checkpoint_every,
+                on_log=on_log,
+            )
+        leave()
+        if not processes.main:
+            return
         print(f"{trainer.step} steps in {trainer.seconds:.0f} s; the model is in {run.folder}")
         if trainer.step < run.train_config.steps:
             print(f"Continue with: svae train --resume {run.folder}")
+
+    def _resumed(self, run: Run) -> Run:
+        """The run with its own settings, but in finer parts if it ran out of memory."""
+        if self.train.accumulate == 1:
+            return run
+        train = dataclasses.replace(run.train_config, accumulate=self.train.accumulate)
+        return dataclasses.replace(run, train_config=train)
+
+    def _watchers(
+        self, images: torch.Tensor, stack: contextlib.ExitStack
+    ) -> list[Callable[[Trainer], None]]:
+        """What is called at each entry of the history; ``stack`` closes it."""
+        folder = self.out or self.resume
+        assert folder is not None
+        watchers: list[Callable[[Trainer], None]] = []
+        if self.samples_every is not None:
+            watchers.append(SamplePictures(folder / "samples", images, self.samples_every))
+        if self.tensorboard:
+            watchers.append(stack.enter_context(TensorBoard(folder / "events")))
+        return watchers
 
 
 @dataclass
@@ -231,7 +275,8 @@ class Info:
         model = load_model(path)
         print(f"{type(model).__name__}: {parameter_count(model):,} trainable parameters")
         for name, value in (dataclasses.asdict(model.config) | read_about(path)).items():
-            print(f"  {name}: {value}")
+            if name != "history":  # hundreds of numbers
+                print(f"  {name}: {value}")
 
 
 @dataclass
@@ -334,14 +379,14 @@ COMMANDS: dict[str, type] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 on success, 2 with one sentence on bad input, 1 if training diverged."""
+    """Run one command; 0 on success, 2 with one sentence on bad input, 1 if training failed."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         _parse(arguments).run()
     except (InputError, OSError) as error:
         print(f"svae: {error}", file=sys.stderr)
         return 2
-    except TrainingDiverged as error:
+    except (TrainingDiverged, TrainingOutOfMemory) as error:
         print(f"svae: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,15 +1,19 @@
 """A run's folder: what was trained, on what, and everything that came of it.
 
 run.json                    kind, data and settings, written at the start
-checkpoint-N.safetensors    all that training needs to go on, after N steps
+checkpoint-N.safetensors    all that training needs to go on, after N steps: the last three and,
+                            where images are held out, the one with the lowest validation loss
+validation.json             the validation loss at every checkpoint, where images are held out
 model.safetensors           the trained model, with its settings and how it was made
 history.json                the curves
 evaluation-*.json           the scores, a file per protocol and feature network
+samples/, events/           sample pictures and TensorBoard events, where they were asked for
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,11 +23,21 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
+from tqdm.auto import tqdm
 
-from .checkpoints import build_model, load_model, restore_trainer, save_model, save_trainer
+from .checkpoints import (
+    build_model,
+    load_checkpoint,
+    load_model,
+    restore_trainer,
+    save_model,
+    save_trainer,
+)
+from .distributed import join
 from .evaluation import Evaluation
 from .files import read_json, write_json
 from .models import VAE
+from .monitoring import validate
 from .presets import ModelConfig, TrainConfig
 from .provenance import provenance
 from .training import Trainer
@@ -42,6 +56,8 @@ class Run:
     data: str
     model_config: ModelConfig
     train_config: TrainConfig
+    held_out: int = 0
+    """Training images that are kept back to find the best checkpoint by; see :meth:`split`."""
 
     # ------------------------------------------------------------------ making and opening
 
@@ -53,26 +69,31 @@ class Run:
         data: str,
         model_config: ModelConfig,
         train_config: TrainConfig,
+        held_out: int = 0,
     ) -> Run:
         """Start a new folder.
 
         Raises:
+            InputError: ``held_out`` is negative.
             FileExistsError: the folder holds something already; nothing in it is touched.
             OSError: the folder cannot be written.
         """
         folder = Path(folder)
+        if held_out < 0:
+            raise InputError(f"held_out must not be negative, not {held_out}.")
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise FileExistsError(
                 f"{folder} exists already and is not empty: choose another --out, continue it "
                 "with --resume, or remove it yourself."
             )
-        run = cls(folder, kind, data, model_config, train_config)
+        run = cls(folder, kind, data, model_config, train_config, held_out)
         settings = {
             "format": FORMAT,
             "kind": kind,
             "data": data,
             "model": dataclasses.asdict(model_config),
             "train": dataclasses.asdict(train_config),
+            "held_out": held_out,
         }
         write_json(folder / "run.json", settings)
         return run
@@ -99,6 +120,7 @@ class Run:
                 settings["data"],
                 ModelConfig(**settings["model"]),
                 TrainConfig(**settings["train"]),
+                settings.get("held_out", 0),
             )
         except (KeyError, TypeError) as error:
             raise InputError(
@@ -127,8 +149,12 @@ class Run:
 
         Raises:
             InputError: another process is training in this folder, or the images do not fit.
+            OSError: the last checkpoint or the model cannot be written; earlier checkpoints are
+                untouched. (A checkpoint on the way that cannot be written is reported, and
+                training goes on: the disk may have room again at the next.)
         """
-        lock = FileLock(self.folder / ".lock")
+        rank = join(device).rank  # processes that train together have a lock each
+        lock = FileLock(self.folder / (f".lock-{rank}" if rank else ".lock"))
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -137,15 +163,16 @@ class Run:
                 "folder."
             ) from None
         with lock:
-            for leftover in self.folder.glob(".*.partial*"):  # of a process that was killed
+            for leftover in self.folder.rglob(".*.partial*"):  # of a process that was killed
                 leftover.unlink()
             trainer = self.trainer(images, device)
+            _, validation = self.split(images)
             saved_at = trainer.step
 
             def save_now_and_then(trainer: Trainer) -> None:
                 nonlocal saved_at
                 if trainer.step - saved_at >= checkpoint_every:
-                    self.save_checkpoint(trainer)
+                    self._try_to_save(trainer, validation)
                     saved_at = trainer.step
 
             trainer.fit(
@@ -153,14 +180,39 @@ class Run:
                 progress=progress,
                 on_log=(save_now_and_then, *on_log),
             )
-            self.save_checkpoint(trainer)
+            self.save_checkpoint(trainer, validation)
             self.finish(trainer)
         return trainer
 
+    def split(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The images to train on, and the ``held_out`` others: the same at every call.
+
+        Args:
+            images: uint8 (N, C, S, S), all training images.
+
+        Raises:
+            InputError: nothing would be left to train on.
+        """
+        if self.held_out == 0:
+            return images, images[:0]
+        if self.held_out >= len(images):
+            raise InputError(
+                f"{self.held_out} images cannot be held out of {len(images)}: none is left to "
+                "train on."
+            )
+        generator = torch.Generator().manual_seed(self.train_config.seed)
+        order = torch.randperm(len(images), generator=generator)
+        return images[order[self.held_out :]], images[order[: self.held_out]]
+
     def trainer(self, images: Tensor, device: torch.device | str | None = None) -> Trainer:
-        """A trainer for this run, at its newest readable checkpoint if there is one."""
+        """A trainer for this run, at its newest readable checkpoint if there is one.
+
+        Args:
+            images: uint8 (N, C, S, S), all training images.
+            device: where to train.
+        """
         model = build_model(self.kind, self.model_config, self.train_config.seed)
-        trainer = Trainer(model, images, self.train_config, device)
+        trainer = Trainer(model, self.split(images)[0], self.train_config, device)
         for path in reversed(self.checkpoints()):
             try:
                 restore_trainer(trainer, path)
@@ -169,20 +221,70 @@ class Run:
                 if "damaged" not in str(error):
                     raise
                 print(f"{error} Going back to the checkpoint before it.")
+        else:
+            if self.checkpoints():
+                print("No checkpoint is left to go back to: training starts from the beginning.")
         return trainer
+
+    # ------------------------------------------------------------------ checkpoints
 
     def checkpoints(self) -> list[Path]:
         """Checkpoint files, oldest first."""
         return sorted(self.folder.glob("checkpoint-*.safetensors"), key=_step_of)
 
-    def save_checkpoint(self, trainer: Trainer) -> None:
-        """Save the trainer's state, then drop all but the newest few checkpoints."""
+    def best_checkpoint(self) -> Path | None:
+        """The checkpoint with the lowest validation loss; None where no images are held out."""
+        losses = {entry["step"]: entry["loss"] for entry in self.validation()}
+        rated = [path for path in self.checkpoints() if _step_of(path) in losses]
+        return min(rated, key=lambda path: losses[_step_of(path)], default=None)
+
+    def validation(self) -> list[dict[str, float]]:
+        """Step, loss, mse and kl of the held-out images, an entry per checkpoint made."""
+        path = self.folder / "validation.json"
+        entries: list[dict[str, float]] = read_json(path) if path.is_file() else []
+        return entries
+
+    def save_checkpoint(self, trainer: Trainer, validation: Tensor | None = None) -> None:
+        """Save the trainer's state, then drop all checkpoints but the newest few and the best.
+
+        Args:
+            trainer: what to save.
+            validation: the held-out images, uint8 (N, C, S, S); without any, no best is kept.
+
+        Raises:
+            OSError: the disk is full or not writable; the checkpoints before are untouched.
+        """
+        if not trainer.processes.main:
+            return  # one writer
+        if validation is not None and len(validation):
+            self._note_validation(trainer, validation)
         save_trainer(self.folder / f"checkpoint-{trainer.step}.safetensors", trainer)
+        best = self.best_checkpoint()
         for old in self.checkpoints()[:-KEPT_CHECKPOINTS]:
-            old.unlink()
+            if old != best:
+                old.unlink()
+
+    def _note_validation(self, trainer: Trainer, validation: Tensor) -> None:
+        found = validate(trainer.model, validation, self.train_config.beta)
+        # Entries of a process that was killed before it saved are superseded.
+        entries = [entry for entry in self.validation() if entry["step"] < trainer.step]
+        if math.isfinite(found.loss):  # BatchNorm's running statistics may be far off at first
+            entries.append({"step": trainer.step, **dataclasses.asdict(found)})
+        write_json(self.folder / "validation.json", entries, overwrite=True)
+
+    def _try_to_save(self, trainer: Trainer, validation: Tensor) -> None:
+        try:
+            self.save_checkpoint(trainer, validation)
+        except OSError as error:
+            tqdm.write(
+                f"The checkpoint of step {trainer.step} could not be saved ({error}). Training "
+                "goes on and will try again; make room on the disk."
+            )
 
     def finish(self, trainer: Trainer, about: dict[str, Any] | None = None) -> None:
         """Save model and curves, replacing those of an earlier stop of the same run."""
+        if not trainer.processes.main:
+            return  # one writer
         about = {
             "data": self.data,
             "train": dataclasses.asdict(self.train_config),
@@ -197,13 +299,19 @@ class Run:
 
     # ------------------------------------------------------------------ results
 
-    def load_model(self, device: torch.device | str = "cpu") -> VAE:
+    def load_model(self, device: torch.device | str = "cpu", *, best: bool = False) -> VAE:
         """The trained model, in evaluation mode.
 
+        Args:
+            device: where to put it.
+            best: the weights with the lowest validation loss in place of the last ones.
+
         Raises:
-            InputError: training has not been finished or stopped yet, or the file is of another
-                model than run.json says.
+            InputError: training has not been finished or stopped yet, the file is of another
+                model than run.json says, or the best is asked for and no images were held out.
         """
+        if best:
+            return self._load_best(device)
         path = self.folder / "model.safetensors"
         if not path.is_file():
             raise InputError(
@@ -214,6 +322,15 @@ class Run:
         if model.config != self.model_config:
             raise InputError(f"{path} is of another model than {self.folder / 'run.json'} says.")
         return model
+
+    def _load_best(self, device: torch.device | str) -> VAE:
+        path = self.best_checkpoint()
+        if path is None:
+            raise InputError(
+                f"{self.folder} has no best checkpoint: it was trained without held-out images "
+                "(svae train --held-out N)."
+            )
+        return load_checkpoint(path, device)
 
     def history(self) -> dict[str, list[float]]:
         """The curves of the run."""

@@ -60,6 +60,8 @@ class Table:
     mixture_components: int
     second_stage_steps: int = 0
     protocol: Protocol = "clean"
+    n: int | None = None
+    """Images to score; None: as many as there are test images, at most 10,000."""
 
 
 _PAIR = (Variant("vae"), Variant("split-vae"))
@@ -158,6 +160,8 @@ def reproduce(
         "mixture_components": table.mixture_components,
         "second_stage_steps": table.second_stage_steps,
     }
+    if table.n is not None:
+        settings["n"] = table.n
     wanted = [(v, s) for s in (seeds or table.seeds) for v in table.variants]
     if not any(_missing(path, name, settings, v, s) for v, s in wanted):
         return path
@@ -205,6 +209,7 @@ def _cell(
         trainer.model,
         sets,
         network,
+        n=table.n,
         protocol=table.protocol,
         mixture_components=table.mixture_components,
         second_stage_steps=table.second_stage_steps,

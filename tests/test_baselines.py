@@ -30,7 +30,11 @@ def noise() -> torch.Tensor:
 def test_sizes_are_equal_within_two_per_cent(preset: str) -> None:
     config = sv.PRESETS[preset].model
     with torch.device("meta"):
-        counts = {kind: sv.parameter_count(cls(config)) for kind, cls in MODEL_KINDS.items()}
+        counts = {
+            kind: sv.parameter_count(cls(config))
+            for kind, cls in MODEL_KINDS.items()
+            if kind != "small-vae"  # no baseline: the course's quick experiment
+        }
     assert max(counts.values()) <= 1.02 * min(counts.values()), counts
 
 

@@ -55,6 +55,28 @@ def test_resume_of_a_finished_run_changes_nothing(run: Path, capsys) -> None:
     assert "6 steps" in capsys.readouterr().out
 
 
+def test_train_shows_what_it_does(tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "watched"
+    watch = ["--samples-every", "4", "--tensorboard"]
+    options = [*TINY, "--train.log-every", "2", "--held-out", "100", "--checkpoint-every", "2"]
+    assert main(["train", "--out", str(folder), *watch, *options]) == 0
+    assert {path.name for path in (folder / "samples").iterdir()} == {
+        "samples-4.png",
+        "samples-6.png",
+    }
+    assert next((folder / "events").iterdir()).name.startswith("events.out.tfevents")
+    entries = json.loads((folder / "validation.json").read_text())
+    assert {entry["step"] for entry in entries} == {2, 4, 6}
+    assert json.loads((folder / "run.json").read_text())["held_out"] == 100
+
+
+def test_a_refused_option_leaves_no_folder_behind(tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "none"
+    assert main(["train", "--out", str(folder), "--samples-every", "0", *TINY]) == 2
+    assert "every must be at least 1" in capsys.readouterr().err
+    assert not folder.exists()
+
+
 def test_evaluate_prints_a_table_and_never_overwrites_unasked(run: Path, capsys) -> None:
     options = ["--n", "100", "--mixture-components", "5"]
     assert main(["evaluate", str(run), *options]) == 0

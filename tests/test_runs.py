@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import math
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +16,8 @@ import torch
 from filelock import FileLock
 
 import svae_lib as sv
+from svae_lib import checkpoints, runs
+from svae_lib.monitoring import Validation
 from svae_lib.runs import KEPT_CHECKPOINTS, Run
 
 
@@ -67,6 +72,184 @@ def test_a_damaged_newest_checkpoint_is_passed_over(run: Run, blobs, capsys) -> 
     assert newest.name in said and "Going back to the checkpoint before it" in said
 
 
+# ---------------------------------------------------------------------- the best checkpoint
+
+
+@pytest.fixture
+def rated(tiny, fast, tmp_path: Path, monkeypatch) -> Run:
+    """A run whose validation loss is made up: lowest at step 10, never a number at step 5."""
+
+    def validate(model, images, beta):
+        assert len(images) == 14 and beta == fast.beta
+        step = next(steps)
+        return Validation(math.nan if step == 5 else abs(step - 11), 0.5, 1.0)
+
+    steps = iter([5, 10, 15, 20, 24, 24])
+    monkeypatch.setattr(runs, "validate", validate)
+    return Run.create(tmp_path / "rated", "split-vae", "blobs", tiny, fast, held_out=14)
+
+
+def test_the_best_checkpoint_is_kept_beside_the_newest(rated: Run, blobs) -> None:
+    rated.train(blobs, device="cpu", progress=False, checkpoint_every=1)
+    assert [int(p.stem.split("-")[1]) for p in rated.checkpoints()] == [10, 15, 20, 24]
+    assert rated.best_checkpoint() == rated.folder / "checkpoint-10.safetensors"
+    found = {entry["step"]: entry["loss"] for entry in Run.open(rated.folder).validation()}
+    assert found == {10: 1, 15: 4, 20: 9, 24: 13}
+    best, last = rated.load_model(best=True), rated.load_model()
+    assert not same_weights(best, last) and not best.training
+    straight = sv.build_model("split-vae", rated.model_config, rated.train_config.seed)
+    trainer = sv.Trainer(straight, rated.split(blobs)[0], rated.train_config, "cpu")
+    trainer.fit(10, progress=False)
+    assert same_weights(best, trainer.model)
+
+
+def test_held_out_images_are_the_same_ones_every_time_and_not_trained_on(rated, blobs) -> None:
+    train, validation = rated.split(blobs)
+    again = Run.open(rated.folder).split(blobs)
+    assert torch.equal(train, again[0]) and torch.equal(validation, again[1])
+    assert (len(train), len(validation)) == (50, 14)
+    both = torch.cat((train, validation)).flatten(1).tolist()
+    assert sorted(both) == sorted(blobs.flatten(1).tolist())
+    assert torch.equal(rated.trainer(blobs, "cpu").images, train)
+
+
+def test_a_resumed_run_has_the_same_validation_losses(tiny, fast, blobs, tmp_path: Path) -> None:
+    def stop(trainer: sv.Trainer) -> None:
+        if trainer.step == 15:
+            raise InterruptedError
+
+    options = {"device": "cpu", "progress": False, "checkpoint_every": 5}
+    whole, stopped = (
+        Run.create(tmp_path / name, "vae", "blobs", tiny, fast, held_out=20) for name in "ab"
+    )
+    whole.train(blobs, **options)
+    with pytest.raises(InterruptedError):
+        stopped.train(blobs, on_log=[stop], **options)
+    stopped.checkpoints()[-1].unlink()  # as if it had been killed before this save
+    stopped.train(blobs, **options)
+    assert [e["step"] for e in stopped.validation()] == [5, 10, 15, 20, 24]
+    assert stopped.validation() == whole.validation()
+
+
+def test_no_best_without_held_out_images(run: Run, blobs) -> None:
+    run.train(blobs, device="cpu", progress=False)
+    assert run.best_checkpoint() is None and not run.validation()
+    with pytest.raises(sv.InputError, match=r"no best checkpoint.*--held-out"):
+        run.load_model(best=True)
+
+
+def test_impossible_numbers_of_held_out_images(tiny, fast, blobs, tmp_path: Path) -> None:
+    with pytest.raises(sv.InputError, match="held_out must not be negative"):
+        Run.create(tmp_path / "a", "vae", "blobs", tiny, fast, held_out=-1)
+    assert not (tmp_path / "a").exists()
+    all_of_them = Run.create(tmp_path / "b", "vae", "blobs", tiny, fast, held_out=64)
+    with pytest.raises(sv.InputError, match="64 images cannot be held out of 64"):
+        all_of_them.train(blobs, device="cpu", progress=False)
+
+
+# ---------------------------------------------------------------------- a disk that fills
+
+
+def test_training_survives_a_disk_that_is_full_for_a_while(
+    tiny, fast, run: Run, blobs, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    save_file, calls = checkpoints.save_file, []
+
+    def full_at_times(tensors, path, metadata):
+        save_file(tensors, path, metadata)
+        calls.append(path)
+        if len(calls) in (2, 3):
+            path.write_bytes(path.read_bytes()[:1000])
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(checkpoints, "save_file", full_at_times)
+    seen = []
+    trainer = run.train(
+        blobs,
+        device="cpu",
+        progress=False,
+        checkpoint_every=1,
+        on_log=[lambda t: seen.append((t.step, [p.name for p in run.checkpoints()]))],
+    )
+    first = ["checkpoint-5.safetensors"]
+    assert seen[:3] == [(5, first), (10, first), (15, first)]  # the old one survives
+    assert seen[3] == (20, [*first, "checkpoint-20.safetensors"])
+    said = capsys.readouterr().out
+    for step in (10, 15):
+        assert f"The checkpoint of step {step} could not be saved" in said
+    assert "No space left" in said and "make room on the disk" in said
+    assert not list(run.folder.rglob("*.partial*"))
+    straight = Run.create(tmp_path / "straight", "split-vae", "blobs", tiny, fast)
+    assert same_weights(straight.train(blobs, device="cpu", progress=False).model, trainer.model)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits on the size of files")
+def test_files_that_may_not_grow_are_reported(run: Run, blobs, tiny, fast, capsys) -> None:
+    import resource
+
+    run.train(blobs, device="cpu", progress=False)
+    before = {path: path.read_bytes() for path in run.folder.iterdir() if path.is_file()}
+    longer = dataclasses.replace(run, train_config=dataclasses.replace(fast, steps=30))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"checkpoint-30.*|File too large"):
+            longer.train(blobs, device="cpu", progress=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path: path.read_bytes() for path in run.folder.iterdir() if path.is_file()} == before
+    assert longer.train(blobs, device="cpu", progress=False).step == 30
+
+
+# ---------------------------------------------------------------------- strangers
+
+
+@pytest.mark.parametrize(
+    ("preset", "difference"), [("quick", "base_dim"), ("mnist", "learning_rate")]
+)
+def test_another_presets_checkpoint_is_refused(
+    run: Run, blobs, preset: str, difference: str
+) -> None:
+    run.train(blobs, device="cpu", progress=False)
+    other = dataclasses.replace(
+        run,
+        model_config=dataclasses.replace(sv.PRESETS[preset].model, image_size=16, num_scales=2),
+        train_config=dataclasses.replace(sv.PRESETS[preset].train, batch_size=16),
+    )
+    before = sorted(run.folder.iterdir())
+    with pytest.raises(sv.InputError, match=f"belongs to another run.*{difference}"):
+        other.train(blobs, device="cpu", progress=False)
+    assert sorted(run.folder.iterdir()) == before
+
+
+def test_another_data_set_is_refused(run: Run, blobs) -> None:
+    run.train(blobs, device="cpu", progress=False)
+    with pytest.raises(sv.InputError, match=r"images.* \(64 there, 60 here\)"):
+        run.train(blobs[:60], device="cpu", progress=False)
+    changed = blobs.clone()
+    changed[7, 0, 3, 3] ^= 1
+    with pytest.raises(sv.InputError, match="images"):  # as many, but others
+        run.train(changed, device="cpu", progress=False)
+
+
+def test_another_versions_checkpoint_is_refused(run: Run, blobs, monkeypatch) -> None:
+    monkeypatch.setattr(checkpoints, "FORMAT", 99)
+    run.train(blobs, device="cpu", progress=False)
+    monkeypatch.undo()
+    with pytest.raises(sv.InputError, match="has format 99, this library reads 1"):
+        Run.open(run.folder).train(blobs, device="cpu", progress=False)
+
+
+def test_when_every_checkpoint_is_damaged_training_starts_again_and_says_so(
+    run: Run, blobs, capsys
+) -> None:
+    run.train(blobs, device="cpu", progress=False, checkpoint_every=1)
+    for path in run.checkpoints():
+        path.write_bytes(path.read_bytes()[:500])
+    assert run.trainer(blobs, "cpu").step == 0
+    assert "starts from the beginning" in capsys.readouterr().out
+
+
 def test_an_existing_folder_is_left_alone(tiny, fast, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(FileExistsError, match="not empty"):
@@ -84,6 +267,29 @@ def test_a_second_writer_is_refused(run: Run, blobs) -> None:
     ):
         run.train(blobs, device="cpu", progress=False)
     run.train(blobs, device="cpu", progress=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="starts its processes in another way")
+def test_of_two_processes_the_second_is_refused(run: Run, blobs) -> None:
+    """A real second process, while the first is in the middle of its training."""
+    code = (
+        "import sys, torch; from svae_lib.runs import Run; "
+        "Run.open(sys.argv[1]).train(torch.zeros(64, 1, 16, 16, dtype=torch.uint8), device='cpu')"
+    )
+    refused = []
+
+    def start_another(trainer: sv.Trainer) -> None:
+        if trainer.step == 10:
+            command = [sys.executable, "-c", code, str(run.folder)]
+            refused.append(subprocess.run(command, capture_output=True, text=True))
+
+    before = set(run.folder.iterdir())
+    trained = run.train(blobs, device="cpu", progress=False, on_log=[start_another])
+    assert refused[0].returncode != 0
+    assert "another process is training in" in refused[0].stderr
+    assert trained.step == 24
+    new = {path.name for path in set(run.folder.iterdir()) - before}
+    assert new == {".lock", "checkpoint-24.safetensors", "model.safetensors", "history.json"}
 
 
 def test_leftovers_of_a_killed_process_are_swept(run: Run, blobs) -> None:

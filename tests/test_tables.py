@@ -26,7 +26,9 @@ def tiny_table(monkeypatch) -> None:
     model = sv.ModelConfig(latent_dim=3, base_dim=2, embedding_dim=4)
     train = sv.TrainConfig(steps=2, batch_size=20)
     monkeypatch.setitem(tables.PRESETS, "tiny", sv.Preset("mnist-5k", model, train, "a test"))
-    table = Table("tiny", (Variant("vae"), Variant("split-vae", beta=2.0)), (0, 1), "lenet", 3, 5)
+    table = Table(
+        "tiny", (Variant("vae"), Variant("split-vae", beta=2.0)), (0, 1), "lenet", 3, 5, n=60
+    )
     monkeypatch.setitem(tables.TABLES, "tiny", table)
 
 
@@ -38,7 +40,7 @@ def test_a_table_is_resumed_and_summarised(tiny_table, tmp_path: Path, monkeypat
         scored.append(type(model).__name__)
         if len(scored) == 2:
             raise KeyboardInterrupt
-        return evaluate(model, sets, network, n=60, **options)
+        return evaluate(model, sets, network, **options)
 
     monkeypatch.setattr(tables, "evaluate", small)
     with pytest.raises(KeyboardInterrupt):
@@ -78,7 +80,7 @@ def test_several_processes_share_a_table(tiny_table, tmp_path: Path, monkeypatch
             scored.append("first")
             reproduce("tiny", **where)
         scored.append(type(model).__name__)
-        return evaluate(model, sets, network, n=60, **options)
+        return evaluate(model, sets, network, **options)
 
     monkeypatch.setattr(tables, "evaluate", small)
     path = reproduce("tiny", **where)
@@ -91,7 +93,7 @@ def test_a_cell_of_another_beta_is_refused(tiny_table, tmp_path: Path, monkeypat
     evaluate = tables.evaluate
 
     def small(model, sets, network, **options):
-        return evaluate(model, sets, network, n=60, **options)
+        return evaluate(model, sets, network, **options)
 
     monkeypatch.setattr(tables, "evaluate", small)
     path = reproduce("tiny", seeds=[0], **where)

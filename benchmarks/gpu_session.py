@@ -1,0 +1,105 @@
+"""Everything that needs an accelerator, in one go: checks, speed, scores, the course's models.
+
+    python benchmarks/gpu_session.py --out results-gpu --root DATA [--minutes 28]
+
+For a GPU that is borrowed for half an hour. The stages, by priority:
+
+check-*        CUDA against the CPU: forward, loss, gradients; a resumed run; bf16, fp16
+matrix-peak    the rate of a large bf16 matrix product
+speed-*        training of the paper's models: the library against a plain loop, by batch size
+fid-speed      10,000 images from latent vectors to FID, against PNG files and pytorch-fid
+compact-*      small models for the course, three seeds, trained and scored
+time-to-loss   seconds to the validation loss of batch 100, for larger batches
+mnist, ...     the paper's models, three seeds, trained and scored
+
+Results are in OUT/session.json, OUT/TABLE.json and OUT/NAME.safetensors, files of at most 16 MiB,
+written after each stage. Started again with the same OUT (and WORK), it goes on where it was: what
+is done is not repeated. A stage that no longer fits into the time is left out, and said. ``--tiny``
+runs every stage in seconds, on the CPU too, to test the session; its figures mean nothing.
+
+Which data are at hand decides which models are trained: DATA holds the files of MNIST and
+Fashion-MNIST as svae_lib.data.load finds them, and photographs of 32x32 pixels in the folders
+cifar10-jpeg/train/CLASS and cifar10-jpeg/test/CLASS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from functools import partial
+from pathlib import Path
+
+import gpu_checks
+import gpu_scores
+import gpu_speed
+import torch
+from session import Context, Stage, run_session
+
+from svae_lib.devices import default_device
+
+STAGES = (
+    Stage("check-forward", 0.5, gpu_checks.forward_and_gradients),
+    Stage("check-resumed", 1, gpu_checks.resumed_run),
+    Stage("check-precision", 2, gpu_checks.precisions),
+    Stage("matrix-peak", 0.3, gpu_speed.matrix_peak),
+    Stage("speed-mnist", 2.5, partial(gpu_speed.training_speed, preset="mnist")),
+    Stage("speed-cifar10", 2.5, partial(gpu_speed.training_speed, preset="cifar10")),
+    Stage("speed-celeba", 3, partial(gpu_speed.training_speed, preset="celeba")),
+    Stage("fid-speed", 2.5, gpu_scores.fid_speed),
+    Stage("compact-mnist", 2, gpu_scores.STAGES["compact-mnist"]),
+    Stage("compact-fashion-mnist", 2, gpu_scores.STAGES["compact-fashion-mnist"]),
+    Stage("compact-cifar10-jpeg", 2, gpu_scores.STAGES["compact-cifar10-jpeg"]),
+    Stage("time-to-loss", 1.5, gpu_speed.time_to_loss),
+    Stage("mnist", 1.5, gpu_scores.STAGES["mnist"]),
+    Stage("fashion-mnist", 1.5, gpu_scores.STAGES["fashion-mnist"]),
+    Stage("cifar10-jpeg", 1.5, gpu_scores.STAGES["cifar10-jpeg"]),
+)  # tables go on cell by cell: their minutes are those of one cell, not of all
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 if every stage went well, 1 if one failed or a check did not pass."""
+    options = _parse(arguments)
+    root = options.root or os.environ.get("SVAE_DATA") or None
+    work = options.work or options.out.with_name(f"{options.out.name}-work")
+    for folder in (options.out, work):
+        folder.mkdir(parents=True, exist_ok=True)
+    context = Context(
+        torch.device(options.device) if options.device else default_device(),
+        out=options.out,
+        work=work,
+        root=Path(root) if root else None,
+        tiny=options.tiny,
+        commit=options.commit,
+    )
+    stages = [stage for stage in STAGES if not options.stages or stage.name in options.stages]
+    entries = run_session(stages, context, options.minutes)["stages"]
+    names = [stage.name for stage in stages]
+    failed = [name for name in names if entries[name]["status"] == "failed"]
+    wrong = [name for name in names if not gpu_checks.all_passed(entries[name].get("result"))]
+    for name in wrong:
+        print(f"{name}: NOT within its tolerance")
+    open_ones = [name for name in names if entries[name]["status"] in ("no time", "cut off")]
+    if open_ones:
+        print(f"left for another session: {', '.join(open_ones)}")
+    return 1 if failed or wrong else 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--work", type=Path, help="folder of runs and large files; default: OUT-work"
+    )
+    parser.add_argument("--root", type=Path, help="folder of the data sets; default: SVAE_DATA")
+    parser.add_argument("--minutes", type=float, default=28.0)
+    parser.add_argument("--stages", nargs="+", choices=[stage.name for stage in STAGES])
+    parser.add_argument("--device")
+    parser.add_argument("--commit", help="of this copy, where it carries no history")
+    parser.add_argument("--tiny", action="store_true")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,212 @@
+"""What a long run shows of itself: validation loss, sample pictures, TensorBoard events.
+
+The classes are callbacks for :meth:`svae_lib.Trainer.fit` and ``Run.train``: call them with the
+trainer after each new entry of its history. None of them draws a random number from PyTorch's own
+generators or leaves the model in another mode, so training is the same with them and without.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.utils import save_image
+
+from .data import to_float
+from .files import atomic_path
+from .inference import device_of
+from .models import VAE
+from .objective import kl_divergence, reconstruction_error
+from .sampling import prior_latents
+from .training import Trainer
+from .validation import InputError, check_uint8_images
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients inside the block; the mode before it comes back."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
+
+
+# ---------------------------------------------------------------------- validation
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How well a model explains images that it was not trained on; means over the images."""
+
+    loss: float
+    """The training objective at its best gamma, in nats per image: see :func:`validate`."""
+    mse: float
+    """Squared error per pixel and channel of one sample of the posterior per image."""
+    kl: float
+    """KL divergence in nats per image."""
+
+
+def validate(
+    model: VAE, images: Tensor, beta: float = 1.0, *, seed: int = 0, batch_size: int = 500
+) -> Validation:
+    """Loss on held-out images that can be compared between steps and between runs.
+
+    The training loss cannot: its gamma falls all the time. With the constant that training drops,
+    an image of D values costs MSE D / (2 gamma) + D/2 log(2 pi gamma) + beta KL; gamma = MSE
+    makes that least (Dai and Wipf, ICLR 2019, section 4), which leaves
+
+        D/2 (log(2 pi MSE) + 1) + beta KL.
+
+    With beta = 1 it is the negative ELBO at the best gamma. It may be negative, being a density's.
+
+    Args:
+        model: in any mode; BatchNorm uses its running statistics here.
+        images: uint8 (N, C, S, S).
+        beta: weight of the KL divergence in training.
+        seed: of the posterior's noise, the same at every call.
+        batch_size: images at a time.
+
+    Raises:
+        InputError: the images do not fit the model.
+    """
+    shape = model.config
+    check_uint8_images(images, channels=shape.channels, image_size=shape.image_size)
+    device = device_of(model)
+    noise = prior_latents(len(images), shape.latent_dim, seed)
+    squared_error = torch.zeros((), device=device)
+    kl = torch.zeros((), device=device)
+    with evaluating(model):
+        for part, its_noise in zip(images.split(batch_size), noise.split(batch_size), strict=True):
+            x = to_float(part.to(device))
+            out = model(x, its_noise.to(device))
+            squared_error += reconstruction_error(x, out.x_hat).sum()
+            kl += kl_divergence(out.mu, out.log_var).sum()
+    mse = squared_error.item() / images.numel()
+    mean_kl = kl.item() / len(images)
+    values = images[0].numel()
+    best_rate = values / 2 * (math.log(2 * math.pi * max(mse, 1e-12)) + 1)
+    return Validation(best_rate + beta * mean_kl, mse, mean_kl)
+
+
+# ---------------------------------------------------------------------- callbacks
+
+
+class SamplePictures:
+    """Draws ``samples-STEP.png`` every so often: images, their reconstructions, new images.
+
+    The images and the latent vectors are the same every time, so the pictures can be compared.
+
+    Args:
+        folder: where the pictures go; made when the first is drawn.
+        images: uint8 (N, C, S, S), of which the first ``columns`` are shown.
+        every: steps between two pictures; one is also drawn at the last step.
+        columns: images per row.
+        seed: of the latent vectors.
+
+    Raises:
+        InputError: ``every`` or ``columns`` is below 1.
+    """
+
+    def __init__(
+        self, folder: Path, images: Tensor, every: int = 1000, columns: int = 10, seed: int = 0
+    ) -> None:
+        for name, value in (("every", every), ("columns", columns)):
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, not {value}.")
+        self.folder, self.every, self.seed = folder, every, seed
+        self.images = images[:columns].clone()
+
+    def __call__(self, trainer: Trainer) -> None:
+        """Draw, if a multiple of ``every`` has been passed since the last entry."""
+        steps = trainer.history["step"]
+        before = steps[-2] if len(steps) > 1 else 0
+        last = trainer.step == trainer.config.steps
+        if last or trainer.step // self.every > before // self.every:
+            self.draw(trainer.model, trainer.step)
+
+    def draw(self, model: VAE, step: int) -> Path:
+        """Draw the picture of a step and return its path; an older one of that step is replaced."""
+        device = device_of(model)
+        x = to_float(self.images.to(device))
+        z = prior_latents(len(x), model.config.latent_dim, self.seed).to(device)
+        with evaluating(model):
+            rows = torch.cat((x, model.reconstruct(x).x_hat, model.decode(z).x_hat))
+        path = self.folder / f"samples-{step}.png"
+        with atomic_path(path, overwrite=True) as temporary:
+            save_image(rows.cpu(), temporary, nrow=len(x), padding=2, pad_value=1.0)
+        return path
+
+
+class TensorBoard:
+    """Writes the history and the learning rate as TensorBoard events, as they come.
+
+    Use it in a ``with`` block, or call :meth:`close`. After a resume, what an earlier process
+    wrote beyond the checkpoint is superseded.
+
+    Args:
+        folder: where the events go: ``tensorboard --logdir FOLDER`` shows them.
+
+    Raises:
+        InputError: the package tensorboard is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._new_writer = _summary_writer()
+        self._writer: Any = None
+        self._last: tuple[int, float] | None = None
+
+    def __call__(self, trainer: Trainer) -> None:
+        """Write the newest entry of the history."""
+        if self._writer is None:
+            self._writer = self._new_writer(str(self.folder), purge_step=trainer.step)
+        for name, values in trainer.history.items():
+            if name != "step":
+                self._writer.add_scalar(f"training/{name}", values[-1], trainer.step)
+        rate = trainer.learning_rate(trainer.step - 1)
+        self._writer.add_scalar("training/learning_rate", rate, trainer.step)
+        now = time.perf_counter()
+        if self._last is not None:
+            steps, seconds = trainer.step - self._last[0], now - self._last[1]
+            speed = steps * trainer.config.batch_size / seconds
+            self._writer.add_scalar("speed/images_per_second", speed, trainer.step)
+        self._last = trainer.step, now
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def __enter__(self) -> TensorBoard:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _summary_writer() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise InputError(
+            "TensorBoard is not installed: pip install 'tensorboard>=2.14' (or the library with "
+            "its extra: svae-lib[monitor]), or train without its events."
+        ) from None
+    return SummaryWriter

@@ -1,0 +1,261 @@
+"""The session for a borrowed GPU: every kind of stage on the CPU, its budget, its files."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load
+
+import svae_lib as sv
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGALRM")
+sys.path.insert(0, str(BENCHMARKS))
+
+import gpu_checks  # noqa: E402
+import gpu_scores  # noqa: E402
+import gpu_session  # noqa: E402
+import gpu_speed  # noqa: E402
+import session  # noqa: E402
+from session import Context, Skipped, Stage, run_session, save_small  # noqa: E402
+
+# One of each kind of stage; the other tables and presets take the same way.
+KINDS = [
+    "check-forward",
+    "check-resumed",
+    "check-precision",
+    "matrix-peak",
+    "speed-mnist",
+    "speed-celeba",
+    "fid-speed",
+    "compact-mnist",
+    "time-to-loss",
+]
+
+
+@pytest.fixture(scope="module")
+def tiny_session(tmp_path_factory) -> Path:
+    """Results of a tiny session."""
+    out = tmp_path_factory.mktemp("gpu") / "out"
+    arguments = ["--tiny", "--device", "cpu", "--out", str(out), "--stages", *KINDS]
+    assert gpu_session.main(arguments) == 0
+    return out
+
+
+def results(out: Path) -> dict:
+    return {
+        k: v["result"] for k, v in json.loads((out / "session.json").read_text())["stages"].items()
+    }
+
+
+def test_every_kind_of_stage_is_done_and_says_where(tiny_session: Path) -> None:
+    stages = json.loads((tiny_session / "session.json").read_text())["stages"]
+    assert list(stages) == KINDS
+    for entry in stages.values():
+        assert entry["status"] == "done" and entry["seconds"] >= 0
+        assert entry["conditions"]["device"] == "cpu"
+        assert entry["conditions"]["torch"] == torch.__version__ and entry["conditions"]["commit"]
+    kept = {path.name for path in tiny_session.iterdir() if not path.name.startswith(".")}
+    assert kept == {
+        "session.json",
+        "compact-mnist.json",
+        "compact-mnist-vae.safetensors",
+        "compact-mnist-split-vae.safetensors",
+    }
+    for name, cls in (("vae", sv.VAE), ("split-vae", sv.SplitVAE)):
+        assert isinstance(sv.load_model(tiny_session / f"compact-mnist-{name}.safetensors"), cls)
+
+
+def test_the_cpu_agrees_with_itself(tiny_session: Path) -> None:
+    found = results(tiny_session)
+    assert found["check-forward"]["gradients"]["difference"] == 0
+    assert found["check-resumed"]["bit_identical"]
+    bf16 = found["check-precision"]["reconstructions"]["bf16"]["difference"]
+    assert 0 < bf16 < 0.01  # it was computed in another arithmetic
+
+
+def test_speeds_and_scores_hang_together(tiny_session: Path) -> None:
+    found = results(tiny_session)
+    rows = found["speed-mnist"]["rows"]
+    assert [row["batch_size"] for row in rows] == [4, 8]
+    for row in rows:
+        ratio = row["images_per_second"] / row["plain_images_per_second"]
+        assert row["times_the_plain_loop"] == pytest.approx(ratio, rel=0.02, abs=0.006)
+    scores = found["fid-speed"]
+    # Both sides have the same images, weights and formula; pytorch-fid's PNGs are 8 bit as ours.
+    assert scores["relative_difference"] < 1e-3
+    assert not scores["genuine_weights"]
+    losses = found["time-to-loss"]
+    reference = losses["rows"][0]["curve"]
+    assert losses["target"] == min(loss for _, _, loss in reference)
+    assert losses["rows"][0]["seconds_to_target"] in [seconds for _, seconds, _ in reference]
+
+
+def test_a_second_start_repeats_nothing(tiny_session: Path, monkeypatch) -> None:
+    def never(context):
+        raise AssertionError
+
+    stages = [Stage(name, 0, never) for name in KINDS]
+    monkeypatch.setattr(gpu_session, "STAGES", stages)
+    before = (tiny_session / "session.json").read_text()
+    arguments = ["--tiny", "--device", "cpu", "--out", str(tiny_session)]
+    assert gpu_session.main(arguments) == 0
+    assert (tiny_session / "session.json").read_text() == before
+
+
+def test_stages_and_documentation_agree() -> None:
+    names = [stage.name for stage in gpu_session.STAGES]
+    assert len(set(names)) == len(names) and set(KINDS) <= set(names)
+    assert gpu_session.__doc__ is not None
+    for name in names:
+        if name not in gpu_scores.tables.TABLES and name not in gpu_scores.EXTRA:
+            assert name in gpu_session.__doc__ or f"{name.split('-')[0]}-*" in gpu_session.__doc__
+    assert {name for name in names if name in gpu_scores.STAGES} == set(gpu_scores.STAGES)
+
+
+def test_operations_are_those_of_the_layers() -> None:
+    """A linear layer's share is known by hand: forward and twice that backward, 2 per product."""
+    small = sv.ModelConfig(latent_dim=4, base_dim=4, embedding_dim=16)
+    large = sv.ModelConfig(latent_dim=5, base_dim=4, embedding_dim=16)
+    context = Context(torch.device("cpu"), Path(), Path())
+    more = gpu_speed.flops_per_image(context, large) - gpu_speed.flops_per_image(context, small)
+    assert more == 3 * (3 * 2 * 16)  # mu, log_var and back: one more row of 16 weights each
+
+
+# ---------------------------------------------------------------------- the runner
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    for name in ("out", "work"):
+        (tmp_path / name).mkdir()
+    return Context(torch.device("cpu"), tmp_path / "out", tmp_path / "work", tiny=True)
+
+
+def test_a_failure_is_recorded_and_the_next_goes_on(context: Context, capsys) -> None:
+    def fails(context):
+        raise ZeroDivisionError("by nought")
+
+    def lacks(context):
+        raise Skipped("no data here")
+
+    stages = [
+        Stage("a", 0, fails),
+        Stage("b", 0, lacks),
+        Stage("c", 1000, lambda context: {}),
+        Stage("d", 0, lambda context: {"n": 4}),
+        Stage("e", 0, lambda context: {"twice": 2 * context.done["d"]["n"]}),
+    ]
+    entries = run_session(stages, context, 1)["stages"]
+    assert [entry["status"] for entry in entries.values()] == [
+        "failed",
+        "skipped",
+        "no time",
+        "done",
+        "done",
+    ]
+    assert "ZeroDivisionError: by nought" in entries["a"]["why"]
+    assert "Traceback" in entries["a"]["why"]
+    assert entries["e"]["result"] == {"twice": 8}
+    said = capsys.readouterr().out
+    assert "c: no time: it takes about 1000 minutes, and 1.0 are left" in said
+    assert json.loads((context.out / "session.json").read_text())["stages"] == entries
+    tried = []
+    stages = [Stage("a", 0, lambda context: tried.append("a") or {}), *stages[1:]]
+    again = run_session(stages, context, 1)["stages"]
+    assert again["a"]["status"] == "done" and tried == ["a"]  # what failed is tried again
+
+
+def test_a_stage_that_outlasts_the_time_is_cut_off(context: Context) -> None:
+    def slow(context):
+        while True:
+            time.sleep(0.01)
+
+    def unaware(context):  # as a training, which takes the interrupt for a wish to stop
+        with pytest.raises(KeyboardInterrupt):
+            slow(context)
+        return {"wrong": True}
+
+    for name, run in (("slow", slow), ("unaware", unaware)):
+        stages = [Stage(name, 0, run), Stage("next", 0, lambda context: {})]
+        entries = run_session(stages, context, 0.005)["stages"]
+        assert entries[name]["status"] == "cut off" and "result" not in entries[name]
+        assert entries["next"]["status"] == "no time" or entries["next"]["status"] == "cut off"
+
+
+def test_the_user_may_interrupt(context: Context) -> None:
+    def interrupted(context):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_session([Stage("a", 0, interrupted)], context, 1)
+
+
+def test_a_table_that_is_cut_off_leaves_the_library_as_it_was(
+    context: Context, monkeypatch
+) -> None:
+    seen = []
+
+    def interrupted(name, **options):
+        seen.append(sv.PRESETS[name].train.steps)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gpu_scores.tables, "reproduce", interrupted)
+    presets, tables = dict(sv.PRESETS), dict(gpu_scores.tables.TABLES)
+    for name in ("compact-mnist", "mnist"):
+        with pytest.raises(KeyboardInterrupt):
+            gpu_scores.course_table(context, name)
+    assert seen == [2, 2]
+    assert presets == sv.PRESETS and tables == gpu_scores.tables.TABLES
+
+
+def test_without_data_the_course_is_left_out(context: Context) -> None:
+    full = Context(torch.device("cpu"), context.out, context.work)
+    with pytest.raises(Skipped, match="--root"):
+        gpu_scores.course_table(full, "compact-mnist")
+    empty = Context(torch.device("cpu"), context.out, context.work, root=context.work)
+    with pytest.raises(Skipped, match="does not hold mnist"):
+        gpu_scores.course_table(empty, "compact-mnist")
+
+
+def test_judgements() -> None:
+    good, bad = gpu_checks.judged(0.1, 0.2), gpu_checks.judged(math.nan, 0.2)
+    assert gpu_checks.all_passed({"a": [good, {"b": good}], "n": 3})
+    assert not gpu_checks.all_passed({"a": [good, {"b": bad}]})
+
+
+def test_models_are_stored_in_files_that_are_small_enough(
+    context: Context, tiny, monkeypatch
+) -> None:
+    model = sv.build_model("split-vae", tiny, seed=4).eval()
+    size = sum(4 * p.numel() for p in model.state_dict().values())
+    whole = save_small(model, "m", {"n": 1}, context.out)
+    assert whole["files"] == ["m.safetensors"] and whole["stored_as"] == "float32"
+    monkeypatch.setattr(session, "LARGEST", int(0.8 * size))
+    half = save_small(model, "m", {"n": 1}, context.out)
+    assert half["files"] == ["m.safetensors"] and half["stored_as"] == "float16"
+    monkeypatch.setattr(session, "LARGEST", int(0.3 * size))
+    parts = save_small(model, "m", {"n": 1}, context.out)
+    assert len(parts["files"]) > 1
+    assert sorted(path.name for path in context.out.iterdir()) == sorted(parts["files"])
+    contents = [(context.out / name).read_bytes() for name in parts["files"]]
+    assert all(len(content) <= session.LARGEST for content in contents)
+    weights = load(b"".join(contents))
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(weights[name].float(), value.float(), atol=1e-3, rtol=1e-3)
+
+
+def test_a_file_that_is_too_large_is_noticed(context: Context, monkeypatch) -> None:
+    def writes(context):
+        (context.out / "large.bin").write_bytes(bytes(101))
+        return {}
+
+    monkeypatch.setattr(session, "LARGEST", 100)
+    entry = run_session([Stage("a", 0, writes)], context, 1)["stages"]["a"]
+    assert entry["status"] == "failed" and "large.bin is larger" in entry["why"]
