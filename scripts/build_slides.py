@@ -99,12 +99,7 @@ def parts_of(solved: NotebookNode, learners: NotebookNode) -> Iterator[Part]:
     Args:
         solved: the executed notebook.
         learners: the same notebook as learners see it, cell by cell.
-
-    Raises:
-        SlidesError: the two do not belong together.
     """
-    if [c.id for c in solved.cells] != [c.id for c in learners.cells]:
-        raise SlidesError("The two versions of a notebook differ: run make notebooks first.")
     for cell, stub in zip(solved.cells, learners.cells, strict=True):
         kind = cell.metadata.get("slideshow", {}).get("slide_type")
         if kind in ("skip", "notes"):
@@ -118,6 +113,11 @@ def parts_of(solved: NotebookNode, learners: NotebookNode) -> Iterator[Part]:
         if found and kind in ("slide", "subslide"):
             found[0].begins = kind
         yield from found
+
+
+def belong_together(solved: NotebookNode, learners: NotebookNode) -> bool:
+    """Whether two versions of a notebook have the same cells."""
+    return [c.id for c in solved.cells] == [c.id for c in learners.cells]
 
 
 def _markdown_parts(text: str) -> Iterator[Part]:
@@ -376,6 +376,8 @@ def build(names: Sequence[str], out: Path, notebooks: Path = NOTEBOOKS) -> list[
     for path in chosen:
         solved: Any = nbformat.read(path, as_version=4)
         learners: Any = nbformat.read(notebooks / path.name, as_version=4)
+        if not belong_together(solved, learners):
+            raise SlidesError(f"{path.stem}: its two versions differ: run make notebooks first.")
         page = out / f"{path.stem}.html"
         page.write_text(deck(solved, learners, title_of(solved)), encoding="utf-8")
         pages.append(page)

@@ -190,6 +190,8 @@ def test_a_slide_takes_parts_as_long_as_they_fit() -> None:
 def test_every_slide_of_the_course_is_estimated_to_fit(path: Path) -> None:
     solved = nbformat.read(path, as_version=4)
     learners = nbformat.read(ROOT / "notebooks" / path.name, as_version=4)
+    if not slides.belong_together(solved, learners):
+        pytest.skip("the solution is out of date: tests/test_notebooks.py fails")
     parts = list(slides.parts_of(solved, learners))
     assert len(parts) > 20
     too_high = [p for p in parts if (p.least or p.height) > slides.CROWDED * slides.USABLE]
@@ -208,7 +210,7 @@ def test_versions_that_differ_are_refused(tmp_path: Path) -> None:
     for folder, text in ((tmp_path, "a"), (tmp_path / "solutions", "b")):
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text, id=text)])
         nbformat.write(notebook, folder / "01_a.ipynb")
-    with pytest.raises(slides.SlidesError, match="make notebooks"):
+    with pytest.raises(slides.SlidesError, match=r"01_a: .* make notebooks"):
         slides.build([], tmp_path / "out", tmp_path)
     with pytest.raises(slides.SlidesError, match="no solved notebook 42"):
         slides.build(["42"], tmp_path / "out", tmp_path)
@@ -254,7 +256,7 @@ def test_in_a_browser_without_network_equations_are_set_and_slides_fit(
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the decks with")
 def test_in_a_browser_a_real_deck_fits(tmp_path: Path) -> None:
-    (page,) = slides.build(["02"], tmp_path / "decks")
+    (page,) = slides.build(["01"], tmp_path / "decks")
     found = in_browser(page, tmp_path / "profile")
     assert found["slides"] > 20 and found["equations"] > 50 and found["errors"] == 0
     assert found["smallest"] >= 0.8
