@@ -187,13 +187,17 @@ def _code(source: str) -> Part:
 
 
 def _code_parts(cell: NotebookNode) -> Iterator[Part]:
-    """The code where it is short, then each output."""
+    """The code where it is short and more than checks, then each output."""
     outputs = list(_output_parts(cell.outputs))
     pictures = [o for o in cell.outputs if _picture(o)]
     longest = CODE_BESIDE_PICTURE if pictures else CODE_LONGEST
     code = _code(cell.source)
     code.company = (outputs[0].least or outputs[0].height) if outputs else 0
-    if len(cell.source.splitlines()) <= longest and code.height + code.company <= USABLE:
+    lines = cell.source.splitlines()
+    checks = not outputs and all(
+        re.match(r"\s*(assert|if learning:|torch\.testing)|$", x) for x in lines
+    )
+    if not checks and len(lines) <= longest and code.height + code.company <= USABLE:
         yield code
     yield from outputs
 

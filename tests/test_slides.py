@@ -198,6 +198,20 @@ def test_every_slide_of_the_course_is_estimated_to_fit(path: Path) -> None:
     assert [p.cell.source or p.cell.outputs[0].get("text") for p in too_high] == []
 
 
+def test_code_is_shown_where_it_is_short_and_teaches() -> None:
+    def shown(source: str, outputs: list[Any]) -> bool:
+        cell = nbformat.v4.new_code_cell(source, outputs=outputs)
+        return any(part.cell.source == source for part in slides._code_parts(cell))
+
+    printed = nbformat.v4.new_output("stream", text="1\n")
+    ten = "\n".join(f"x{i} = {i}" for i in range(10))
+    assert shown(ten, []) and shown(ten, [printed])
+    assert not shown(ten, [_picture(80, 40)]) and shown("x = 1", [_picture(80, 40)])
+    assert not shown(f"{ten}\n{ten}", [])
+    assert not shown("assert x == 1\n\nif learning:\n    assert y", [])
+    assert shown("x = 1\nassert x == 1", [])
+
+
 def test_text_is_estimated_by_what_is_read() -> None:
     line = slides.TEXT_LINE
     assert slides._text_height("a" * 200) - slides._text_height("a" * 20) == 2 * line
