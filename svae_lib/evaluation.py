@@ -21,7 +21,7 @@ from .baselines import is_deterministic
 from .checkpoints import kind_of
 from .data import ImageSets, to_float, to_uint8
 from .diagnostics import LatentStatistics, SplitKind, latent_statistics, split_kind
-from .fid import FeatureNetwork, Score
+from .fid import FeatureNetwork, FeatureStatistics, Score
 from .inference import decode_all, device_of, encode_all
 from .models import VAE, Decoded
 from .objective import kl_divergence
@@ -32,6 +32,8 @@ from .validation import InputError
 
 FORMAT = 1
 AUTHORS_COUNT = 10_000
+KID_IMAGES = 10_000
+"""Images of each kind, the first ones, that KID is estimated on: it needs their features at once."""
 Protocol = Literal["clean", "paper"]
 PROTOCOLS: dict[str, str] = {
     "clean": "mixture fitted on the means of the training images; reference: the test images",
@@ -125,8 +127,9 @@ def evaluate(
 ) -> Evaluation:
     """Score a model's reconstructions and samples with FID and KID, and take its statistics.
 
-    Images are rounded to 8 bits before they are scored, as if they had been saved. No more than a
-    batch of images is held at a time, whatever ``n`` is.
+    Images are rounded to 8 bits before they are scored, as if they had been saved. Memory does not
+    grow with ``n``, but for the latent vectors: a batch of images is held at a time, FID takes
+    running statistics, and KID the first :data:`KID_IMAGES` features.
 
     Args:
         model: in evaluation mode.
@@ -195,6 +198,26 @@ def evaluate(
     )
 
 
+class _Features:
+    """Statistics of all feature vectors for FID, and the first of them for KID: bounded memory."""
+
+    def __init__(self, network: FeatureNetwork) -> None:
+        self.statistics = FeatureStatistics(network.dim, network.name, network.weights_hash)
+        self._kept: list[Tensor] = []
+
+    def add(self, features: Tensor) -> None:
+        """Take in vectors (N, D)."""
+        room = max(KID_IMAGES - self.statistics.n, 0)
+        self.statistics.update(features)
+        if room:
+            self._kept.append(features[:room].cpu())
+
+    @property
+    def kept(self) -> Tensor:
+        """The first vectors, at most KID_IMAGES: float32 (M, D)."""
+        return torch.cat(self._kept)
+
+
 class _Scorer:
     """Scores features against those of one reference."""
 
@@ -204,13 +227,25 @@ class _Scorer:
         self.network, self.name, self.seed, self.batch_size = network, name, seed, batch_size
         self.reference = self.features_of(reference)
 
-    def features_of(self, images: Tensor) -> Tensor:
-        return fid.extract_features(images, self.network, self.batch_size)
+    def features_of(self, images: Tensor) -> _Features:
+        found = _Features(self.network)
+        for batch in images.split(self.batch_size):
+            found.add(self.network(to_float(batch)))
+        return found
 
-    def row(self, source: str, part: str, features: Tensor) -> Row:
-        score = fid.fid(features, self.reference, self.network, reference_name=self.name)
+    def row(self, source: str, part: str, features: _Features) -> Row:
+        score = fid.fid(
+            features.statistics,
+            self.reference.statistics,
+            self.network,
+            reference_name=self.name,
+        )
         kernel = fid.kid(
-            features, self.reference, self.network, reference_name=self.name, seed=self.seed
+            features.kept,
+            self.reference.kept,
+            self.network,
+            reference_name=self.name,
+            seed=self.seed,
         )
         return Row(source, part, score, kernel)
 
@@ -228,24 +263,26 @@ def _features_by_part(
     batch_size: int,
     source: str,
     progress: bool,
-) -> dict[str, Tensor]:
-    """Features (N, D) of x, and of x1, x2 and their mix where the model splits in two."""
-    features: dict[str, list[Tensor]] = {}
+) -> dict[str, _Features]:
+    """Features of x, and of x1, x2 and their mix where the model splits in two."""
+    found: dict[str, _Features] = {}
+    first = torch.zeros(len(z), 1, dtype=torch.bool)  # who answers with x1 in the mix
+    order = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))
+    first[order[: len(z) // 2]] = True
     with tqdm(total=len(z), desc=f"scoring {source}", unit="image", disable=not progress) as bar:
-        for out in _decoded(model, z, batch_size):
-            parts = {"x": out.x_hat}
+        for out, chosen in zip(
+            _decoded(model, z, batch_size), first.split(batch_size), strict=True
+        ):
+            images = {"x": out.x_hat}
             if out.components is not None:
-                parts |= {f"x{k + 1}": c for k, c in enumerate(out.components.unbind(dim=1))}
-            for name, images in parts.items():
-                features.setdefault(name, []).append(network(to_float(to_uint8(images))).cpu())
+                images |= {f"x{k + 1}": c for k, c in enumerate(out.components.unbind(dim=1))}
+            parts = {name: network(to_float(to_uint8(x))).cpu() for name, x in images.items()}
+            if len(parts) == 3:  # x, x1, x2
+                parts["mix"] = torch.where(chosen, parts["x1"], parts["x2"])
+            for name, features in parts.items():
+                found.setdefault(name, _Features(network)).add(features)
             bar.update(len(out.x_hat))
-    joined = {name: torch.cat(parts) for name, parts in features.items()}
-    if len(joined) == 3:  # x, x1, x2
-        first = torch.zeros(len(z), 1, dtype=torch.bool)
-        generator = torch.Generator().manual_seed(seed)
-        first[torch.randperm(len(z), generator=generator)[: len(z) // 2]] = True
-        joined["mix"] = torch.where(first, joined["x1"], joined["x2"])
-    return joined
+    return found
 
 
 def _some(images: Tensor, n: int, seed: int) -> Tensor:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import svae_lib as sv
-from svae_lib import fid
+from svae_lib import evaluation, fid
 from svae_lib.data import ImageSets, pad, to_float, to_uint8
 from svae_lib.evaluation import evaluate
 from svae_lib.inference import decode_all, encode_all, reconstruct_all
@@ -154,3 +154,16 @@ def test_data_of_another_size(small, network) -> None:
             progress=False,
         ).score("REC", "x3")
     assert pad(torch.zeros(1, 1, 28, 28, dtype=torch.uint8), 2).shape[-1] == 32
+
+
+def test_features_beyond_kids_share_are_not_held(monkeypatch, network) -> None:
+    """Memory that does not grow with the images: statistics of all, features of the first."""
+    monkeypatch.setattr(evaluation, "KID_IMAGES", 30)
+    features = torch.rand(100, network.dim, generator=torch.Generator().manual_seed(0))
+    found = evaluation._Features(network)
+    for batch in features.split(20):
+        found.add(batch)
+    assert torch.equal(found.kept, features[:30])
+    assert found.statistics.n == 100
+    torch.testing.assert_close(found.statistics.mean, features.double().mean(dim=0))
+    torch.testing.assert_close(found.statistics.covariance, features.double().T.cov())
