@@ -33,7 +33,7 @@ from .validation import InputError
 FORMAT = 1
 AUTHORS_COUNT = 10_000
 KID_IMAGES = 10_000
-"""Images of each kind, the first ones, that KID is estimated on: it needs their features at once."""
+"""Images of each kind, the first ones, that KID is estimated on: it needs all features at once."""
 Protocol = Literal["clean", "paper"]
 PROTOCOLS: dict[str, str] = {
     "clean": "mixture fitted on the means of the training images; reference: the test images",
