@@ -1,54 +1,74 @@
 """Train the models that come with the course, into data/trained.
 
-    python scripts/train_shipped.py [--presets quick ...] [--kinds vae split-vae] [--device cpu]
+    python scripts/train_shipped.py [--models quick-vae small-beta-16-small-vae ...] [--device cpu]
 
-A model that is there already is left alone unless --overwrite is given. Weights are stored in half
-precision; the header says how they were trained. An interrupted training goes on at the next call.
+Without --models: all of them. A model that is there already is left alone unless --overwrite is
+given. Weights are stored in half precision; the header says how they were trained. An interrupted
+training goes on at the next call.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 import svae_lib as sv
-from svae_lib.checkpoints import save_model
-from svae_lib.provenance import provenance
+from svae_lib.checkpoints import read_about, save_model
 from svae_lib.runs import Run
 
 ROOT = Path(__file__).parent.parent
 LIMIT = 8 * 2**20  # bytes
 
 
-def ship(preset_name: str, kind: str, device: str | None, overwrite: bool) -> None:
-    target = ROOT / "data" / "trained" / f"{preset_name}-{kind}.safetensors"
+def shipped() -> dict[str, tuple[str, sv.Preset]]:
+    """What the course ships: kind and preset by name."""
+    found = {}
+    for name in ("quick", "compact", "quick-faces", "compact-faces"):
+        found |= {f"{name}-{kind}": (kind, sv.PRESETS[name]) for kind in ("vae", "split-vae")}
+    small = sv.PRESETS["small"]  # the sweep of notebook 2
+    found["small-gamma-one-small-vae"] = (
+        "small-vae",
+        replace(small, train=replace(small.train, gamma_start="one")),
+    )
+    for beta in (1, 4, 16, 64, 256):
+        preset = replace(small, train=replace(small.train, beta=float(beta)))
+        found[f"small-beta-{beta}-small-vae"] = ("small-vae", preset)
+    quick = sv.PRESETS["quick"]  # the comparison of notebook 9
+    for k in (3, 4):
+        preset = replace(quick, model=replace(quick.model, components=k))
+        found[f"quick-{k}-way-split-vae"] = ("split-vae", preset)
+    return found
+
+
+def finished(run: Run) -> bool:
+    """Whether all steps of a run have been taken."""
+    file = run.folder / "model.safetensors"
+    return file.exists() and read_about(file)["steps"] == run.train_config.steps
+
+
+def ship(name: str, kind: str, preset: sv.Preset, device: str | None, overwrite: bool) -> None:
+    target = ROOT / "data" / "trained" / f"{name}.safetensors"
     if target.exists() and not overwrite:
         print(f"{target.name} is there already")
         return
-    preset = sv.PRESETS[preset_name]
-    sets = sv.data.load(preset.data)
-    folder = ROOT / "runs" / "shipped" / f"{preset_name}-{kind}"
+    folder = ROOT / "runs" / "shipped" / name
     if folder.exists():
         run = Run.open(folder)
     else:
         run = Run.create(folder, kind, preset.data, preset.model, preset.train)
-    trainer = run.train(sets.train, device=device)
-    if trainer.step < preset.train.steps:
-        print(f"{target.name}: stopped at step {trainer.step}; call again to go on")
+    if not finished(run):
+        run.train(sv.data.load(preset.data).train, device=device)
+    if not finished(run):
+        print(f"{target.name}: stopped; call again to go on")
         return
-    about = {
-        "preset": preset_name,
-        "data": preset.data,
-        "steps": trainer.step,
-        "seed": preset.train.seed,
-        "seconds": round(trainer.seconds),
-        "precision": trainer.precision,
+    about = read_about(folder / "model.safetensors") | {  # data, training, versions, device
+        "history": {k: [float(f"{x:.5g}") for x in v] for k, v in run.history().items()},
         "stored_as": "float16",
-        **provenance(trainer.device),
     }
-    save_model(target, trainer.model, about=about, dtype=torch.float16, overwrite=overwrite)
+    save_model(target, run.load_model(), about=about, dtype=torch.float16, overwrite=overwrite)
     size = target.stat().st_size
     print(f"{target.name}: {size / 2**20:.2f} MiB")
     if size > LIMIT:
@@ -58,16 +78,12 @@ def ship(preset_name: str, kind: str, device: str | None, overwrite: bool) -> No
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--presets", nargs="+", default=["quick"], choices=sv.PRESETS)
-    parser.add_argument(
-        "--kinds", nargs="+", default=["vae", "split-vae"], choices=sv.checkpoints.MODEL_KINDS
-    )
+    parser.add_argument("--models", nargs="+", choices=shipped(), default=list(shipped()))
     parser.add_argument("--device")
     parser.add_argument("--overwrite", action="store_true")
     arguments = parser.parse_args()
-    for preset in arguments.presets:
-        for kind in arguments.kinds:
-            ship(preset, kind, arguments.device, arguments.overwrite)
+    for name in arguments.models:
+        ship(name, *shipped()[name], arguments.device, arguments.overwrite)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,13 @@ scores; each module is one idea and can be read on its own.
 """
 
 from . import (
+    baselines,
     checkpoints,
     course,
     data,
     devices,
     diagnostics,
+    distributed,
     evaluation,
     exercises,
     fid,
@@ -33,8 +35,10 @@ from .objective import (
     variational_loss,
 )
 from .presets import PRESETS, ModelConfig, Preset, TrainConfig
+from .rescue import TrainingDiverged, TrainingOutOfMemory
 from .sampling import LatentMixture, interpolate, sample_mixture, sample_prior
-from .training import Trainer, TrainingDiverged, train
+from .second_stage import SecondStage
+from .training import Trainer, train
 from .validation import InputError
 
 __all__ = [
@@ -48,17 +52,21 @@ __all__ = [
     "Output",
     "Preset",
     "RunningGamma",
+    "SecondStage",
     "SplitVAE",
     "TrainConfig",
     "Trainer",
     "TrainingDiverged",
+    "TrainingOutOfMemory",
     "__version__",
+    "baselines",
     "build_model",
     "checkpoints",
     "course",
     "data",
     "devices",
     "diagnostics",
+    "distributed",
     "evaluation",
     "exercises",
     "fid",

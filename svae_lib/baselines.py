@@ -10,6 +10,7 @@ Sums and means are those of :mod:`svae_lib.objective`: an image's error is a sum
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -38,6 +39,25 @@ class BetaVAE(VAE):
     def loss(self, x: Tensor, noise: Tensor, gamma: Tensor | float, beta: float) -> Loss:
         """Training loss of a batch; the running ``gamma`` is not used."""
         return super().loss(x, noise, self.fixed_gamma, beta)
+
+
+class SmallVAE(VAE):
+    """VAE with two linear layers each way, for experiments that take seconds.
+
+    Latent variables, loss and sigmoid are the VAE's; ``base_dim`` and ``num_scales`` are not used.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        shape = (config.channels, config.image_size, config.image_size)
+        values, width = math.prod(shape), config.embedding_dim
+        self.encoder = nn.Sequential(  # type: ignore[assignment]
+            nn.Flatten(), nn.Linear(values, width), nn.SiLU()
+        )
+        self.decoder = nn.Sequential(  # type: ignore[assignment]
+            nn.SiLU(), nn.Linear(width, values), nn.Unflatten(1, shape)
+        )
+        self.apply(keras_init_)
 
 
 class PointLatent(Latent):

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ._version import __version__
-from .baselines import AE, RAEGP, RAEL2, BetaVAE
+from .baselines import AE, RAEGP, RAEL2, BetaVAE, SmallVAE
 from .files import atomic_path, embedded
 from .models import VAE, SplitVAE
 from .presets import ModelConfig, TrainConfig
@@ -36,6 +36,7 @@ MODEL_KINDS: dict[str, type[VAE]] = {
     "beta-vae": BetaVAE,
     "rae-l2": RAEL2,
     "rae-gp": RAEGP,
+    "small-vae": SmallVAE,
 }
 
 
@@ -114,12 +115,23 @@ def load_trained(preset: str, kind: str, device: torch.device | str = "cpu") -> 
     Raises:
         InputError: the course ships no such model; the message lists those it ships.
     """
+    return load_model(trained_path(preset, kind), device)
+
+
+def trained_path(preset: str, kind: str) -> Path:
+    """File of a model that comes with the course; see :func:`load_trained`."""
     folder = embedded("trained")
     path = folder / f"{preset}-{kind}.safetensors"
     if not path.exists():
         shipped = ", ".join(sorted(p.stem for p in folder.glob("*.safetensors")))
         raise InputError(f"the course ships no {preset}-{kind}; it ships {shipped or 'none'}.")
-    return load_model(path, device)
+    return path
+
+
+def trained_history(preset: str, kind: str) -> dict[str, list[float]]:
+    """History of the training of a model that comes with the course; see :func:`load_trained`."""
+    history: dict[str, list[float]] = read_about(trained_path(preset, kind)).get("history", {})
+    return history
 
 
 def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -188,11 +200,13 @@ def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         "train": dataclasses.asdict(trainer.config),
         **_images_header(trainer),
     }
-    # How long to train may change between the two; everything else must agree.
-    there = {key: header.get(key) for key in here}
+    there: dict[str, Any] = {key: header.get(key) for key in here}
     there["images_sha256"] = header.get("images_sha256", here["images_sha256"])  # new: may lack
-    for config in (here["train"], there["train"] or {}):
-        config.pop("steps", None)
+    # Settings that are newer than the file were at their defaults.
+    there["train"] = dataclasses.asdict(TrainConfig()) | there["train"]
+    # How long to train, and in how many parts a step, may change; everything else must agree.
+    for config in (here["train"], there["train"]):
+        del config["steps"], config["accumulate"]
     if different := [key for key in here if here[key] != there[key]]:
         raise InputError(
             f"{path} belongs to another run: it differs in {_differences(here, there, different)}. "
@@ -211,6 +225,10 @@ def _fill(trainer: Trainer, tensors: dict[str, Tensor], header: dict[str, Any]) 
             state.setdefault(int(index), {})[key] = tensor
     optimizer = trainer.optimizer.state_dict()
     trainer.optimizer.load_state_dict({**optimizer, "state": state})
+    for parameter, moments in trainer.optimizer.state.items():
+        for key, value in moments.items():
+            if value.shape == parameter.shape:  # fused Adam wants the parameter's memory format
+                moments[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
     trainer.gamma.value.copy_(tensors["gamma.value"])
     trainer.gamma.running.copy_(tensors["gamma.running"])
     trainer._sums.copy_(tensors["log.sums"])

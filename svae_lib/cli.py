@@ -28,17 +28,20 @@ from .checkpoints import MODEL_KINDS, load_model, read_about
 from .data import to_float, to_uint8
 from .demo import demo
 from .devices import default_device
+from .distributed import join, leave
 from .evaluation import PROTOCOLS, evaluate
-from .files import atomic_path
+from .files import atomic_path, write_json
 from .inference import decode_all, encode_all, reconstruct_all
 from .models import Decoded, parameter_count
 from .monitoring import SamplePictures, TensorBoard
 from .presets import PRESETS, ModelConfig, TrainConfig
 from .report import format_table
+from .rescue import TrainingDiverged, TrainingOutOfMemory
 from .runs import Run
 from .sampling import LatentMixture, prior_latents
+from .splits import claim_tests, kinds_of, summarise_claim
 from .tables import read_table, reproduce, summarise
-from .training import Trainer, TrainingDiverged
+from .training import Trainer
 from .validation import InputError
 
 RunFolder = tyro.conf.Positional[Path]
@@ -51,7 +54,7 @@ class Train:
     out: Path | None = None
     """Folder for the run; it must not hold anything yet."""
     resume: Path | None = None
-    """Continue the run in this folder, with its own settings."""
+    """Continue the run in this folder, with its own settings; --train.accumulate may change."""
     preset: str = "quick"
     """Where settings come from that are not given: one of the library's presets."""
     kind: str = "split-vae"
@@ -77,27 +80,42 @@ class Train:
         """Do it."""
         if (self.out is None) == (self.resume is None):
             raise InputError("give either --out FOLDER for a new run or --resume FOLDER.")
-        if self.resume is not None:
-            run = Run.open(self.resume)
-            name = run.data
-        else:
-            name = self.data or PRESETS[self.preset].data
-            if self.kind not in MODEL_KINDS:
-                raise InputError(f"--kind must be one of {', '.join(MODEL_KINDS)}.")
-        sets = data.load(name, self.root)
+        processes = join(self.device)
         with contextlib.ExitStack() as stack:
-            on_log = self._watchers(sets.test, stack)  # may refuse: before the folder is made
-            if self.out is not None:
-                run = Run.create(self.out, self.kind, name, self.model, self.train, self.held_out)
+            with processes.main_first():  # it may download, and it makes the folder
+                if self.resume is not None:
+                    run = self._resumed(Run.open(self.resume))
+                    sets = data.load(run.data, self.root)
+                    on_log = self._watchers(sets.test, stack) if processes.main else []
+                else:
+                    assert self.out is not None
+                    name = self.data or PRESETS[self.preset].data
+                    if self.kind not in MODEL_KINDS:
+                        raise InputError(f"--kind must be one of {', '.join(MODEL_KINDS)}.")
+                    sets = data.load(name, self.root)
+                    on_log = self._watchers(sets.test, stack) if processes.main else []
+                    if processes.main:  # after the watchers: they may refuse
+                        Run.create(self.out, self.kind, name, self.model, self.train, self.held_out)
+                    run = Run.open(self.out)
             trainer = run.train(
                 sets.train,
                 device=self.device,
                 checkpoint_every=self.checkpoint_every,
                 on_log=on_log,
             )
+        leave()
+        if not processes.main:
+            return
         print(f"{trainer.step} steps in {trainer.seconds:.0f} s; the model is in {run.folder}")
         if trainer.step < run.train_config.steps:
             print(f"Continue with: svae train --resume {run.folder}")
+
+    def _resumed(self, run: Run) -> Run:
+        """The run with its own settings, but in finer parts if it ran out of memory."""
+        if self.train.accumulate == 1:
+            return run
+        train = dataclasses.replace(run.train_config, accumulate=self.train.accumulate)
+        return dataclasses.replace(run, train_config=train)
 
     def _watchers(
         self, images: torch.Tensor, stack: contextlib.ExitStack
@@ -258,7 +276,8 @@ class Info:
         model = load_model(path)
         print(f"{type(model).__name__}: {parameter_count(model):,} trainable parameters")
         for name, value in (dataclasses.asdict(model.config) | read_about(path)).items():
-            print(f"  {name}: {value}")
+            if name != "history":  # hundreds of numbers
+                print(f"  {name}: {value}")
 
 
 @dataclass
@@ -290,6 +309,36 @@ class Reproduce:
         )
         print(format_table(*summarise(read_table(path))))
         print(f"mean and 95 % interval over seeds; all of it: {path}")
+
+
+@dataclass
+class Splits:
+    """Train the many small Split VAEs of the table "splits", and test the claim about halves."""
+
+    results: Path = Path("results")
+    """Folder of the table's file."""
+    picture: Path | None = None
+    """PNG file for the plane of the two measures, a point per run."""
+    seeds: tuple[int, ...] | None = None
+    """Seeds; default: the table's."""
+    steps: int | None = None
+    """Training steps of each model; default: the preset's."""
+    device: str | None = None
+    """cuda, cpu, ..."""
+
+    def run(self) -> None:
+        """Do it."""
+        path = reproduce(
+            "splits", results=self.results, steps=self.steps, seeds=self.seeds, device=self.device
+        )
+        record = read_table(path)
+        tests = claim_tests(record)
+        write_json(path, record | {"claim": [t.to_dict() for t in tests]}, overwrite=True)
+        if self.picture is not None:
+            names = [f"beta {cell['beta']:g}" for cell in record["cells"] if cell["split"]]
+            _save_figure(self.picture, plots.split_plane(kinds_of(record), names))
+        print(format_table(*summarise_claim(tests)))
+        print(f"every run, and the test: {path}")
 
 
 @dataclass
@@ -325,19 +374,20 @@ COMMANDS: dict[str, type] = {
     "reconstruct": Reconstruct,
     "info": Info,
     "reproduce": Reproduce,
+    "splits": Splits,
     "demo": Demo,
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 on success, 2 with one sentence on bad input, 1 if training diverged."""
+    """Run one command; 0 on success, 2 with one sentence on bad input, 1 if training failed."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         _parse(arguments).run()
     except (InputError, OSError) as error:
         print(f"svae: {error}", file=sys.stderr)
         return 2
-    except TrainingDiverged as error:
+    except (TrainingDiverged, TrainingOutOfMemory) as error:
         print(f"svae: {error}", file=sys.stderr)
         return 1
     return 0

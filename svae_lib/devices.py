@@ -1,13 +1,21 @@
-"""Which processor computes, and in which arithmetic."""
+"""Which processor computes, in which arithmetic, and what pays there."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]
+
+COMPILE_FROM_STEPS = 5000
+"""Steps from which :func:`compile_pays`: a shorter training ends before the compiler's minute or
+so is won back. A rule of thumb; measure your own."""
 
 
 def default_device() -> torch.device:
@@ -17,6 +25,9 @@ def default_device() -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+# ---------------------------------------------------------------------- arithmetic
 
 
 def resolve_precision(
@@ -49,3 +60,62 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
         return nullcontext()
     dtype = torch.bfloat16 if resolved == "bf16" else torch.float16
     return torch.autocast(device.type, dtype=dtype)
+
+
+# ---------------------------------------------------------------------- speed
+
+
+def best_memory_format(device: torch.device) -> torch.memory_format:
+    """Order in memory of images and kernels: ``channels_last`` on CUDA, whose matrix units
+    read the channels of a pixel together; plane by plane elsewhere.
+    """
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+
+
+@contextmanager
+def tuned_convolutions(device: torch.device) -> Iterator[None]:
+    """Context in which cuDNN times its algorithms once per shape and keeps the fastest."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = before or device.type == "cuda"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def compile_pays(device: torch.device, steps: int) -> bool:
+    """Whether ``torch.compile`` works on this device and a training is long enough for it.
+
+    It needs Triton, a card that Triton supports (capability 7.0, Volta) and a C compiler.
+    """
+    return (
+        steps >= COMPILE_FROM_STEPS
+        and device.type == "cuda"
+        and importlib.util.find_spec("triton") is not None
+        and torch.cuda.get_device_capability(device) >= (7, 0)
+        and any(map(shutil.which, ("cc", "gcc", "clang")))
+    )
+
+
+# ---------------------------------------------------------------------- memory
+
+
+def fits(images: Tensor, device: torch.device) -> bool:
+    """Whether ``images`` may live on the device: in at most half of its free memory.
+
+    The other half is for the model, its gradients, Adam's moments and the activations.
+    """
+    if device.type != "cuda":
+        return True  # main memory, where they are already
+    free, _ = torch.cuda.mem_get_info(device)
+    return images.nbytes <= free // 2
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an allocation failed, on an accelerator or (a plain RuntimeError) on the CPU."""
+    said = str(error)
+    return (
+        isinstance(error, torch.cuda.OutOfMemoryError)
+        or "DefaultCPUAllocator" in said
+        or "MPS backend out of memory" in said
+    )

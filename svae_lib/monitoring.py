@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.utils import save_image
 
+from .baselines import is_deterministic
 from .data import to_float
 from .files import atomic_path
 from .inference import device_of
@@ -93,7 +94,7 @@ def validate(
             squared_error += reconstruction_error(x, out.x_hat).sum()
             kl += kl_divergence(out.mu, out.log_var).sum()
     mse = squared_error.item() / images.numel()
-    mean_kl = kl.item() / len(images)
+    mean_kl = 0.0 if is_deterministic(model) else kl.item() / len(images)  # points have none
     values = images[0].numel()
     best_rate = values / 2 * (math.log(2 * math.pi * max(mse, 1e-12)) + 1)
     return Validation(best_rate + beta * mean_kl, mse, mean_kl)

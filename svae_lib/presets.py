@@ -72,7 +72,13 @@ class TrainConfig:
     steps: int = 60_000
     """Optimiser steps. The paper does not publish its number of epochs."""
     batch_size: int = 100
-    """Images per step; the last incomplete batch of an epoch is dropped."""
+    """Images per step, over all processes; the last incomplete batch of an epoch is dropped."""
+    accumulate: int = 1
+    """Equal parts in which a step's images are worked off one after the other, adding up their
+    gradients: less memory, the same step. BatchNorm's statistics are those of a part."""
+    sync_norm: bool = True
+    """With several processes: BatchNorm's statistics over the images of all of them, as in a
+    single process, instead of each process's own. docs/scaling.md weighs the two."""
     learning_rate: float = 1e-4
     """Adam's learning rate (its peak, where there is a schedule)."""
     schedule: Literal["constant", "cosine"] = "constant"
@@ -93,9 +99,14 @@ class TrainConfig:
     """Steps over which each entry of the history is averaged."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "log_every"):
+        for name in ("steps", "batch_size", "accumulate", "log_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if self.batch_size % self.accumulate:
+            raise InputError(
+                f"batch_size={self.batch_size} cannot be split into accumulate={self.accumulate} "
+                "equal parts: choose a divisor of the batch size."
+            )
         if not self.learning_rate > 0:
             raise InputError(f"learning_rate must be positive, not {self.learning_rate}.")
         if not self.beta >= 0:
@@ -179,6 +190,18 @@ PRESETS: dict[str, Preset] = {
             grad_clip=1.0,  # see "compact"
         ),
         source="ours: recognisable digits in about a minute on two laptop cores",
+    ),
+    "small": Preset(
+        data="mnist-5k",
+        model=ModelConfig(latent_dim=16, embedding_dim=256),
+        train=TrainConfig(
+            steps=1000,
+            learning_rate=3e-3,
+            beta=4.0,
+            precision="float32",
+            log_every=1,
+        ),
+        source="ours: for a SmallVAE, which trains in seconds; notebook 2",
     ),
     "compact-faces": Preset(
         data="toy-faces",

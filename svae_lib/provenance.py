@@ -5,10 +5,10 @@ from __future__ import annotations
 import platform
 import subprocess
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
-import torchvision
 
 from ._version import __version__
 
@@ -23,7 +23,7 @@ def provenance(device: torch.device | str) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        "torchvision": version("torchvision"),  # without importing it: that takes seconds
         "svae_lib": __version__,
     }
 

@@ -33,6 +33,7 @@ from .checkpoints import (
     save_model,
     save_trainer,
 )
+from .distributed import join
 from .evaluation import Evaluation
 from .files import read_json, write_json
 from .models import VAE
@@ -152,7 +153,8 @@ class Run:
                 untouched. (A checkpoint on the way that cannot be written is reported, and
                 training goes on: the disk may have room again at the next.)
         """
-        lock = FileLock(self.folder / ".lock")
+        rank = join(device).rank  # processes that train together have a lock each
+        lock = FileLock(self.folder / (f".lock-{rank}" if rank else ".lock"))
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -162,7 +164,7 @@ class Run:
             ) from None
         with lock:
             for leftover in self.folder.rglob(".*.partial*"):  # of a process that was killed
-                leftover.unlink()
+                leftover.unlink(missing_ok=True)
             trainer = self.trainer(images, device)
             _, validation = self.split(images)
             saved_at = trainer.step
@@ -252,6 +254,8 @@ class Run:
         Raises:
             OSError: the disk is full or not writable; the checkpoints before are untouched.
         """
+        if not trainer.processes.main:
+            return  # one writer
         if validation is not None and len(validation):
             self._note_validation(trainer, validation)
         save_trainer(self.folder / f"checkpoint-{trainer.step}.safetensors", trainer)
@@ -279,6 +283,8 @@ class Run:
 
     def finish(self, trainer: Trainer, about: dict[str, Any] | None = None) -> None:
         """Save model and curves, replacing those of an earlier stop of the same run."""
+        if not trainer.processes.main:
+            return  # one writer
         about = {
             "data": self.data,
             "train": dataclasses.asdict(self.train_config),

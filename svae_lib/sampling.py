@@ -12,7 +12,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from .inference import decode_all
@@ -47,6 +46,8 @@ class LatentMixture:
     def __init__(self, components: int = 100, regularisation: float = 1e-3, seed: int = 0) -> None:
         if components < 1:
             raise InputError(f"components must be at least 1, not {components}.")
+        from sklearn.mixture import GaussianMixture  # here: its import takes a second or two
+
         self.components = components
         self._mixture = GaussianMixture(
             components,

@@ -20,6 +20,9 @@ from .objective import Loss, RunningGamma, variational_loss
 from .validation import InputError
 
 HIDDEN_LAYERS = 3  # the authors' number; their width is 1024
+GAMMA_START = 0.3
+"""First gamma, for standardised vectors. At their variance, 1, it pays to switch all latent
+variables off (the vectors are nearly Gaussian), and training hardly ever gets away from there."""
 
 
 class _Network(nn.Module):
@@ -77,7 +80,7 @@ class SecondStage(nn.Module):
             self.encoder = _Network(latent_dim, 2 * latent_dim, width)
             self.decoder = _Network(latent_dim, latent_dim, width)
         self.mean, self.std = torch.zeros(latent_dim), torch.ones(latent_dim)
-        self.gamma = RunningGamma(1.0)  # the variance of standardised vectors
+        self.gamma = RunningGamma(GAMMA_START)
         self.is_fitted = False
 
     def fit(self, mu: Tensor, log_var: Tensor, *, progress: bool = False) -> SecondStage:

@@ -2,45 +2,39 @@
 
 Everything random is a function of (seed, step): the order of the images of an epoch, and the
 noise of a step. So a run that is stopped and resumed meets the same numbers as one that never
-was, without any random state to save.
+was, without any random state to save; and so do several processes that share a step's images.
+
+Beside it: feeding.py brings the images, distributed.py knows the other processes, devices.py what
+pays on which device, rescue.py what to do when things go wrong.
 """
 
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
-from .devices import autocast, default_device, resolve_precision
+from .devices import (
+    autocast,
+    best_memory_format,
+    compile_pays,
+    resolve_precision,
+    tuned_convolutions,
+)
+from .distributed import join
+from .feeding import NOISE, Feed, stream_seed
 from .models import VAE
 from .objective import Loss, RunningGamma
 from .presets import TrainConfig
+from .progress import Progress
+from .rescue import LastGood, diverged, explaining_lack_of_memory
+from .stopping import stop_requests
 from .validation import InputError, check_uint8_images
 
 METRICS = ("loss", "reconstruction", "kl", "mse")
-_ORDER, _NOISE = 0, 1  # the two streams of random numbers
-
-
-class TrainingDiverged(RuntimeError):
-    """The loss is no longer a number; the message says what to try."""
-
-
-@dataclass(frozen=True)
-class StepPlan:
-    """Where a step stands: its epoch, and its batch within the epoch."""
-
-    epoch: int
-    batch: int
 
 
 class Trainer:
@@ -48,18 +42,25 @@ class Trainer:
 
     Args:
         model: the network; it is moved to ``device`` and trained in place.
-        images: uint8 (N, C, S, S), at least one batch of them; kept on the device.
+        images: uint8 (N, C, S, S), at least one batch of them; memory-mapped ones are welcome.
         config: how to train.
         device: where; default: CUDA where there is one.
+        compile: translate the model with ``torch.compile``; a string is its ``mode``
+            ("reduce-overhead" adds CUDA graphs: one process and accumulate=1 only). Default: on
+            CUDA, for trainings long enough to win the compiler's time back.
+        resident: keep the images on the device; default: where they fit (:mod:`.feeding`).
+        memory_format: of images and kernels; default: the device's best.
 
     Attributes:
         step: steps taken so far.
         history: one list per quantity (``step`` and :data:`METRICS` and ``gamma``), an entry
             every ``config.log_every`` steps and at the last one, each the mean over those steps.
         seconds: time spent inside :meth:`fit` so far.
+        processes: this process among those that train together.
 
     Raises:
-        InputError: the images do not fit the model, or do not fill one batch.
+        InputError: the images do not fit the model, or do not fill one batch, or a batch cannot
+            be shared evenly by the processes, or the mode of compilation does not go with them.
     """
 
     def __init__(
@@ -68,6 +69,10 @@ class Trainer:
         images: Tensor,
         config: TrainConfig,
         device: torch.device | str | None = None,
+        *,
+        compile: bool | str | None = None,
+        resident: bool | None = None,
+        memory_format: torch.memory_format | None = None,
     ) -> None:
         shape = model.config
         check_uint8_images(images, channels=shape.channels, image_size=shape.image_size)
@@ -76,11 +81,23 @@ class Trainer:
                 f"{len(images)} images do not fill one batch of {config.batch_size}: "
                 "lower batch_size or add images."
             )
-        self.device = torch.device(device) if device is not None else default_device()
         self.config = config
+        self.processes = join(device)
+        self.device = self.processes.device
+        self.processes.check_shares(config.batch_size, config.accumulate)
+        self.feed = Feed(
+            images,
+            config.batch_size,
+            config.seed,
+            self.device,
+            share=self._share,
+            resident=resident,
+        )
         self.precision = resolve_precision(config.precision, self.device)
-        self.model = model.to(self.device)
-        self.images = images.to(self.device)
+        self.memory_format = memory_format or best_memory_format(self.device)
+        if config.sync_norm:
+            self.processes.synchronise_norm(model)
+        self.model = model.to(self.device).to(memory_format=self.memory_format)
         self.optimizer = torch.optim.Adam(
             model.parameters(),
             lr=config.learning_rate,
@@ -93,38 +110,56 @@ class Trainer:
         self.step = 0
         self.history: dict[str, list[float]] = {k: [] for k in ("step", *METRICS, "gamma")}
         self.seconds = 0.0
+        self._metrics = self._prepare(compile)
         self._sums = torch.zeros(len(METRICS), device=self.device)
         self._summed = 0
-        self._order: tuple[int, Tensor] = (-1, torch.empty(0))
-        self._good: dict[str, Tensor] | None = None
+        self._good = LastGood(self.model)
+
+    def _prepare(self, compile: bool | str | None) -> nn.Module:
+        """The module whose gradients the processes share and which may be compiled."""
+        metrics = self.processes.averaging(_Metrics(self.model, self.config.beta))
+        if compile is None:  # other losses may do what the compiler does not know
+            usual = type(self.model).loss is VAE.loss
+            compile = usual and compile_pays(self.device, self.config.steps)
+        if compile == "reduce-overhead" and not (
+            self.processes.alone and self.config.accumulate == 1
+        ):
+            raise InputError(
+                'compile="reduce-overhead" keeps a step\'s memory for the next one, so it needs a '
+                "single process and accumulate=1: use compile=True."
+            )
+        if compile:
+            mode = compile if isinstance(compile, str) else None
+            metrics = torch.compile(metrics, mode=mode)  # type: ignore[assignment]
+        return metrics
 
     # ------------------------------------------------------------------ one step
 
     @property
+    def images(self) -> Tensor:
+        """The training images, uint8 (N, C, S, S), where they are kept."""
+        return self.feed.images
+
+    @property
     def batches_per_epoch(self) -> int:
         """Full batches in one pass over the images; the last incomplete one is dropped."""
-        return len(self.images) // self.config.batch_size
-
-    def plan(self, step: int) -> StepPlan:
-        """Epoch and batch of a step, counted from 0."""
-        return StepPlan(*divmod(step, self.batches_per_epoch))
+        return self.feed.batches_per_epoch
 
     def batch(self, step: int) -> Tensor:
-        """Images of a step: float32 (batch_size, C, S, S) in [0, 1]."""
-        plan = self.plan(step)
-        if self._order[0] != plan.epoch:
-            generator = torch.Generator().manual_seed(self._seed(_ORDER, plan.epoch))
-            order = torch.randperm(len(self.images), generator=generator)
-            self._order = (plan.epoch, order.to(self.device))
-        start = plan.batch * self.config.batch_size
-        chosen = self._order[1][start : start + self.config.batch_size]
-        return self.images[chosen].float() / 255
+        """Images of a step: float32 (batch_size, C, S, S) in [0, 1]; this process's share."""
+        x = self.feed.batch(step).float() / 255
+        return x.contiguous(memory_format=self.memory_format)
 
     def noise(self, step: int) -> Tensor:
-        """Standard Gaussian noise of a step: float32 (batch_size, latent_dim)."""
-        generator = torch.Generator(self.device).manual_seed(self._seed(_NOISE, step))
+        """Standard Gaussian noise of a step: float32 (batch_size, latent_dim); the same share."""
+        seed = stream_seed(self.config.seed, NOISE, step)
+        generator = torch.Generator(self.device).manual_seed(seed)
         shape = (self.config.batch_size, self.model.config.latent_dim)
-        return torch.randn(shape, generator=generator, device=self.device)
+        return self._share(torch.randn(shape, generator=generator, device=self.device))
+
+    def _share(self, batch: Tensor) -> Tensor:
+        """What this process works off of a step's images or noise."""
+        return self.processes.share(batch, self.config.accumulate)
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of a step: linear warm-up, then constant or a half cosine to 0."""
@@ -138,22 +173,40 @@ class Trainer:
         return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
     def train_step(self) -> Loss:
-        """Take one step and return its loss (tensors on the device: nothing waits for them)."""
-        x, noise = self.batch(self.step), self.noise(self.step)
-        with autocast(self.precision, self.device):
-            loss = self.model.loss(x, noise, self.gamma.value, self.config.beta)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss.total).backward()
-        if self.config.grad_clip is not None:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(self.step)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        """Take one step and return its loss (tensors on the device: nothing waits for them).
+
+        Raises:
+            TrainingOutOfMemory: it does not fit; the model is back at its last good state.
+        """
+        config = self.config
+        with explaining_lack_of_memory(
+            self._good, self.step, config.batch_size, config.accumulate, self.processes.count
+        ):
+            loss = self._gradients(self.batch(self.step), self.noise(self.step))
+            if config.grad_clip is not None:
+                self.scaler.unscale_(self.optimizer)
+                nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.learning_rate(self.step)
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
         self.gamma.update(loss.mse)
         self.step += 1
         return loss
+
+    def _gradients(self, x: Tensor, noise: Tensor) -> Loss:
+        """Gradients of a step, added up part by part; its loss, over parts and processes."""
+        parts = self.config.accumulate
+        means = torch.zeros(len(METRICS), device=self.device)
+        pieces = zip(x.chunk(parts), noise.chunk(parts), strict=True)
+        self.optimizer.zero_grad(set_to_none=True)
+        for part, (some_x, some_noise) in enumerate(pieces):
+            with self.processes.exchange(self._metrics, now=part == parts - 1):
+                with autocast(self.precision, self.device):
+                    metrics = self._metrics(some_x, some_noise, self.gamma.value)
+                self.scaler.scale(metrics[0] / parts).backward()
+            means += metrics.detach() / parts
+        return Loss(*self.processes.mean_(means).unbind())
 
     # ------------------------------------------------------------------ the loop
 
@@ -167,12 +220,14 @@ class Trainer:
         """Train, and leave the model in evaluation mode.
 
         The first Ctrl-C (or the notebook's stop button, or SIGTERM) lets the step in hand finish
-        and returns: what was learnt so far is kept, and another call goes on from there.
+        and returns: what was learnt so far is kept, and another call goes on from there. Several
+        processes agree on it at the next entry of the history.
 
         Args:
             steps: steps to take now; default: up to ``config.steps`` in all.
-            progress: show a progress bar.
-            on_log: called with this trainer after each new entry of the history.
+            progress: show a progress bar, or lines where the output goes to a file.
+            on_log: called with this trainer after each new entry of the history, in the main
+                process.
 
         Returns:
             The history.
@@ -180,25 +235,34 @@ class Trainer:
         Raises:
             TrainingDiverged: the loss became NaN or infinite; the model is as at the last entry of
                 the history at which all was well.
+            TrainingOutOfMemory: a step does not fit; the model likewise.
         """
         target = self.config.steps if steps is None else self.step + steps
+        if not self._good:
+            self._good.keep()
         self.model.train()
         started = time.perf_counter()
-        bar = tqdm(total=target, initial=self.step, disable=not progress, unit="step")
+        show = progress and self.processes.main
+        bar = Progress(target, self.step, self.config.batch_size, show=show)
         try:
-            with stop_requests() as stop, bar:
-                while self.step < target and not stop.is_set():
+            with stop_requests() as stop, tuned_convolutions(self.device):
+                while self.step < target:
                     self._add(self.train_step())
-                    bar.update()
-                    if self.step % self.config.log_every == 0 or self.step == self.config.steps:
+                    bar.step()
+                    entry = self.step % self.config.log_every == 0 or self.step == self.config.steps
+                    if entry:
                         self._log(bar)
-                        for call in on_log:
+                        for call in on_log if self.processes.main else ():
                             call(self)
+                    if (entry or self.processes.alone) and self.processes.any(stop.is_set()):
+                        break
+            self.processes.average_(self.model.buffers())
         finally:
+            bar.close()
             self.seconds += time.perf_counter() - started
             self.model.eval()
-        if self.step < target and progress:
-            tqdm.write(f"Stopped at step {self.step} of {target}; what was learnt is kept.")
+        if self.step < target and show:
+            print(f"Stopped at step {self.step} of {target}; what was learnt is kept.")
         return self.history
 
     @torch.no_grad()
@@ -207,62 +271,38 @@ class Trainer:
         self._summed += 1
 
     @torch.no_grad()
-    def _log(self, bar: tqdm) -> None:  # type: ignore[type-arg]
+    def _log(self, bar: Progress) -> None:
         """Read the sums from the device (the one place that waits for it) and check them."""
         if not self._summed:
             return
-        *means, gamma = torch.cat((self._sums / self._summed, self.gamma.value[None])).tolist()
+        self.processes.average_(self.model.buffers())
+        weights: list[Tensor] = list(self.model.parameters())
+        healthy = torch.stack(torch._foreach_norm(weights)).isfinite().all()
+        scalars = torch.stack((self.gamma.value, healthy.float()))
+        *means, gamma, finite = torch.cat((self._sums / self._summed, scalars)).tolist()
         self._sums.zero_()
         self._summed = 0
-        weights: list[Tensor] = list(self.model.parameters())
-        healthy = bool(torch.stack(torch._foreach_norm(weights)).isfinite().all())
-        if not (healthy and all(map(math.isfinite, means))):
-            self._give_up()
-        self._good = {k: v.clone() for k, v in self.model.state_dict().items()}
+        if not (finite and all(map(math.isfinite, means))):
+            self._good.restore()
+            raise diverged(self.step)
+        self._good.keep()
         for name, value in zip(self.history, (self.step, *means, gamma), strict=True):
             self.history[name].append(value)
-        bar.set_postfix(loss=f"{means[0]:.4g}", kl=f"{means[2]:.3g}", gamma=f"{gamma:.3g}")
-
-    def _give_up(self) -> None:
-        if self._good is not None:
-            self.model.load_state_dict(self._good)
-        raise TrainingDiverged(
-            f"the loss stopped being a number by step {self.step}; the model is back at its last "
-            "good state. Try a learning rate ten times smaller, grad_clip=1.0 or "
-            'precision="float32".'
-        )
-
-    def _seed(self, stream: int, index: int) -> int:
-        words = np.random.SeedSequence((self.config.seed, stream, index)).generate_state(1)
-        return int(words[0])
+        bar.report(loss=means[0], gamma=gamma, kl=means[2])
 
 
-@contextmanager
-def stop_requests() -> Iterator[threading.Event]:
-    """Turn the first SIGINT or SIGTERM into a flag; a second one acts as usual.
+class _Metrics(nn.Module):
+    """A model's loss as a module, which is what compiler and gradient exchange work on."""
 
-    Outside the main thread, where Python allows no signal handlers, the flag is never set.
-    """
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    def __init__(self, model: VAE, beta: float) -> None:
+        super().__init__()
+        self.model, self.beta = model, beta
 
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def request(number: int, frame: FrameType | None) -> None:
-        flag.set()
-        restore()
-
-    for number in before:
-        signal.signal(number, request)
-    try:
-        yield flag
-    finally:
-        restore()
+    def forward(self, x: Tensor, noise: Tensor, gamma: Tensor) -> Tensor:
+        """Loss of a batch and its parts: float32 (4,), the values of :data:`METRICS`."""
+        loss = self.model.loss(x, noise, gamma, self.beta)
+        parts = (loss.reconstruction, loss.kl, loss.mse)
+        return torch.stack((loss.total, *(part.detach() for part in parts))).float()
 
 
 def train(

@@ -21,14 +21,19 @@ def tiny() -> sv.ModelConfig:
     )
 
 
-@pytest.fixture
-def blobs() -> torch.Tensor:
+def make_blobs() -> torch.Tensor:
     """64 uint8 images (64, 1, 16, 16): a bright disc at a random place."""
     generator = torch.Generator().manual_seed(5)
     centre = 4 + 8 * torch.rand(64, 2, 1, 1, generator=generator)
     rows, columns = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
     distance = ((rows - centre[:, 0]) ** 2 + (columns - centre[:, 1]) ** 2).sqrt()
     return (255 * torch.sigmoid(3 - distance)).to(torch.uint8)[:, None]
+
+
+@pytest.fixture
+def blobs() -> torch.Tensor:
+    """The images of :func:`make_blobs`."""
+    return make_blobs()
 
 
 @pytest.fixture

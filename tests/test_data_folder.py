@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_sample_images
 
 from svae_lib import data
 from svae_lib.data import folder as module
@@ -152,3 +153,35 @@ def test_lossless(mine: Path) -> None:
     sets = load_folder(mine, size=32)
     loaded = {image.numpy().tobytes() for image in torch.cat([sets.train, sets.test])}
     assert loaded == {image.transpose(2, 0, 1).tobytes() for image in pixels}
+
+
+def photographs(folder: Path, count: int) -> None:
+    """Pieces of scikit-learn's two photographs, of many sizes, every tenth one grey."""
+    rng = np.random.default_rng(0)
+    pictures = dict(zip(("china", "flower"), load_sample_images().images, strict=True))
+    for number in range(count):
+        name = "china" if number % 2 else "flower"
+        height, width = rng.integers(40, 120, size=2)
+        top, left = rng.integers(0, 427 - height), rng.integers(0, 640 - width)
+        piece = Image.fromarray(pictures[name][top : top + height, left : left + width])
+        (folder / name).mkdir(exist_ok=True)
+        piece = piece.convert("L") if number % 10 == 0 else piece
+        piece.save(folder / name / f"{number:04}.jpg", quality=95)
+
+
+def test_a_folder_of_real_photographs(mine: Path) -> None:
+    photographs(mine, 400)
+    sets = load_folder(mine, size=32, test=0.1)
+    assert sets.label_names == ("china", "flower")
+    assert (len(sets.train), len(sets.test)) == (360, 40)
+    assert torch.bincount(sets.train_labels).tolist() == [180, 180]
+    # Pieces from everywhere in a photograph have its mean colour, class by class ...
+    for label, picture in enumerate(load_sample_images().images):
+        mean = sets.train[sets.train_labels == label].double().mean((0, 2, 3))
+        assert mean == pytest.approx(torch.from_numpy(picture.mean(axis=(0, 1))), abs=20)
+    # ... and neighbouring pixels are alike, as in photographs and not in noise.
+    images = sets.train.float()
+    steps = (images[..., 1:] - images[..., :-1]).abs().mean()
+    assert steps < 0.5 * (images - images.mean(dim=(2, 3), keepdim=True)).abs().mean()
+    grey = (sets.train[:, :1] == sets.train).flatten(1).all(dim=1)
+    assert 20 <= grey.sum() <= 40  # 40 of the 400, less those in the test part

@@ -54,14 +54,17 @@ def test_a_table_is_resumed_and_summarised(tiny_table, tmp_path: Path, monkeypat
         (k, s) for s in (0, 1) for k in ("vae", "split-vae")
     ]
     columns, lines = summarise(record)
-    assert columns[2:] == ["vae (2 seeds)", "split-vae, beta 2 (2 seeds)"]
-    assert ["prior", "x1"] in [line[:2] for line in lines]
-    assert ["two-stage", "mix"] in [line[:2] for line in lines]
+    assert columns == ["model", "part", "seeds", "real", "REC", "prior", "mixture", "two-stage"]
+    assert [line[:3] for line in lines] == [
+        ["vae", "x", "2"],
+        *(["split-vae, beta 2", part, "2"] for part in ("x", "x1", "x2", "mix")),
+    ]
+    half = lines[2]  # training images have no x1
+    assert half[3] == "–" and "±" in half[4]
     assert {(c["variant"], c["beta"]) for c in record["cells"]} == {
         ("vae", 1.0),
         ("split-vae, beta 2", 2.0),
     }
-    assert next(line for line in lines if line[:2] == ["prior", "x1"])[2] == "–"
     with pytest.raises(sv.InputError, match="another train"):
         reproduce("tiny", steps=3, **where)
 
@@ -84,14 +87,8 @@ def test_several_processes_share_a_table(tiny_table, tmp_path: Path, monkeypatch
     assert len(read_table(path)["cells"]) == 4
 
 
-def test_a_cell_of_another_beta_is_refused(tiny_table, tmp_path: Path, monkeypatch) -> None:
+def test_a_cell_of_another_beta_is_refused(tiny_table, tmp_path: Path) -> None:
     where = {"results": tmp_path, "runs": tmp_path / "runs", "progress": False, "device": "cpu"}
-    evaluate = tables.evaluate
-
-    def small(model, sets, network, **options):
-        return evaluate(model, sets, network, **options)
-
-    monkeypatch.setattr(tables, "evaluate", small)
     path = reproduce("tiny", seeds=[0], **where)
     record = json.loads(path.read_text())
     record["cells"][0]["beta"] = 7.0
@@ -126,8 +123,17 @@ def test_differences_are_paired_by_seed() -> None:
 def test_strangers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(sv.InputError, match="unknown table"):
         reproduce("imagenet")
-    (tmp_path / "a.json").write_text(json.dumps({"format": 9}))
-    with pytest.raises(sv.InputError, match="has format 9"):
+    (tmp_path / "a.json").write_text(json.dumps({"format": 1}))
+    with pytest.raises(sv.InputError, match="has format 1, this library reads 2"):
         read_table(tmp_path / "a.json")
     with pytest.raises(sv.InputError, match="does not exist"):
         read_table(tmp_path / "b.json")
+
+
+def test_a_field_that_came_later_counts_with_its_default(tiny_table, tmp_path: Path) -> None:
+    where = {"results": tmp_path, "runs": tmp_path / "runs", "progress": False, "device": "cpu"}
+    path = reproduce("tiny", seeds=[0], **where)
+    record = json.loads(path.read_text())
+    del record["settings"]["train"]["warmup_steps"], record["settings"]["model"]["components"]
+    path.write_text(json.dumps(record))
+    assert reproduce("tiny", seeds=[0], **where) == path  # nothing to do, and no refusal

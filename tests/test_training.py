@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import math
 import os
 import signal
+import weakref
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import svae_lib as sv
+from svae_lib import checkpoints, devices
 from svae_lib.checkpoints import restore_trainer, save_trainer
+from svae_lib.stopping import stop_requests
 from svae_lib.training import METRICS
 
 
-def trainer(config: sv.ModelConfig, train: sv.TrainConfig, images: Tensor, kind="split-vae"):
-    return sv.Trainer(sv.build_model(kind, config, train.seed), images, train, "cpu")
+def trainer(
+    config: sv.ModelConfig, train: sv.TrainConfig, images: Tensor, kind="split-vae", **options
+):
+    return sv.Trainer(sv.build_model(kind, config, train.seed), images, train, "cpu", **options)
 
 
 def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
@@ -121,6 +127,37 @@ def test_stopped_and_resumed_equals_never_stopped(tiny, fast, blobs, tmp_path) -
     assert torch.equal(straight.gamma.running, resumed.gamma.running)
 
 
+def test_settings_newer_than_a_checkpoint_count_as_their_defaults(
+    tiny, fast, blobs, tmp_path, monkeypatch
+) -> None:
+    old = trainer(tiny, fast, blobs)
+    old.fit(3, progress=False)
+    inner = dataclasses.asdict
+    without = ("accumulate", "sync_norm")
+    monkeypatch.setattr(
+        checkpoints.dataclasses,
+        "asdict",
+        lambda config: {k: v for k, v in inner(config).items() if k not in without},
+    )
+    save_trainer(tmp_path / "old.safetensors", old)
+    monkeypatch.undo()
+    new = trainer(tiny, fast, blobs)
+    restore_trainer(new, tmp_path / "old.safetensors")
+    assert new.step == 3 and same_weights(new.model, old.model)
+    other = trainer(tiny, dataclasses.replace(fast, sync_norm=False), blobs)
+    with pytest.raises(sv.InputError, match=r"sync_norm \(True there, False here\)"):
+        restore_trainer(other, tmp_path / "old.safetensors")
+
+
+def test_a_run_may_go_on_in_finer_parts(tiny, fast, blobs, tmp_path) -> None:
+    whole = trainer(tiny, fast, blobs)
+    whole.fit(3, progress=False)
+    save_trainer(tmp_path / "t.safetensors", whole)
+    finer = trainer(tiny, dataclasses.replace(fast, accumulate=4), blobs)
+    restore_trainer(finer, tmp_path / "t.safetensors")
+    assert finer.step == 3 and same_weights(whole.model, finer.model)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_request_finishes_the_step_and_keeps_what_was_learnt(
     tiny, fast, blobs, number, capsys
@@ -140,6 +177,16 @@ def test_a_stop_request_finishes_the_step_and_keeps_what_was_learnt(
     whole = trainer(tiny, fast, blobs)
     whole.fit(progress=False)
     assert t.step == 24 and same_weights(t.model, whole.model)
+
+
+def test_the_second_ctrl_c_is_no_request_but_further_sigterms_are() -> None:
+    with stop_requests() as stop:
+        for _ in range(3):  # launchers and schedulers send several
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.is_set()
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_nan_stops_with_the_last_good_weights(tiny, fast, blobs) -> None:
@@ -193,6 +240,8 @@ def test_images_that_do_not_fit_are_refused(tiny, fast, blobs) -> None:
     [
         ({"steps": 0}, "steps must be at least 1"),
         ({"batch_size": 0}, "batch_size"),
+        ({"accumulate": 0}, "accumulate must be at least 1"),
+        ({"batch_size": 100, "accumulate": 3}, "cannot be split into accumulate=3 equal parts"),
         ({"learning_rate": float("nan")}, "learning_rate must be positive"),
         ({"beta": -1.0}, "beta"),
         ({"grad_clip": 0.0}, "grad_clip"),
@@ -203,3 +252,195 @@ def test_images_that_do_not_fit_are_refused(tiny, fast, blobs) -> None:
 def test_impossible_training_settings(change, message) -> None:
     with pytest.raises(sv.InputError, match=message):
         sv.TrainConfig(**change)
+
+
+# ---------------------------------------------------------------------- accumulation, memory
+
+
+def without_norm(t: sv.Trainer) -> sv.Trainer:
+    """The trainer with BatchNorm taken out: it alone sees how a batch is split."""
+    for module in list(t.model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
+                setattr(module, name, nn.Identity())
+    assert not any("running_mean" in name for name in t.model.state_dict())
+    return t
+
+
+def test_accumulated_gradients_are_those_of_the_large_batch(tiny, fast, blobs) -> None:
+    whole = without_norm(trainer(tiny, fast, blobs))
+    parts = without_norm(trainer(tiny, dataclasses.replace(fast, accumulate=4), blobs))
+    a, b = whole.train_step(), parts.train_step()
+    for one, other in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
+        scale = one.grad.abs().max()
+        torch.testing.assert_close(one.grad / scale, other.grad / scale, rtol=1e-4, atol=1e-5)
+    for name in ("total", "reconstruction", "kl", "mse"):
+        torch.testing.assert_close(getattr(a, name), getattr(b, name), rtol=1e-5, atol=0)
+    whole.fit(progress=False)
+    parts.fit(progress=False)
+    assert parts.history["loss"] == pytest.approx(whole.history["loss"], rel=1e-3)
+    assert parts.history["gamma"] == pytest.approx(whole.history["gamma"], rel=1e-4)
+
+
+def test_gamma_follows_the_error_of_the_whole_step(tiny, fast, blobs) -> None:
+    t = trainer(tiny, dataclasses.replace(fast, accumulate=4, gamma_start="one"), blobs)
+    errors, inner = [], t.model.loss
+
+    def recording(*args):
+        loss = inner(*args)
+        errors.append(loss.mse.item())
+        return loss
+
+    t.model.loss = recording
+    loss = t.train_step()
+    assert len(errors) == 4 and max(errors) > min(errors)
+    assert loss.mse.item() == pytest.approx(sum(errors) / 4, rel=1e-6)
+    assert t.gamma.value.item() == pytest.approx(0.99 + 0.01 * sum(errors) / 4, rel=1e-6)
+
+
+def cpu_allocation_error() -> RuntimeError:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 50)  # a million gigabytes
+    return caught.value
+
+
+@pytest.mark.parametrize("where", ["accelerator", "cpu"])
+def test_out_of_memory_names_the_setting_that_helps(tiny, fast, blobs, where: str) -> None:
+    error = torch.OutOfMemoryError("CUDA out of memory.") if where == "accelerator" else None
+    t = trainer(tiny, dataclasses.replace(fast, batch_size=15, accumulate=3), blobs)
+    t.fit(10, progress=False)
+    good = {k: v.clone() for k, v in t.model.state_dict().items()}
+    inner, held = t.model.loss, []
+
+    def hungry(x, *args):
+        inner(x, *args)  # moves the running statistics of BatchNorm
+        activations = x * 2
+        held.append(weakref.ref(activations))
+        raise error or cpu_allocation_error()
+
+    t.model.loss = hungry
+    message = r"step 11, at 5 images at a time.*accumulate=5.*parts of 3.*batch_size below 15"
+    with pytest.raises(sv.TrainingOutOfMemory, match=message):
+        t.fit(10, progress=False)
+    assert all(torch.equal(good[k], v) for k, v in t.model.state_dict().items())
+    assert all(p.grad is None for p in t.model.parameters())
+    gc.collect()
+    assert held[0]() is None  # the message does not hold the memory that it tells of
+    t.model.loss = inner
+    t.fit(5, progress=False)
+    assert t.step == 15
+
+
+def test_out_of_memory_at_the_first_step_and_at_single_images(tiny, fast, blobs) -> None:
+    t = trainer(tiny, dataclasses.replace(fast, accumulate=16), blobs)
+    start = {k: v.clone() for k, v in t.model.state_dict().items()}
+
+    def hungry(*args):
+        nn.init.zeros_(next(t.model.parameters()))
+        raise torch.OutOfMemoryError
+
+    t.model.loss = hungry
+    with pytest.raises(sv.TrainingOutOfMemory, match=r"step 1, at 1 images.*Not even one fits"):
+        t.fit(progress=False)
+    assert all(torch.equal(start[k], v) for k, v in t.model.state_dict().items())
+
+
+def test_other_errors_pass_unchanged(tiny, fast, blobs) -> None:
+    t = trainer(tiny, fast, blobs)
+
+    def broken(*args):
+        raise RuntimeError("shapes do not match")
+
+    t.model.loss = broken
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        t.fit(progress=False)
+
+
+# ---------------------------------------------------------------------- speed
+
+
+def test_prefetched_images_train_to_the_same_weights(tiny, fast, blobs) -> None:
+    resident, prefetched = (trainer(tiny, fast, blobs, resident=r) for r in (True, False))
+    for t in (resident, prefetched):
+        t.fit(10, progress=False)
+    assert same_weights(resident.model, prefetched.model)
+
+
+def test_no_step_waits_for_its_device(tiny, fast, blobs) -> None:
+    """On the device "meta" no tensor has a value: whoever asks for one fails."""
+    config = dataclasses.replace(fast, grad_clip=1.0, accumulate=2)
+    t = sv.Trainer(sv.build_model("split-vae", tiny), blobs, config, "meta")
+    t.noise = lambda step: torch.empty(16, 3, device="meta")  # there is no generator for it
+    t.model.train()
+    for _ in range(3):
+        t._add(t.train_step())
+    assert t.step == 3
+    with pytest.raises(RuntimeError, match=r"item\(\)|meta"):
+        t.gamma.value.item()
+
+
+def test_channels_last_is_a_memory_format_and_no_other_training(
+    tiny, fast, blobs, tmp_path
+) -> None:
+    planes, pixels = (
+        trainer(tiny, fast, blobs, memory_format=f)
+        for f in (torch.contiguous_format, torch.channels_last)
+    )
+    kernel = next(p for p in pixels.model.parameters() if p.ndim == 4 and p.shape[1] > 1)
+    assert kernel.is_contiguous(memory_format=torch.channels_last) and not kernel.is_contiguous()
+    for t in (planes, pixels):
+        t.fit(5, progress=False)
+    assert pixels.history["loss"] == pytest.approx(planes.history["loss"], rel=1e-4)
+    save_trainer(tmp_path / "t.safetensors", pixels)
+    resumed = trainer(tiny, fast, blobs, memory_format=torch.channels_last)
+    restore_trainer(resumed, tmp_path / "t.safetensors")
+    for parameter, moments in resumed.optimizer.state.items():  # fused Adam wants them alike
+        assert moments["exp_avg"].stride() == parameter.stride()
+    for t in (pixels, resumed):
+        t.fit(progress=False)
+    assert same_weights(pixels.model, resumed.model)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_compiled_trainer_takes_the_same_steps(
+    tiny, fast, blobs, monkeypatch, accumulate
+) -> None:
+    """The compiler's front end with PyTorch's own kernels behind it: no code is generated."""
+    config = dataclasses.replace(fast, accumulate=accumulate)
+    plain = trainer(tiny, config, blobs)
+    modes, compiler = [], torch.compile
+
+    def compile(module, mode):
+        modes.append(mode)
+        return compiler(module, backend="eager")
+
+    monkeypatch.setattr("svae_lib.training.torch.compile", compile)
+    compiled = trainer(tiny, config, blobs, compile="max-autotune")
+    for t in (plain, compiled):
+        t.fit(6, progress=False)
+    assert modes == ["max-autotune"]
+    assert compiled.history["loss"] == pytest.approx(plain.history["loss"], rel=1e-5)
+    assert set(compiled.model.state_dict()) == set(plain.model.state_dict())
+
+
+def test_cuda_graphs_are_for_whole_steps(tiny, fast, blobs) -> None:
+    config = dataclasses.replace(fast, accumulate=2)
+    with pytest.raises(sv.InputError, match=r"accumulate=1: use compile=True"):
+        trainer(tiny, config, blobs, compile="reduce-overhead")
+
+
+def test_what_pays_is_decided_by_device_and_length(monkeypatch) -> None:
+    cpu, card = torch.device("cpu"), torch.device("cuda", 0)
+    assert not devices.compile_pays(cpu, 10**6)
+    assert devices.best_memory_format(card) is torch.channels_last
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(devices.shutil, "which", lambda name: name)
+    for capability, steps, pays in [
+        ((9, 0), 10**6, True),
+        ((6, 1), 10**6, False),
+        ((9, 0), 100, False),
+    ]:
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)
+        assert devices.compile_pays(card, steps) is pays
+    monkeypatch.setattr(devices.shutil, "which", lambda name: None)
+    assert not devices.compile_pays(card, 10**6)  # no C compiler

@@ -16,11 +16,12 @@
 
 # %%
 import copy
+import inspect
 import math
+from dataclasses import replace
 
 import torch
 from matplotlib.figure import Figure
-from torch import nn
 
 import svae_lib as sv
 from svae_lib.plots.figure import BLACK, BLUE, GREY, ORANGE, PALETTE
@@ -389,30 +390,29 @@ running_gamma = sv.exercises.check("running_gamma", running_gamma)
 # The authors start at 1. Another honest first guess is the variance of the data, the MSE of the mean
 # image. To compare them we train real VAEs, and several more below, so the network is a small one,
 # trained within seconds: that of notebook 1 by hand, put into the library's frame so that
-# `sv.Trainer` can train it.
+# `sv.Trainer` can train it. Latent variables, loss and all else are those of `sv.VAE`:
 
 # %%
-class SmallVAE(sv.VAE):
-    """Two linear layers each way; latent variables, loss and all else as in sv.VAE."""
+print(inspect.getsource(sv.baselines.SmallVAE.__init__))
 
-    def __init__(self, config):
-        super().__init__(config)
-        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(D, config.embedding_dim), nn.SiLU())
-        self.decoder = nn.Sequential(
-            nn.SiLU(), nn.Linear(config.embedding_dim, D), nn.Unflatten(1, (1, 32, 32))
-        )
+# %% [markdown]
+# `TRAIN = False` loads the trained ones, which come with the course; no cell below then waits.
+
+# %%
+TRAIN = True
+small = sv.PRESETS["small"]
 
 
-def fit(beta, gamma_start="data", steps=sv.course.pick(smoke=20, laptop=1000, gpu=6000), seed=0):
-    """Train a small VAE; return it with the history of its training."""
-    torch.manual_seed(seed)
-    model = SmallVAE(sv.ModelConfig(latent_dim=16, embedding_dim=256))
-    settings = sv.TrainConfig(
-        steps=steps, batch_size=100, learning_rate=3e-3, beta=beta, gamma_start=gamma_start,
-        seed=seed, precision="float32", log_every=1,
-    )
-    trainer = sv.Trainer(model, images, settings)
-    return model, trainer.fit()
+def fit(beta, gamma_start="data"):
+    """A small VAE, trained or loaded, with the history of its training."""
+    if not TRAIN:
+        name = f"small-beta-{beta}" if gamma_start == "data" else "small-gamma-one"
+        found = sv.checkpoints.trained_history(name, "small-vae")
+        return sv.load_trained(name, "small-vae"), found
+    steps = sv.course.pick(smoke=20, laptop=small.train.steps, gpu=6000)
+    settings = replace(small.train, beta=float(beta), gamma_start=gamma_start, steps=steps)
+    trainer = sv.Trainer(sv.build_model("small-vae", small.model), images, settings)
+    return trainer.model, trainer.fit()
 
 
 # %% [markdown]
@@ -421,8 +421,8 @@ def fit(beta, gamma_start="data", steps=sv.course.pick(smoke=20, laptop=1000, gp
 # variance? Which run will be ahead after a fifth of the steps, and will it matter at the end?
 
 # %%
-from_one, history_one = fit(4.0, "one")
-from_data, history_data = fit(4.0, "data")
+from_one, history_one = fit(4, "one")
+from_data, history_data = fit(4, "data")
 histories = {"gamma from 1": history_one, "gamma from the variance": history_data}
 thinned = {name: {k: v[::10] for k, v in h.items()} for name, h in histories.items()}
 sv.plots.training_curves(thinned, ("mse", "gamma", "kl"), title="Two starts of gamma, beta = 4")
@@ -458,7 +458,7 @@ if learning:
 # %%
 models, gammas = {4: from_data}, {4: history_data["gamma"][-1]}
 for beta in (1, 16, 64, 256):
-    models[beta], history = fit(float(beta))
+    models[beta], history = fit(beta)
     gammas[beta] = history["gamma"][-1]
 models, gammas = dict(sorted(models.items())), dict(sorted(gammas.items()))
 rebuilt = {b: sv.inference.reconstruct_all(m, sets.test[:10]).x_hat for b, m in models.items()}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from .engine import Exercise, Function, Mistake
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 NOTEBOOK = "06_sampling"
 
@@ -210,6 +212,8 @@ def held_out_score(mixture: GaussianMixture, train: Tensor, held_out: Tensor) ->
 
 
 def _mixture_and_vectors(g: torch.Generator) -> tuple[GaussianMixture, Tensor, Tensor]:
+    from sklearn.mixture import GaussianMixture  # here: its import takes a second or two
+
     """An unfitted mixture, 20 vectors to fit, 12 held out.
 
     One component alone: its fit is exact, so answers do not depend on how EM was started.

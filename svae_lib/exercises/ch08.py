@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-from scipy.stats import t as student_t
 from torch import Tensor
 
 from .engine import Exercise, Mistake
@@ -21,8 +20,11 @@ def interval(scores: Tensor) -> tuple[Tensor, Tensor]:
     return scores.mean(), _quantile(scores) * scores.std() / math.sqrt(len(scores))
 
 
-def _quantile(scores: Tensor) -> float:
-    return float(student_t.ppf(0.975, len(scores) - 1))
+def _quantile(scores: Tensor, share: float = 0.975, fewer: int = 1) -> float:
+    """Student's quantile with n - ``fewer`` degrees of freedom."""
+    from scipy.stats import t as student_t  # here: its import takes a second
+
+    return float(student_t.ppf(share, len(scores) - fewer))
 
 
 def _scores(g: torch.Generator) -> tuple[Tensor]:
@@ -58,7 +60,7 @@ INTERVAL = Exercise(
             "one-sided quantile",
             lambda s: (
                 s.mean(),
-                float(student_t.ppf(0.95, len(s) - 1)) * s.std() / math.sqrt(len(s)),
+                _quantile(s, 0.95) * s.std() / math.sqrt(len(s)),
             ),
             "The 0.95 quantile leaves 5 % on one side. An interval leaves 2.5 % on either side.",
         ),
@@ -66,7 +68,7 @@ INTERVAL = Exercise(
             "n degrees of freedom",
             lambda s: (
                 s.mean(),
-                float(student_t.ppf(0.975, len(s))) * s.std() / math.sqrt(len(s)),
+                _quantile(s, fewer=0) * s.std() / math.sqrt(len(s)),
             ),
             "n runs leave n - 1 degrees of freedom, since their mean was estimated too.",
         ),

@@ -1,0 +1,101 @@
+"""Where the training images live, and how the batch of a step gets to the device.
+
+The images stay bytes: a quarter of the memory and of the traffic of float32. Where they fit on
+the device they move there once. Else (CelebA on a small card, a memory-mapped file) a thread
+gathers the next batch in pinned memory and copies it on a stream of its own, while the device
+computes. Which images a step sees depends on (seed, step) alone, not on the way they take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .devices import fits
+
+ORDER, NOISE = 0, 1  # the two streams of random numbers of a training
+
+
+def stream_seed(seed: int, stream: int, index: int) -> int:
+    """Seed of an epoch's order or a step's noise: well mixed, so that no two are alike."""
+    return int(np.random.SeedSequence((seed, stream, index)).generate_state(1)[0])
+
+
+class Feed:
+    """Batches of a step, on the device.
+
+    Args:
+        images: uint8 (N, C, S, S), perhaps memory-mapped.
+        batch_size: images per step, over all processes.
+        seed: of the order.
+        device: where batches are wanted.
+        share: takes this process's part of a batch's indices; default: all of them.
+        resident: keep all images on the device; default: if they fit.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        *,
+        share: Callable[[Tensor], Tensor] | None = None,
+        resident: bool | None = None,
+    ) -> None:
+        self.resident = fits(images, device) if resident is None else resident
+        self.images = images.to(device) if self.resident else images
+        self.batch_size, self.seed, self.device, self.share = batch_size, seed, device, share
+        self._orders: dict[int, Tensor] = {}
+        if not self.resident:
+            self._thread = ThreadPoolExecutor(1, "next-batch")
+            self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+            self._next: tuple[int, Future[tuple[Tensor, torch.cuda.Event | None]]] | None = None
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Full batches in one pass over the images; the last incomplete one is dropped."""
+        return len(self.images) // self.batch_size
+
+    def batch(self, step: int) -> Tensor:
+        """This process's images of a step, counted from 0: uint8 (batch_size / processes, ...)."""
+        if self.resident:
+            return self.images[self._chosen(step)]
+        if self._next is None or self._next[0] != step:  # the first, or out of turn
+            self._next = (step, self._thread.submit(self._load, step))
+        batch, copied = self._next[1].result()
+        self._next = (step + 1, self._thread.submit(self._load, step + 1))
+        if copied is not None:
+            # The device, not Python, waits for the copy; and the memory is not given to another
+            # batch before the device is through with this one.
+            torch.cuda.current_stream(self.device).wait_event(copied)
+            batch.record_stream(torch.cuda.current_stream(self.device))
+        return batch
+
+    def _load(self, step: int) -> tuple[Tensor, torch.cuda.Event | None]:
+        """Gather and copy a batch (in the thread); the event says that the copy is done."""
+        chosen = self._chosen(step)
+        with torch.cuda.stream(self._stream) if self._stream is not None else nullcontext():
+            shape = (len(chosen), *self.images.shape[1:])
+            host = torch.empty(shape, dtype=torch.uint8, pin_memory=self._stream is not None)
+            torch.index_select(self.images, 0, chosen, out=host)
+            batch = host.to(self.device, non_blocking=self._stream is not None)
+            return batch, None if self._stream is None else self._stream.record_event()
+
+    def _chosen(self, step: int) -> Tensor:
+        """Indices of this process's images of a step, where the images are."""
+        epoch, batch = divmod(step, self.batches_per_epoch)
+        if epoch not in self._orders:
+            generator = torch.Generator().manual_seed(stream_seed(self.seed, ORDER, epoch))
+            order = torch.randperm(len(self.images), generator=generator)
+            if self.images.is_cuda:  # from pinned memory, so that Python does not wait
+                order = order.pin_memory().to(self.device, non_blocking=True)
+            self._orders = {epoch: order.to(self.images.device)}
+        start = batch * self.batch_size
+        chosen = self._orders[epoch][start : start + self.batch_size]
+        return chosen if self.share is None else self.share(chosen)

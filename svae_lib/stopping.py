@@ -1,0 +1,38 @@
+"""Ctrl-C, the notebook's stop button and SIGTERM as requests that a loop can honour in its time."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def stop_requests() -> Iterator[threading.Event]:
+    """Turn SIGINT and SIGTERM into a flag.
+
+    A second Ctrl-C acts as usual: a person has lost patience. Further SIGTERMs change nothing,
+    since launchers and schedulers send several for one stop.
+
+    Outside the main thread, where Python allows no signal handlers, the flag is never set.
+    """
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def request(number: int, frame: FrameType | None) -> None:
+        flag.set()
+        if number == signal.SIGINT:
+            signal.signal(number, before[signal.SIGINT])
+
+    for number in before:
+        signal.signal(number, request)
+    try:
+        yield flag
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

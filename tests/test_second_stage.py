@@ -1,0 +1,66 @@
+"""The second stage: it learns a distribution that is not Gaussian, and refuses strangers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import svae_lib as sv
+from svae_lib.second_stage import SecondStage
+
+
+def ring(n: int, seed: int) -> torch.Tensor:
+    """Points on a noisy circle of radius 3 around (5, -2): float32 (n, 2)."""
+    generator = torch.Generator().manual_seed(seed)
+    angle = 2 * torch.pi * torch.rand(n, generator=generator)
+    points = 3 * torch.stack((angle.cos(), angle.sin()), dim=1) + torch.tensor([5.0, -2.0])
+    return points + 0.1 * torch.randn(n, 2, generator=generator)
+
+
+def test_it_learns_what_a_gaussian_cannot() -> None:
+    points = ring(2000, seed=0)
+    stage = SecondStage(2, width=64, steps=1500, seed=0)
+    stage.fit(points, torch.full_like(points, -10.0))
+    samples = stage.sample(2000, seed=1)
+    assert samples.shape == (2000, 2) and samples.dtype == torch.float32
+    centre = torch.tensor([5.0, -2.0])
+    radius = (samples - centre).norm(dim=1)
+    gaussian = points.mean(dim=0) + torch.randn(2000, 2) @ torch.linalg.cholesky(points.T.cov()).T
+    hole = ((gaussian - centre).norm(dim=1) < 1.5).float().mean()
+    assert (radius < 1.5).float().mean() < hole / 3  # hardly any inside the ring
+    assert (samples.mean(dim=0) - centre).abs().max() < 0.5
+
+
+def test_the_same_seed_gives_the_same_samples() -> None:
+    points = ring(100, seed=0)
+    state = torch.get_rng_state()
+    a, b = (
+        SecondStage(2, width=8, steps=5, seed=3).fit(points, points * 0).sample(7, seed=1)
+        for _ in range(2)
+    )
+    assert torch.equal(a, b)
+    assert torch.equal(state, torch.get_rng_state())
+    other = SecondStage(2, width=8, steps=5, seed=4).fit(points, points * 0).sample(7, seed=1)
+    assert not torch.equal(a, other)
+
+
+def test_the_posteriors_noise_is_part_of_what_is_learnt() -> None:
+    """All means equal: the samples' spread can only come from the posteriors' variances."""
+    mu = torch.zeros(50, 2)
+    stage = SecondStage(2, width=32, steps=1000).fit(mu, torch.full_like(mu, 2.0).log() * 2)
+    assert stage.sample(2000).std(dim=0) == pytest.approx(torch.full((2,), 2.0), rel=0.15)
+
+
+def test_strangers_are_refused() -> None:
+    stage = SecondStage(2, width=8, steps=1)
+    with pytest.raises(sv.InputError, match="not fitted"):
+        stage.sample(3)
+    with pytest.raises(sv.InputError, match=r"\(N, 2\)"):
+        stage.fit(torch.zeros(5, 3), torch.zeros(5, 3))
+    with pytest.raises(sv.InputError, match="NaN"):
+        stage.fit(torch.full((5, 2), torch.nan), torch.zeros(5, 2))
+    with pytest.raises(sv.InputError, match="steps"):
+        SecondStage(2, steps=0)
+    stage.fit(torch.zeros(5, 2), torch.zeros(5, 2))
+    with pytest.raises(sv.InputError, match="at least 1"):
+        stage.sample(0)

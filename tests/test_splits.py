@@ -1,0 +1,69 @@
+"""The claim about halves, on records made by hand."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import svae_lib as sv
+from svae_lib.splits import claim_tests, kinds_of, summarise_claim
+
+
+def cell(label: str, x: float, x1: float, x2: float, components: int = 2) -> dict:
+    values = {"x": x, "x1": x1, "x2": x2}
+    rows = [
+        {"source": source, "part": part, "fid": {"value": value + shift}}
+        for source, shift in (("prior", 5.0), ("mixture", 0.0))
+        for part, value in values.items()
+    ]
+    split = {
+        "syntactic": 0.1,
+        "semantic": 0.6,
+        "activity": 0.2,
+        "label": label,
+        "sigma_share": 0.1,
+    }
+    return {"split": split, "components": components, "rows": rows}
+
+
+def test_each_run_is_compared_with_itself_and_counted_by_its_kind() -> None:
+    record = {
+        "cells": [
+            cell("semantic", 10, 8, 9),
+            cell("semantic", 20, 19, 22),
+            cell("semantic", 30, 27, 28),
+            cell("syntactic", 10, 40, 40),
+            cell("semantic", 10, 0, 0, components=3),  # not a split in two
+            {"split": None, "components": 2, "rows": []},  # a plain VAE
+        ]
+    }
+    tests = {(t.label, t.source, t.half): t for t in claim_tests(record)}
+    assert len(tests) == 2 * 2 * 4
+    x1, x2 = tests["semantic", "mixture", "x1"], tests["semantic", "mixture", "x2"]
+    assert (x1.runs, x1.below, x2.below) == (3, 3, 2)
+    assert x1.difference.mean == pytest.approx((-2 - 1 - 3) / 3)
+    assert x2.difference.mean == pytest.approx((-1 + 2 - 2) / 3)
+    assert tests["semantic", "mixture", "better"].difference.mean == x1.difference.mean
+    mean = tests["semantic", "prior", "mean"]  # a shift of all scores changes nothing
+    assert mean.difference.mean == pytest.approx((x1.difference.mean + x2.difference.mean) / 2)
+    assert x1.p_value == pytest.approx(1 / 8)  # three heads in three throws
+    assert x2.p_value == pytest.approx(4 / 8)  # at least two
+    alone = tests["syntactic", "mixture", "x1"]
+    assert (alone.runs, alone.below, alone.supported) == (1, 0, False)
+    json.dumps([t.to_dict() for t in tests.values()], allow_nan=False)
+    columns, lines = summarise_claim(list(tests.values()))
+    assert all(len(line) == len(columns) for line in lines)
+    assert [kind.label for kind in kinds_of(record)].count("semantic") == 4
+
+
+def test_supported_means_the_whole_interval() -> None:
+    near = {"cells": [cell("semantic", 10, 10 - gap, 10) for gap in (1.0, 1.1, 0.9)]}
+    far = {"cells": [cell("semantic", 10, 10 - gap, 10) for gap in (9.0, -1.0, 0.9)]}
+    by_half = [{t.half: t for t in claim_tests(r) if t.source == "prior"} for r in (near, far)]
+    assert by_half[0]["x1"].supported and not by_half[1]["x1"].supported
+
+
+def test_a_table_without_splits_is_refused() -> None:
+    with pytest.raises(sv.InputError, match="no Split VAE"):
+        claim_tests({"cells": [{"split": None, "components": 2, "rows": []}]})

@@ -1,0 +1,81 @@
+"""What test_distributed.py runs in two processes: torchrun tests/two_processes.py FOLDER."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from conftest import make_blobs
+
+import svae_lib as sv
+from svae_lib.distributed import join, leave
+
+MODEL = sv.ModelConfig(
+    image_size=16, latent_dim=3, base_dim=4, embedding_dim=8, num_scales=2, norm_momentum=0.1
+)
+TRAIN = sv.TrainConfig(
+    steps=12, batch_size=16, learning_rate=1e-3, precision="float32", log_every=5, seed=1
+)
+SETTINGS = {
+    "plain": TRAIN,
+    "accumulated": dataclasses.replace(TRAIN, accumulate=2, grad_clip=1.0),
+    "own-statistics": dataclasses.replace(TRAIN, sync_norm=False),
+}
+
+
+def trained(name: str, resident: bool | None = None) -> sv.Trainer:
+    """A trainer that has gone through one of the settings."""
+    config = SETTINGS[name]
+    model = sv.build_model("split-vae", MODEL, config.seed)
+    trainer = sv.Trainer(model, make_blobs(), config, "cpu", resident=resident)
+    trainer.fit()
+    return trainer
+
+
+def stopped_by_one() -> int:
+    """Step at which all stop when one process is asked to in its step 7."""
+    model = sv.build_model("split-vae", MODEL, TRAIN.seed)
+    trainer = sv.Trainer(model, make_blobs(), TRAIN, "cpu")
+    inner = trainer.train_step
+
+    def with_signal() -> sv.Loss:
+        if trainer.step == 6 and not trainer.processes.main:
+            signal.raise_signal(signal.SIGTERM)
+        return inner()
+
+    trainer.train_step = with_signal  # type: ignore[method-assign]
+    trainer.fit()
+    return trainer.step
+
+
+def message_of_failing_main() -> str:
+    """What each process hears when the main one fails at something that it does first."""
+    processes = join("cpu")
+    try:
+        with processes.main_first():
+            if processes.main:
+                raise sv.InputError("no such data set")
+    except sv.InputError as error:
+        return str(error)
+    return "nothing"
+
+
+def main(folder: Path) -> None:
+    """Write what this process has found to files of its own."""
+    rank = join("cpu").rank
+    found: dict[str, Any] = {"stopped": stopped_by_one(), "failing": message_of_failing_main()}
+    for name in SETTINGS:
+        trainer = trained(name, resident=False if name == "plain" else None)
+        found[name] = trainer.history
+        torch.save(trainer.model.state_dict(), folder / f"{name}-{rank}.pt")
+    (folder / f"{rank}.json").write_text(json.dumps(found))
+    leave()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
