@@ -23,7 +23,8 @@ from record import RESULTS
 HERE = Path(__file__).parent
 ON_GPU = (
     *("check-forward", "check-resumed", "check-precision"),
-    *("matrix-peak", "speed-mnist", "speed-cifar10", "speed-celeba", "fid-speed"),
+    *("matrix-peak", "speed-mnist", "speed-cifar10", "speed-celeba", "speed-variants"),
+    *("fid-speed", "time-to-loss"),
 )
 
 
