@@ -41,6 +41,7 @@ SOLUTIONS = NOTEBOOKS / "solutions"
 MINUTES = ROOT / "benchmarks" / "results" / "notebook_minutes.json"
 
 PROFILES = ("smoke", "laptop", "gpu")
+QUESTION = "**What do you expect?**"
 SLIDE_TYPES = ("slide", "subslide", "fragment", "notes", "skip")
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -132,7 +133,9 @@ def build(source: Path, course: Course, minutes: dict[str, Any], *, solved: bool
             text = _links(text) if solved else text
         else:
             text = _code(text, solved, where)
-        cells.append(_cell(cell.cell_type, text, _metadata(cell.metadata), cell.source))
+        automatic = slide_type(cell, written[number - 1] if number else None)
+        metadata = _metadata(cell.metadata, automatic)
+        cells.append(_cell(cell.cell_type, text, metadata, cell.source))
         if number == 0:
             cells.append(_cell("code", _start(course), _metadata({"tags": ["skip"]}), "start"))
     _make_ids_unique(cells)
@@ -156,10 +159,33 @@ def _make_ids_unique(cells: Iterable[NotebookNode]) -> None:
             cell.id = f"{cell.id}-{count}"
 
 
-def _metadata(written: dict[str, Any]) -> dict[str, Any]:
+def slide_type(cell: NotebookNode, before: NotebookNode | None) -> str | None:
+    """Where slides begin, if a cell has no slide tag of its own; None: it goes on with the last.
+
+    A heading begins a slide, a lower one a subslide, and so does the answer to a question; imports
+    and references are left out.
+    """
+    first = cell.source.lstrip().partition("\n")[0]
+    if cell.cell_type == "markdown":
+        if heading := re.match(r"(#+) (.*)", first):
+            if heading[2] == "References":
+                return "skip"
+            return "slide" if len(heading[1]) <= 2 else "subslide"
+        return None
+    if before is not None and QUESTION in before.source:
+        return "subslide"
+    return "skip" if first.startswith(("import ", "from ")) and not _has_output(cell) else None
+
+
+def _has_output(cell: NotebookNode) -> bool:
+    """Whether a code cell draws something."""
+    return "sv.plots." in cell.source
+
+
+def _metadata(written: dict[str, Any], automatic: str | None = None) -> dict[str, Any]:
     """Keep a cell's tags; a slide tag becomes what slide makers read."""
     tags = list(written.get("tags", []))
-    slides = [tag for tag in tags if tag in SLIDE_TYPES]
+    slides = [tag for tag in tags if tag in SLIDE_TYPES] or ([automatic] if automatic else [])
     kept: dict[str, Any] = {}
     if slides:
         kept["slideshow"] = {"slide_type": slides[0]}

@@ -23,9 +23,9 @@ from svae_lib.provenance import provenance
 
 SEED = 100
 TRIED = {  # (beta, weight of the decoder's penalty or None)
-    "beta-vae": [(0.1, None), (0.5, None), (1.0, None), (4.0, None)],
+    "beta-vae": [(0.03, None), (0.1, None), (0.5, None), (1.0, None), (4.0, None)],
     "rae-l2": [(0.0128, 1e-4), (0.1, 1e-4), (0.5, 1e-4)],
-    "rae-gp": [(0.0128, 0.1), (0.1, 0.1), (0.1, 1.0), (0.5, 0.1)],
+    "rae-gp": [(0.0128, 0.01), (0.0128, 0.1), (0.1, 0.1)],
 }
 
 

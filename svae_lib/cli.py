@@ -34,6 +34,7 @@ from .files import atomic_path, write_json
 from .inference import decode_all, encode_all, reconstruct_all
 from .models import Decoded, parameter_count
 from .monitoring import SamplePictures, TensorBoard
+from .pages import Subject, score_table, write_page
 from .presets import PRESETS, ModelConfig, TrainConfig
 from .report import format_table
 from .rescue import TrainingDiverged, TrainingOutOfMemory
@@ -160,7 +161,7 @@ class Evaluate:
         """Do it."""
         run = Run.open(self.run_folder)
         network = fid.network(self.features, self.weights, _device(self.device))
-        path = run.evaluation_path(self.protocol, network.name)
+        path = run.evaluation_path(self.protocol, network.weights)
         if path.exists() and not self.overwrite:  # before minutes are spent on it
             raise FileExistsError(f"{path} exists already: --overwrite replaces it.")
         result = evaluate(
@@ -180,6 +181,57 @@ class Evaluate:
         if result.split is not None:
             print(f"split: {result.split}")
         print(f"scores: {path}")
+
+
+@dataclass
+class Report:
+    """Score trained runs of one data set and show them on one page: pictures, scores, curves."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Folders that svae train made."""
+    out: Path
+    """HTML file."""
+    features: str = "lenet"
+    """Feature network: one of svae_lib.fid.NETWORKS."""
+    weights: Path | None = None
+    """File with the feature network's weights."""
+    n: int | None = None
+    """Images to generate and to take as reference; default: the test set, at most 10,000."""
+    mixture_components: int = 100
+    """Gaussians in the mixture."""
+    seed: int = 0
+    """Seeds everything random."""
+    root: Path | None = None
+    """Folder with the data set's files."""
+    device: str | None = None
+    """cuda, cpu, ..."""
+    overwrite: bool = False
+    """Replace an earlier page."""
+
+    def run(self) -> None:
+        """Do it."""
+        if self.out.exists() and not self.overwrite:  # before minutes are spent on it
+            raise FileExistsError(f"{self.out} exists already: --overwrite replaces it.")
+        runs = [Run.open(folder) for folder in self.runs]
+        if not runs or len({run.data for run in runs}) > 1:
+            raise InputError("name one run, or several of one data set.")
+        sets = data.load(runs[0].data, self.root)
+        network = fid.network(self.features, self.weights, _device(self.device))
+        subjects = []
+        for run in runs:
+            result = evaluate(
+                run.load_model(_device(self.device)),
+                sets,
+                network,
+                n=self.n,
+                mixture_components=self.mixture_components,
+                seed=self.seed,
+            )
+            subjects.append(Subject(f"{run.kind} ({run.folder.name})", run, result))
+        title = f"Trained on {runs[0].data}"
+        write_page(self.out, subjects, sets, title=title, overwrite=self.overwrite)
+        print(format_table(*score_table(subjects)))
+        print(f"page: {self.out}")
 
 
 @dataclass
@@ -373,6 +425,7 @@ COMMANDS: dict[str, type] = {
     "sample": Sample,
     "reconstruct": Reconstruct,
     "info": Info,
+    "report": Report,
     "reproduce": Reproduce,
     "splits": Splits,
     "demo": Demo,

@@ -9,22 +9,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from matplotlib.figure import Figure
-
-from . import data, fid, plots
-from .data import ImageSets, to_float
+from . import data, fid
+from .data import ImageSets
 from .devices import default_device
-from .evaluation import PROTOCOLS, Evaluation, evaluate
+from .evaluation import Evaluation, evaluate
 from .files import read_json, write_json
-from .inference import decode_all, encode_all, reconstruct_all
-from .models import VAE
+from .pages import Subject, score_table, write_page
 from .presets import PRESETS
-from .provenance import provenance
-from .report import format_table, write_report
+from .report import format_table
 from .runs import Run
-from .sampling import LatentMixture, sample_mixture, sample_prior
 
 KINDS = {"vae": "VAE", "split-vae": "Split VAE"}
 MIXTURE_COMPONENTS = 40  # 100 digits each; the authors' 100 components are for 60,000 images
@@ -97,22 +91,21 @@ def demo(
     for kind, name in KINDS.items():
         with stages.stage(f"score the {name}"):
             results[kind] = _evaluated(runs[kind], sets, network, n, seed)
-    with stages.stage("draw"):
-        figures = _figures(runs, results, sets, seed)
     executed: list[Path] = []
     if notebooks:
         with stages.stage("execute the first notebooks"):
             executed = _execute_notebooks(out / "notebooks")
-    columns, lines = _table(results)
-    table = format_table(columns, lines)
-    write_report(
-        report,
-        title="A VAE and a Split VAE on real digits",
-        summary=_summary(results, executed),
-        table=(columns, lines, _caption(results)),
-        figures=figures,
-        made_of=_made_of(runs, results, stages.seconds, seed),
-    )
+    subjects = [Subject(name, runs[kind], results[kind]) for kind, name in KINDS.items()]
+    with stages.stage("draw"):
+        write_page(
+            report,
+            subjects,
+            sets,
+            title="A VAE and a Split VAE on real digits",
+            summary=_summary(results, executed),
+            made_of={"seconds per stage": stages.seconds},
+        )
+    table = format_table(*score_table(subjects))
     write_json(
         record,
         {
@@ -149,31 +142,6 @@ def _evaluated(
     return result
 
 
-# ---------------------------------------------------------------------- what the page shows
-
-
-def _table(results: dict[str, Evaluation]) -> tuple[list[str], list[list[str]]]:
-    lines = []
-    for kind, result in results.items():
-        columns, rows = result.table()
-        # The real images are the same for both models: one row, at the top.
-        lines += [[KINDS[kind], *row] for row in rows if row[0] != "real"]
-        real = ["real training images", "", "", *rows[0][2:]]
-    return ["model", *columns], [real, *lines]
-
-
-def _caption(results: dict[str, Evaluation]) -> str:
-    result = results["split-vae"]
-    score = result.score("real")
-    return (
-        f"Lower is better. {score.metric}: a small digit classifier's features, not comparable "
-        f"with FID on the Inception network. {score.n:,} images against {score.n_reference:,} of "
-        f"{score.reference}; {PROTOCOLS['clean']}. REC: reconstructions of the test images. "
-        "x1, x2: the Split VAE's two images; mix: half of the samples answer with x1, half with "
-        "x2. One seed: small differences mean nothing."
-    )
-
-
 def _summary(results: dict[str, Evaluation], executed: list[Path]) -> str:
     vae, split = (results[kind].score("mixture").value for kind in KINDS)
     kind = results["split-vae"].split
@@ -187,81 +155,6 @@ def _summary(results: dict[str, Evaluation], executed: list[Path]) -> str:
     if executed:
         text += "Executed notebooks: " + ", ".join(f"notebooks/{p.name}" for p in executed) + "."
     return text
-
-
-def _figures(
-    runs: dict[str, Run], results: dict[str, Evaluation], sets: ImageSets, seed: int
-) -> list[tuple[str, Figure, str]]:
-    models: dict[str, VAE] = {kind: run.load_model() for kind, run in runs.items()}
-    test = sets.test[:SHOWN]
-    reconstructions = {KINDS[k]: reconstruct_all(m, test).x_hat for k, m in models.items()}
-    samples = {}
-    for kind, model in models.items():
-        samples[f"{KINDS[kind]}, prior"] = sample_prior(model, SHOWN, seed).x_hat
-        mu, _ = encode_all(model, sets.train)
-        mixture = LatentMixture(MIXTURE_COMPONENTS, seed=seed).fit(mu)
-        samples[f"{KINDS[kind]}, mixture"] = sample_mixture(model, mixture, SHOWN, seed).x_hat
-        last_mixture = mixture  # of the Split VAE, which comes last
-    split = models["split-vae"]
-    histories = {KINDS[kind]: run.history() for kind, run in runs.items()}
-    return [
-        (
-            "Originals and reconstructions",
-            plots.image_rows({"original": to_float(test), **reconstructions}),
-            "Test images, and each model's answer from the posterior mean.",
-        ),
-        (
-            "Samples",
-            plots.image_rows(samples),
-            "Latent vectors from the prior, and from a mixture fitted on the training means.",
-        ),
-        (
-            "The split of reconstructions",
-            plots.split_rows(reconstruct_all(split, test), n=SHOWN),
-            "The map sigma, the two images, and their mixture x = sigma x1 + (1 - sigma) x2.",
-        ),
-        (
-            "The split of samples",
-            plots.split_rows(decode_all(split, last_mixture.sample(SHOWN, seed)), n=SHOWN),
-            "The same for samples from the mixture.",
-        ),
-        (
-            "Loss, KL divergence and gamma",
-            plots.training_curves(histories, keys=("loss", "kl", "gamma")),
-            "Over the training steps; each point is a mean over the steps before it.",
-        ),
-        *(
-            (
-                f"Variance law, {KINDS[kind]}",
-                plots.variance_law(result.latent),
-                str(result.latent) + ".",
-            )
-            for kind, result in results.items()
-        ),
-    ]
-
-
-def _made_of(
-    runs: dict[str, Run], results: dict[str, Evaluation], seconds: dict[str, float], seed: int
-) -> dict[str, dict[str, Any]]:
-    config = runs["split-vae"].train_config
-    made: dict[str, dict[str, Any]] = {
-        "versions and device": provenance(default_device()),
-        "training": {**dataclasses.asdict(config), "seed": seed},
-        "model": dataclasses.asdict(runs["split-vae"].model_config),
-        "scores": {
-            name: results["split-vae"].how[name]
-            for name in ("n", "mixture_components", "mixture_fitted_on", "protocol_in_words")
-        },
-        "seconds per stage": seconds,
-    }
-    for kind, result in results.items():
-        made[f"{KINDS[kind]} on the test images"] = {
-            "mean squared error": f"{result.test_mse:.5f}",
-            "KL divergence in nats": "–" if result.test_kl is None else f"{result.test_kl:.2f}",
-            **{k: f"{v:.4g}" for k, v in result.latent.summary().items()},
-        }
-    return made
 
 
 # ---------------------------------------------------------------------- notebooks

@@ -66,10 +66,11 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 
 
 def best_memory_format(device: torch.device) -> torch.memory_format:
-    """Order in memory of images and kernels: ``channels_last`` on CUDA, whose matrix units
-    read the channels of a pixel together; plane by plane elsewhere.
+    """Order in memory of images and kernels: ``channels_last`` on CUDA and on the CPU, whose
+    convolutions read the channels of a pixel together; plane by plane elsewhere.
     """
-    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+    known = device.type in ("cuda", "cpu")
+    return torch.channels_last if known else torch.contiguous_format
 
 
 @contextmanager

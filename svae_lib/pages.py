@@ -1,0 +1,177 @@
+"""One page about trained models: originals, reconstructions, samples, splits, scores, curves.
+
+For one run or for several that are compared, of whatever kind: a VAE, a SplitVAE, a baseline.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+
+from . import plots
+from .data import ImageSets, to_float
+from .evaluation import PROTOCOLS, Evaluation
+from .inference import decode_all, encode_all, reconstruct_all
+from .models import VAE
+from .provenance import provenance
+from .report import write_report
+from .runs import Run
+from .sampling import LatentMixture, sample_mixture, sample_prior
+
+SHOWN = 10  # images per row of a picture
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A trained model with its scores, and its name on the page."""
+
+    name: str
+    run: Run
+    result: Evaluation
+
+
+def write_page(
+    path: Path,
+    subjects: list[Subject],
+    sets: ImageSets,
+    *,
+    title: str,
+    summary: str = "",
+    made_of: dict[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write an HTML page, whole or not at all.
+
+    Args:
+        path: the file.
+        subjects: what to show, all scored by one protocol on one feature network.
+        sets: the data they were trained on.
+        title: of the page.
+        summary: a sentence or two at the top.
+        made_of: more facts for the section on how the page was made.
+        overwrite: replace an existing file.
+
+    Raises:
+        FileExistsError: the file exists and ``overwrite`` is False.
+    """
+    columns, lines = score_table(subjects)
+    write_report(
+        path,
+        title=title,
+        summary=summary,
+        table=(columns, lines, _caption(subjects)),
+        figures=_figures(subjects, sets),
+        made_of=_made_of(subjects) | (made_of or {}),
+        overwrite=overwrite,
+    )
+
+
+def score_table(subjects: list[Subject]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of text: the scores of all subjects, one under the other."""
+    lines: list[list[str]] = []
+    columns: list[str] = []
+    real: list[str] = []
+    for subject in subjects:
+        columns, rows = subject.result.table()
+        # The real images are the same for all models: one row, at the top.
+        lines += [[subject.name, *row] for row in rows if row[0] != "real"]
+        real = ["real training images", "", "", *rows[0][2:]]
+    return ["model", *columns], [real, *lines]
+
+
+def _caption(subjects: list[Subject]) -> str:
+    result = subjects[0].result
+    score = result.score("real")
+    return (
+        f"Lower is better. {score.metric}; {score.n:,} images against {score.n_reference:,} of "
+        f"{score.reference}; {PROTOCOLS[result.how['protocol']]}. Scores on other features "
+        "are not comparable with these. REC: reconstructions of the test images. x1, x2: a Split "
+        "VAE's two images; mix: half of the samples answer with x1, half with x2. One seed: small "
+        "differences mean nothing."
+    )
+
+
+def _figures(subjects: list[Subject], sets: ImageSets) -> list[tuple[str, Figure, str]]:
+    models = {s.name: s.run.load_model() for s in subjects}
+    test = sets.test[:SHOWN]
+    reconstructions = {name: reconstruct_all(m, test).x_hat for name, m in models.items()}
+    mixtures = {s.name: _mixture(models[s.name], s, sets) for s in subjects}
+    samples: dict[str, torch.Tensor] = {}
+    for s in subjects:
+        model, seed = models[s.name], s.result.how["seed"]
+        samples[f"{s.name}, prior"] = sample_prior(model, SHOWN, seed).x_hat
+        samples[f"{s.name}, mixture"] = sample_mixture(model, mixtures[s.name], SHOWN, seed).x_hat
+    histories = {s.name: s.run.history() for s in subjects}
+    return [
+        (
+            "Originals and reconstructions",
+            plots.image_rows({"original": to_float(test), **reconstructions}),
+            "Test images, and each model's answer from the posterior mean.",
+        ),
+        (
+            "Samples",
+            plots.image_rows(samples),
+            "Latent vectors from the prior, and from a mixture fitted on the training means.",
+        ),
+        *(part for s in subjects for part in _splits(s, models[s.name], mixtures[s.name], test)),
+        (
+            "Loss, KL divergence and gamma",
+            plots.training_curves(histories, keys=("loss", "kl", "gamma")),
+            "Over the training steps; each point is a mean over the steps before it.",
+        ),
+        *(
+            (f"Variance law, {s.name}", plots.variance_law(s.result.latent), f"{s.result.latent}.")
+            for s in subjects
+        ),
+    ]
+
+
+def _mixture(model: VAE, subject: Subject, sets: ImageSets) -> LatentMixture:
+    how = subject.result.how
+    mu, _ = encode_all(model, sets.train)
+    return LatentMixture(how["mixture_components"], seed=how["seed"]).fit(mu)
+
+
+def _splits(
+    subject: Subject, model: VAE, mixture: LatentMixture, test: torch.Tensor
+) -> list[tuple[str, Figure, str]]:
+    """The rows sigma, x1, x2, x of a model that splits; nothing for the others."""
+    if subject.result.split is None:
+        return []
+    z = mixture.sample(SHOWN, subject.result.how["seed"])
+    return [
+        (
+            f"The split of reconstructions, {subject.name}",
+            plots.split_rows(reconstruct_all(model, test), n=SHOWN),
+            "The map sigma, the images, and their mixture x = sigma x1 + (1 - sigma) x2. "
+            f"The split is {subject.result.split}.",
+        ),
+        (
+            f"The split of samples, {subject.name}",
+            plots.split_rows(decode_all(model, z), n=SHOWN),
+            "The same for samples from the mixture.",
+        ),
+    ]
+
+
+def _made_of(subjects: list[Subject]) -> dict[str, Any]:
+    first = subjects[0]
+    scores = ("n", "mixture_components", "mixture_fitted_on", "protocol_in_words", "seed")
+    made: dict[str, Any] = {
+        "versions and device": provenance("cpu") | {"device": first.result.how["device"]},
+        "scores": {name: first.result.how[name] for name in scores},
+    }
+    for s in subjects:
+        made[f"{s.name}, training"] = dataclasses.asdict(s.run.train_config)
+        made[f"{s.name}, model"] = {"kind": s.run.kind, **dataclasses.asdict(s.run.model_config)}
+        kl = s.result.test_kl
+        made[f"{s.name}, test images"] = {
+            "mean squared error": f"{s.result.test_mse:.5f}",
+            "KL divergence in nats": "–" if kl is None else f"{kl:.2f}",
+            **{k: f"{v:.4g}" for k, v in s.result.latent.summary().items()},
+        }
+    return made

@@ -1,0 +1,132 @@
+"""The pages beside the notebooks: links resolve, and the question bank is complete."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted(
+    path
+    for pattern in ("*.md", "docs/*.md", "data/**/*.md", "results/*.md", "tests/reference/*.md")
+    for path in ROOT.glob(pattern)
+)
+BANK = (ROOT / "docs" / "question_bank.md").read_text(encoding="utf-8")
+TEACHING = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link into a page may name after #: its headings, as GitHub names them, and ids."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    named = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+    return named | set(re.findall(r'<a id="([^"]+)">', text))
+
+
+def links(page: Path) -> list[str]:
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return re.findall(r"\]\(([^)\s]+)", text) + re.findall(r'(?:href|src)="([^"]+)"', text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_and_anchors_resolve(page: Path) -> None:
+    for target in links(page):
+        if re.match(r"https?:|mailto:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = page.parent / path if path else page
+        assert there.exists(), target
+        if anchor and there.suffix == ".md":
+            assert anchor in anchors(there), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_images_have_alternative_text_and_headings_are_in_order(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert not re.search(r"!\[\s*\]\(", text)
+    levels = [len(marks) for marks in re.findall(r"^(#+) ", text, re.MULTILINE)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    for above, below in itertools.pairwise(levels):
+        assert below <= above + 1
+
+
+# ---------------------------------------------------------------- the question bank
+
+QUESTIONS = re.findall(
+    r'<a id="q(\d)-(\d+)"></a>\n\n'
+    r"\*\*(\d)\.(\d+) · (\w+) · (★{1,3})\*\* (.+)\n\n"
+    r"<details><summary>Answer</summary>\n\n(.+)\n\n</details>\n",
+    BANK,
+)
+
+
+def test_the_bank_is_large_and_every_question_has_its_form() -> None:
+    assert len(QUESTIONS) >= 40
+    assert len(QUESTIONS) == BANK.count("<details>") == BANK.count("<a id=")
+    assert {kind for *_, kind, _, _, _ in QUESTIONS} == {"poll", "derivation", "experiment", "trap"}
+    assert {stars for *_, stars, _, _ in QUESTIONS} == {"★", "★★", "★★★"}
+
+
+def test_questions_are_numbered_by_notebook_and_each_notebook_has_some() -> None:
+    numbers: dict[str, list[int]] = {}
+    for anchor, order, notebook, number, *_ in QUESTIONS:
+        assert (anchor, order) == (notebook, number)
+        numbers.setdefault(notebook, []).append(int(number))
+    assert sorted(numbers) == [str(n) for n in range(10)]
+    for found in numbers.values():
+        assert found == list(range(1, len(found) + 1)) and len(found) >= 3
+
+
+def test_the_table_of_kinds_lists_each_question_once_under_its_kind() -> None:
+    for kind in ("poll", "derivation", "experiment", "trap"):
+        row = re.search(rf"^\| {kind} \| (.*) \|$", BANK, re.MULTILINE)
+        assert row is not None
+        listed = re.findall(r"\[(\d\.\d+)\]", row[1])
+        assert listed == [f"{n}.{i}" for _, _, n, i, of, *_ in QUESTIONS if of == kind]
+
+
+def test_dollars_are_paired_in_questions_and_answers() -> None:
+    for *_, question, answer in QUESTIONS:
+        for text in (question, answer):
+            assert re.sub(r"`[^`]*`", "", text).count("$") % 2 == 0, text
+
+
+def test_the_answer_that_names_a_record_agrees_with_it() -> None:
+    """Question 8.6: no run of the table has an idle latent variable."""
+    record = json.loads((ROOT / "results" / "mnist-5k.json").read_text(encoding="utf-8"))
+    models = ("vae", "split-vae")
+    cells = [c for c in record["cells"] if c.get("variant", c["kind"]) in models]
+    assert cells
+    assert all(c["latent"]["active"] == c["latent"]["latent_dim"] for c in cells)
+
+
+# ---------------------------------------------------------------- teaching
+
+
+def test_lectures_fill_ninety_minutes_without_gaps() -> None:
+    lectures = re.split(r"^## Lecture \d", TEACHING, flags=re.MULTILINE)[1:]
+    assert len(lectures) == 3
+    for lecture in lectures:
+        rows = re.findall(r"^\| (\d+)-(\d+) \|", lecture.split("\n## ")[0], re.MULTILINE)
+        edges = [(int(begin), int(end)) for begin, end in rows]
+        assert edges[0][0] == 0 and edges[-1][1] == 90
+        assert all(a[1] == b[0] for a, b in itertools.pairwise(edges))
+
+
+def test_links_to_questions_say_where_they_lead() -> None:
+    found = re.findall(r"\[(\d)\.(\d+)\]\(question_bank\.md#q(\d)-(\d+)\)", TEACHING)
+    assert len(found) > 30
+    assert all((a, b) == (c, d) for a, b, c, d in found)
+
+
+def test_the_table_of_exercises_is_complete() -> None:
+    from svae_lib import exercises
+
+    for path in sorted((ROOT / "notebooks" / "source").glob("[0-9][0-9]_*.py")):
+        row = re.search(rf"^\| {int(path.stem[:2])} \| (`.*) \|$", TEACHING, re.MULTILINE)
+        assert row is not None
+        assert set(re.findall(r"`(\w+)`", row[1])) == set(exercises.names(path.stem))
