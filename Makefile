@@ -47,9 +47,8 @@ slides: setup ## Make lecture slides that need no network, in slides/
 lab: setup ## Open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
-bench: setup ## Measure what this machine can run, into benchmarks/results
-	$(BIN)/python benchmarks/training_speed.py
-	$(BIN)/python benchmarks/main_job.py
+bench: setup ## Measure what this machine can run, into benchmarks/results; BENCH="widgets ..." chooses
+	$(BIN)/python benchmarks/run_all.py $(BENCH)
 
 clean: ## Remove .venv, caches and built files; runs/ and downloads stay
 	rm -rf $(VENV) build dist slides .pytest_cache .mypy_cache .ruff_cache

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import io
 import time
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -181,7 +180,7 @@ def _compact(data: str, **model: Any) -> sv.Preset:
         compact,
         data=data,
         model=dataclasses.replace(compact.model, **model),
-        train=dataclasses.replace(compact.train, steps=12_000, learning_rate=1e-3),
+        train=dataclasses.replace(compact.train, steps=6000, learning_rate=1e-3),
         source="the preset compact on other data, for longer",
     )
 
@@ -191,11 +190,11 @@ CIFAR_JPEG = "folder:cifar10-jpeg?size=32"  # train/CLASS and test/CLASS below t
 EXTRA: dict[str, tuple[sv.Preset, Table]] = {
     "compact-mnist": (
         _compact("mnist"),
-        Table("compact-mnist", PAIR, (0, 1, 2), "lenet-mnist", 40),
+        Table("compact-mnist", PAIR, (0, 1, 2), "lenet-mnist", 20),
     ),
     "compact-fashion-mnist": (
         _compact("fashion-mnist"),
-        Table("compact-fashion-mnist", PAIR, (0, 1, 2), "lenet-fashion-mnist", 40),
+        Table("compact-fashion-mnist", PAIR, (0, 1, 2), "lenet-fashion-mnist", 20),
     ),
     "compact-cifar10-jpeg": (
         _compact(CIFAR_JPEG, channels=3, latent_dim=128),
@@ -208,8 +207,10 @@ EXTRA: dict[str, tuple[sv.Preset, Table]] = {
 }
 
 
-def course_table(context: Context, name: str) -> dict[str, Any]:
-    """Train and score a table's models; keep those of its first seed."""
+def course_table(
+    context: Context, name: str, seeds: tuple[int, ...] | None = None
+) -> dict[str, Any]:
+    """Train and score a table's models, of some seeds or all; keep those of the first seed."""
     preset, table = EXTRA.get(name) or (sv.PRESETS[name], tables.TABLES[name])
     if context.tiny:
         preset, table = _tiny(preset, table)
@@ -226,7 +227,13 @@ def course_table(context: Context, name: str) -> dict[str, Any]:
         mock.patch.dict(sv.PRESETS, {name: preset}),
     ):
         path = tables.reproduce(
-            name, results=context.out, runs=runs, root=root, device=context.device, progress=False
+            name,
+            results=context.out,
+            runs=runs,
+            seeds=seeds,
+            root=root,
+            device=context.device,
+            progress=False,
         )
     seed = table.seeds[0]
     kept = {}
@@ -246,6 +253,3 @@ def _tiny(preset: sv.Preset, table: Table) -> tuple[sv.Preset, Table]:
     return smaller, dataclasses.replace(
         table, seeds=(0,), features="lenet", mixture_components=2, n=40
     )
-
-
-STAGES = {name: partial(course_table, name=name) for name in (*EXTRA, "mnist", "fashion-mnist")}

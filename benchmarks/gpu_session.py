@@ -6,11 +6,13 @@ For a GPU that is borrowed for half an hour. The stages, by priority:
 
 check-*        CUDA against the CPU: forward, loss, gradients; a resumed run; bf16, fp16
 matrix-peak    the rate of a large bf16 matrix product
-speed-*        training of the paper's models: the library against a plain loop, by batch size
+speed-*        training of the paper's models: the library against a plain loop, by batch size;
+               "variants": with torch.compile and without
 fid-speed      10,000 images from latent vectors to FID, against PNG files and pytorch-fid
-compact-*      small models for the course, three seeds, trained and scored
+compact-*      small models for the course, one seed, trained and scored
 time-to-loss   seconds to the validation loss of batch 100, for larger batches
-mnist, ...     the paper's models, three seeds, trained and scored
+seeds-*        the same small models, two more seeds
+table-*        the paper's models, three seeds, trained and scored
 
 Results are in OUT/session.json, OUT/TABLE.json and OUT/NAME.safetensors, files of at most 16 MiB,
 written after each stage. Started again with the same OUT (and WORK), it goes on where it was: what
@@ -33,9 +35,13 @@ import gpu_checks
 import gpu_scores
 import gpu_speed
 import torch
+from gpu_scores import course_table
 from session import Context, Stage, run_session
 
 from svae_lib.devices import default_device
+
+COMPACT = ("compact-mnist", "compact-fashion-mnist", "compact-cifar10-jpeg")
+PAPER = ("mnist", "fashion-mnist", "cifar10-jpeg")
 
 STAGES = (
     Stage("check-forward", 0.5, gpu_checks.forward_and_gradients),
@@ -45,14 +51,12 @@ STAGES = (
     Stage("speed-mnist", 2.5, partial(gpu_speed.training_speed, preset="mnist")),
     Stage("speed-cifar10", 2.5, partial(gpu_speed.training_speed, preset="cifar10")),
     Stage("speed-celeba", 3, partial(gpu_speed.training_speed, preset="celeba")),
+    Stage("speed-variants", 2.5, gpu_speed.training_variants),
     Stage("fid-speed", 2.5, gpu_scores.fid_speed),
-    Stage("compact-mnist", 2, gpu_scores.STAGES["compact-mnist"]),
-    Stage("compact-fashion-mnist", 2, gpu_scores.STAGES["compact-fashion-mnist"]),
-    Stage("compact-cifar10-jpeg", 2, gpu_scores.STAGES["compact-cifar10-jpeg"]),
+    *(Stage(name, 2, partial(course_table, name=name, seeds=(0,))) for name in COMPACT),
     Stage("time-to-loss", 1.5, gpu_speed.time_to_loss),
-    Stage("mnist", 1.5, gpu_scores.STAGES["mnist"]),
-    Stage("fashion-mnist", 1.5, gpu_scores.STAGES["fashion-mnist"]),
-    Stage("cifar10-jpeg", 1.5, gpu_scores.STAGES["cifar10-jpeg"]),
+    *(Stage(f"seeds-{name}", 1, partial(course_table, name=name)) for name in COMPACT),
+    *(Stage(f"table-{name}", 2, partial(course_table, name=name)) for name in PAPER),
 )  # tables go on cell by cell: their minutes are those of one cell, not of all
 
 

@@ -124,7 +124,8 @@ def training_speed(context: Context, preset: str) -> dict[str, Any]:
     flops = flops_per_image(context, config)
     peak = 1e12 * context.done["matrix-peak"]["tflops"] if "matrix-peak" in context.done else None
     rows = []
-    for batch_size in context.pick((100, 500, 1000), (4, 8)):
+    largest = 2000 if config.image_size == 32 else 1000
+    for batch_size in context.pick((100, 500, largest), (4, 8)):
         row = _compare(context, config, dataclasses.replace(train, batch_size=batch_size), images)
         if peak:
             row["share_of_matrix_peak"] = round(
@@ -164,6 +165,7 @@ def flops_per_image(context: Context, config: sv.ModelConfig, batch_size: int = 
 def _compare(
     context: Context, config: sv.ModelConfig, train: sv.TrainConfig, images: Tensor
 ) -> dict[str, Any]:
+    torch.compiler.reset()  # it translates a function for a few sizes only, then gives up
     trainer = sv.Trainer(sv.build_model("split-vae", config), images, train, context.device)
     model = sv.build_model("split-vae", config)
     assert isinstance(model, sv.SplitVAE)
@@ -197,6 +199,51 @@ def _compare(
         peak = torch.cuda.max_memory_allocated(context.device)
         row["peak_memory_of_both_MiB"] = peak >> 20
     return row
+
+
+def training_variants(context: Context) -> dict[str, Any]:
+    """Images per second of the paper's MNIST model, translated by torch.compile or not."""
+    config, train = _settings(context, "mnist")
+    shape = (context.pick(20_000, 32), config.channels, config.image_size, config.image_size)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    rows = []
+    for batch_size in context.pick((100, 1000), (8,)):
+        for compile in context.pick((False, True, "reduce-overhead"), (False,)):
+            row: dict[str, Any] = {"batch_size": batch_size, "compile": compile}
+            settings = dataclasses.replace(train, batch_size=batch_size)
+            try:
+                row |= _variant(context, config, settings, images, compile)
+            except Exception as error:  # the others are still worth measuring
+                row["failed"] = repr(error)[:500]
+            print(row, flush=True)
+            rows.append(row)
+    return {"preset": "mnist", "rows": rows}
+
+
+def _variant(
+    context: Context,
+    config: sv.ModelConfig,
+    train: sv.TrainConfig,
+    images: Tensor,
+    compile: bool | str,
+) -> dict[str, Any]:
+    torch.compiler.reset()
+    model = sv.build_model("split-vae", config)
+    trainer = sv.Trainer(model, images, train, context.device, compile=compile)
+    warm_up = _seconds(context, lambda: trainer.fit(context.pick(60, 1), progress=False))
+    steps = max(context.pick(80_000, 8) // train.batch_size, 1)
+    seconds = [
+        _seconds(context, lambda: trainer.fit(steps, progress=False))
+        for _ in range(context.pick(3, 1))
+    ]
+    rates = [steps * train.batch_size / s for s in seconds]
+    return {
+        "precision": trainer.precision,
+        "images_per_second": round(statistics.median(rates), 1),
+        "images_per_second_of_each_repeat": [round(rate, 1) for rate in rates],
+        "warm_up_seconds": round(warm_up, 1),
+    }
 
 
 # ---------------------------------------------------------------------- time to a given loss
@@ -256,6 +303,7 @@ def _until(
         log_every=max(context.pick(20_000, 16) // batch_size, 1),
     )
     trainer = sv.Trainer(sv.build_model("split-vae", config, 0), images, train, context.device)
+    torch.compiler.reset()
     curve: list[tuple[int, float, float]] = []
     validating = 0.0
     started = time.perf_counter()

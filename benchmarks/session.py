@@ -101,6 +101,7 @@ def _attempt(stage: Stage, context: Context, left: float) -> dict[str, Any]:
         return {"status": "no time", "why": why}
     print(f"{stage.name} ...", flush=True)
     torch.manual_seed(0)
+    torch.compiler.reset()  # it translates a function for a few models only, then gives up
     started = time.monotonic()
     entry: dict[str, Any] = {}
     with _time_limit(left) as limit:

@@ -1,8 +1,9 @@
 """A training process killed at any moment: the run goes on and ends as if nothing had happened.
 
 Each of the 30 runs is trained in a process of its own, which dies of a real SIGKILL: 10 at a
-random line of the library within a save, 10 at one outside (a step, the log, between two files),
-and 10 are killed by another process, after a random number of steps and a random time.
+random line of the library within a save, three of them with a file half written; 10 at one
+outside (a step, the log, between two files); and 10 are killed by another process, after a random
+number of steps and a random time.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def server() -> Iterator[Any]:
 
 @pytest.fixture
 def every_step(fast: sv.TrainConfig) -> sv.TrainConfig:
-    return dataclasses.replace(fast, steps=STEPS, log_every=1)
+    return dataclasses.replace(fast, steps=STEPS, log_every=1, gamma_start="one")
 
 
 def train(folder: Path, images: Tensor, last_line: int | None, told: Connection) -> None:
@@ -151,9 +152,11 @@ def test_killed_at_30_moments_saving_included(
     places = sorted(set(lines))  # each line once, however often it is executed
     saving = [place for place in places if place[2]]
     other = [place for place in places if not place[2]]
+    half_written = max(place for place in saving if place[0] == __file__)  # the function's last
 
     draw = random.Random(0)
-    for number, place in enumerate(draw.sample(saving, 10) + draw.sample(other, 10)):
+    chosen = [*[half_written] * 3, *draw.sample(saving, 7), *draw.sample(other, 10)]
+    for number, place in enumerate(chosen):
         run = new(f"line-{number}")
         moment = draw.choice([i for i, line in enumerate(lines, start=1) if line == place])
         process, hears = start(server, run.folder, blobs, moment)

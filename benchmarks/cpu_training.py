@@ -1,0 +1,185 @@
+"""Training on the CPU: this library against the same layers in TensorFlow, in turns.
+
+    python benchmarks/cpu_training.py [--presets mnist cifar10 celeba] [--steps 5] [--turns 5]
+
+The paper's models for MNIST, CIFAR-10 and CelebA, batch 100, random images, the same number of
+threads. Both sides are alive at once, each in its own process or environment, and take turns of a
+few steps: library, TensorFlow, library, TensorFlow and so on, after two steps each that are not
+counted. A turn's rate is in images per second; ``times_faster`` is the median over the turns of
+the ratio of the two rates that were measured one after the other.
+
+TensorFlow and tf_keras live in an environment that this script makes on its first run (in the
+user's cache folder); keras_worker.py is the program that runs there, float32, one
+graph per step. That both models have the same number of parameters is checked. The library runs in
+the precision that it chooses for this processor, which is recorded, and with --float32 in that.
+Leave the machine alone meanwhile: the load before the run is recorded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from record import save
+
+import svae_lib as sv
+
+PACKAGES = ("tensorflow>=2.16,<3", "tf_keras>=2.16,<3")
+WORKER = Path(__file__).with_name("keras_worker.py")
+WARM_UP = 2
+
+
+def environment(python: str) -> Path:
+    """The Python of the environment with TensorFlow, made if it is not there."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    folder = cache / "svae" / "tensorflow"
+    interpreter = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        print(f"installing TensorFlow into {folder} (once)", flush=True)
+        subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
+        subprocess.run([interpreter, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+        (folder / "complete").touch()
+    return interpreter
+
+
+class Keras:
+    """The model in TensorFlow, in a process that trains when it is told to."""
+
+    def __init__(self, python: Path, preset: sv.Preset, threads: int, xla: bool) -> None:
+        model, train = preset.model, preset.train
+        sizes = (
+            f"--image-size={model.image_size}",
+            f"--channels={model.channels}",
+            f"--latent-dim={model.latent_dim}",
+            f"--beta={train.beta}",
+            f"--batch-size={train.batch_size}",
+            f"--threads={threads}",
+        )
+        inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
+        self.process = subprocess.Popen(
+            [python, WORKER, *sizes, *(["--xla"] if xla else [])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=inherited,
+        )
+        self.batch_size = train.batch_size
+        self.facts = self._answer()
+
+    def train(self, steps: int) -> float:
+        """Images per second over some steps."""
+        assert self.process.stdin is not None
+        print(steps, file=self.process.stdin, flush=True)
+        return steps * self.batch_size / float(self._answer()["seconds"])
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError("the TensorFlow process ended; what it said stands above")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def __enter__(self) -> Keras:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+
+
+class Library:
+    """The same model in this library."""
+
+    def __init__(self, preset: sv.Preset, precision: Any) -> None:
+        config = preset.model
+        train = dataclasses.replace(preset.train, precision=precision)
+        shape = (4 * train.batch_size, config.channels, config.image_size, config.image_size)
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        model = sv.build_model("split-vae", config)
+        self.trainer = sv.Trainer(model, images, train, "cpu")
+        self.parameters = sv.parameter_count(model)
+
+    def train(self, steps: int) -> float:
+        """Images per second over some steps."""
+        start = time.perf_counter()
+        self.trainer.fit(steps, progress=False)
+        return steps * self.trainer.config.batch_size / (time.perf_counter() - start)
+
+
+def compare(name: str, python: Path, options: argparse.Namespace) -> dict[str, Any]:
+    preset = sv.PRESETS[name]
+    library = Library(preset, "float32" if options.float32 else "auto")
+    with Keras(python, preset, options.threads, options.xla) as keras:
+        if keras.facts["parameters"] != library.parameters:
+            raise RuntimeError(
+                f"{name}: {keras.facts['parameters']} parameters in TensorFlow, "
+                f"{library.parameters} here: these are not the same layers"
+            )
+        library.train(WARM_UP)
+        keras.train(WARM_UP)
+        k = options.steps
+        turns = [(library.train(k), keras.train(k)) for _ in range(options.turns)]
+    ours, theirs = zip(*turns, strict=True)
+    return {
+        "preset": name,
+        "parameters": library.parameters,
+        "batch_size": preset.train.batch_size,
+        "precision": library.trainer.precision,
+        "images_per_second": round(statistics.median(ours), 1),
+        "tensorflow_images_per_second": round(statistics.median(theirs), 1),
+        "times_faster": round(statistics.median(a / b for a, b in turns), 2),
+        "images_per_second_of_each_turn": [round(rate, 1) for rate in ours],
+        "tensorflow_images_per_second_of_each_turn": [round(rate, 1) for rate in theirs],
+        "steps_per_turn": options.steps,
+        "tensorflow": keras.facts,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--presets", nargs="+", default=["mnist", "cifar10", "celeba"], choices=sv.PRESETS
+    )
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--float32", action="store_true", help="the library in float32, too")
+    parser.add_argument("--xla", action="store_true", help="compile TensorFlow's step with XLA")
+    parser.add_argument("--python", default=sys.executable, help="to make the environment with")
+    parser.add_argument("--dry-run", action="store_true", help="record nothing")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    python = environment(options.python)
+    load = os.getloadavg()[0]
+    results = []
+    for name in options.presets:
+        results.append(compare(name, python, options))
+        print(results[-1], flush=True)
+    if not options.dry_run:
+        what = __doc__.split("\n")[0] if __doc__ else ""
+        found = {"what": what, "load_average_before": round(load, 1), "results": results}
+        save("cpu_training", found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""The benchmark against TensorFlow: its protocol, with a stand-in for the TensorFlow process."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import pytest
+
+import svae_lib as sv
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+
+import cpu_training
+
+STAND_IN = """
+import json, sys
+print(json.dumps({{"parameters": {parameters}, "tensorflow": "none"}}), flush=True)
+for line in sys.stdin:
+    if {dies}:
+        sys.exit("no memory left")
+    print(json.dumps({{"seconds": 0.5 * int(line), "loss": 1.0}}), flush=True)
+"""
+
+
+@pytest.fixture
+def options(tiny, fast, monkeypatch) -> argparse.Namespace:
+    preset = sv.Preset("blobs", tiny, fast, "a test")
+    monkeypatch.setitem(sv.PRESETS, "tiny", preset)
+    return argparse.Namespace(float32=True, threads=1, xla=False, steps=3, turns=2)
+
+
+def stand_in(tmp_path: Path, monkeypatch, parameters: int, dies: bool = False) -> None:
+    worker = tmp_path / "worker.py"
+    worker.write_text(STAND_IN.format(parameters=parameters, dies=dies))
+    monkeypatch.setattr(cpu_training, "WORKER", worker)
+
+
+def test_both_sides_take_turns(tiny, options, tmp_path: Path, monkeypatch) -> None:
+    parameters = sv.parameter_count(sv.build_model("split-vae", tiny))
+    stand_in(tmp_path, monkeypatch, parameters)
+    rates = iter([1.0, 64.0, 96.0])  # the first is the warm-up's
+    taken = []
+
+    def train(self, steps: int) -> float:
+        taken.append(steps)
+        return next(rates)
+
+    monkeypatch.setattr(cpu_training.Library, "train", train)
+    found = cpu_training.compare("tiny", Path(sys.executable), options)
+    assert taken == [cpu_training.WARM_UP, 3, 3]
+    # 16 images per step of half a second
+    assert found["tensorflow_images_per_second_of_each_turn"] == [32.0, 32.0]
+    assert found["times_faster"] == pytest.approx((64 / 32 + 96 / 32) / 2)
+    assert found["parameters"] == parameters and found["precision"] == "float32"
+
+
+def test_the_library_is_timed_as_it_trains(options) -> None:
+    library = cpu_training.Library(sv.PRESETS["tiny"], "float32")
+    rate = library.train(4)
+    assert library.trainer.step == 4
+    assert rate * library.trainer.seconds == pytest.approx(4 * 16, rel=0.2)
+
+
+def test_other_layers_are_refused(options, tmp_path: Path, monkeypatch) -> None:
+    stand_in(tmp_path, monkeypatch, 5)
+    with pytest.raises(RuntimeError, match="5 parameters in TensorFlow"):
+        cpu_training.compare("tiny", Path(sys.executable), options)
+
+
+def test_a_process_that_ends_is_noticed(tiny, options, tmp_path: Path, monkeypatch) -> None:
+    parameters = sv.parameter_count(sv.build_model("split-vae", tiny))
+    stand_in(tmp_path, monkeypatch, parameters, dies=True)
+    with pytest.raises(RuntimeError, match="the TensorFlow process ended"):
+        cpu_training.compare("tiny", Path(sys.executable), options)
