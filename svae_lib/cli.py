@@ -98,13 +98,13 @@ class Train:
                     if processes.main:  # after the watchers: they may refuse
                         Run.create(self.out, self.kind, name, self.model, self.train, self.held_out)
                     run = Run.open(self.out)
+            stack.callback(leave)  # in good order, also when SIGTERM ends it
             trainer = run.train(
                 sets.train,
                 device=self.device,
                 checkpoint_every=self.checkpoint_every,
                 on_log=on_log,
             )
-        leave()
         if not processes.main:
             return
         print(f"{trainer.step} steps in {trainer.seconds:.0f} s; the model is in {run.folder}")

@@ -16,6 +16,7 @@ import dataclasses
 import math
 import os
 import re
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +151,7 @@ class Run:
 
         Raises:
             InputError: another process is training in this folder, or the images do not fit.
+            SystemExit: SIGTERM asked the program to end; everything is saved.
             OSError: the last checkpoint or the model cannot be written; earlier checkpoints are
                 untouched. (A checkpoint on the way that cannot be written is reported, and
                 training goes on: the disk may have room again at the next.)
@@ -183,6 +185,8 @@ class Run:
             )
             self.save_checkpoint(trainer, validation)
             self.finish(trainer)
+        if trainer.terminated:  # all is saved; a script must not go on with half a training
+            raise SystemExit(128 + signal.SIGTERM)
         return trainer
 
     def split(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,8 +9,15 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+class StopRequest(threading.Event):
+    """Set once somebody asks to stop."""
+
+    terminate = False
+    """Whether SIGTERM asked: not only this loop is to end, but the program."""
+
+
 @contextmanager
-def stop_requests() -> Iterator[threading.Event]:
+def stop_requests() -> Iterator[StopRequest]:
     """Turn SIGINT and SIGTERM into a flag.
 
     A second Ctrl-C acts as usual: a person has lost patience. Further SIGTERMs change nothing,
@@ -18,7 +25,7 @@ def stop_requests() -> Iterator[threading.Event]:
 
     Outside the main thread, where Python allows no signal handlers, the flag is never set.
     """
-    flag = threading.Event()
+    flag = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield flag
         return
@@ -26,6 +33,7 @@ def stop_requests() -> Iterator[threading.Event]:
 
     def request(number: int, frame: FrameType | None) -> None:
         flag.set()
+        flag.terminate |= number == signal.SIGTERM
         if number == signal.SIGINT:
             signal.signal(number, before[signal.SIGINT])
 

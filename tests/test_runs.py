@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -342,3 +343,17 @@ def test_more_steps_can_be_asked_for_later(run: Run, blobs) -> None:
     run.train(blobs, device="cpu", progress=False)
     longer = dataclasses.replace(run, train_config=dataclasses.replace(run.train_config, steps=30))
     assert longer.train(blobs, device="cpu", progress=False).step == 30
+
+
+def test_sigterm_saves_and_ends_the_program(run: Run, blobs) -> None:
+    """A script that trains several models must not go on with half a training."""
+
+    def terminate(trainer: sv.Trainer) -> None:
+        if trainer.step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as ended:
+        run.train(blobs, device="cpu", progress=False, on_log=[terminate])
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert run.checkpoints()[-1].stem == "checkpoint-5"
+    assert run.train(blobs, device="cpu", progress=False).step == run.train_config.steps
