@@ -159,13 +159,13 @@ class Run:
         rank = join(device).rank  # processes that train together have a lock each
         lock = FileLock(self.folder / (f".lock-{rank}" if rank else ".lock"))
         try:
-            lock.acquire(timeout=0)
+            held = lock.acquire(timeout=0)
         except Timeout:
             raise InputError(
                 f"another process is training in {self.folder}: wait for it, or take another "
                 "folder."
             ) from None
-        with lock:
+        with held:
             for leftover in self.folder.rglob(".*.partial*"):  # of a process that was killed
                 leftover.unlink(missing_ok=True)
             trainer = self.trainer(images, device)

@@ -234,11 +234,11 @@ def _claimed(path: Path) -> Iterator[bool]:
     """Whether this process may compute the cell: True for the first one that asks."""
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except Timeout:
         yield False
         return
-    with lock:
+    with held:
         yield True
 
 
