@@ -165,10 +165,8 @@ sv.plots.variance_law(statistics, title="Variance of the aggregate posterior")
 # the prior's? And the colours: mixed, or apart?
 
 # %%
-from matplotlib import colormaps
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-TEN = colormaps["tab10"]  # a colour for each digit
 a, b = (int(i) for i in statistics.mean_variance.argsort()[:2])  # the two narrowest
 analysis = LinearDiscriminantAnalysis().fit(mu, sets.train_labels[: len(mu)])
 plane, _ = torch.linalg.qr(torch.from_numpy(analysis.scalings_[:, :2]).float())  # (L, 2), orthonormal
@@ -178,16 +176,17 @@ panels = {
     "digits apart": (test_q - mu.mean(dim=0)) @ plane,
     "prior, any plane": prior @ plane,
 }
-figure = sv.plots.AltFigure(figsize=(9, 3.4), layout="constrained")
+figure = sv.plots.AltFigure(figsize=(9, 3.9), layout="constrained")
 for axes, (title, cloud) in zip(figure.subplots(1, 3, sharex=True, sharey=True), panels.items()):
     coloured = title != "prior, any plane"
-    colours = [TEN(digit) for digit in test_labels.tolist()] if coloured else GREY
-    axes.scatter(cloud[:, 0], cloud[:, 1], s=3, c=colours, alpha=0.5)
+    colours = {"c": test_labels, "cmap": "tab10", "vmin": 0, "vmax": 9} if coloured else {"c": GREY}
+    axes.scatter(cloud[:, 0], cloud[:, 1], s=3, alpha=0.5, **colours)
     axes.set(title=title, xlim=(-3.7, 3.7), ylim=(-3.7, 3.7), aspect="equal")
     for digit in range(10) if coloured else ():
         x, y = cloud[test_labels == digit].mean(dim=0).tolist()
-        name = axes.text(x, y, str(digit), weight="bold", ha="center", va="center", fontsize=13)
-        name.set_bbox({"facecolor": TEN(digit), "alpha": 0.6, "pad": 1, "linewidth": 0})
+        axes.text(x, y, str(digit), fontsize=13, weight="bold", ha="center", va="center")
+handles, digits = figure.axes[0].collections[0].legend_elements(alpha=1)
+figure.legend(handles, digits, loc="outside lower center", ncols=10, title="digit")
 sv.plots.show(figure, "Three clouds of points. In two latent variables the digits overlap in a round "
               "cloud; in the second plane they form groups, with a gap between; the prior is round.")
 
