@@ -102,6 +102,13 @@ def test_solutions_pass_their_checks(path: Path) -> None:
         assert f"{name}: correct." in printed
 
 
+def test_stored_scores_are_those_that_notebook_7_talks_about() -> None:
+    path = next(p for p in SOLVED if p.stem == "07_fid")
+    printed = "".join(o.text for o in outputs(path) if o.output_type == "stream")
+    assert "is lower by" in printed
+    assert "Not the outcome of the stored solution" not in printed
+
+
 # ---------------------------------------------------------------- rules for the text
 
 

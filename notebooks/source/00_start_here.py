@@ -227,6 +227,9 @@ sv.plots.image_grid(
 )
 
 # %% [markdown]
+# The variance is high where some digits have a stroke and others have none, and 0 in the padded
+# border and in the corners, which no stroke reaches.
+#
 # As a model, the mean image answers "what will the next image be?" with the same blur for every
 # image. How wrong is that? Two ways of adding up the squared error appear all over this course:
 #
@@ -301,7 +304,8 @@ sv.plots.image_rows({"independent pixels": by_pixel, "mean of each digit": by_cl
 # - **Solve.** Exercises check themselves. Hints come in steps. The solved version of a notebook is
 #   linked at its top.
 # - **Change things.** Other numbers, other images; nothing can break. *Kernel > Restart* starts afresh.
-# - **Stop.** Every training stops at the stop button (■) and keeps what it has learnt.
+# - **Stop.** Every training by the library stops at the stop button (■) and keeps what it has
+#   learnt.
 
 # %%
 sv.exercises.hint("errors_of_mean", 1)
@@ -360,9 +364,10 @@ sv.data.load("minst-5k")
 # | 8 | [The paper, reproduced](08_reproduce_the_paper.ipynb) | compare published numbers with ours |
 # | 9 | [Beyond the paper](09_beyond_the_paper.ipynb) | split in more ways, and use your own images |
 #
-# Notebooks 1, 2 and 3 build on each other; after them, take any order. **Help**: the
-# [glossary](../docs/glossary.md) explains every symbol and word, the [README](../README.md) how to
-# install and run things, and `help(sv.SplitVAE)` any function or class in Python.
+# Notebooks 1, 2 and 3 build on each other. After them, 4, 5, 6 and 9 need nothing else; 7 needs 6,
+# and 8 needs 4, 6 and 7. **Help**: the [glossary](../docs/glossary.md) explains every symbol and
+# word, the [README](../README.md) how to install and run things, and `help(sv.SplitVAE)` any function
+# or class in Python.
 
 # %% [markdown] tags=["slide"]
 # ## Recap

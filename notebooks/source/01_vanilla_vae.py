@@ -506,7 +506,8 @@ sv.plots.image_rows(
 # %% [markdown]
 # Much better, if far from perfect: some samples are digits, some lie between digits, and all are a
 # little blurred. Why they improve is visible in the codes. Draws $z \sim q(z \mid x)$ for the test
-# images now lie about where the prior lies:
+# images now lie nearly where the prior lies, and what is left of the gap is a sign of short
+# training ([notebook 2](02_balancing_the_elbo.ipynb), section 5):
 
 # %%
 vae_codes = reparameterise(
@@ -614,5 +615,5 @@ if learning:
 # - C. Doersch, *Tutorial on variational autoencoders*, 2016,
 #   [arXiv:1606.05908](https://arxiv.org/abs/1606.05908).
 # - A. Asperti, L. Bugo, D. Filippini, *Enhancing variational generation through
-#   self-decomposition*, 2022,
+#   self-decomposition*, IEEE Access 10, 2022,
 #   [arXiv:2202.02738](https://arxiv.org/abs/2202.02738): the network of section 6.

@@ -362,10 +362,10 @@ if learning:
 # %% [markdown]
 # In the run that is stored with the solutions the curves nearly coincide: the split is no second
 # decoder, and the error of $x$ is not where it shows. Read the table with care, though. It is *one*
-# run of each, with one seed; another seed can turn a small difference round. "Active" counts the latent variables that tell something about the image
-# ([notebook 2](02_balancing_the_elbo.ipynb)); the paper claims that a split keeps more of them
-# active. Whether the claims hold is a matter of many runs, and of
-# [notebook 8](08_reproduce_the_paper.ipynb).
+# run of each, with one seed; another seed can turn a small difference round. "Active" counts the
+# latent variables that tell something about the image ([notebook 2](02_balancing_the_elbo.ipynb));
+# the paper claims that a split keeps more of them active. Whether the claims hold is a matter of many
+# runs, and of [notebook 8](08_reproduce_the_paper.ipynb).
 
 # %% [markdown] tags=["slide"]
 # ## 5. A first look at the split
@@ -398,8 +398,8 @@ if learning:
 
 # %% [markdown]
 # The mixture is the best of them, since it is what the loss looked at. How much worse the others are
-# tells how much of a split there is: in a network that had ignored its second image, all five would
-# be equal. With $\sigma$ swapped each pixel comes from the image that was *not* meant for it.
+# tells how much of a split there is: in a network that does not split, with $x_1 = x_2$, all five
+# would be equal. With $\sigma$ swapped each pixel comes from the image that was *not* meant for it.
 #
 # New digits split as well: latent vectors from the prior, decoded.
 
@@ -449,7 +449,8 @@ torch.testing.assert_close(a.softmax(dim=0)[0], torch.sigmoid(a[0] - a[1]))
 # ## References
 #
 # - A. Asperti, L. Bugo, D. Filippini, *Enhancing variational generation through
-#   self-decomposition*, 2022, [arXiv:2202.02738](https://arxiv.org/abs/2202.02738): the Split VAE;
-#   its code is [asperti/Split-VAE](https://github.com/asperti/Split-VAE).
+#   self-decomposition*, IEEE Access 10, 2022,
+#   [arXiv:2202.02738](https://arxiv.org/abs/2202.02738): the Split VAE; its code is
+#   [asperti/Split-VAE](https://github.com/asperti/Split-VAE).
 # - D. P. Kingma, M. Welling, *Auto-encoding variational Bayes*, ICLR 2014,
 #   [arXiv:1312.6114](https://arxiv.org/abs/1312.6114).

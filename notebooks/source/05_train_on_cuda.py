@@ -111,6 +111,10 @@ assert torch.tensor(1e-8).half() == 0  # fp16: underflow
 assert torch.tensor(70_000.0).half().isinf()  # fp16: overflow
 assert torch.tensor(1.002).bfloat16() == 1  # bf16: too few digits
 
+# %% [markdown]
+# bf16 keeps the size of all three, and loses digits: 1.002 becomes 1. fp16 keeps the digits of 1.002,
+# and makes 70,000 infinite and $10^{-8}$ zero.
+
 # %% [markdown] tags=["slide"]
 # ### 2.1 Mixed precision
 #
@@ -174,13 +178,13 @@ for power, label in limits.items():
     axes.axvline(power, color=ORANGE, linestyle="--")
     axes.text(power, 1.02, label, transform=axes.get_xaxis_transform(), ha="right", fontsize=8)
 axes.set(xlabel="$\\log_2$ of a gradient's size", ylabel="weights", xlim=(-41, 20))
-axes.legend(fontsize=8, loc="upper left")
+figure.legend(fontsize=8, loc="outside lower center", ncols=2)
 sv.plots.show(figure, "Two histograms of the sizes of the weights' gradients on a logarithmic scale, "
               "one shifted against the other. Dashed lines at powers -25, -14 and 16: fp16's limits.")
 
 # %% [markdown]
-# So a loss of a size that suits fp16 may lose little, and another one much; and gradients change as
-# training goes on. The remedy works for both and costs nothing: multiply the *loss* by a power of two
+# The mean would: its gradients are the smaller ones, most lose digits and some become 0. The sum has
+# a size that suits fp16, and loses hardly anything here; but gradients change as training goes on. The remedy works for both and costs nothing: multiply the *loss* by a power of two
 # $s$, the **scale**, and find a good $s$ by trial.
 # By the chain rule all gradients, also those inside the network, grow by $s$ and leave the lower
 # edge; before the step they are divided by $s$ in float32. Should one become infinite, skip the step
@@ -448,8 +452,8 @@ for name, macs in sorted(by_layer.items(), key=lambda item: -item[1])[:4]:
 #
 # ### 5.2 The roof
 #
-# Peak and bandwidth are measured, not taken from a data sheet: a large matrix product, and a large
-# copy (which reads and writes each byte), each the best of several tries.
+# Peak and bandwidth are measured, not taken from a data sheet: the fastest of three large matrix
+# products, and a large copy (which reads and writes each byte), each the best of several tries.
 
 # %%
 REPEATS = sv.course.pick(smoke=3, laptop=15, gpu=30)
@@ -468,10 +472,18 @@ def seconds(work):
     return min(found)
 
 
+# %%
 dtype = formats[precision]
-n = sv.course.pick(smoke=256, laptop=1024, gpu=8192)
-a = torch.randn(n, n, device=device).to(dtype)
-peak = 2 * n**3 / seconds(lambda: a @ a)
+
+
+def product_speed(n):
+    """FLOP/s of a product of two (n, n) matrices."""
+    a = torch.randn(n, n, device=device).to(dtype)
+    return 2 * n**3 / seconds(lambda: a @ a)
+
+
+largest = sv.course.pick(smoke=256, laptop=2048, gpu=8192)
+peak = max(product_speed(n) for n in (largest // 4, largest // 2, largest))
 megabytes = sv.course.pick(smoke=4, laptop=64, gpu=512)
 block = torch.empty(megabytes * 2**20, dtype=torch.uint8, device=device)
 target = torch.empty_like(block)
@@ -550,7 +562,8 @@ sv.plots.show(figure, "Roof-line plot on logarithmic axes: the roof rises with t
 # Read off, for *your* machine: which memory format wins for which size, and how far the whole step lies
 # below its own convolutions. (Points may lie above the sloped part of the roof: small tensors stay in
 # the processor's caches, which are faster than memory. Points above the flat part say that the peak
-# was measured too low, while other programs were busy.) The usual ways up:
+# was measured too low, while other programs were busy, or that an algorithm such as Winograd's does
+# with fewer multiplications than we count.) The usual ways up:
 # - a larger batch, while it fills more of the device, and with the learning rate in mind;
 # - 16 bits, where the device has units for them;
 # - `channels_last`, where it measured better;

@@ -176,15 +176,17 @@ panels = {
     "digits apart": (test_q - mu.mean(dim=0)) @ plane,
     "prior, any plane": prior @ plane,
 }
-figure = sv.plots.AltFigure(figsize=(9, 3.4), layout="constrained")
+figure = sv.plots.AltFigure(figsize=(9, 3.9), layout="constrained")
 for axes, (title, cloud) in zip(figure.subplots(1, 3, sharex=True, sharey=True), panels.items()):
     coloured = title != "prior, any plane"
-    colours = [PALETTE[d % 7] for d in test_labels.tolist()] if coloured else GREY
-    axes.scatter(cloud[:, 0], cloud[:, 1], s=3, c=colours, alpha=0.5)
+    colours = {"c": test_labels, "cmap": "tab10", "vmin": 0, "vmax": 9} if coloured else {"c": GREY}
+    axes.scatter(cloud[:, 0], cloud[:, 1], s=3, alpha=0.5, **colours)
     axes.set(title=title, xlim=(-3.7, 3.7), ylim=(-3.7, 3.7), aspect="equal")
     for digit in range(10) if coloured else ():
         x, y = cloud[test_labels == digit].mean(dim=0).tolist()
         axes.text(x, y, str(digit), fontsize=13, weight="bold", ha="center", va="center")
+handles, digits = figure.axes[0].collections[0].legend_elements(alpha=1)
+figure.legend(handles, digits, loc="outside lower center", ncols=10, title="digit")
 sv.plots.show(figure, "Three clouds of points. In two latent variables the digits overlap in a round "
               "cloud; in the second plane they form groups, with a gap between; the prior is round.")
 
@@ -267,7 +269,7 @@ sv.plots.image_rows(
     columns=12,
     title="Prior samples by their distance from the training images",
     alt="Two rows of the prior samples nearest to training images, mostly readable digits, and two "
-    "rows of the farthest, mostly strokes that form no digit.",
+    "rows of the farthest, many of them blots and broken strokes.",
 )
 
 # %% [markdown]
@@ -418,6 +420,10 @@ sv.plots.show(
     f"Log-likelihood against the number of components: it grows all the way on the vectors fitted to; "
     f"on held-out vectors it is highest at {best} components.",
 )
+
+# %% [markdown]
+# On the vectors fitted to, more components are always better. Held out, the curve turns where a
+# component has too few vectors to estimate a covariance from:
 
 # %%
 if learning:
@@ -654,7 +660,8 @@ sv.plots.show(
 )
 
 # %% [markdown]
-# Does it matter for the images? For three pairs of test digits we walk both ways between their
+# To about $\sqrt{L/2}$, the lower edge of the band: only about one of the prior's draws in twenty is as
+# short. Does it matter for the images? For three pairs of test digits we walk both ways between their
 # posterior means.
 
 # %%
@@ -704,6 +711,7 @@ if learning:
 #   looks at single variables, and the holes are in the joint distribution.
 # - A mixture of Gaussians on the posterior means of *training* images is drawn from in two steps:
 #   component, then $m + A \varepsilon$ with $A A^\top = S$. It closes most of the gap.
+# - A second stage, a VAE of latent vectors, is another model of $q(z)$.
 # - Held-out likelihood and FID choose different sizes: one punishes what is forgotten, the other sees
 #   the samples alone.
 # - Fitting to the images that the score is measured against flatters. Pair each fit with a reference
@@ -722,7 +730,7 @@ if learning:
 # - P. Ghosh and others, *From variational to deterministic autoencoders*, ICLR 2020,
 #   [arXiv:1903.12436](https://arxiv.org/abs/1903.12436): mixtures fitted after training.
 # - A. Asperti, L. Bugo, D. Filippini, *Enhancing variational generation through
-#   self-decomposition*, 2022, [arXiv:2202.02738](https://arxiv.org/abs/2202.02738).
+#   self-decomposition*, IEEE Access 10, 2022, [arXiv:2202.02738](https://arxiv.org/abs/2202.02738).
 # - D. Lopez-Paz, M. Oquab, *Revisiting classifier two-sample tests*, ICLR 2017,
 #   [arXiv:1610.06545](https://arxiv.org/abs/1610.06545).
 # - T. White, *Sampling generative networks*, 2016,

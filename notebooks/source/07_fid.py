@@ -91,8 +91,8 @@ sv.plots.show(
 #
 # Think of a histogram as a heap of sand. How much work is it to turn one heap into the other? Moving
 # a grain by $r$ costs $r^2$, and the best plan has the least mean cost. That cost is the squared
-# Fréchet distance (also called Wasserstein-2, or earth mover's, distance). In one dimension the best
-# plan is plain: the leftmost grain goes to the leftmost place, and so on. For two Gaussians of means
+# Fréchet distance, which is the squared 2-Wasserstein distance. In one dimension the best plan is
+# plain: the leftmost grain goes to the leftmost place, and so on. For two Gaussians of means
 # $m_1, m_2$ and variances $v_1, v_2$ this gives
 #
 # $$d^2 = (m_1 - m_2)^2 + (\sqrt{v_1} - \sqrt{v_2})^2 .$$
@@ -153,6 +153,10 @@ sv.plots.show(
     "variance 0 to 0 at variance 1, and then rises slowly.",
 )
 print(f"moved by 1: {distance(1, 1):.2f}, variance 2: {distance(0, 2):.2f}, point: {distance(0, 0):.2f}")
+
+# %% [markdown]
+# Moving by 1 costs 1, as much as squeezing to a point. Doubling the variance costs only
+# $(\sqrt 2 - 1)^2$: deviations count by their roots.
 
 # %% [markdown] tags=["slide"]
 # ## 3. Many features
@@ -694,7 +698,7 @@ split = sv.sample_mixture(model, mixture, 10, seed=0)
 sv.plots.split_rows(split, 10, title="The Split VAE's samples and their parts")
 
 # %%
-won = set()
+won, parts_won = set(), False
 for source in ("REC", "prior", "mixture"):
     plain, whole = (reports[name].score(source).value for name in ("VAE", "Split VAE"))
     better = [p for p in ("x1", "x2", "mix") if reports["Split VAE"].score(source, p).value < whole]
@@ -704,8 +708,9 @@ for source in ("REC", "prior", "mixture"):
         f" parts better than x: {', '.join(better) or 'none'}"
     )
     won.add(whole < plain)
-    assert not (learning and better)  # else the text below has to change; the same for the next line
-assert not learning or len(won) == 2
+    parts_won |= bool(better)
+if len(won) == 1 or parts_won:
+    print("Not the outcome of the stored solution: where the text below differs, believe the numbers.")
 
 # %% [markdown]
 # Read it with all that you know by now.
@@ -744,6 +749,9 @@ assert not learning or len(won) == 2
 #   equilibrium*, NIPS 2017, [arXiv:1706.08500](https://arxiv.org/abs/1706.08500): FID.
 # - D. C. Dowson, B. V. Landau, *The Fréchet distance between multivariate normal distributions*,
 #   Journal of Multivariate Analysis 12, 1982.
+# - A. Asperti, L. Bugo, D. Filippini, *Enhancing variational generation through
+#   self-decomposition*, IEEE Access 10, 2022,
+#   [arXiv:2202.02738](https://arxiv.org/abs/2202.02738): the claim of section 9.
 # - M. Bińkowski and others, *Demystifying MMD GANs*, ICLR 2018,
 #   [arXiv:1801.01401](https://arxiv.org/abs/1801.01401): KID, and FID's bias; LeNet features for
 #   digits.

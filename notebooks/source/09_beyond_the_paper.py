@@ -94,6 +94,8 @@ torch.testing.assert_close(mix_many(maps[:, :2], images[:, :2]), by_sigma)
 # = g\, w_k\, (x_k - x) .
 # $$
 #
+# A map serves all channels: with several, what they ask of $a_k$ adds up.
+#
 # - A map is pushed up where its image lies on the right side **of the mixture**.
 # - Everything is multiplied by $w_k$: an image that is hardly used learns slowly, and its map as
 #   well. **Whoever is out stays out**, the more so the more competitors there are.
@@ -468,8 +470,9 @@ if learning:
 # ## References
 #
 # - A. Asperti, L. Bugo, D. Filippini, *Enhancing variational generation through
-#   self-decomposition*, 2022, [arXiv:2202.02738](https://arxiv.org/abs/2202.02738): the split into
-#   two; its code is [asperti/Split-VAE](https://github.com/asperti/Split-VAE).
+#   self-decomposition*, IEEE Access 10, 2022,
+#   [arXiv:2202.02738](https://arxiv.org/abs/2202.02738): the split into two; its code is
+#   [asperti/Split-VAE](https://github.com/asperti/Split-VAE).
 # - R. A. Jacobs, M. I. Jordan, S. J. Nowlan, G. E. Hinton, *Adaptive mixtures of local experts*,
 #   Neural Computation 3(1), 1991: softmax gates, and how experts starve.
 # - M. O. Hill, *Diversity and evenness: a unifying notation and its consequences*, Ecology 54(2),

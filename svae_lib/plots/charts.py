@@ -305,10 +305,10 @@ def split_plane(
     title: str | None = None,
     alt: str | None = None,
 ) -> AltFigure:
-    """Models on the plane of the two kinds of split; hollow points split nothing.
+    """Splits on the plane of their two kinds; hollow points split nothing.
 
     Args:
-        points: one per model, from :func:`svae_lib.diagnostics.split_kind`.
+        points: one per model or set of maps, from :func:`svae_lib.diagnostics.split_kind`.
         groups: one name per point, for colours and markers.
         title: shown above, and the beginning of the alternative text.
         alt: the alternative text, in place of the automatic one.
@@ -347,7 +347,7 @@ def split_plane(
     counts = {word: sum(p.label == word for p in points) for word in _KINDS}
     text = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     figure.section = "diagnostics"
-    return finish(figure, title, f"{len(points)} models on the plane of splits: {text}.", alt)
+    return finish(figure, title, f"{len(points)} points on the plane of splits: {text}.", alt)
 
 
 _LOW, _HIGH = -0.05, 1.05
