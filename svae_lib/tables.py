@@ -67,9 +67,9 @@ class Table:
 _PAIR = (Variant("vae"), Variant("split-vae"))
 _BASELINES = (  # beta as chosen by scripts/tune_baselines.py
     Variant("ae"),
-    Variant("beta-vae", beta=1.0),
-    Variant("rae-l2", beta=0.1),
-    Variant("rae-gp", beta=0.1),
+    Variant("beta-vae", beta=0.03),
+    Variant("rae-l2", beta=0.5),
+    Variant("rae-gp", beta=0.0128),
 )
 
 TABLES: dict[str, Table] = {
