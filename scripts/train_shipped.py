@@ -17,6 +17,7 @@ import torch
 
 import svae_lib as sv
 from svae_lib.checkpoints import read_about, save_model
+from svae_lib.files import write_text
 from svae_lib.runs import Run
 
 ROOT = Path(__file__).parent.parent
@@ -76,6 +77,34 @@ def ship(name: str, kind: str, preset: sv.Preset, device: str | None, overwrite:
         raise SystemExit(f"{target.name} is larger than 8 MiB: narrow the preset.")
 
 
+def list_them() -> None:
+    """Write data/trained/README.md from the files' own headers."""
+    lines = []
+    for path in sorted((ROOT / "data" / "trained").glob("*.safetensors")):
+        about, model = read_about(path), sv.load_model(path)
+        size = path.stat().st_size / 2**20
+        lines.append(
+            f"| {path.stem} | {about['data']} | {model.config.image_size} | "
+            f"{sv.parameter_count(model):,} | {about['steps']:,} | {about['device']} | "
+            f"{size:.2f} |"
+        )
+    text = f"""# Trained models of the course
+
+Safetensors files made by `scripts/train_shipped.py`, which also writes this page. Each carries in
+its header its configuration, how it was trained and a SHA-256 of its weights: `svae info FILE`. In a
+notebook: `sv.load_trained("quick", "split-vae")`, `sv.load_trained("compact", "split-vae")`.
+
+| model | data | pixels | parameters | steps | trained on | MiB |
+|---|---|---|---|---|---|---|
+{chr(10).join(lines)}
+
+*quick*, *compact*, *quick-faces*, *compact-faces* and *small* are presets: `svae info` without a
+file prints them. *small-beta-B* and *small-gamma-one* are the sweep of notebook 2, *quick-K-way*
+the split into K images of notebook 9.
+"""
+    write_text(ROOT / "data" / "trained" / "README.md", text, overwrite=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="+", choices=shipped(), default=list(shipped()))
@@ -84,6 +113,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in arguments.models:
         ship(name, *shipped()[name], arguments.device, arguments.overwrite)
+    list_them()
 
 
 if __name__ == "__main__":
