@@ -51,12 +51,8 @@ class SmallVAE(VAE):
         super().__init__(config)
         shape = (config.channels, config.image_size, config.image_size)
         values, width = math.prod(shape), config.embedding_dim
-        self.encoder = nn.Sequential(  # type: ignore[assignment]
-            nn.Flatten(), nn.Linear(values, width), nn.SiLU()
-        )
-        self.decoder = nn.Sequential(  # type: ignore[assignment]
-            nn.SiLU(), nn.Linear(width, values), nn.Unflatten(1, shape)
-        )
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(values, width), nn.SiLU())
+        self.decoder = nn.Sequential(nn.SiLU(), nn.Linear(width, values), nn.Unflatten(1, shape))
         self.apply(keras_init_)
 
 

@@ -133,9 +133,9 @@ class VAE(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
+        self.encoder: nn.Module = Encoder(config)
         self.latent = Latent(config)
-        self.decoder = Decoder(config, self.head_channels(config))
+        self.decoder: nn.Module = Decoder(config, self.head_channels(config))
         self.apply(keras_init_)
 
     @staticmethod

@@ -168,3 +168,12 @@ def test_features_beyond_kids_share_are_not_held(monkeypatch, network) -> None:
     assert found.statistics.n == 100
     torch.testing.assert_close(found.statistics.mean, features.double().mean(dim=0))
     torch.testing.assert_close(found.statistics.covariance, features.double().T.cov())
+
+
+def test_the_mixture_is_fitted_on_a_share_of_a_large_set(
+    monkeypatch, split, small, network
+) -> None:
+    monkeypatch.setattr(evaluation, "FITTED_ON", 50)
+    result = evaluate(split, small, network, mixture_components=5, progress=False)
+    assert result.how["mixture_fitted_on"] == 50
+    assert len(small.train) == 200
