@@ -183,10 +183,10 @@ print(format_table(columns, [row for row in rows if row[1] == "x"]))
 # and a spare? Look.
 
 # %%
-sv.plots.split_rows(rebuilt[3], 10, originals=test, title="Test digits, split into three")
+sv.plots.split_rows(rebuilt[3], 8, originals=test, title="Test digits, split into three")
 
 # %%
-sv.plots.split_rows(rebuilt[2], 10, originals=test, title="The same digits, split into two")
+sv.plots.split_rows(rebuilt[2], 8, originals=test, title="The same digits, split into two")
 
 # %% [markdown] tags=["slide"]
 # ## 3. How many are used?
@@ -365,7 +365,7 @@ out = {name: sv.inference.reconstruct_all(own, part) for name, part in parts.ite
 for name, part in parts.items():
     print(f"{name:9} MSE {(out[name].x_hat - sv.data.to_float(part)).square().mean():.4f}")
 originals = sv.data.to_float(parts["test"])
-sv.plots.split_rows(out["test"], 8, originals=originals, title="Own images: test part")
+sv.plots.split_rows(out["test"], 6, originals=originals, title="Own images: test part")
 
 # %% [markdown]
 # Whatever the picture shows, compare the two errors: training below test means that the model has
@@ -382,7 +382,7 @@ count = sv.course.pick(smoke=40, laptop=1500, gpu=8000)
 portraits, _ = sv.data.draw_faces(count, seed=1)  # the first of what load("toy-faces") draws
 held_out, _ = sv.data.draw_faces(10, seed=2)  # the first of its test part
 print(tuple(portraits.shape), f"{len(FACTOR_NAMES)} factors:", ", ".join(FACTOR_NAMES[:9]), "...")
-sv.plots.image_grid(portraits[:16], columns=8, title="Toy faces")
+sv.plots.image_grid(portraits[:8], columns=8, title="Toy faces")
 
 # %% [markdown]
 # The preset `quick-faces` takes some minutes on two cores, too long to watch. So train for a moment,
@@ -398,7 +398,7 @@ print(f"{plan.steps} steps of {plan.batch_size} images in {trainer.seconds:.0f} 
 paper = sv.PRESETS["celeba"].train
 print(f"(the preset celeba: {paper.steps:,} steps of {paper.batch_size}, of a far wider model)")
 portrait = sv.inference.reconstruct_all(artist, held_out)
-sv.plots.split_rows(portrait, 10, originals=sv.data.to_float(held_out), title="Toy faces: a first look")
+sv.plots.split_rows(portrait, 5, originals=sv.data.to_float(held_out), title="Toy faces: a first look")
 
 # %% [markdown]
 # On a laptop this is a look and no result: the model has hardly begun. It shows what comes first (a
@@ -408,7 +408,7 @@ sv.plots.split_rows(portrait, 10, originals=sv.data.to_float(held_out), title="T
 # %%
 shipped = sv.inference.reconstruct_all(sv.load_trained("quick-faces", "split-vae"), held_out)
 sv.plots.split_rows(
-    shipped, 10, originals=sv.data.to_float(held_out), title="Toy faces: trained to the end"
+    shipped, 5, originals=sv.data.to_float(held_out), title="Toy faces: trained to the end"
 )
 
 # %% [markdown]
