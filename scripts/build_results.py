@@ -22,6 +22,7 @@ HEAD = """# Results
 
 Made from the files in [results/](../results/README.md) by `python scripts/build_results.py`; every
 number comes from a recorded run. Mean over seeds ± half-width of the 95 % interval (Student's t).
+A run in which every latent variable is inactive has died: it is counted, but left out of the means.
 FID: lower is better. *real*: as many training images against the same reference. *mix*: half of the
 samples answer with their x1, the other half with their x2.
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -323,19 +324,29 @@ class Estimate:
         return f"{self.mean:.2f}{spread}"
 
 
+def died(cell: dict[str, Any]) -> bool:
+    """Whether a training came to nothing: every latent variable is inactive, all answers alike."""
+    return bool(cell["latent"]["active"] == 0)
+
+
 def summarise(record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of text: a row per model and part, a column per source of images."""
+    """Columns and rows of text: a row per model and part, a column per source of images.
+
+    Means are over the runs that did not die; "4 of 5" seeds says that one of five did.
+    """
     scores: dict[tuple[str, str], dict[str, list[float]]] = {}
+    runs = Counter(cell["variant"] for cell in record["cells"])
     for cell in record["cells"]:
-        for row in cell["rows"]:
+        for row in cell["rows"] if not died(cell) else ():
             by_source = scores.setdefault((cell["variant"], row["part"]), {})
             by_source.setdefault(row["source"], []).append(row["fid"]["value"])
     sources = list(dict.fromkeys(source for by_source in scores.values() for source in by_source))
     lines = []
     for (variant, part), by_source in scores.items():
-        seeds = max(map(len, by_source.values()))
+        alive, begun = max(map(len, by_source.values())), runs[variant]
+        seeds = f"{begun}" if alive == begun else f"{alive} of {begun}"
         cells = [str(Estimate.of(by_source[s])) if s in by_source else "–" for s in sources]
-        lines.append([variant, part, str(seeds), *cells])
+        lines.append([variant, part, seeds, *cells])
     return ["model", "part", "seeds", *sources], lines
 
 
@@ -345,6 +356,8 @@ def paired_difference(
     second: tuple[str, str, str],
 ) -> Estimate:
     """FID of ``first`` minus FID of ``second``, each (variant, source, part), paired by seed.
+
+    Seeds with which one of the two died are left out.
 
     Raises:
         InputError: no seed has both.
@@ -356,6 +369,7 @@ def paired_difference(
             for cell in record["cells"]
             for row in cell["rows"]
             if (cell["variant"], row["source"], row["part"]) == (variant, source, part)
+            and not died(cell)
         }
 
     a, b = by_seed(*first), by_seed(*second)

@@ -110,14 +110,18 @@ def test_the_interval_is_students() -> None:
 def test_differences_are_paired_by_seed() -> None:
     def cell(kind: str, seed: int, value: float) -> dict:
         row = {"source": "prior", "part": "x", "fid": {"value": value}}
-        return {"variant": kind, "seed": seed, "rows": [row]}
+        latent = {"active": 0 if value == 99 else 3}  # the run with 99 has died
+        return {"variant": kind, "seed": seed, "rows": [row], "latent": latent}
 
     cells = [cell("vae", 0, 10), cell("vae", 1, 20), cell("vae", 2, 99)]
-    cells += [cell("split-vae", 1, 17), cell("split-vae", 0, 9)]
+    cells += [cell("split-vae", 1, 17), cell("split-vae", 0, 9), cell("split-vae", 2, 5)]
     estimate = paired_difference(
         {"cells": cells}, ("split-vae", "prior", "x"), ("vae", "prior", "x")
     )
     assert estimate.mean == -2 and estimate.n == 2
+    _, lines = summarise({"cells": cells})
+    assert [line[:3] for line in lines] == [["vae", "x", "2 of 3"], ["split-vae", "x", "3"]]
+    assert lines[0][3].startswith("15.00")
 
 
 def test_strangers_are_refused(tmp_path: Path) -> None:
