@@ -161,7 +161,7 @@ def evaluate(
         raise InputError(f"n must lie between 2 and the {len(sets.test)} test images, not {n}.")
     test = sets.test[:n]
     mu, log_var = encode_all(model, test)
-    fitting = test if protocol == "paper" else _some(sets.train, FITTED_ON, seed)
+    fitting = test if protocol == "paper" else fitting_images(sets, seed)
     posteriors = encode_all(model, fitting)
     mixture = LatentMixture(mixture_components, seed=seed).fit(posteriors[0])
     latents = {
@@ -201,6 +201,11 @@ def evaluate(
             **provenance(device_of(model)),
         },
     )
+
+
+def fitting_images(sets: ImageSets, seed: int) -> Tensor:
+    """Training images that the mixture and the second stage are fitted on: uint8 (N, C, S, S)."""
+    return _some(sets.train, FITTED_ON, seed)
 
 
 class _Features:

@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.utils import save_image
 
 from .baselines import is_deterministic
 from .data import to_float
@@ -138,6 +137,8 @@ class SamplePictures:
 
     def draw(self, model: VAE, step: int) -> Path:
         """Draw the picture of a step and return its path; an older one of that step is replaced."""
+        from torchvision.utils import save_image  # here: its import takes seconds
+
         device = device_of(model)
         x = to_float(self.images.to(device))
         z = prior_latents(len(x), model.config.latent_dim, self.seed).to(device)

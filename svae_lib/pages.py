@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from . import plots
 from .data import ImageSets, to_float
-from .evaluation import PROTOCOLS, Evaluation
+from .evaluation import PROTOCOLS, Evaluation, fitting_images
 from .inference import decode_all, encode_all, reconstruct_all
 from .models import VAE
 from .provenance import provenance
@@ -132,7 +132,7 @@ def _figures(subjects: list[Subject], sets: ImageSets) -> list[tuple[str, Figure
 
 def _mixture(model: VAE, subject: Subject, sets: ImageSets) -> LatentMixture:
     how = subject.result.how
-    mu, _ = encode_all(model, sets.train)
+    mu, _ = encode_all(model, fitting_images(sets, how["seed"]))  # the mixture that was scored
     return LatentMixture(how["mixture_components"], seed=how["seed"]).fit(mu)
 
 

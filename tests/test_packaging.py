@@ -98,3 +98,11 @@ def test_citation_names_this_version_and_the_paper() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == sv.__version__
     assert "2202.02738" in citation["references"][0]["url"]
+
+
+def test_importing_the_library_loads_no_heavy_package_that_few_need() -> None:
+    """Each takes a second or more, in every notebook's first cell and every command."""
+    heavy = ("torchvision", "sklearn", "scipy.stats", "accelerate", "tensorboard", "pytorch_fid")
+    code = f"import sys, svae_lib, svae_lib.cli; print([n for n in {heavy} if n in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
