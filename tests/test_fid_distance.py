@@ -137,6 +137,8 @@ def test_takes_tensors_and_float32_and_leaves_them_alone() -> None:
         ({"mu2": np.array([0, np.inf])}, "mu2 contains NaN or infinity"),
         ({"sigma1": np.array([[1.0, 2.0], [0.0, 1.0]])}, "not symmetric"),
         ({"sigma1": np.diag([1.0, -1.0])}, "sigma1 is not a covariance"),
+        ({"sigma1": np.array([[0.0, 1.0], [1.0, 0.0]])}, "sigma1 is not a covariance"),
+        ({"sigma1": np.array([[1.0, 2.0], [2.0, 1.0]])}, "sigma1 is not a covariance"),
         ({"sigma2": np.diag([1.0, -1.0])}, "sigma2 is not a covariance"),
         ({"mu1": "no numbers"}, "mu1 must be an array of numbers"),
     ],
