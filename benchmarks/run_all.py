@@ -56,6 +56,7 @@ BENCHMARKS = (
     ),
     Benchmark("celeba_preparation", ("psutil",)),
     Benchmark("cpu_training"),
+    Benchmark("precision_loss"),
     Benchmark(
         "gpu_session",
         cuda=True,
