@@ -16,12 +16,12 @@ from torch import Tensor
 
 from .inference import decode_all
 from .models import VAE, Decoded
-from .validation import InputError
+from .validation import InputError, check_counts
 
 
 def prior_latents(n: int, latent_dim: int, seed: int = 0) -> Tensor:
     """Latent vectors from the prior N(0, 1): float32 (n, latent_dim)."""
-    _check_count(n)
+    check_counts(n=n)
     return torch.randn(n, latent_dim, generator=torch.Generator().manual_seed(seed))
 
 
@@ -44,8 +44,7 @@ class LatentMixture:
     """
 
     def __init__(self, components: int = 100, regularisation: float = 1e-3, seed: int = 0) -> None:
-        if components < 1:
-            raise InputError(f"components must be at least 1, not {components}.")
+        check_counts(components=components)
         from sklearn.mixture import GaussianMixture  # here: its import takes a second or two
 
         self.components = components
@@ -88,7 +87,7 @@ class LatentMixture:
         """
         if not self.is_fitted:
             raise InputError("the mixture is not fitted yet: call fit(posterior_means) first.")
-        _check_count(n)
+        check_counts(n=n)
         rng = np.random.default_rng(seed)
         # scikit-learn returns samples sorted by component; drawing the components ourselves
         # gives them shuffled, so that any part of the result is a fair sample.
@@ -139,8 +138,3 @@ def interpolate(
     if path == "linear" or torch.sin(angle) < 1e-6:  # no great circle through parallel vectors
         return (1 - t) * z0 + t * z1
     return (torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1) / torch.sin(angle)
-
-
-def _check_count(n: int) -> None:
-    if n < 1:
-        raise InputError(f"the number of samples must be at least 1, not {n}.")

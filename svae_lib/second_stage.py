@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .objective import Loss, RunningGamma, variational_loss
-from .validation import InputError
+from .validation import InputError, check_counts
 
 HIDDEN_LAYERS = 3  # the authors' number; their width is 1024
 GAMMA_START = 0.3
@@ -70,9 +70,7 @@ class SecondStage(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for name, value in (("latent_dim", latent_dim), ("width", width), ("steps", steps)):
-            if value < 1:
-                raise InputError(f"{name} must be at least 1, not {value}.")
+        check_counts(latent_dim=latent_dim, width=width, steps=steps, batch_size=batch_size)
         self.latent_dim, self.steps, self.seed = latent_dim, steps, seed
         self.batch_size, self.learning_rate = batch_size, learning_rate
         with torch.random.fork_rng(devices=[]):
@@ -129,8 +127,7 @@ class SecondStage(nn.Module):
         """
         if not self.is_fitted:
             raise InputError("the second stage is not fitted yet: call fit(mu, log_var) first.")
-        if n < 1:
-            raise InputError(f"the number of samples must be at least 1, not {n}.")
+        check_counts(n=n)
         generator = torch.Generator().manual_seed(seed)
         u, noise = (torch.randn(n, self.latent_dim, generator=generator) for _ in range(2))
         z: Tensor = self.decoder(u) + self.gamma.value.sqrt() * noise

@@ -67,6 +67,17 @@ def check_uint8_images(
         )
 
 
+def check_counts(**counts: int) -> None:
+    """Raise unless each count, passed under the name that the user knows it by, is at least 1.
+
+    Raises:
+        InputError: one of them is below 1.
+    """
+    for name, count in counts.items():
+        if count < 1:
+            raise InputError(f"{name} must be at least 1, not {count}.")
+
+
 def _check_shape(images: Tensor, channels: int | None, image_size: int | None, name: str) -> None:
     if not isinstance(images, Tensor):
         raise InputError(f"{name} must be a torch tensor, not {type(images).__name__}.")

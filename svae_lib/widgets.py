@@ -39,7 +39,7 @@ from .plots.figure import BLUE, MAP_COLOURS
 from .runs import Run
 from .sampling import prior_latents
 from .training import Trainer
-from .validation import InputError, check_uint8_images
+from .validation import InputError, check_counts, check_uint8_images
 
 Values: TypeAlias = Mapping[str, Any]
 """The controls of a panel by name, and what they are set to."""
@@ -287,8 +287,7 @@ def latent_explorer(
     """
     ipy = _ipywidgets()
     means = _posterior_means(model, images, mu)
-    if sliders < 1:
-        raise InputError(f"sliders must be at least 1, not {sliders}.")
+    check_counts(sliders=sliders)
     order = means.var(dim=0, correction=0).argsort(descending=True)[:sliders].tolist()
     reach = max(3, int(means[:, order].abs().max().ceil()))
     layout, fitting = ipy.Layout(width="340px"), ipy.Layout(width="auto")

@@ -19,7 +19,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..validation import InputError, check_images, check_uint8_images
+from ..validation import InputError, check_counts, check_images, check_uint8_images
 from .figure import DPI, MAP_COLOURS, AltFigure, finish, styled
 
 Images: TypeAlias = Tensor | NDArray[Any]
@@ -66,7 +66,8 @@ def image_grid(
         InputError: images of another kind, or more than a thousand.
     """
     pictures = _pictures(images, "images")
-    columns = min(_positive(columns, "columns"), len(pictures))
+    check_counts(columns=columns)
+    columns = min(columns, len(pictures))
     rows = [_Row("", pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
     figure = _picture_figure(rows, title=title)
     height, width = pictures.shape[1:3]
@@ -100,8 +101,10 @@ def image_rows(
     unknown = set(maps) - set(rows)
     if unknown:
         raise InputError(f"maps names {sorted(unknown)}, which are not among the rows.")
-    first = _positive(columns, "columns")
-    drawn = [_Row(k, _pictures(v[:first], k, as_map=k in maps), k in maps) for k, v in rows.items()]
+    check_counts(columns=columns)
+    drawn = [
+        _Row(k, _pictures(v[:columns], k, as_map=k in maps), k in maps) for k, v in rows.items()
+    ]
     if len({len(row.pictures) for row in drawn}) > 1:
         raise InputError("all rows must hold equally many images.")
     figure = _picture_figure(drawn, title=title)
@@ -360,9 +363,3 @@ def _text_width(text: str) -> int:
         TextPath((0, 0), line, size=10).get_extents().width for line in text.split("\n") if line
     ]
     return math.ceil(max(widths, default=0) * DPI / 72)
-
-
-def _positive(value: int, name: str) -> int:
-    if value < 1:
-        raise InputError(f"{name} must be at least 1, not {value}.")
-    return value
