@@ -56,8 +56,18 @@ def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
 
 
 def kind_of(model: VAE) -> str:
-    """Name of the model's class in :data:`MODEL_KINDS`."""
-    return next(kind for kind, cls in MODEL_KINDS.items() if type(model) is cls)
+    """Name of the model's class in :data:`MODEL_KINDS`.
+
+    Raises:
+        InputError: the class is not among them (a subclass of your own, say).
+    """
+    for kind, cls in MODEL_KINDS.items():
+        if type(model) is cls:
+            return kind
+    raise InputError(
+        f"{type(model).__name__} is none of the library's kinds of model: add it to "
+        "svae_lib.checkpoints.MODEL_KINDS to save or score it."
+    )
 
 
 # ---------------------------------------------------------------------- models
@@ -216,8 +226,7 @@ def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
 
 
 def _fill(trainer: Trainer, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
-    weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
-    trainer.model.load_state_dict(weights)
+    trainer.model.load_state_dict(_model_tensors(tensors))
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("adam."):
@@ -245,14 +254,13 @@ def load_checkpoint(path: str | os.PathLike[str], device: torch.device | str = "
         InputError: the file is missing, damaged, of another format, or not a trainer.
     """
     tensors, header = _read(path, "trainer")
-    weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
-    return _rebuild(path, weights, header).to(device).eval()
+    return _rebuild(path, _model_tensors(tensors), header).to(device).eval()
 
 
-def read_train_config(path: str | os.PathLike[str]) -> tuple[str, ModelConfig, TrainConfig]:
-    """Kind of model and both configurations of a file that :func:`save_trainer` wrote."""
-    header = _header(path)
-    return header["kind"], ModelConfig(**header["model"]), TrainConfig(**header["train"])
+def _model_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The model's state among the tensors of a trainer's file."""
+    prefix = "model."
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _differences(here: Any, there: Any, keys: list[str]) -> str:

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -37,7 +36,7 @@ from .checkpoints import (
 )
 from .distributed import join
 from .evaluation import Evaluation
-from .files import read_json, write_json
+from .files import claimed, read_json, write_json
 from .models import VAE
 from .monitoring import validate
 from .presets import ModelConfig, TrainConfig
@@ -157,15 +156,12 @@ class Run:
                 training goes on: the disk may have room again at the next.)
         """
         rank = join(device).rank  # processes that train together have a lock each
-        lock = FileLock(self.folder / (f".lock-{rank}" if rank else ".lock"))
-        try:
-            held = lock.acquire(timeout=0)
-        except Timeout:
-            raise InputError(
-                f"another process is training in {self.folder}: wait for it, or take another "
-                "folder."
-            ) from None
-        with held:
+        with claimed(self.folder / (f".lock-{rank}" if rank else ".lock")) as mine:
+            if not mine:
+                raise InputError(
+                    f"another process is training in {self.folder}: wait for it, or take another "
+                    "folder."
+                )
             for leftover in self.folder.rglob(".*.partial*"):  # of a process that was killed
                 leftover.unlink(missing_ok=True)
             trainer = self.trainer(images, device)

@@ -11,19 +11,18 @@ import dataclasses
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from . import data, fid
 from .data import ImageSets
 from .evaluation import Protocol, evaluate
-from .files import read_json, write_json
+from .files import claimed, read_json, write_json
 from .models import parameter_count
 from .presets import PRESETS, ModelConfig, Preset, TrainConfig
 from .runs import Run
@@ -171,7 +170,7 @@ def reproduce(
     for variant, seed in wanted:
         folder = runs / f"{name}-{train.steps}" / f"{variant.name}-{seed}".replace(" ", "")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _claimed(folder.with_name(folder.name + ".lock")) as mine:
+        with claimed(folder.with_name(folder.name + ".lock")) as mine:
             if not (mine and _missing(path, name, settings, variant, seed)):
                 continue
             print(f"{name}: {variant.name}, seed {seed}", flush=True)
@@ -228,19 +227,6 @@ def _cell(
         "threads": torch.get_num_threads(),
         **result.to_dict(),
     }
-
-
-@contextmanager
-def _claimed(path: Path) -> Iterator[bool]:
-    """Whether this process may compute the cell: True for the first one that asks."""
-    lock = FileLock(path)
-    try:
-        held = lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    with held:
-        yield True
 
 
 def _missing(path: Path, name: str, settings: dict[str, Any], variant: Variant, seed: int) -> bool:
