@@ -46,7 +46,8 @@ _NAMES = {
     "mse": "mean squared error",
     "gamma": "$\\gamma$ (variance per pixel)",
 }
-_LOGARITHMIC = ("gamma", "mse")
+LOGARITHMIC = ("gamma", "mse")
+"""Quantities that fall over orders of magnitude."""
 
 
 @styled
@@ -76,7 +77,7 @@ def training_curves(
             axes.plot(x, run[key], LINES[i % 4], color=PALETTE[i % 7], linewidth=1.6, label=name)
             axes.set_xlabel(x_name)
         axes.set_title(_NAMES.get(key, key))
-        if key in _LOGARITHMIC:
+        if key in LOGARITHMIC:
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter("{x:g}")

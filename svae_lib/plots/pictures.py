@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -242,11 +243,21 @@ def _pictures(images: Images, name: str, *, as_map: bool = False) -> Pixels:
         raise InputError(f"{name}: {channels} channels cannot be drawn, only 1 (grey) or 3 (RGB).")
     if len(values) > _MOST:
         raise InputError(f"{len(values)} images are too many for a figure: pass {name}[:64].")
-    pixels = values.permute(0, 2, 3, 1).numpy()  # (N, H, W, C)
+    return rgb(values, as_map=as_map)
+
+
+def rgb(images: Tensor, *, as_map: bool = False) -> Pixels:
+    """uint8 images (N, C, H, W) on the CPU, C 1 or 3, as RGB; maps (C = 1) through colours."""
+    pixels = images.permute(0, 2, 3, 1).numpy()  # (N, H, W, C)
     if as_map:
-        colours = matplotlib.colormaps[MAP_COLOURS](np.arange(256), bytes=True)[:, :3]  # (256, 3)
-        return np.asarray(colours[pixels[..., 0]], dtype=np.uint8)
+        return np.asarray(_map_colours()[pixels[..., 0]])
     return np.broadcast_to(pixels, (*pixels.shape[:3], 3))
+
+
+@functools.cache
+def _map_colours() -> Pixels:
+    """The colours of the 256 levels of a map, (256, 3)."""
+    return np.asarray(matplotlib.colormaps[MAP_COLOURS](np.arange(256), bytes=True)[:, :3])
 
 
 def _picture_figure(
