@@ -151,17 +151,7 @@ def reproduce(
     table, path = TABLES[name], results / f"{name}.json"
     preset = PRESETS[table.preset]
     train = dataclasses.replace(preset.train, steps=steps or preset.train.steps)
-    settings = {
-        "data": preset.data,
-        "model": dataclasses.asdict(preset.model),
-        "train": {k: v for k, v in dataclasses.asdict(train).items() if k != "seed"},
-        "features": table.features,
-        "protocol": table.protocol,
-        "mixture_components": table.mixture_components,
-        "second_stage_steps": table.second_stage_steps,
-    }
-    if table.n is not None:
-        settings["n"] = table.n
+    settings = _settings(table, preset, train)
     wanted = [(v, s) for s in (seeds or table.seeds) for v in table.variants]
     if not any(_missing(path, name, settings, v, s) for v, s in wanted):
         return path
@@ -181,6 +171,24 @@ def reproduce(
                 record["cells"].append(cell)
                 write_json(path, record, overwrite=True)
     return path
+
+
+def _settings(table: Table, preset: Preset, train: TrainConfig) -> dict[str, Any]:
+    """What all cells of a table have in common, for its file."""
+    settings = {
+        "data": preset.data,
+        "model": dataclasses.asdict(preset.model),
+        "train": _without_seed(train),
+        "features": table.features,
+        "protocol": table.protocol,
+        "mixture_components": table.mixture_components,
+        "second_stage_steps": table.second_stage_steps,
+    }
+    return settings if table.n is None else settings | {"n": table.n}
+
+
+def _without_seed(train: TrainConfig) -> dict[str, Any]:
+    return {k: v for k, v in dataclasses.asdict(train).items() if k != "seed"}
 
 
 def _run(folder: Path, variant: Variant, preset: Preset, train: TrainConfig) -> Run:
@@ -254,8 +262,7 @@ def _open(path: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
     there = record["settings"]
     # A field that came into a configuration later had its default when the table was begun.
     there["model"] = dataclasses.asdict(ModelConfig()) | there["model"]
-    defaults = dataclasses.asdict(TrainConfig())
-    there["train"] = {k: v for k, v in defaults.items() if k != "seed"} | there["train"]
+    there["train"] = _without_seed(TrainConfig()) | there["train"]
     if different := [k for k in settings if there.get(k) != settings[k]]:
         raise InputError(
             f"{path} was made with another {', '.join(different)}: move it away, or use the "
