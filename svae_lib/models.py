@@ -111,15 +111,15 @@ class Decoded:
         return value
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Output(Decoded):
     """A decoder's result with the posterior that it came from."""
 
-    mu: Tensor = None  # type: ignore[assignment]
+    mu: Tensor
     """Posterior means, float (N, L)."""
-    log_var: Tensor = None  # type: ignore[assignment]
+    log_var: Tensor
     """Logarithms of the posterior variances, float (N, L)."""
-    z: Tensor = None  # type: ignore[assignment]
+    z: Tensor
     """The latent vectors that were decoded, float (N, L)."""
 
 
@@ -181,8 +181,8 @@ class VAE(nn.Module):
         mu, log_var = self.encode(x)
         noise = torch.randn_like(mu) if noise is None else noise
         z = mu + noise * torch.exp(0.5 * log_var)  # the reparameterisation trick
-        decoded = self.decode(z)
-        return Output(decoded.x_hat, decoded.components, decoded.weights, mu, log_var, z)
+        out = self.decode(z)
+        return Output(out.x_hat, out.components, out.weights, mu=mu, log_var=log_var, z=z)
 
     def reconstruct(self, x: Tensor) -> Output:
         """Encode and decode the posterior mean: no randomness."""
