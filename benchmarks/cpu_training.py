@@ -170,7 +170,7 @@ def main() -> None:
         results.append(compare(name, python, options))
         print(results[-1], flush=True)
     if not options.dry_run:
-        what = __doc__.split("\n")[0] if __doc__ else ""
+        what = __doc__.split("\n")[0]
         found = {"what": what, "load_average_before": round(load, 1), "results": results}
         save("cpu_training", found)
 

@@ -43,6 +43,11 @@ MODEL_KINDS: dict[str, type[VAE]] = {
 def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
     """Make a model with weights initialised from ``seed``; PyTorch's own generator stays as it was.
 
+    Args:
+        kind: a name in :data:`MODEL_KINDS`.
+        config: its size and shape.
+        seed: of the weights.
+
     Raises:
         InputError: unknown kind.
     """
@@ -129,7 +134,7 @@ def load_trained(preset: str, kind: str, device: torch.device | str = "cpu") -> 
 
 
 def trained_path(preset: str, kind: str) -> Path:
-    """File of a model that comes with the course; see :func:`load_trained`."""
+    """File of a model that comes with the course; arguments and errors: :func:`load_trained`."""
     folder = embedded("trained")
     path = folder / f"{preset}-{kind}.safetensors"
     if not path.exists():
@@ -139,13 +144,17 @@ def trained_path(preset: str, kind: str) -> Path:
 
 
 def trained_history(preset: str, kind: str) -> dict[str, list[float]]:
-    """History of the training of a model that comes with the course; see :func:`load_trained`."""
+    """How the training of a model went; arguments and errors: :func:`load_trained`."""
     history: dict[str, list[float]] = read_about(trained_path(preset, kind)).get("history", {})
     return history
 
 
 def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The facts that :func:`save_model` was given, without reading the weights."""
+    """The facts that :func:`save_model` was given, without reading the weights.
+
+    Raises:
+        InputError: the file is missing, damaged or of another format.
+    """
     about: dict[str, Any] = _header(path).get("about", {})
     return about
 

@@ -52,13 +52,22 @@ def _umask() -> int:
 
 
 def write_text(target: str | os.PathLike[str], text: str, *, overwrite: bool = False) -> None:
-    """Write ``text`` as UTF-8, atomically."""
+    """Write ``text`` as UTF-8, atomically.
+
+    Raises:
+        FileExistsError: as :func:`atomic_path`.
+    """
     with atomic_path(target, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(target: str | os.PathLike[str], value: Any, *, overwrite: bool = False) -> None:
-    """Write ``value`` as indented JSON, atomically; NaN and infinity are refused."""
+    """Write ``value`` as indented JSON, atomically.
+
+    Raises:
+        FileExistsError: as :func:`atomic_path`.
+        ValueError: NaN or infinity in it, which JSON does not have.
+    """
     write_text(target, json.dumps(value, indent=2, allow_nan=False) + "\n", overwrite=overwrite)
 
 

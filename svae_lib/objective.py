@@ -110,6 +110,17 @@ class RunningGamma:
     first guess, and converges visibly sooner.
 
     Everything stays on the device: updating does not wait for it.
+
+    Args:
+        start: first value of gamma and of the running mean, above 0.
+        device: where they live.
+
+    Attributes:
+        value: gamma, a float32 scalar.
+        running: the running mean of the MSE, a float32 scalar.
+
+    Raises:
+        InputError: ``start`` is not above 0.
     """
 
     decay = 0.99

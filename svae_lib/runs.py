@@ -74,6 +74,14 @@ class Run:
     ) -> Run:
         """Start a new folder.
 
+        Args:
+            folder: missing or empty.
+            kind: of model, a name in :data:`svae_lib.checkpoints.MODEL_KINDS`.
+            data: name for :func:`svae_lib.data.load`.
+            model_config: size and shape of the model.
+            train_config: how it is to be trained.
+            held_out: training images to keep back; see :meth:`split`.
+
         Raises:
             InputError: ``held_out`` is negative.
             FileExistsError: the folder holds something already; nothing in it is touched.
@@ -334,7 +342,11 @@ class Run:
         return load_checkpoint(path, device)
 
     def history(self) -> dict[str, list[float]]:
-        """The curves of the run."""
+        """The curves of the run: one list per quantity, as :attr:`svae_lib.Trainer.history`.
+
+        Raises:
+            InputError: training has not been finished or stopped yet.
+        """
         history: dict[str, list[float]] = read_json(self.folder / "history.json")
         return history
 

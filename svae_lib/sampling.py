@@ -20,13 +20,21 @@ from .validation import InputError, check_counts
 
 
 def prior_latents(n: int, latent_dim: int, seed: int = 0) -> Tensor:
-    """Latent vectors from the prior N(0, 1): float32 (n, latent_dim)."""
+    """Latent vectors from the prior N(0, 1): float32 (n, latent_dim).
+
+    Raises:
+        InputError: ``n`` is below 1.
+    """
     check_counts(n=n)
     return torch.randn(n, latent_dim, generator=torch.Generator().manual_seed(seed))
 
 
 def sample_prior(model: VAE, n: int, seed: int = 0) -> Decoded:
-    """Decode ``n`` latent vectors drawn from the prior."""
+    """Decode ``n`` latent vectors drawn from the prior: images (n, C, S, S) on the CPU.
+
+    Raises:
+        InputError: ``n`` is below 1, or the model is in training mode.
+    """
     return decode_all(model, prior_latents(n, model.config.latent_dim, seed))
 
 
@@ -41,6 +49,9 @@ class LatentMixture:
         regularisation: added to the covariances' diagonals, which keeps them positive definite
             even where a component holds fewer vectors than dimensions.
         seed: seeds the fit.
+
+    Raises:
+        InputError: ``components`` is below 1.
     """
 
     def __init__(self, components: int = 100, regularisation: float = 1e-3, seed: int = 0) -> None:
@@ -83,7 +94,7 @@ class LatentMixture:
         """Draw ``n`` latent vectors, float32 (n, L), in random order.
 
         Raises:
-            InputError: the mixture has not been fitted.
+            InputError: the mixture has not been fitted, or ``n`` is below 1.
         """
         if not self.is_fitted:
             raise InputError("the mixture is not fitted yet: call fit(posterior_means) first.")
@@ -101,7 +112,11 @@ class LatentMixture:
 
 
 def sample_mixture(model: VAE, mixture: LatentMixture, n: int, seed: int = 0) -> Decoded:
-    """Decode ``n`` latent vectors drawn from a fitted mixture."""
+    """Decode ``n`` latent vectors drawn from a fitted mixture: images (n, C, S, S) on the CPU.
+
+    Raises:
+        InputError: as :meth:`LatentMixture.sample`, or the model is in training mode.
+    """
     return decode_all(model, mixture.sample(n, seed))
 
 

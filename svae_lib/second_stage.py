@@ -57,6 +57,9 @@ class SecondStage(nn.Module):
         batch_size: latent vectors per step, drawn with replacement.
         learning_rate: Adam's, at the start.
         seed: seeds weights, batches and noise.
+
+    Raises:
+        InputError: a size or a count is below 1.
     """
 
     def __init__(

@@ -56,6 +56,8 @@ def check_uint8_images(
 ) -> None:
     """Raise unless ``images`` is a non-empty uint8 tensor (N, C, H, W).
 
+    The arguments are those of :func:`check_images`.
+
     Raises:
         InputError: wrong type, shape or dtype.
     """

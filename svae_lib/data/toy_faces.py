@@ -193,7 +193,11 @@ def draw_faces(n: int, seed: int, image_size: int = 64) -> tuple[Tensor, Tensor]
 
 
 def load_toy_faces(root: str | os.PathLike[str] | None = None) -> ImageSets:
-    """8,000 training and 1,000 test faces, drawn when called; the labels are the factors."""
+    """8,000 training and 1,000 test faces, uint8 (N, 3, 64, 64); the labels are the factors.
+
+    Args:
+        root: not used; the faces are drawn when this is called.
+    """
     train, train_factors = draw_faces(TRAIN_COUNT, TRAIN_SEED)
     test, test_factors = draw_faces(TEST_COUNT, TEST_SEED)
     return ImageSets("toy-faces", train, test, train_factors, test_factors, FACTOR_NAMES, SOURCE)

@@ -90,6 +90,10 @@ def curves(history: Mapping[str, Sequence[float]], keys: Sequence[str]) -> Frame
     """A trainer's history as curves, a panel per quantity, gamma and mse on a logarithmic scale.
 
     :func:`svae_lib.plots.training_curves` is finer, and takes as long as several training steps.
+
+    Args:
+        history: one list per quantity, all of one length of at least 1, ``step`` among them.
+        keys: the quantities to draw.
     """
     steps = history["step"]
     panels = [_curve(key, steps, history[key]) for key in keys]
