@@ -265,11 +265,8 @@ class Sample:
             z = prior_latents(self.n, model.config.latent_dim, self.seed)
         else:
             mu, _ = encode_all(model, data.load(run.data, self.root).train)
-            z = (
-                LatentMixture(self.mixture_components, seed=self.seed)
-                .fit(mu)
-                .sample(self.n, self.seed)
-            )
+            mixture = LatentMixture(self.mixture_components, seed=self.seed).fit(mu)
+            z = mixture.sample(self.n, self.seed)
         images = decode_all(model, z).x_hat
         if self.separate:
             _save_each(self.out, images)
@@ -490,7 +487,3 @@ def _save_each(folder: Path, images: torch.Tensor) -> None:
     folder.mkdir(parents=True)
     for index, pixels in enumerate(to_uint8(images).permute(0, 2, 3, 1).numpy()):
         Image.fromarray(pixels.squeeze()).save(folder / f"{index:05d}.png")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

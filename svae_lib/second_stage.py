@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .objective import Loss, RunningGamma, variational_loss
-from .validation import InputError, check_counts
+from .validation import InputError, check_counts, check_posteriors
 
 HIDDEN_LAYERS = 3  # the authors' number; their width is 1024
 GAMMA_START = 0.3
@@ -95,13 +95,7 @@ class SecondStage(nn.Module):
         Raises:
             InputError: other shapes, or NaN.
         """
-        if mu.ndim != 2 or mu.shape != log_var.shape or mu.shape[1] != self.latent_dim:
-            raise InputError(
-                f"mu and log_var must both have the shape (N, {self.latent_dim}), not "
-                f"{tuple(mu.shape)} and {tuple(log_var.shape)}."
-            )
-        if not (mu.isfinite().all() and log_var.isfinite().all()):
-            raise InputError("mu and log_var contain NaN or infinity: has the training diverged?")
+        check_posteriors(mu, log_var, self.latent_dim)
         self.mean = mu.mean(dim=0)
         self.std = (mu.var(dim=0) + log_var.exp().mean(dim=0)).sqrt().clamp_min(1e-6)
         optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)

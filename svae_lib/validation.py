@@ -69,6 +69,28 @@ def check_uint8_images(
         )
 
 
+def check_posteriors(mu: Tensor, log_var: Tensor, latent_dim: int | None = None) -> None:
+    """Raise unless ``mu`` and ``log_var`` describe posteriors: (N, L) both, finite.
+
+    Args:
+        mu: posterior means.
+        log_var: logarithms of the posterior variances.
+        latent_dim: required L, if any.
+
+    Raises:
+        InputError: other or unequal shapes, NaN or infinity.
+    """
+    shape = tuple(mu.shape)
+    if len(shape) != 2 or shape != tuple(log_var.shape) or latent_dim not in (None, shape[1]):
+        wanted = "latent_dim" if latent_dim is None else latent_dim
+        raise InputError(
+            f"mu and log_var must both have the shape (N, {wanted}), not {shape} and "
+            f"{tuple(log_var.shape)}."
+        )
+    if not (mu.isfinite().all() and log_var.isfinite().all()):
+        raise InputError("mu and log_var contain NaN or infinity: has the training diverged?")
+
+
 def check_counts(**counts: int) -> None:
     """Raise unless each count, passed under the name that the user knows it by, is at least 1.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..validation import InputError
+from ..validation import InputError, check_posteriors
 from .tensors import double
 
 
@@ -86,18 +86,12 @@ def latent_statistics(
     Raises:
         InputError: other shapes, fewer than two images, NaN or infinity.
     """
-    if mu.ndim != 2 or mu.shape != log_var.shape:
-        raise InputError(
-            "mu and log_var must both have the shape (N, latent_dim), not "
-            f"{tuple(mu.shape)} and {tuple(log_var.shape)}."
-        )
+    check_posteriors(mu, log_var)
     if mu.shape[0] < 2 or mu.shape[1] < 1:
         raise InputError(
             f"statistics need at least two images and one latent variable, not {tuple(mu.shape)}."
         )
     mu, log_var = double(mu), double(log_var)
-    if not (mu.isfinite().all() and log_var.isfinite().all()):
-        raise InputError("mu and log_var contain NaN or infinity: has the training diverged?")
     variance_of_means = mu.var(dim=0, correction=0)  # (L,)
     mean_variance = log_var.exp().mean(dim=0)  # (L,)
     inactive = (variance_of_means < lowest_variance_of_means) | (

@@ -322,10 +322,7 @@ def split_plane(
         raise InputError(f"{len(points)} points need one group each; {len(groups)} were given.")
     figure = empty_figure(5.6, 4.6)
     axes = figure.subplots()
-    for word, left, bottom, right, top in _REGIONS:
-        axes.fill_between([left, right], bottom, top, color=_SHADES[word], linewidth=0, zorder=0)
-        place = (left + 0.015, top - 0.015 if top > 1 else bottom + 0.015)
-        axes.annotate(word, place, va="top" if top > 1 else "bottom", color=GREY, style="italic")
+    _shade_regions(axes)
     for g, name in enumerate(dict.fromkeys(groups)):
         own = [p for p, group in zip(points, groups, strict=True) if group == name]
         colour, x, y = PALETTE[g % 7], [p.syntactic for p in own], [p.semantic for p in own]
@@ -349,6 +346,14 @@ def split_plane(
     text = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     figure.section = "diagnostics"
     return finish(figure, title, f"{len(points)} points on the plane of splits: {text}.", alt)
+
+
+def _shade_regions(axes: Any) -> None:
+    """The regions of the plane in their colours, each with its name in a corner."""
+    for word, left, bottom, right, top in _REGIONS:
+        axes.fill_between([left, right], bottom, top, color=_SHADES[word], linewidth=0, zorder=0)
+        place = (left + 0.015, top - 0.015 if top > 1 else bottom + 0.015)
+        axes.annotate(word, place, va="top" if top > 1 else "bottom", color=GREY, style="italic")
 
 
 _LOW, _HIGH = -0.05, 1.05
