@@ -26,7 +26,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -93,12 +92,7 @@ class Keras:
     def __enter__(self) -> Keras:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(timeout=60)
@@ -176,7 +170,7 @@ def main() -> None:
         results.append(compare(name, python, options))
         print(results[-1], flush=True)
     if not options.dry_run:
-        what = __doc__.split("\n")[0] if __doc__ else ""
+        what = __doc__.split("\n")[0]
         found = {"what": what, "load_average_before": round(load, 1), "results": results}
         save("cpu_training", found)
 

@@ -83,7 +83,7 @@ def main() -> None:
     results = {name: measure(*case, arguments.updates) for name, case in cases.items()}
     for name, result in results.items():
         print(f"{name}: {result}")
-    what = __doc__.split("\n")[0] if __doc__ else ""
+    what = __doc__.split("\n")[0]
     save("widgets", {"what": what, "threads": arguments.threads, "results": results})
 
 

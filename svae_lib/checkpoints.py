@@ -43,6 +43,11 @@ MODEL_KINDS: dict[str, type[VAE]] = {
 def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
     """Make a model with weights initialised from ``seed``; PyTorch's own generator stays as it was.
 
+    Args:
+        kind: a name in :data:`MODEL_KINDS`.
+        config: its size and shape.
+        seed: of the weights.
+
     Raises:
         InputError: unknown kind.
     """
@@ -56,8 +61,18 @@ def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
 
 
 def kind_of(model: VAE) -> str:
-    """Name of the model's class in :data:`MODEL_KINDS`."""
-    return next(kind for kind, cls in MODEL_KINDS.items() if type(model) is cls)
+    """Name of the model's class in :data:`MODEL_KINDS`.
+
+    Raises:
+        InputError: the class is not among them (a subclass of your own, say).
+    """
+    for kind, cls in MODEL_KINDS.items():
+        if type(model) is cls:
+            return kind
+    raise InputError(
+        f"{type(model).__name__} is none of the library's kinds of model: add it to "
+        "svae_lib.checkpoints.MODEL_KINDS to save or score it."
+    )
 
 
 # ---------------------------------------------------------------------- models
@@ -119,7 +134,7 @@ def load_trained(preset: str, kind: str, device: torch.device | str = "cpu") -> 
 
 
 def trained_path(preset: str, kind: str) -> Path:
-    """File of a model that comes with the course; see :func:`load_trained`."""
+    """File of a model that comes with the course; arguments and errors: :func:`load_trained`."""
     folder = embedded("trained")
     path = folder / f"{preset}-{kind}.safetensors"
     if not path.exists():
@@ -129,13 +144,17 @@ def trained_path(preset: str, kind: str) -> Path:
 
 
 def trained_history(preset: str, kind: str) -> dict[str, list[float]]:
-    """History of the training of a model that comes with the course; see :func:`load_trained`."""
+    """How the training of a model went; arguments and errors: :func:`load_trained`."""
     history: dict[str, list[float]] = read_about(trained_path(preset, kind)).get("history", {})
     return history
 
 
 def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The facts that :func:`save_model` was given, without reading the weights."""
+    """The facts that :func:`save_model` was given, without reading the weights.
+
+    Raises:
+        InputError: the file is missing, damaged or of another format.
+    """
     about: dict[str, Any] = _header(path).get("about", {})
     return about
 
@@ -216,8 +235,7 @@ def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
 
 
 def _fill(trainer: Trainer, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
-    weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
-    trainer.model.load_state_dict(weights)
+    trainer.model.load_state_dict(_model_tensors(tensors))
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("adam."):
@@ -245,14 +263,13 @@ def load_checkpoint(path: str | os.PathLike[str], device: torch.device | str = "
         InputError: the file is missing, damaged, of another format, or not a trainer.
     """
     tensors, header = _read(path, "trainer")
-    weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
-    return _rebuild(path, weights, header).to(device).eval()
+    return _rebuild(path, _model_tensors(tensors), header).to(device).eval()
 
 
-def read_train_config(path: str | os.PathLike[str]) -> tuple[str, ModelConfig, TrainConfig]:
-    """Kind of model and both configurations of a file that :func:`save_trainer` wrote."""
-    header = _header(path)
-    return header["kind"], ModelConfig(**header["model"]), TrainConfig(**header["train"])
+def _model_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The model's state among the tensors of a trainer's file."""
+    prefix = "model."
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _differences(here: Any, there: Any, keys: list[str]) -> str:

@@ -25,11 +25,11 @@ from PIL import Image
 from . import data, fid, plots
 from ._version import __version__
 from .checkpoints import MODEL_KINDS, load_model, read_about
-from .data import to_float, to_uint8
+from .data import ImageSets, to_float, to_uint8
 from .demo import demo
 from .devices import default_device
 from .distributed import join, leave
-from .evaluation import PROTOCOLS, evaluate
+from .evaluation import PROTOCOLS, Evaluation, Protocol, evaluate
 from .files import atomic_path, write_json
 from .inference import decode_all, encode_all, reconstruct_all
 from .models import Decoded, parameter_count
@@ -81,23 +81,17 @@ class Train:
         """Do it."""
         if (self.out is None) == (self.resume is None):
             raise InputError("give either --out FOLDER for a new run or --resume FOLDER.")
+        if self.kind not in MODEL_KINDS:
+            raise InputError(f"--kind must be one of {', '.join(MODEL_KINDS)}.")
         processes = join(self.device)
         with contextlib.ExitStack() as stack:
             with processes.main_first():  # it may download, and it makes the folder
-                if self.resume is not None:
-                    run = self._resumed(Run.open(self.resume))
-                    sets = data.load(run.data, self.root)
-                    on_log = self._watchers(sets.test, stack) if processes.main else []
-                else:
-                    assert self.out is not None
-                    name = self.data or PRESETS[self.preset].data
-                    if self.kind not in MODEL_KINDS:
-                        raise InputError(f"--kind must be one of {', '.join(MODEL_KINDS)}.")
-                    sets = data.load(name, self.root)
-                    on_log = self._watchers(sets.test, stack) if processes.main else []
-                    if processes.main:  # after the watchers: they may refuse
-                        Run.create(self.out, self.kind, name, self.model, self.train, self.held_out)
-                    run = Run.open(self.out)
+                resumed = None if self.resume is None else self._resumed(Run.open(self.resume))
+                name = resumed.data if resumed else self.data or PRESETS[self.preset].data
+                sets = data.load(name, self.root)
+                on_log = self._watchers(sets.test, stack) if processes.main else []
+                # after the watchers: they may refuse, and then there shall be no folder
+                run = resumed or self._new(name, processes.main)
             stack.callback(leave)  # in good order, also when SIGTERM ends it
             trainer = run.train(
                 sets.train,
@@ -110,6 +104,13 @@ class Train:
         print(f"{trainer.step} steps in {trainer.seconds:.0f} s; the model is in {run.folder}")
         if trainer.step < run.train_config.steps:
             print(f"Continue with: svae train --resume {run.folder}")
+
+    def _new(self, data_name: str, main: bool) -> Run:
+        """The run in a folder that the main process makes."""
+        assert self.out is not None
+        if main:
+            Run.create(self.out, self.kind, data_name, self.model, self.train, self.held_out)
+        return Run.open(self.out)
 
     def _resumed(self, run: Run) -> Run:
         """The run with its own settings, but in finer parts if it ran out of memory."""
@@ -133,17 +134,13 @@ class Train:
 
 
 @dataclass
-class Evaluate:
-    """Score a trained run: FID and KID of reconstructions and samples, and its statistics."""
+class _Scoring:
+    """How runs are scored."""
 
-    run_folder: Annotated[RunFolder, tyro.conf.arg(name="run")]
-    """Folder that svae train made."""
     features: str = "lenet"
     """Feature network: one of svae_lib.fid.NETWORKS."""
     weights: Path | None = None
     """File with the feature network's weights."""
-    protocol: Literal["clean", "paper"] = "clean"
-    """clean: mixture fitted on training images. paper: on test images, as the authors (leaks)."""
     n: int | None = None
     """Images to generate and to take as reference; default: the test set, at most 10,000."""
     mixture_components: int = 100
@@ -154,25 +151,50 @@ class Evaluate:
     """Folder with the data set's files."""
     device: str | None = None
     """cuda, cpu, ..."""
+
+    def network(self) -> fid.FeatureNetwork:
+        """The feature network, on the device."""
+        return fid.network(self.features, self.weights, self.device)
+
+    def score(
+        self, run: Run, sets: ImageSets, network: fid.FeatureNetwork, protocol: Protocol = "clean"
+    ) -> Evaluation:
+        """Scores of a run, with its model on the device."""
+        return evaluate(
+            run.load_model(default_device() if self.device is None else self.device),
+            sets,
+            network,
+            n=self.n,
+            protocol=protocol,
+            mixture_components=self.mixture_components,
+            seed=self.seed,
+        )
+
+
+Scoring = Annotated[_Scoring, tyro.conf.arg(name="")]  # --seed, not --scoring.seed
+
+
+@dataclass
+class Evaluate:
+    """Score a trained run: FID and KID of reconstructions and samples, and its statistics."""
+
+    run_folder: Annotated[RunFolder, tyro.conf.arg(name="run")]
+    """Folder that svae train made."""
+    protocol: Protocol = "clean"
+    """clean: mixture fitted on training images. paper: on test images, as the authors (leaks)."""
     overwrite: bool = False
     """Replace the scores of an earlier evaluation."""
+    scoring: Scoring = field(default_factory=_Scoring)
 
     def run(self) -> None:
         """Do it."""
         run = Run.open(self.run_folder)
-        network = fid.network(self.features, self.weights, _device(self.device))
+        network = self.scoring.network()
         path = run.evaluation_path(self.protocol, network.weights)
         if path.exists() and not self.overwrite:  # before minutes are spent on it
             raise FileExistsError(f"{path} exists already: --overwrite replaces it.")
-        result = evaluate(
-            run.load_model(_device(self.device)),
-            data.load(run.data, self.root),
-            network,
-            n=self.n,
-            protocol=self.protocol,
-            mixture_components=self.mixture_components,
-            seed=self.seed,
-        )
+        sets = data.load(run.data, self.scoring.root)
+        result = self.scoring.score(run, sets, network, self.protocol)
         run.save_evaluation(result, overwrite=self.overwrite)
         print(format_table(*result.table()))
         print(f"protocol {self.protocol}: {PROTOCOLS[self.protocol]}")
@@ -191,22 +213,9 @@ class Report:
     """Folders that svae train made."""
     out: Path
     """HTML file."""
-    features: str = "lenet"
-    """Feature network: one of svae_lib.fid.NETWORKS."""
-    weights: Path | None = None
-    """File with the feature network's weights."""
-    n: int | None = None
-    """Images to generate and to take as reference; default: the test set, at most 10,000."""
-    mixture_components: int = 100
-    """Gaussians in the mixture."""
-    seed: int = 0
-    """Seeds everything random."""
-    root: Path | None = None
-    """Folder with the data set's files."""
-    device: str | None = None
-    """cuda, cpu, ..."""
     overwrite: bool = False
     """Replace an earlier page."""
+    scoring: Scoring = field(default_factory=_Scoring)
 
     def run(self) -> None:
         """Do it."""
@@ -215,19 +224,12 @@ class Report:
         runs = [Run.open(folder) for folder in self.runs]
         if not runs or len({run.data for run in runs}) > 1:
             raise InputError("name one run, or several of one data set.")
-        sets = data.load(runs[0].data, self.root)
-        network = fid.network(self.features, self.weights, _device(self.device))
-        subjects = []
-        for run in runs:
-            result = evaluate(
-                run.load_model(_device(self.device)),
-                sets,
-                network,
-                n=self.n,
-                mixture_components=self.mixture_components,
-                seed=self.seed,
-            )
-            subjects.append(Subject(f"{run.kind} ({run.folder.name})", run, result))
+        sets = data.load(runs[0].data, self.scoring.root)
+        network = self.scoring.network()
+        subjects = [
+            Subject(f"{r.kind} ({r.folder.name})", r, self.scoring.score(r, sets, network))
+            for r in runs
+        ]
         title = f"Trained on {runs[0].data}"
         write_page(self.out, subjects, sets, title=title, overwrite=self.overwrite)
         print(format_table(*score_table(subjects)))
@@ -263,11 +265,8 @@ class Sample:
             z = prior_latents(self.n, model.config.latent_dim, self.seed)
         else:
             mu, _ = encode_all(model, data.load(run.data, self.root).train)
-            z = (
-                LatentMixture(self.mixture_components, seed=self.seed)
-                .fit(mu)
-                .sample(self.n, self.seed)
-            )
+            mixture = LatentMixture(self.mixture_components, seed=self.seed).fit(mu)
+            z = mixture.sample(self.n, self.seed)
         images = decode_all(model, z).x_hat
         if self.separate:
             _save_each(self.out, images)
@@ -477,10 +476,6 @@ def _commands(arguments: list[str]) -> Any:
     return union
 
 
-def _device(name: str | None) -> torch.device | str:
-    return default_device() if name is None else name
-
-
 def _save_figure(path: Path, figure: Figure) -> None:
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
@@ -492,7 +487,3 @@ def _save_each(folder: Path, images: torch.Tensor) -> None:
     folder.mkdir(parents=True)
     for index, pixels in enumerate(to_uint8(images).permute(0, 2, 3, 1).numpy()):
         Image.fromarray(pixels.squeeze()).save(folder / f"{index:05d}.png")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -23,7 +23,6 @@ from .runs import Run
 KINDS = {"vae": "VAE", "split-vae": "Split VAE"}
 MIXTURE_COMPONENTS = 40  # 100 digits each; the authors' 100 components are for 60,000 images
 NOTEBOOKS = ("01_vanilla_vae.ipynb", "03_split_decoder.ipynb")
-SHOWN = 10  # images per row of a picture
 
 
 class Stages:
@@ -52,6 +51,8 @@ def demo(
 ) -> Path:
     """Train, sample, score and report; an interrupted demo goes on where it stopped.
 
+    It goes on with the training settings that it was begun with.
+
     Args:
         out: folder for the runs and the report.
         steps: training steps per model; default: those of the preset "quick".
@@ -64,38 +65,27 @@ def demo(
         Path of the HTML report.
 
     Raises:
-        InputError: ``out`` holds a demo with other settings.
+        InputError: what ``out`` holds is damaged, or ``n`` is larger than the test set.
         OSError: ``out`` cannot be written.
     """
     report, record = out / "report.html", out / "demo.json"
     if overwrite:
-        for part in (*KINDS, "notebooks"):
-            shutil.rmtree(out / part, ignore_errors=True)
-        for file in (report, record):
-            file.unlink(missing_ok=True)
+        _clear(out)
     if record.exists() and report.exists():
-        finished = read_json(record)
-        print("This demo is finished already (svae demo --overwrite makes it anew).\n")
-        print(finished["table"], f"\n\nreport: {report.resolve()}", sep="")
+        print("This demo is finished already (svae demo --overwrite makes it anew).")
+        _show(read_json(record)["table"], report)
         return report
     stages = Stages()
     with stages.stage("data"):
         sets = data.load("mnist-5k")
         print(f"{len(sets.train)} training and {len(sets.test)} test images. {sets.source}")
-    runs, results = {}, {}
-    for kind, name in KINDS.items():
-        with stages.stage(f"train the {name}"):
-            runs[kind] = _run(out / kind, kind, steps, seed)
-            runs[kind].train(sets.train)
-    network = fid.network("lenet")
-    for kind, name in KINDS.items():
-        with stages.stage(f"score the {name}"):
-            results[kind] = _evaluated(runs[kind], sets, network, n, seed)
+    runs = _trained(out, sets, steps, seed, stages)
+    subjects = _scored(runs, sets, n, seed, stages)
+    results = {subject.run.kind: subject.result for subject in subjects}
     executed: list[Path] = []
     if notebooks:
         with stages.stage("execute the first notebooks"):
             executed = _execute_notebooks(out / "notebooks")
-    subjects = [Subject(name, runs[kind], results[kind]) for kind, name in KINDS.items()]
     with stages.stage("draw"):
         write_page(
             report,
@@ -106,17 +96,36 @@ def demo(
             made_of={"seconds per stage": stages.seconds},
         )
     table = format_table(*score_table(subjects))
+    scores = {kind: result.to_dict() for kind, result in results.items()}
     write_json(
-        record,
-        {
-            "table": table,
-            "seconds": stages.seconds,
-            "results": {kind: result.to_dict() for kind, result in results.items()},
-        },
-        overwrite=True,
+        record, {"table": table, "seconds": stages.seconds, "results": scores}, overwrite=True
     )
-    print(f"\n{table}\n\nreport: {report.resolve()}")
+    _show(table, report)
     return report
+
+
+def _clear(out: Path) -> None:
+    """Remove an earlier demo, and nothing else that may lie there."""
+    for folder in (*KINDS, "notebooks"):
+        shutil.rmtree(out / folder, ignore_errors=True)
+    for file in ("report.html", "demo.json"):
+        (out / file).unlink(missing_ok=True)
+
+
+def _show(table: str, report: Path) -> None:
+    print(f"\n{table}\n\nreport: {report.resolve()}")
+
+
+def _trained(
+    out: Path, sets: ImageSets, steps: int | None, seed: int, stages: Stages
+) -> dict[str, Run]:
+    """A trained run per kind of model."""
+    runs = {}
+    for kind, name in KINDS.items():
+        with stages.stage(f"train the {name}"):
+            runs[kind] = _run(out / kind, kind, steps, seed)
+            runs[kind].train(sets.train)
+    return runs
 
 
 def _run(folder: Path, kind: str, steps: int | None, seed: int) -> Run:
@@ -127,19 +136,25 @@ def _run(folder: Path, kind: str, steps: int | None, seed: int) -> Run:
     return Run.create(folder, kind, "mnist-5k", preset.model, config)
 
 
-def _evaluated(
-    run: Run, sets: ImageSets, network: fid.FeatureNetwork, n: int | None, seed: int
-) -> Evaluation:
-    result = evaluate(
-        run.load_model(default_device()),
-        sets,
-        network,
-        n=n,
-        mixture_components=MIXTURE_COMPONENTS,
-        seed=seed,
-    )
-    run.save_evaluation(result, overwrite=True)
-    return result
+def _scored(
+    runs: dict[str, Run], sets: ImageSets, n: int | None, seed: int, stages: Stages
+) -> list[Subject]:
+    """The runs with their scores, which are also kept in their folders."""
+    network = fid.network("lenet")
+    subjects = []
+    for kind, name in KINDS.items():
+        with stages.stage(f"score the {name}"):
+            result = evaluate(
+                runs[kind].load_model(default_device()),
+                sets,
+                network,
+                n=n,
+                mixture_components=MIXTURE_COMPONENTS,
+                seed=seed,
+            )
+            runs[kind].save_evaluation(result, overwrite=True)
+            subjects.append(Subject(name, runs[kind], result))
+    return subjects
 
 
 def _summary(results: dict[str, Evaluation], executed: list[Path]) -> str:

@@ -163,28 +163,15 @@ def evaluate(
     mu, log_var = encode_all(model, test)
     fitting = test if protocol == "paper" else fitting_images(sets, seed)
     posteriors = encode_all(model, fitting)
-    mixture = LatentMixture(mixture_components, seed=seed).fit(posteriors[0])
-    latents = {
-        "REC": mu,
-        "prior": prior_latents(n, mu.shape[1], seed),
-        "mixture": mixture.sample(n, seed),
-    }
-    if second_stage_steps:
-        stage = SecondStage(mu.shape[1], steps=second_stage_steps, seed=seed)
-        latents["two-stage"] = stage.fit(*posteriors, progress=progress).sample(n, seed)
+    drawn = _draw(posteriors, n, mixture_components, second_stage_steps, seed, progress)
     scorer = _Scorer(test, network, f"{sets.name} test", seed, batch_size)
     rows = [scorer.row("real", "x", scorer.features_of(_some(sets.train, n, seed)))]
-    squared_error = 0.0
-    for source, z in latents.items():
+    for source, z in {"REC": mu, **drawn}.items():
         parts = _features_by_part(model, z, network, seed, batch_size, source, progress)
         rows += [scorer.row(source, part, features) for part, features in parts.items()]
-    for images, decoded in zip(
-        test.split(batch_size), _decoded(model, mu, batch_size), strict=True
-    ):
-        squared_error += (to_float(images) - decoded.x_hat).square().sum().item()
     return Evaluation(
         rows=tuple(rows),
-        test_mse=squared_error / test.numel(),
+        test_mse=_mse(model, test, mu, batch_size),
         test_kl=None if is_deterministic(model) else kl_divergence(mu, log_var).mean().item(),
         latent=latent_statistics(mu, log_var),
         split=_split(model, test[:500], mu[:500]),
@@ -206,6 +193,33 @@ def evaluate(
 def fitting_images(sets: ImageSets, seed: int) -> Tensor:
     """Training images that the mixture and the second stage are fitted on: uint8 (N, C, S, S)."""
     return _some(sets.train, FITTED_ON, seed)
+
+
+def _draw(
+    posteriors: tuple[Tensor, Tensor],
+    n: int,
+    components: int,
+    second_stage_steps: int,
+    seed: int,
+    progress: bool,
+) -> dict[str, Tensor]:
+    """Latent vectors (n, L) of the sources of new images, from the posteriors to be fitted."""
+    mu, log_var = posteriors
+    drawn = {
+        "prior": prior_latents(n, mu.shape[1], seed),
+        "mixture": LatentMixture(components, seed=seed).fit(mu).sample(n, seed),
+    }
+    if second_stage_steps:
+        stage = SecondStage(mu.shape[1], steps=second_stage_steps, seed=seed)
+        drawn["two-stage"] = stage.fit(mu, log_var, progress=progress).sample(n, seed)
+    return drawn
+
+
+def _mse(model: VAE, images: Tensor, mu: Tensor, batch_size: int) -> float:
+    """Mean squared error per pixel and channel of images decoded from their posterior means."""
+    batches = zip(images.split(batch_size), _decoded(model, mu, batch_size), strict=True)
+    errors = ((to_float(x) - out.x_hat).square().sum().item() for x, out in batches)
+    return sum(errors) / images.numel()
 
 
 class _Features:

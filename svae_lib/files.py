@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and where the embedded ones lie."""
+"""Files that are written whole or not at all, their hashes and locks, and the embedded ones."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from .validation import InputError
 
@@ -50,13 +52,22 @@ def _umask() -> int:
 
 
 def write_text(target: str | os.PathLike[str], text: str, *, overwrite: bool = False) -> None:
-    """Write ``text`` as UTF-8, atomically."""
+    """Write ``text`` as UTF-8, atomically.
+
+    Raises:
+        FileExistsError: as :func:`atomic_path`.
+    """
     with atomic_path(target, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(target: str | os.PathLike[str], value: Any, *, overwrite: bool = False) -> None:
-    """Write ``value`` as indented JSON, atomically; NaN and infinity are refused."""
+    """Write ``value`` as indented JSON, atomically.
+
+    Raises:
+        FileExistsError: as :func:`atomic_path`.
+        ValueError: NaN or infinity in it, which JSON does not have.
+    """
     write_text(target, json.dumps(value, indent=2, allow_nan=False) + "\n", overwrite=overwrite)
 
 
@@ -74,13 +85,30 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise InputError(f"{path} is not valid JSON ({error}); it may be damaged.") from None
 
 
-def sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
+@contextmanager
+def claimed(lock: Path) -> Iterator[bool]:
+    """Whether this process holds the file ``lock`` in the block: False where another one does."""
+    handle = FileLock(lock)
+    with suppress(Timeout):
+        handle.acquire(timeout=0)
+    try:
+        yield handle.is_locked
+    finally:
+        handle.release()
+
+
+def file_hash(path: str | os.PathLike[str], algorithm: str) -> str:
+    """Hash of a file's bytes in hexadecimal; ``algorithm`` is "md5" or "sha256"."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     with Path(path).open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    return file_hash(path, "sha256")
 
 
 def embedded(name: str) -> Path:

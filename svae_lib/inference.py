@@ -66,7 +66,11 @@ def decode_all(model: VAE, z: Tensor, batch_size: int = 500) -> Decoded:
 
 
 def reconstruct_all(model: VAE, images: Tensor, batch_size: int = 500) -> Decoded:
-    """Reconstruct uint8 images (N, C, S, S) from their posterior means; see :func:`decode_all`."""
+    """Reconstruct uint8 images (N, C, S, S) from their posterior means; see :func:`decode_all`.
+
+    Raises:
+        InputError: as :func:`encode_all`.
+    """
     mu, _ = encode_all(model, images, batch_size)
     return decode_all(model, mu, batch_size)
 

@@ -111,15 +111,15 @@ class Decoded:
         return value
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Output(Decoded):
     """A decoder's result with the posterior that it came from."""
 
-    mu: Tensor = None  # type: ignore[assignment]
+    mu: Tensor
     """Posterior means, float (N, L)."""
-    log_var: Tensor = None  # type: ignore[assignment]
+    log_var: Tensor
     """Logarithms of the posterior variances, float (N, L)."""
-    z: Tensor = None  # type: ignore[assignment]
+    z: Tensor
     """The latent vectors that were decoded, float (N, L)."""
 
 
@@ -160,7 +160,7 @@ class VAE(nn.Module):
         return self.latent.posterior(self.encoder(x))  # type: ignore[no-any-return]
 
     def decode(self, z: Tensor) -> Decoded:
-        """Decode latent vectors (N, L).
+        """Decode latent vectors (N, L): images (N, C, S, S), and a SplitVAE's components.
 
         Raises:
             InputError: z has another shape.
@@ -177,19 +177,29 @@ class VAE(nn.Module):
         Args:
             x: images, float (N, C, S, S) in [0, 1].
             noise: standard Gaussian (N, L), drawn when None; zeros give the posterior mean.
+
+        Raises:
+            InputError: as :meth:`encode`.
         """
         mu, log_var = self.encode(x)
         noise = torch.randn_like(mu) if noise is None else noise
         z = mu + noise * torch.exp(0.5 * log_var)  # the reparameterisation trick
-        decoded = self.decode(z)
-        return Output(decoded.x_hat, decoded.components, decoded.weights, mu, log_var, z)
+        out = self.decode(z)
+        return Output(out.x_hat, out.components, out.weights, mu=mu, log_var=log_var, z=z)
 
     def reconstruct(self, x: Tensor) -> Output:
-        """Encode and decode the posterior mean: no randomness."""
+        """Encode images (N, C, S, S) and decode their posterior means: no randomness."""
         return self(x, noise=x.new_zeros(len(x), self.config.latent_dim))  # type: ignore[no-any-return]
 
     def loss(self, x: Tensor, noise: Tensor, gamma: Tensor | float, beta: float) -> Loss:
-        """Training loss of a batch: :func:`svae_lib.objective.variational_loss`."""
+        """Training loss of a batch: :func:`svae_lib.objective.variational_loss`.
+
+        Args:
+            x: images, float (N, C, S, S) in [0, 1].
+            noise: standard Gaussian (N, L).
+            gamma: variance of a pixel given the latent variables, above 0.
+            beta: weight of the KL divergence.
+        """
         out = self(x, noise)
         return variational_loss(x, out.x_hat, out.mu, out.log_var, gamma, beta)
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -27,7 +26,7 @@ from .models import VAE
 from .objective import kl_divergence, reconstruction_error
 from .sampling import prior_latents
 from .training import Trainer
-from .validation import InputError, check_uint8_images
+from .validation import InputError, check_counts, check_uint8_images
 
 
 @contextmanager
@@ -121,9 +120,7 @@ class SamplePictures:
     def __init__(
         self, folder: Path, images: Tensor, every: int = 1000, columns: int = 10, seed: int = 0
     ) -> None:
-        for name, value in (("every", every), ("columns", columns)):
-            if value < 1:
-                raise InputError(f"{name} must be at least 1, not {value}.")
+        check_counts(every=every, columns=columns)
         self.folder, self.every, self.seed = folder, every, seed
         self.images = images[:columns].clone()
 
@@ -194,12 +191,7 @@ class TensorBoard:
     def __enter__(self) -> TensorBoard:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

@@ -8,11 +8,11 @@ squared error (MSE) is per pixel and channel, and gamma is compared with it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from .presets import GammaStart
 from .validation import InputError
 
 
@@ -110,6 +110,17 @@ class RunningGamma:
     first guess, and converges visibly sooner.
 
     Everything stays on the device: updating does not wait for it.
+
+    Args:
+        start: first value of gamma and of the running mean, above 0.
+        device: where they live.
+
+    Attributes:
+        value: gamma, a float32 scalar.
+        running: the running mean of the MSE, a float32 scalar.
+
+    Raises:
+        InputError: ``start`` is not above 0.
     """
 
     decay = 0.99
@@ -122,7 +133,7 @@ class RunningGamma:
 
     @classmethod
     def for_images(
-        cls, images: Tensor, start: Literal["one", "data"], device: torch.device | str = "cpu"
+        cls, images: Tensor, start: GammaStart, device: torch.device | str = "cpu"
     ) -> RunningGamma:
         """Start at 1, or at the variance of uint8 ``images`` (N, C, H, W) about their mean."""
         return cls(1.0 if start == "one" else max(pixel_variance(images), 1e-6), device)

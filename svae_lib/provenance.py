@@ -32,9 +32,7 @@ def provenance(device: torch.device | str) -> dict[str, str]:
 def commit() -> str:
     """Commit that the library runs from ("-dirty" with changes on top), or "unknown"."""
     here = Path(__file__).parent
-    if not (
-        here.parent / ".git"
-    ).exists():  # installed from a wheel, perhaps inside another checkout
+    if not (here.parent / ".git").exists():  # a wheel's, perhaps inside another checkout
         return "unknown"
     try:
         found = subprocess.run(

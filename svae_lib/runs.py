@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -37,7 +36,7 @@ from .checkpoints import (
 )
 from .distributed import join
 from .evaluation import Evaluation
-from .files import read_json, write_json
+from .files import claimed, read_json, write_json
 from .models import VAE
 from .monitoring import validate
 from .presets import ModelConfig, TrainConfig
@@ -74,6 +73,14 @@ class Run:
         held_out: int = 0,
     ) -> Run:
         """Start a new folder.
+
+        Args:
+            folder: missing or empty.
+            kind: of model, a name in :data:`svae_lib.checkpoints.MODEL_KINDS`.
+            data: name for :func:`svae_lib.data.load`.
+            model_config: size and shape of the model.
+            train_config: how it is to be trained.
+            held_out: training images to keep back; see :meth:`split`.
 
         Raises:
             InputError: ``held_out`` is negative.
@@ -157,15 +164,12 @@ class Run:
                 training goes on: the disk may have room again at the next.)
         """
         rank = join(device).rank  # processes that train together have a lock each
-        lock = FileLock(self.folder / (f".lock-{rank}" if rank else ".lock"))
-        try:
-            held = lock.acquire(timeout=0)
-        except Timeout:
-            raise InputError(
-                f"another process is training in {self.folder}: wait for it, or take another "
-                "folder."
-            ) from None
-        with held:
+        with claimed(self.folder / (f".lock-{rank}" if rank else ".lock")) as mine:
+            if not mine:
+                raise InputError(
+                    f"another process is training in {self.folder}: wait for it, or take another "
+                    "folder."
+                )
             for leftover in self.folder.rglob(".*.partial*"):  # of a process that was killed
                 leftover.unlink(missing_ok=True)
             trainer = self.trainer(images, device)
@@ -338,7 +342,11 @@ class Run:
         return load_checkpoint(path, device)
 
     def history(self) -> dict[str, list[float]]:
-        """The curves of the run."""
+        """The curves of the run: one list per quantity, as :attr:`svae_lib.Trainer.history`.
+
+        Raises:
+            InputError: training has not been finished or stopped yet.
+        """
         history: dict[str, list[float]] = read_json(self.folder / "history.json")
         return history
 

@@ -16,17 +16,25 @@ from torch import Tensor
 
 from .inference import decode_all
 from .models import VAE, Decoded
-from .validation import InputError
+from .validation import InputError, check_counts
 
 
 def prior_latents(n: int, latent_dim: int, seed: int = 0) -> Tensor:
-    """Latent vectors from the prior N(0, 1): float32 (n, latent_dim)."""
-    _check_count(n)
+    """Latent vectors from the prior N(0, 1): float32 (n, latent_dim).
+
+    Raises:
+        InputError: ``n`` is below 1.
+    """
+    check_counts(n=n)
     return torch.randn(n, latent_dim, generator=torch.Generator().manual_seed(seed))
 
 
 def sample_prior(model: VAE, n: int, seed: int = 0) -> Decoded:
-    """Decode ``n`` latent vectors drawn from the prior."""
+    """Decode ``n`` latent vectors drawn from the prior: images (n, C, S, S) on the CPU.
+
+    Raises:
+        InputError: ``n`` is below 1, or the model is in training mode.
+    """
     return decode_all(model, prior_latents(n, model.config.latent_dim, seed))
 
 
@@ -41,11 +49,13 @@ class LatentMixture:
         regularisation: added to the covariances' diagonals, which keeps them positive definite
             even where a component holds fewer vectors than dimensions.
         seed: seeds the fit.
+
+    Raises:
+        InputError: ``components`` is below 1.
     """
 
     def __init__(self, components: int = 100, regularisation: float = 1e-3, seed: int = 0) -> None:
-        if components < 1:
-            raise InputError(f"components must be at least 1, not {components}.")
+        check_counts(components=components)
         from sklearn.mixture import GaussianMixture  # here: its import takes a second or two
 
         self.components = components
@@ -84,11 +94,11 @@ class LatentMixture:
         """Draw ``n`` latent vectors, float32 (n, L), in random order.
 
         Raises:
-            InputError: the mixture has not been fitted.
+            InputError: the mixture has not been fitted, or ``n`` is below 1.
         """
         if not self.is_fitted:
             raise InputError("the mixture is not fitted yet: call fit(posterior_means) first.")
-        _check_count(n)
+        check_counts(n=n)
         rng = np.random.default_rng(seed)
         # scikit-learn returns samples sorted by component; drawing the components ourselves
         # gives them shuffled, so that any part of the result is a fair sample.
@@ -102,7 +112,11 @@ class LatentMixture:
 
 
 def sample_mixture(model: VAE, mixture: LatentMixture, n: int, seed: int = 0) -> Decoded:
-    """Decode ``n`` latent vectors drawn from a fitted mixture."""
+    """Decode ``n`` latent vectors drawn from a fitted mixture: images (n, C, S, S) on the CPU.
+
+    Raises:
+        InputError: as :meth:`LatentMixture.sample`, or the model is in training mode.
+    """
     return decode_all(model, mixture.sample(n, seed))
 
 
@@ -139,8 +153,3 @@ def interpolate(
     if path == "linear" or torch.sin(angle) < 1e-6:  # no great circle through parallel vectors
         return (1 - t) * z0 + t * z1
     return (torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1) / torch.sin(angle)
-
-
-def _check_count(n: int) -> None:
-    if n < 1:
-        raise InputError(f"the number of samples must be at least 1, not {n}.")

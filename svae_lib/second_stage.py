@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .objective import Loss, RunningGamma, variational_loss
-from .validation import InputError
+from .validation import InputError, check_counts, check_posteriors
 
 HIDDEN_LAYERS = 3  # the authors' number; their width is 1024
 GAMMA_START = 0.3
@@ -57,6 +57,9 @@ class SecondStage(nn.Module):
         batch_size: latent vectors per step, drawn with replacement.
         learning_rate: Adam's, at the start.
         seed: seeds weights, batches and noise.
+
+    Raises:
+        InputError: a size or a count is below 1.
     """
 
     def __init__(
@@ -70,9 +73,7 @@ class SecondStage(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for name, value in (("latent_dim", latent_dim), ("width", width), ("steps", steps)):
-            if value < 1:
-                raise InputError(f"{name} must be at least 1, not {value}.")
+        check_counts(latent_dim=latent_dim, width=width, steps=steps, batch_size=batch_size)
         self.latent_dim, self.steps, self.seed = latent_dim, steps, seed
         self.batch_size, self.learning_rate = batch_size, learning_rate
         with torch.random.fork_rng(devices=[]):
@@ -94,13 +95,7 @@ class SecondStage(nn.Module):
         Raises:
             InputError: other shapes, or NaN.
         """
-        if mu.ndim != 2 or mu.shape != log_var.shape or mu.shape[1] != self.latent_dim:
-            raise InputError(
-                f"mu and log_var must both have the shape (N, {self.latent_dim}), not "
-                f"{tuple(mu.shape)} and {tuple(log_var.shape)}."
-            )
-        if not (mu.isfinite().all() and log_var.isfinite().all()):
-            raise InputError("mu and log_var contain NaN or infinity: has the training diverged?")
+        check_posteriors(mu, log_var, self.latent_dim)
         self.mean = mu.mean(dim=0)
         self.std = (mu.var(dim=0) + log_var.exp().mean(dim=0)).sqrt().clamp_min(1e-6)
         optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
@@ -129,8 +124,7 @@ class SecondStage(nn.Module):
         """
         if not self.is_fitted:
             raise InputError("the second stage is not fitted yet: call fit(mu, log_var) first.")
-        if n < 1:
-            raise InputError(f"the number of samples must be at least 1, not {n}.")
+        check_counts(n=n)
         generator = torch.Generator().manual_seed(seed)
         u, noise = (torch.randn(n, self.latent_dim, generator=generator) for _ in range(2))
         z: Tensor = self.decoder(u) + self.gamma.value.sqrt() * noise

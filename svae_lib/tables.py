@@ -11,19 +11,18 @@ import dataclasses
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from . import data, fid
 from .data import ImageSets
 from .evaluation import Protocol, evaluate
-from .files import read_json, write_json
+from .files import claimed, read_json, write_json
 from .models import parameter_count
 from .presets import PRESETS, ModelConfig, Preset, TrainConfig
 from .runs import Run
@@ -152,17 +151,7 @@ def reproduce(
     table, path = TABLES[name], results / f"{name}.json"
     preset = PRESETS[table.preset]
     train = dataclasses.replace(preset.train, steps=steps or preset.train.steps)
-    settings = {
-        "data": preset.data,
-        "model": dataclasses.asdict(preset.model),
-        "train": {k: v for k, v in dataclasses.asdict(train).items() if k != "seed"},
-        "features": table.features,
-        "protocol": table.protocol,
-        "mixture_components": table.mixture_components,
-        "second_stage_steps": table.second_stage_steps,
-    }
-    if table.n is not None:
-        settings["n"] = table.n
+    settings = _settings(table, preset, train)
     wanted = [(v, s) for s in (seeds or table.seeds) for v in table.variants]
     if not any(_missing(path, name, settings, v, s) for v, s in wanted):
         return path
@@ -171,7 +160,7 @@ def reproduce(
     for variant, seed in wanted:
         folder = runs / f"{name}-{train.steps}" / f"{variant.name}-{seed}".replace(" ", "")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _claimed(folder.with_name(folder.name + ".lock")) as mine:
+        with claimed(folder.with_name(folder.name + ".lock")) as mine:
             if not (mine and _missing(path, name, settings, variant, seed)):
                 continue
             print(f"{name}: {variant.name}, seed {seed}", flush=True)
@@ -182,6 +171,24 @@ def reproduce(
                 record["cells"].append(cell)
                 write_json(path, record, overwrite=True)
     return path
+
+
+def _settings(table: Table, preset: Preset, train: TrainConfig) -> dict[str, Any]:
+    """What all cells of a table have in common, for its file."""
+    settings = {
+        "data": preset.data,
+        "model": dataclasses.asdict(preset.model),
+        "train": _without_seed(train),
+        "features": table.features,
+        "protocol": table.protocol,
+        "mixture_components": table.mixture_components,
+        "second_stage_steps": table.second_stage_steps,
+    }
+    return settings if table.n is None else settings | {"n": table.n}
+
+
+def _without_seed(train: TrainConfig) -> dict[str, Any]:
+    return {k: v for k, v in dataclasses.asdict(train).items() if k != "seed"}
 
 
 def _run(folder: Path, variant: Variant, preset: Preset, train: TrainConfig) -> Run:
@@ -230,19 +237,6 @@ def _cell(
     }
 
 
-@contextmanager
-def _claimed(path: Path) -> Iterator[bool]:
-    """Whether this process may compute the cell: True for the first one that asks."""
-    lock = FileLock(path)
-    try:
-        held = lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    with held:
-        yield True
-
-
 def _missing(path: Path, name: str, settings: dict[str, Any], variant: Variant, seed: int) -> bool:
     """Whether the table has no cell for a variant and seed.
 
@@ -268,8 +262,7 @@ def _open(path: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
     there = record["settings"]
     # A field that came into a configuration later had its default when the table was begun.
     there["model"] = dataclasses.asdict(ModelConfig()) | there["model"]
-    defaults = dataclasses.asdict(TrainConfig())
-    there["train"] = {k: v for k, v in defaults.items() if k != "seed"} | there["train"]
+    there["train"] = _without_seed(TrainConfig()) | there["train"]
     if different := [k for k in settings if there.get(k) != settings[k]]:
         raise InputError(
             f"{path} was made with another {', '.join(different)}: move it away, or use the "

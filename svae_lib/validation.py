@@ -56,6 +56,8 @@ def check_uint8_images(
 ) -> None:
     """Raise unless ``images`` is a non-empty uint8 tensor (N, C, H, W).
 
+    The arguments are those of :func:`check_images`.
+
     Raises:
         InputError: wrong type, shape or dtype.
     """
@@ -65,6 +67,39 @@ def check_uint8_images(
             f"{name} must be uint8 with values 0-255, not {images.dtype}: "
             "convert floats in [0, 1] with svae_lib.data.to_uint8(images)."
         )
+
+
+def check_posteriors(mu: Tensor, log_var: Tensor, latent_dim: int | None = None) -> None:
+    """Raise unless ``mu`` and ``log_var`` describe posteriors: (N, L) both, finite.
+
+    Args:
+        mu: posterior means.
+        log_var: logarithms of the posterior variances.
+        latent_dim: required L, if any.
+
+    Raises:
+        InputError: other or unequal shapes, NaN or infinity.
+    """
+    shape = tuple(mu.shape)
+    if len(shape) != 2 or shape != tuple(log_var.shape) or latent_dim not in (None, shape[1]):
+        wanted = "latent_dim" if latent_dim is None else latent_dim
+        raise InputError(
+            f"mu and log_var must both have the shape (N, {wanted}), not {shape} and "
+            f"{tuple(log_var.shape)}."
+        )
+    if not (mu.isfinite().all() and log_var.isfinite().all()):
+        raise InputError("mu and log_var contain NaN or infinity: has the training diverged?")
+
+
+def check_counts(**counts: int) -> None:
+    """Raise unless each count, passed under the name that the user knows it by, is at least 1.
+
+    Raises:
+        InputError: one of them is below 1.
+    """
+    for name, count in counts.items():
+        if count < 1:
+            raise InputError(f"{name} must be at least 1, not {count}.")
 
 
 def _check_shape(images: Tensor, channels: int | None, image_size: int | None, name: str) -> None:

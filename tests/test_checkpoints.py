@@ -28,6 +28,15 @@ def test_a_model_comes_back(tiny, kind: str, tmp_path: Path) -> None:
     assert read_about(path) == {"data": "blobs"}
 
 
+def test_a_class_of_ones_own_is_named_and_told_what_to_do(tiny, tmp_path: Path) -> None:
+    class Mine(sv.VAE):
+        pass
+
+    with pytest.raises(sv.InputError, match="Mine is none of the library's kinds"):
+        sv.save_model(tmp_path / "m.safetensors", Mine(tiny))
+    assert not any(tmp_path.iterdir())
+
+
 def test_half_precision_halves_the_file_and_hardly_changes_the_model(tmp_path: Path) -> None:
     config = sv.ModelConfig(base_dim=8, embedding_dim=32)
     model = sv.build_model("split-vae", config).eval()

@@ -18,6 +18,7 @@ from svae_lib.diagnostics import (
     noise_nyquist_share,
     nyquist_share,
     split_kind,
+    tensors,
 )
 from svae_lib.validation import InputError
 
@@ -296,7 +297,7 @@ def test_results_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> Non
     images, sigma = discs(), blobs()
     components = torch.stack((images, sigma, images * sigma), dim=1)
     whole = split_kind(sigma, images, components)
-    monkeypatch.setattr(diagnostics, "_CHUNK", 7)
+    monkeypatch.setattr(tensors, "PIECE", 7)
     parts = split_kind(sigma, images, components)
     assert parts.label == whole.label
     for name in ("syntactic", "semantic", "activity", "contrast", "chance"):

@@ -330,7 +330,7 @@ def test_score_bars_have_values_and_errors() -> None:
 
 
 def test_split_plane_regions_agree_with_the_labels() -> None:
-    from svae_lib.diagnostics import _label
+    from svae_lib.diagnostics.kinds import _label
     from svae_lib.plots.charts import _REGIONS
 
     for word, left, bottom, right, top in _REGIONS:

@@ -20,6 +20,7 @@ from svae_lib.inference import encode_all, reconstruct_all
 from svae_lib.interventions import explore, mix
 from svae_lib.runs import Run
 from svae_lib.validation import InputError
+from svae_lib.widgets.frames import parts_of
 
 ROOT = Path(__file__).parents[1]
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -103,7 +104,7 @@ def test_the_explorer_starts_at_the_image_and_follows_its_sliders(
     panel.controls[f"z{k}"].value = 2.0
     assert panel.frame.png != before
     assert f"z[{k}] = 2.00" in panel.frame.alt_text
-    rows, maps = widgets._parts(explore(model, mu[0], {k: 2.0}))
+    rows, maps = parts_of(explore(model, mu[0], {k: 2.0}))
     expected = np.asarray(widgets.draw(rows, maps, across=True))
     assert np.array_equal(pixels(panel.frame), expected)
 

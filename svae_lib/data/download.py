@@ -6,7 +6,6 @@ hidden partial file, from which a later attempt goes on.
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import time
@@ -21,6 +20,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from ..files import file_hash
 from ..validation import InputError
 from .places import VARIABLE, writing
 
@@ -79,15 +79,6 @@ class _TryAgain(Exception):
 
 class _Refused(Exception):
     """This mirror will not deliver the file."""
-
-
-def file_hash(path: Path, algorithm: str) -> str:
-    """Hash of a file's bytes in hexadecimal; ``algorithm`` is "md5" or "sha256"."""
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def fetch(

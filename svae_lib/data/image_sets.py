@@ -24,6 +24,9 @@ class ImageSets:
         test_labels: the same for the test images.
         label_names: the classes, or the factors of variation.
         source: one sentence on where the images come from.
+
+    Raises:
+        InputError: other types or shapes, or another number of labels than of images.
     """
 
     name: str

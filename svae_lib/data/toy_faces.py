@@ -193,7 +193,11 @@ def draw_faces(n: int, seed: int, image_size: int = 64) -> tuple[Tensor, Tensor]
 
 
 def load_toy_faces(root: str | os.PathLike[str] | None = None) -> ImageSets:
-    """8,000 training and 1,000 test faces, drawn when called; the labels are the factors."""
+    """8,000 training and 1,000 test faces, uint8 (N, 3, 64, 64); the labels are the factors.
+
+    Args:
+        root: not used; the faces are drawn when this is called.
+    """
     train, train_factors = draw_faces(TRAIN_COUNT, TRAIN_SEED)
     test, test_factors = draw_faces(TEST_COUNT, TEST_SEED)
     return ImageSets("toy-faces", train, test, train_factors, test_factors, FACTOR_NAMES, SOURCE)
@@ -252,6 +256,7 @@ def _set_up(factors: Tensor, extra: Tensor, size: int) -> _Scene:
     axis = (torch.arange(size) + 0.5) * pixel - 1
     x, y = axis.view(1, 1, 1, size), axis.view(1, 1, size, 1)
     u, v = _head_frame(x, y, named)
+    light = _light(named)
     q = v * (1 / HALF_HEIGHT)
     taper = 1 - (0.1 + 0.2 * named["jaw"]) * q.clamp(min=0).square_()
     p = u / taper.mul_(named["face_width"])
@@ -266,10 +271,10 @@ def _set_up(factors: Tensor, extra: Tensor, size: int) -> _Scene:
         p=p,
         q=q,
         r=r,
-        shade=_shade(p, q, r, _light(named)),
+        shade=_shade(p, q, r, light),
         noise=_noise(extra[:, :2], size),
         phase=2 * math.pi * extra[:, 2:, None, None],
-        light=_light(named),
+        light=light,
         skin=palette(named["skin_tone"], SKIN),
         hair=palette(named["hair_colour"], HAIR),
         pixel=pixel,

@@ -337,10 +337,6 @@ def _latent_variables(g: torch.Generator) -> tuple[Tensor, Tensor]:
     return mu, posterior.log()
 
 
-def _by(means_still: Tensor, wide: Tensor) -> Tensor:
-    return means_still | wide
-
-
 INACTIVE = Exercise(
     name="inactive",
     notebook=NOTEBOOK,
@@ -359,25 +355,25 @@ INACTIVE = Exercise(
         ),
         Mistake(
             "mean of log_var",
-            lambda mu, log_var: _by(mu.var(dim=0) < 0.05, log_var.mean(dim=0).exp() > 0.95),
+            lambda mu, log_var: (mu.var(dim=0) < 0.05) | (log_var.mean(dim=0).exp() > 0.95),
             "You average log_var and then take the exponential. The mean variance is the other way "
             "round: log_var.exp() first, then its mean.",
         ),
         Mistake(
             "standard deviation of the posterior",
-            lambda mu, log_var: _by(mu.var(dim=0) < 0.05, (log_var / 2).exp().mean(dim=0) > 0.95),
+            lambda mu, log_var: (mu.var(dim=0) < 0.05) | ((log_var / 2).exp().mean(dim=0) > 0.95),
             "exp(log_var / 2) is the posterior's standard deviation; the threshold .95 is meant "
             "for its variance.",
         ),
         Mistake(
             "standard deviation of the means",
-            lambda mu, log_var: _by(mu.std(dim=0) < 0.05, log_var.exp().mean(dim=0) > 0.95),
+            lambda mu, log_var: (mu.std(dim=0) < 0.05) | (log_var.exp().mean(dim=0) > 0.95),
             "You compare the standard deviation of mu with .05, a threshold for its variance.",
         ),
         Mistake(
             "mean square of the means",
-            lambda mu, log_var: _by(
-                mu.square().mean(dim=0) < 0.05, log_var.exp().mean(dim=0) > 0.95
+            lambda mu, log_var: (
+                (mu.square().mean(dim=0) < 0.05) | (log_var.exp().mean(dim=0) > 0.95)
             ),
             "You take the mean of mu ** 2. A variable with the same mean, far from 0, for every "
             "image tells nothing about the image: what counts is the variance of mu.",
@@ -396,7 +392,7 @@ INACTIVE = Exercise(
         ),
         Mistake(
             "variance over the variables",
-            lambda mu, log_var: _by(mu.var(dim=1) < 0.05, log_var.exp().mean(dim=1) > 0.95),
+            lambda mu, log_var: (mu.var(dim=1) < 0.05) | (log_var.exp().mean(dim=1) > 0.95),
             "You computed the statistics of each image over its latent variables (dim=1). They are "
             "statistics of each variable over the images: dim=0.",
         ),

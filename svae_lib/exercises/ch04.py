@@ -23,10 +23,15 @@ def _maps(g: torch.Generator) -> tuple[Tensor]:
     return (part * noise + (1 - part) * (0.3 + 0.4 * board),)
 
 
-def _spectrum(sigma_map: Tensor) -> Tensor:
-    """Fourier transform of each map less its mean: complex (N, H, W)."""
-    transform: Tensor = torch.fft.fft2(sigma_map - sigma_map.mean(dim=(2, 3), keepdim=True))
-    return transform[:, 0]
+def _amplitude(sigma_map: Tensor) -> Tensor:
+    """Absolute Fourier transform of each map less its mean: (N, H, W)."""
+    centred = sigma_map - sigma_map.mean(dim=(2, 3), keepdim=True)
+    amplitude: Tensor = torch.fft.fft2(centred)[:, 0].abs()
+    return amplitude
+
+
+def _energy(sigma_map: Tensor) -> Tensor:
+    return _amplitude(sigma_map).square()
 
 
 def _frequencies(height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -48,37 +53,37 @@ def _near(height: int, width: int) -> Tensor:
     return torch.maximum(fy.abs(), fx.abs()) >= NYQUIST_BAND
 
 
-def _amplitude(sigma_map: Tensor) -> Tensor:
-    amplitude = _spectrum(sigma_map).abs()
+def _of_amplitudes(sigma_map: Tensor) -> Tensor:
+    amplitude = _amplitude(sigma_map)
     return _share(amplitude, _near(*amplitude.shape[1:]))
 
 
 def _in_both_directions(sigma_map: Tensor) -> Tensor:
-    energy = _spectrum(sigma_map).abs().square()
+    energy = _energy(sigma_map)
     fy, fx = _frequencies(*energy.shape[1:])
     return _share(energy, torch.minimum(fy.abs(), fx.abs()) >= NYQUIST_BAND)
 
 
 def _by_length(sigma_map: Tensor) -> Tensor:
-    energy = _spectrum(sigma_map).abs().square()
+    energy = _energy(sigma_map)
     fy, fx = _frequencies(*energy.shape[1:])
     return _share(energy, (fy.square() + fx.square()).sqrt() >= NYQUIST_BAND)
 
 
 def _positive_frequencies(sigma_map: Tensor) -> Tensor:
-    energy = _spectrum(sigma_map).abs().square()
+    energy = _energy(sigma_map)
     fy, fx = _frequencies(*energy.shape[1:])
     return _share(energy, torch.maximum(fy, fx) >= NYQUIST_BAND)
 
 
 def _cycles_per_image(sigma_map: Tensor) -> Tensor:
-    energy = _spectrum(sigma_map).abs().square()
-    fy, fx = (size * f for f, size in zip(_frequencies(*energy.shape[1:]), (16, 16), strict=True))
+    energy = _energy(sigma_map)
+    fy, fx = (16 * f for f in _frequencies(*energy.shape[1:]))
     return _share(energy, torch.maximum(fy.abs(), fx.abs()) >= NYQUIST_BAND)
 
 
 def _of_the_batch(sigma_map: Tensor) -> Tensor:
-    energy = _spectrum(sigma_map).abs().square()
+    energy = _energy(sigma_map)
     return (energy * _near(*energy.shape[1:])).sum(dim=(1, 2)) / energy.sum()
 
 
@@ -96,7 +101,7 @@ NYQUIST_SHARE = Exercise(
         ),
         Mistake(
             "amplitude instead of energy",
-            _amplitude,
+            _of_amplitudes,
             "You added up amplitudes |F|. Energy is their square: |F|^2.",
         ),
         Mistake(

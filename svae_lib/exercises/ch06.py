@@ -212,12 +212,12 @@ def held_out_score(mixture: GaussianMixture, train: Tensor, held_out: Tensor) ->
 
 
 def _mixture_and_vectors(g: torch.Generator) -> tuple[GaussianMixture, Tensor, Tensor]:
-    from sklearn.mixture import GaussianMixture  # here: its import takes a second or two
-
     """An unfitted mixture, 20 vectors to fit, 12 held out.
 
     One component alone: its fit is exact, so answers do not depend on how EM was started.
     """
+    from sklearn.mixture import GaussianMixture  # here: its import takes a second or two
+
     scale = torch.tensor([1.0, 2.0])
     train = torch.randn(20, 2, generator=g, dtype=torch.float64) * scale
     held_out = torch.randn(12, 2, generator=g, dtype=torch.float64) * scale + 0.7
@@ -296,14 +296,16 @@ def slerp(z0: Tensor, z1: Tensor, t: Tensor) -> Tensor:
     Shoemake 1985, "Animating rotation with quaternion curves"; for latent vectors White,
     arXiv:1609.04468, section 2.1.
     """
-    t = t[:, None]
-    angle = _angle(z0, z1)
-    path: Tensor = torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1
-    return path / torch.sin(angle)
+    return _with_angle(z0, z1, t, _angle(z0, z1))
 
 
 def _angle(z0: Tensor, z1: Tensor) -> Tensor:
     return torch.arccos(z0 @ z1 / (z0.norm() * z1.norm()))
+
+
+def _with_angle(z0: Tensor, z1: Tensor, t: Tensor, angle: Tensor) -> Tensor:
+    t = t[:, None]
+    return (torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1) / torch.sin(angle)
 
 
 def _lerp(z0: Tensor, z1: Tensor, t: Tensor) -> Tensor:
@@ -325,11 +327,6 @@ def _rescaled_line(z0: Tensor, z1: Tensor, t: Tensor) -> Tensor:
     lengths: Tensor = (1 - t) * z0.norm() + t * z1.norm()
     unit: Tensor = line / line.norm(dim=1, keepdim=True)
     return unit * lengths[:, None]
-
-
-def _with_angle(z0: Tensor, z1: Tensor, t: Tensor, angle: Tensor) -> Tensor:
-    t = t[:, None]
-    return (torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1) / torch.sin(angle)
 
 
 SLERP = Exercise(

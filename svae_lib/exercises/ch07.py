@@ -117,7 +117,7 @@ COVARIANCE = Exercise(
     mistakes=(
         Mistake(
             "transposed",
-            lambda f: torch.cov(f),
+            torch.cov,
             "You have a covariance of images, (N, N), instead of features, (D, D): the wrong one "
             "is transposed. (torch.cov and np.cov take features in rows.)",
         ),
@@ -233,7 +233,7 @@ MATRIX_SQRT = Exercise(
         ),
         Mistake(
             "Cholesky factor",
-            lambda s: torch.linalg.cholesky(s),
+            torch.linalg.cholesky,
             "The Cholesky factor has A @ A.T = S. Here R @ R = S, without transposing: R must be "
             "symmetric.",
         ),

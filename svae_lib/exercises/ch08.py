@@ -58,18 +58,12 @@ INTERVAL = Exercise(
         ),
         Mistake(
             "one-sided quantile",
-            lambda s: (
-                s.mean(),
-                _quantile(s, 0.95) * s.std() / math.sqrt(len(s)),
-            ),
+            lambda s: (s.mean(), _quantile(s, 0.95) * s.std() / math.sqrt(len(s))),
             "The 0.95 quantile leaves 5 % on one side. An interval leaves 2.5 % on either side.",
         ),
         Mistake(
             "n degrees of freedom",
-            lambda s: (
-                s.mean(),
-                _quantile(s, fewer=0) * s.std() / math.sqrt(len(s)),
-            ),
+            lambda s: (s.mean(), _quantile(s, fewer=0) * s.std() / math.sqrt(len(s))),
             "n runs leave n - 1 degrees of freedom, since their mean was estimated too.",
         ),
     ),

@@ -46,7 +46,8 @@ _NAMES = {
     "mse": "mean squared error",
     "gamma": "$\\gamma$ (variance per pixel)",
 }
-_LOGARITHMIC = ("gamma", "mse")
+LOGARITHMIC = ("gamma", "mse")
+"""Quantities that fall over orders of magnitude."""
 
 
 @styled
@@ -76,7 +77,7 @@ def training_curves(
             axes.plot(x, run[key], LINES[i % 4], color=PALETTE[i % 7], linewidth=1.6, label=name)
             axes.set_xlabel(x_name)
         axes.set_title(_NAMES.get(key, key))
-        if key in _LOGARITHMIC:
+        if key in LOGARITHMIC:
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter("{x:g}")
@@ -321,10 +322,7 @@ def split_plane(
         raise InputError(f"{len(points)} points need one group each; {len(groups)} were given.")
     figure = empty_figure(5.6, 4.6)
     axes = figure.subplots()
-    for word, left, bottom, right, top in _REGIONS:
-        axes.fill_between([left, right], bottom, top, color=_SHADES[word], linewidth=0, zorder=0)
-        place = (left + 0.015, top - 0.015 if top > 1 else bottom + 0.015)
-        axes.annotate(word, place, va="top" if top > 1 else "bottom", color=GREY, style="italic")
+    _shade_regions(axes)
     for g, name in enumerate(dict.fromkeys(groups)):
         own = [p for p, group in zip(points, groups, strict=True) if group == name]
         colour, x, y = PALETTE[g % 7], [p.syntactic for p in own], [p.semantic for p in own]
@@ -348,6 +346,14 @@ def split_plane(
     text = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     figure.section = "diagnostics"
     return finish(figure, title, f"{len(points)} points on the plane of splits: {text}.", alt)
+
+
+def _shade_regions(axes: Any) -> None:
+    """The regions of the plane in their colours, each with its name in a corner."""
+    for word, left, bottom, right, top in _REGIONS:
+        axes.fill_between([left, right], bottom, top, color=_SHADES[word], linewidth=0, zorder=0)
+        place = (left + 0.015, top - 0.015 if top > 1 else bottom + 0.015)
+        axes.annotate(word, place, va="top" if top > 1 else "bottom", color=GREY, style="italic")
 
 
 _LOW, _HIGH = -0.05, 1.05

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..validation import InputError, check_images, check_uint8_images
+from ..validation import InputError, check_counts, check_images, check_uint8_images
 from .figure import DPI, MAP_COLOURS, AltFigure, finish, styled
 
 Images: TypeAlias = Tensor | NDArray[Any]
@@ -66,7 +67,8 @@ def image_grid(
         InputError: images of another kind, or more than a thousand.
     """
     pictures = _pictures(images, "images")
-    columns = min(_positive(columns, "columns"), len(pictures))
+    check_counts(columns=columns)
+    columns = min(columns, len(pictures))
     rows = [_Row("", pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
     figure = _picture_figure(rows, title=title)
     height, width = pictures.shape[1:3]
@@ -100,8 +102,10 @@ def image_rows(
     unknown = set(maps) - set(rows)
     if unknown:
         raise InputError(f"maps names {sorted(unknown)}, which are not among the rows.")
-    first = _positive(columns, "columns")
-    drawn = [_Row(k, _pictures(v[:first], k, as_map=k in maps), k in maps) for k, v in rows.items()]
+    check_counts(columns=columns)
+    drawn = [
+        _Row(k, _pictures(v[:columns], k, as_map=k in maps), k in maps) for k, v in rows.items()
+    ]
     if len({len(row.pictures) for row in drawn}) > 1:
         raise InputError("all rows must hold equally many images.")
     figure = _picture_figure(drawn, title=title)
@@ -239,11 +243,21 @@ def _pictures(images: Images, name: str, *, as_map: bool = False) -> Pixels:
         raise InputError(f"{name}: {channels} channels cannot be drawn, only 1 (grey) or 3 (RGB).")
     if len(values) > _MOST:
         raise InputError(f"{len(values)} images are too many for a figure: pass {name}[:64].")
-    pixels = values.permute(0, 2, 3, 1).numpy()  # (N, H, W, C)
+    return rgb(values, as_map=as_map)
+
+
+def rgb(images: Tensor, *, as_map: bool = False) -> Pixels:
+    """uint8 images (N, C, H, W) on the CPU, C 1 or 3, as RGB; maps (C = 1) through colours."""
+    pixels = images.permute(0, 2, 3, 1).numpy()  # (N, H, W, C)
     if as_map:
-        colours = matplotlib.colormaps[MAP_COLOURS](np.arange(256), bytes=True)[:, :3]  # (256, 3)
-        return np.asarray(colours[pixels[..., 0]], dtype=np.uint8)
+        return np.asarray(_map_colours()[pixels[..., 0]])
     return np.broadcast_to(pixels, (*pixels.shape[:3], 3))
+
+
+@functools.cache
+def _map_colours() -> Pixels:
+    """The colours of the 256 levels of a map, (256, 3)."""
+    return np.asarray(matplotlib.colormaps[MAP_COLOURS](np.arange(256), bytes=True)[:, :3])
 
 
 def _picture_figure(
@@ -360,9 +374,3 @@ def _text_width(text: str) -> int:
         TextPath((0, 0), line, size=10).get_extents().width for line in text.split("\n") if line
     ]
     return math.ceil(max(widths, default=0) * DPI / 72)
-
-
-def _positive(value: int, name: str) -> int:
-    if value < 1:
-        raise InputError(f"{name} must be at least 1, not {value}.")
-    return value

@@ -1,0 +1,106 @@
+"""Which latent variables work: statistics of the posterior over a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..validation import InputError, check_posteriors
+from .tensors import double
+
+
+@dataclass(frozen=True)
+class LatentStatistics:
+    """Statistics of the posterior over a data set, per latent variable: float64 (L,) each."""
+
+    variance_of_means: Tensor
+    """var(mu): how far the posterior means spread over the images."""
+    mean_variance: Tensor
+    """mean(exp(log_var)): how wide the posteriors are, on average."""
+    inactive: Tensor
+    """bool (L,): True where the variable carries (almost) nothing about the image."""
+    lowest_variance_of_means: float = 0.05
+    """A var(mu) below it makes a variable inactive."""
+    highest_mean_variance: float = 0.95
+    """A mean(exp(log_var)) above it makes a variable inactive."""
+
+    @property
+    def law(self) -> Tensor:
+        """Variance of the aggregate posterior, the sum of the two: near 1 by the variance law."""
+        return self.variance_of_means + self.mean_variance
+
+    @property
+    def latent_dim(self) -> int:
+        """Number of latent variables, L."""
+        return len(self.inactive)
+
+    @property
+    def active_count(self) -> int:
+        """Number of variables that are not inactive."""
+        return int((~self.inactive).sum())
+
+    def summary(self) -> dict[str, float]:
+        """The statistics as numbers for a table or a JSON file."""
+        return {
+            "latent_dim": self.latent_dim,
+            "active": self.active_count,
+            "inactive": self.latent_dim - self.active_count,
+            "law_mean": self.law.mean().item(),
+            "law_lowest": self.law.min().item(),
+            "law_highest": self.law.max().item(),
+        }
+
+    def __str__(self) -> str:
+        s = self.summary()
+        return (
+            f"{s['active']} of {s['latent_dim']} latent variables are active; variance law: "
+            f"{s['law_mean']:.2f} on average ({s['law_lowest']:.2f} to {s['law_highest']:.2f}), "
+            "1 expected"
+        )
+
+
+def latent_statistics(
+    mu: Tensor,
+    log_var: Tensor,
+    *,
+    lowest_variance_of_means: float = 0.05,
+    highest_mean_variance: float = 0.95,
+) -> LatentStatistics:
+    """Statistics of the posteriors N(mu, exp(log_var)) of N images.
+
+    The aggregate posterior is the mixture of all N posteriors; by the law of total variance its
+    variance is var(mu) + mean(exp(log_var)). Where it matches the prior N(0, 1) the sum is 1: the
+    "variance law" (A. Asperti, M. Trentin, "Balancing reconstruction error and Kullback-Leibler
+    divergence in variational autoencoders", IEEE Access 8, 2020). A variable is inactive when its
+    means hardly move, or when its posterior is about as wide as the prior.
+
+    Args:
+        mu: posterior means, float (N, L), N at least 2.
+        log_var: logarithms of the posterior variances, float (N, L).
+        lowest_variance_of_means: a var(mu) below it makes a variable inactive (default: the
+            authors' .05).
+        highest_mean_variance: a mean(exp(log_var)) above it does so too (default: the authors'
+            .95).
+
+    Raises:
+        InputError: other shapes, fewer than two images, NaN or infinity.
+    """
+    check_posteriors(mu, log_var)
+    if mu.shape[0] < 2 or mu.shape[1] < 1:
+        raise InputError(
+            f"statistics need at least two images and one latent variable, not {tuple(mu.shape)}."
+        )
+    mu, log_var = double(mu), double(log_var)
+    variance_of_means = mu.var(dim=0, correction=0)  # (L,)
+    mean_variance = log_var.exp().mean(dim=0)  # (L,)
+    inactive = (variance_of_means < lowest_variance_of_means) | (
+        mean_variance > highest_mean_variance
+    )
+    return LatentStatistics(
+        variance_of_means,
+        mean_variance,
+        inactive,
+        lowest_variance_of_means,
+        highest_mean_variance,
+    )

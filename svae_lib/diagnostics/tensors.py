@@ -1,0 +1,76 @@
+"""What all diagnostics do with tensors: check them, and take them as float64, piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..validation import InputError
+
+FLAT = 1e-6
+"""Standard deviation below which a map counts as constant: float32 cannot tell it from one."""
+PIECE = 1000
+"""Images handled at once, to bound the memory of float64 copies."""
+SMALLEST = 8
+"""Pixels a side: the mirrored border of the blur must fit."""
+
+
+def double(values: Tensor) -> Tensor:
+    """The values as float64 on the CPU, without gradient."""
+    return values.detach().cpu().double()
+
+
+def piecewise(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """A function of images (N, ...) in float64 on the CPU, piece by piece: as many results."""
+    return torch.cat([function(double(piece)) for piece in images.split(PIECE)])
+
+
+def check_maps(sigma_map: Tensor) -> Tensor:
+    """Maps without their gradient, if they are float (N, 1, H, W) in [0, 1].
+
+    Raises:
+        InputError: they are not.
+    """
+    if sigma_map.ndim != 4 or sigma_map.shape[1] != 1 or sigma_map.shape[0] == 0:
+        raise InputError(
+            f"sigma_map must have the shape (N, 1, H, W), not {tuple(sigma_map.shape)}: of a "
+            "K-way split, pass one map at a time."
+        )
+    check_values(sigma_map, "sigma_map")
+    return sigma_map.detach()
+
+
+def check_pair(sigma_map: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps, and the images (N, C, H, W) in [0, 1] that belong to them, without their gradients.
+
+    Raises:
+        InputError: other or unequal shapes, fewer than 8x8 pixels, range or NaN.
+    """
+    sigma_map = check_maps(sigma_map)
+    n, _, height, width = sigma_map.shape
+    if images.ndim != 4 or (images.shape[0], *images.shape[2:]) != (n, height, width):
+        raise InputError(
+            f"images {tuple(images.shape)} and sigma_map {tuple(sigma_map.shape)} must agree in "
+            "their number, height and width."
+        )
+    if min(height, width) < SMALLEST:
+        raise InputError(f"contours need at least 8x8 pixels, not {height}x{width}.")
+    check_values(images, "images")
+    return sigma_map, images.detach()
+
+
+def check_values(values: Tensor, name: str) -> None:
+    """Refuse what is no picture; bf16 may exceed [0, 1] by a rounding error.
+
+    Raises:
+        InputError: no floats, values outside [0, 1], NaN.
+    """
+    if not values.is_floating_point():
+        raise InputError(f"{name} must be floats in [0, 1], not {values.dtype}.")
+    low, high = (value.item() for value in torch.aminmax(values.detach()))
+    if not (low >= -0.01 and high <= 1.01):
+        raise InputError(
+            f"{name} must lie in [0, 1] without NaN, but range from {low:.4g} to {high:.4g}."
+        )

@@ -1,0 +1,200 @@
+"""Sliders over a trained model: its latent variables, its map, the splits of several models."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from ..data import to_float
+from ..diagnostics import split_kind
+from ..inference import encode_all, reconstruct_all
+from ..interventions import explore, mix
+from ..models import VAE
+from ..objective import reconstruction_error
+from ..runs import Run
+from ..sampling import prior_latents
+from ..validation import InputError, check_counts, check_uint8_images
+from .frames import Frame, draw, parts_of
+from .panel import Panel, Values, load_ipywidgets
+
+
+def latent_explorer(
+    model: VAE, images: Tensor | None = None, *, mu: Tensor | None = None, sliders: int = 6
+) -> Panel:
+    """Move the most active latent variables of an image, and see what the decoder makes of it.
+
+    The variables with the largest var(mu) get a slider each; the others stay as the image, or the
+    draw from the prior, has them.
+
+    Args:
+        model: a VAE or SplitVAE in evaluation mode.
+        images: uint8 (N, C, S, S) to start from, at least two; a hundred tell what is active.
+        mu: in place of images, their posterior means, float (N, L).
+        sliders: latent variables to move; fewer where the model has fewer.
+
+    Returns:
+        A panel with the controls ``image`` (where to start), ``z0``, ``z3``, ... (one for each of
+        the variables, named by its index), and the buttons ``reset`` and ``prior``.
+
+    Raises:
+        InputError: neither or both of images and mu, fewer than two of them, or images that do not
+            fit the model; ipywidgets is not installed.
+    """
+    ipy = load_ipywidgets()
+    means = _posterior_means(model, images, mu)
+    check_counts(sliders=sliders)
+    order = means.var(dim=0, correction=0).argsort(descending=True)[:sliders].tolist()
+    reach = max(3, int(means[:, order].abs().max().ceil()))
+    layout, fitting = ipy.Layout(width="340px"), ipy.Layout(width="auto")
+    limits = {"min": -reach, "max": reach, "step": 0.05, "layout": layout}
+    moved = {
+        f"z{k}": ipy.FloatSlider(means[0, k].item(), description=f"z[{k}]", **limits) for k in order
+    }
+    start = ipy.IntSlider(0, min=0, max=len(means) - 1, description="image", layout=layout)
+    reset = ipy.Button(description="Back to the image", layout=fitting)
+    prior = ipy.Button(description="Draw from the prior", layout=fitting)
+    base, seeds = means[0], itertools.count()
+
+    def picture(values: Values) -> Frame:
+        changes = {k: values[f"z{k}"] for k in order}
+        rows, maps = parts_of(explore(model, base, changes))
+        moves = ", ".join(f"z[{k}] = {value:.2f}" for k, value in changes.items())
+        alt = f"{', '.join(rows)} decoded from a latent vector with {moves}."
+        return Frame.of(draw(rows, maps, across=True), alt)
+
+    first_row = {"image": start, "reset": reset, "prior": prior}
+    panel = Panel([first_row, moved], picture, silent=["image"])
+
+    def go(z: Tensor) -> None:
+        nonlocal base
+        base = z
+        panel.set(**{f"z{k}": z[k].item() for k in order})
+
+    start.observe(lambda change: go(means[change["new"]]), names="value")
+    reset.on_click(lambda _: go(means[start.value]))
+    prior.on_click(lambda _: go(prior_latents(1, means.shape[1], next(seeds))[0]))
+    return panel
+
+
+def _posterior_means(model: VAE, images: Tensor | None, mu: Tensor | None) -> Tensor:
+    if images is not None and mu is None:
+        means = encode_all(model, images)[0]
+    elif mu is not None and images is None:
+        means = mu
+    else:
+        raise InputError("give either images or mu, their posterior means.")
+    if means.ndim != 2 or len(means) < 2 or means.shape[1] != model.config.latent_dim:
+        raise InputError(
+            f"mu must have the shape (N, {model.config.latent_dim}) with N at least 2, not "
+            f"{tuple(means.shape)}: several images are needed to tell which variables are active."
+        )
+    return means.detach().float().cpu()
+
+
+def sigma_mixer(model: VAE, images: Tensor, n: int = 8) -> Panel:
+    """Mix x1 and x2 of some images under another map: constant, sharper, swapped.
+
+    Args:
+        model: a SplitVAE with two components, in evaluation mode.
+        images: uint8 (N, C, S, S).
+        n: how many to show, at most.
+
+    Returns:
+        A panel with the controls ``map`` ("the model's" or "constant"), ``constant`` (its value),
+        ``sharpness`` (t of :func:`svae_lib.interventions.sharpen`) and ``swap``.
+
+    Raises:
+        InputError: images that do not fit the model, or one without two components; ipywidgets is
+            not installed.
+    """
+    ipy = load_ipywidgets()
+    check_uint8_images(images)
+    originals = to_float(images[:n])
+    own = reconstruct_all(model, images[:n])
+    mix(own)  # refuses what has no two components
+    layout = ipy.Layout(width="340px")
+    choice = ipy.Dropdown(options=["the model's", "constant"], description="σ is")
+    constant = ipy.FloatSlider(
+        0.5, min=0, max=1, step=0.01, description="constant", disabled=True, layout=layout
+    )
+    sharpness = ipy.FloatSlider(
+        1, min=0, max=10, step=0.1, description="sharpness t", layout=layout
+    )
+    swap = ipy.Checkbox(False, description="swap x₁ and x₂", indent=False)
+
+    def picture(values: Values) -> Frame:
+        is_constant = values["map"] == "constant"
+        constant.disabled = not is_constant
+        mixed = mix(
+            own,
+            values["constant"] if is_constant else None,
+            swap=values["swap"],
+            sharpness=values["sharpness"],
+        )
+        rows = {"original": originals, "σ": mixed.sigma_map, "x₁": own.x1, "x₂": own.x2}
+        rows |= {"x (model)": own.x_hat, "x (now)": mixed.x_hat}
+        what = f"σ {values['constant']:.2f} everywhere" if is_constant else "σ the model's"
+        what += f", sharpness {values['sharpness']:.1f}"
+        what += ", x1 and x2 swapped" if values["swap"] else ""
+        errors = [reconstruction_error(originals, o.x_hat).mean().item() for o in (mixed, own)]
+        readout = (
+            f"Mean reconstruction error: {errors[0]:.1f} now, {errors[1]:.1f} by the model's map."
+        )
+        alt = f"{len(own.x_hat)} images in rows: {', '.join(rows)}; {what}."
+        return Frame.of(draw(rows, ("σ",)), alt, readout)
+
+    return Panel(
+        [{"map": choice, "constant": constant}, {"sharpness": sharpness, "swap": swap}], picture
+    )
+
+
+def split_gallery(models: Mapping[str, VAE] | Sequence[Run], images: Tensor, n: int = 8) -> Panel:
+    """The splits of several models, side by side with what kind each of them is.
+
+    Args:
+        models: SplitVAEs by name, in evaluation mode, or finished runs.
+        images: uint8 (N, C, S, S), in random order. The first 200 decide the kind of split; the
+            control ``first`` leafs through all of them.
+        n: images to show at a time, at most.
+
+    Returns:
+        A panel with the controls ``model`` and ``first``.
+
+    Raises:
+        InputError: no model, one without a split, or images that do not fit; ipywidgets is not
+            installed.
+    """
+    ipy = load_ipywidgets()
+    loaded = _models(models)
+    n = min(n, len(images))
+    kinds = {name: _kind(name, model, images[:200]) for name, model in loaded.items()}
+    choice = ipy.Dropdown(options=list(loaded), description="model")
+    first = ipy.IntSlider(0, min=0, max=max(0, len(images) - n), description="first image")
+
+    def picture(values: Values) -> Frame:
+        shown = images[values["first"] : values["first"] + n]
+        rows, maps = parts_of(reconstruct_all(loaded[values["model"]], shown))
+        rows = {"original": to_float(shown), **rows}
+        alt = f"Split of {len(shown)} images by {values['model']} in rows: {', '.join(rows)}."
+        return Frame.of(draw(rows, maps), alt, f"{values['model']}: {kinds[values['model']]}")
+
+    return Panel([{"model": choice, "first": first}], picture)
+
+
+def _models(models: Mapping[str, VAE] | Sequence[Run]) -> dict[str, VAE]:
+    if isinstance(models, Mapping):
+        loaded = dict(models)
+    else:
+        loaded = {run.folder.name: run.load_model() for run in models}
+    if not loaded:
+        raise InputError("there is no model to show: give at least one SplitVAE or run.")
+    return loaded
+
+
+def _kind(name: str, model: VAE, images: Tensor) -> str:
+    output = reconstruct_all(model, images)
+    if output.components is None or output.weights is None:
+        raise InputError(f"{name} is a plain VAE, which has no split: give SplitVAEs only.")
+    return str(split_kind(output.weights[:, 0], to_float(images), output.components))

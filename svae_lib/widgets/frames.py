@@ -1,0 +1,122 @@
+"""Labelled rows of images as one picture, drawn by Pillow, with its alternative text."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import html
+import io
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from ..data import to_uint8
+from ..models import Decoded
+from ..plots.pictures import rgb
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One state of a live picture."""
+
+    png: bytes
+    size: tuple[int, int]
+    """Width and height in pixels."""
+    alt_text: str
+    """What the picture shows."""
+    readout: str = ""
+    """The numbers that belong to it, in one line below it."""
+
+    @classmethod
+    def of(cls, image: Image.Image, alt_text: str, readout: str = "") -> Frame:
+        """The frame that shows a picture of Pillow's."""
+        buffer = io.BytesIO()
+        image.save(buffer, "png", compress_level=1)  # more would take longer than sending it
+        return cls(buffer.getvalue(), image.size, alt_text, readout)
+
+    def html(self) -> str:
+        """The picture, its alternative text and its readout."""
+        data = base64.b64encode(self.png).decode("ascii")
+        alt = html.escape(self.alt_text, quote=True)
+        # With its size known beforehand, nothing jumps when one picture replaces another.
+        size = f'width="{self.size[0]}" height="{self.size[1]}" style="max-width: 100%"'
+        image = f'<img alt="{alt}" {size} src="data:image/png;base64,{data}">'
+        return f"{image}<p>{html.escape(self.readout)}</p>" if self.readout else image
+
+    def bundle(self) -> dict[str, str]:
+        """The frame for a notebook's output, by media type."""
+        return {"text/html": self.html(), "text/plain": f"{self.alt_text} {self.readout}".strip()}
+
+
+_GAP = 4
+"""Pixels between two pictures."""
+_WIDTH = 760
+"""Pixels that a picture is fitted into, where whole multiples of its own pixels allow."""
+_LARGEST = 128
+"""Pixels a side of one image, at most, unless it has more by itself."""
+_LINE = 20
+"""Pixels of a line of text."""
+
+
+def draw(
+    rows: Mapping[str, Tensor], maps: Collection[str] = (), *, across: bool = False
+) -> Image.Image:
+    """Labelled rows of images as one picture, each of their pixels a square of whole pixels.
+
+    Args:
+        rows: label to float images (n, C, H, W) in [0, 1], C 1 or 3, all of one shape but for C.
+        maps: labels of the rows that are maps (n, 1, H, W), drawn in colours.
+        across: lay the rows side by side, their labels above, as suits a single image.
+    """
+    pixels = {
+        label: rgb(to_uint8(images.detach()).cpu(), as_map=label in maps)
+        for label, images in rows.items()
+    }
+    n, height, width = next(iter(pixels.values())).shape[:3]
+    columns = n * len(pixels) if across else n
+    left = 0 if across else 8 + max(round(font().getlength(label)) for label in pixels)
+    top = _LINE if across else 0
+    scale = max(1, min(((_WIDTH - left) // columns - _GAP) // width, _LARGEST // height))
+    step_x, step_y = scale * width + _GAP, scale * height + _GAP
+    lines = 1 if across else len(pixels)
+    canvas = np.full((top + lines * step_y - _GAP, left + columns * step_x - _GAP, 3), 255, "uint8")
+    anchors = {}
+    for i, (label, pictures) in enumerate(pixels.items()):
+        first, line = (i * n, 0) if across else (0, i)
+        y = top + line * step_y
+        for j, picture in enumerate(pictures.repeat(scale, axis=1).repeat(scale, axis=2)):
+            x = left + (first + j) * step_x
+            canvas[y : y + scale * height, x : x + scale * width] = picture
+        anchors[label] = (first * step_x, 2) if across else (0, y + (step_y - _LINE) // 2)
+    image = Image.fromarray(canvas)
+    pen = ImageDraw.Draw(image)
+    for label, place in anchors.items():
+        pen.text(place, label, fill="black", font=font())
+    return image
+
+
+@functools.cache
+def font(size: int = 14) -> ImageFont.FreeTypeFont:
+    """Matplotlib's font: it is always there, and it has Greek letters and subscripts."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", size)
+
+
+_SUBSCRIPTS = "₁₂₃₄₅₆₇₈₉"
+
+
+def parts_of(output: Decoded) -> tuple[dict[str, Tensor], list[str]]:
+    """The images of a decoder's answer by their symbols, and which of them are maps."""
+    if output.components is None or output.weights is None:
+        return {"x": output.x_hat}, []
+    ways = range(output.components.shape[1])
+    if len(ways) == 2:
+        maps = {"σ": output.sigma_map}
+    else:
+        maps = {f"w{_SUBSCRIPTS[k]}": output.weights[:, k] for k in ways}
+    images = {f"x{_SUBSCRIPTS[k]}": output.components[:, k] for k in ways}
+    return {**maps, **images, "x": output.x_hat}, list(maps)

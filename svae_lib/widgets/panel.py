@@ -1,0 +1,99 @@
+"""Controls, and a picture that follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from ..validation import InputError
+from .frames import Frame
+
+Values: TypeAlias = Mapping[str, Any]
+"""The controls of a panel by name, and what they are set to."""
+
+
+def load_ipywidgets() -> Any:
+    """The package, imported late: the library, and its command line, work without it.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import ipywidgets
+    except ImportError:
+        raise InputError(
+            "live widgets need ipywidgets: run `pip install ipywidgets` and restart the kernel."
+        ) from None
+    return ipywidgets
+
+
+class Panel:
+    """Controls, and a picture that follows them.
+
+    Attributes:
+        controls: the ipywidgets by name; setting a ``.value`` redraws, as moving a slider does.
+        frame: the picture as it is now.
+        box: everything as one ipywidget, to be put into a layout of one's own.
+    """
+
+    frame: Frame
+
+    def __init__(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        picture: Callable[[Values], Frame],
+        silent: Collection[str] = (),
+    ) -> None:
+        """Arrange named controls in rows above the picture that a function makes of their values.
+
+        Args:
+            rows: the controls by name, a mapping per row.
+            picture: makes the picture for what the controls are set to.
+            silent: controls that do not redraw by themselves.
+
+        Raises:
+            InputError: ipywidgets is not installed.
+        """
+        ipy = load_ipywidgets()
+        self.controls = {name: control for row in rows for name, control in row.items()}
+        self._picture = picture
+        self._held = False
+        # Not an ipywidgets.Image, which has no alternative text.
+        self._view = ipy.HTML()
+        wrap = ipy.Layout(flex_flow="row wrap")
+        lines = [ipy.HBox(list(row.values()), layout=wrap) for row in rows]
+        self.box = ipy.VBox([*lines, self._view])
+        for name, control in self.controls.items():
+            if control.has_trait("value") and name not in silent:
+                control.observe(lambda change: self.redraw(), names="value")
+        self.redraw()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the controls are set to; buttons have no value."""
+        return {name: c.value for name, c in self.controls.items() if c.has_trait("value")}
+
+    def set(self, **values: Any) -> None:
+        """Set several controls and redraw once."""
+        self._held = True
+        try:
+            for name, value in values.items():
+                self.controls[name].value = value
+        finally:
+            self._held = False
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw the picture for the current values."""
+        if self._held:
+            return
+        self.frame = self._picture(self.values)
+        self._view.value = self.frame.html()
+
+    def __repr__(self) -> str:
+        return self.frame.bundle()["text/plain"]
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """The live panel for front ends that know widgets, the picture for all others."""
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
+        return {"application/vnd.jupyter.widget-view+json": view, **self.frame.bundle()}
