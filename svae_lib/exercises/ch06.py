@@ -212,12 +212,12 @@ def held_out_score(mixture: GaussianMixture, train: Tensor, held_out: Tensor) ->
 
 
 def _mixture_and_vectors(g: torch.Generator) -> tuple[GaussianMixture, Tensor, Tensor]:
-    from sklearn.mixture import GaussianMixture  # here: its import takes a second or two
-
     """An unfitted mixture, 20 vectors to fit, 12 held out.
 
     One component alone: its fit is exact, so answers do not depend on how EM was started.
     """
+    from sklearn.mixture import GaussianMixture  # here: its import takes a second or two
+
     scale = torch.tensor([1.0, 2.0])
     train = torch.randn(20, 2, generator=g, dtype=torch.float64) * scale
     held_out = torch.randn(12, 2, generator=g, dtype=torch.float64) * scale + 0.7
