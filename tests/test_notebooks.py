@@ -8,8 +8,11 @@ from __future__ import annotations
 import ast
 import importlib
 import itertools
+import math
 import platform
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +20,9 @@ from typing import Any
 
 import nbformat
 import pytest
+import torch
 from nbformat import NotebookNode
+from scipy.stats import t as student_t
 
 from svae_lib import course, exercises
 from svae_lib.validation import InputError
@@ -100,6 +105,57 @@ def test_solutions_pass_their_checks(path: Path) -> None:
     printed = "".join(o.text for o in outputs(path) if o.output_type == "stream")
     for name in exercises.names(path.stem):
         assert f"{name}: correct." in printed
+
+
+def own_functions(path: Path) -> Iterator[tuple[str, Any]]:
+    """The functions that a notebook hands to sv.exercises.check, as its cells define them."""
+    known = {name: e.reference for name, e in exercises.registry().items()}
+    for cell in cells(path, "code"):
+        if asked := re.search(r'^\w+ = sv\.exercises\.check\("(\w+)", \w+\)$', cell, re.MULTILINE):
+            names = {"math": math, "torch": torch, "student_t": student_t, **known}
+            exec(cell.replace(asked[0], ""), names)
+            yield asked[1], names[asked[1]]
+
+
+@each_learners
+def test_the_stubs_of_a_notebook_are_unsolved(path: Path) -> None:
+    found = {name: exercises.grade(name, stub, 0).status for name, stub in own_functions(path)}
+    assert found == dict.fromkeys(exercises.names(path.stem), "unsolved")
+
+
+@each_solved
+def test_the_solutions_of_a_notebook_are_correct(path: Path) -> None:
+    found = {name: exercises.grade(name, answer, 0).status for name, answer in own_functions(path)}
+    assert found == dict.fromkeys(exercises.names(path.stem), "correct")
+
+
+@each_learners
+def test_each_notebook_says_how_to_get_a_hint(path: Path) -> None:
+    assert any("sv.exercises.hint(" in text for text in cells(path, "markdown"))
+
+
+def test_a_cell_that_should_raise_and_does_not_fails(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "notebooks" / "conftest.py", tmp_path)
+    tagged = {"metadata": {"tags": ["raises-exception"]}}
+    sources = [("raises", "1 / 0"), ("silent", "1 / 1")]
+    for name, source in sources:
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(source, **tagged)], metadata=builder.METADATA
+        )
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax"]
+    done = subprocess.run([*command, tmp_path], capture_output=True, text=True, cwd=tmp_path)
+    assert "1 failed, 1 passed" in done.stdout
+    assert "silent.ipynb" in done.stdout and "raised nothing" in done.stdout
+
+
+def test_recorded_times_keep_the_limits_of_the_smoke_profile() -> None:
+    """90 seconds a notebook; ten minutes in all, of learners' and solved notebooks."""
+    measured = builder.read_minutes()
+    assert set(measured) == {s.stem for s in SOURCES}
+    assert all("laptop" in profiles for profiles in measured.values())
+    smoke = [profiles["smoke"]["seconds"] for profiles in measured.values()]
+    assert max(smoke) <= 90 and 2 * sum(smoke) <= 600
 
 
 def test_stored_scores_are_those_that_notebook_7_talks_about() -> None:
