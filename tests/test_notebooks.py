@@ -277,10 +277,57 @@ def test_there_are_pictures(path: Path) -> None:
     assert any("<img" in str(o.get("data", {}).get("text/html", "")) for o in outputs(path))
 
 
-def test_glossary_knows_the_symbols() -> None:
-    glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+GLOSSARY = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+COMMON, OF_NOTEBOOKS = GLOSSARY.split("## Letters of single notebooks")
+SIGNS = (  # need no entry
+    "approx|bigl?|bigr|cdot|cos|dots|frac|ge|infty|int|le|left|leftarrow|max|min|partial|pm|qquad|"
+    "right|sin|sqrt|sum|tfrac|times|underbrace"
+)
+
+
+def symbols(text: str) -> set[str]:
+    """The letters and signs in the formulas of a Markdown text; words in formulas are left out."""
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+    formulas = " ".join(a or b for a, b in re.findall(r"\$\$(.+?)\$\$|\$(.+?)\$", text, re.DOTALL))
+    formulas = re.sub(r"\\(text|texttt|mathrm|begin|end)\{[^}]*\}", " ", formulas)
+    # A differential is no letter of its own.
+    formulas = re.sub(r"\\frac\{d\}\{d ", r"\\frac{}{", formulas).replace("\\, dz", "z")
+    formulas = re.sub(rf"\\({SIGNS})(?![A-Za-z])", " ", formulas)
+    marked = r"\\(?:bar|hat|mathbb|mathcal)\{\w\}"
+    return set(re.findall(rf"{marked}|\\[A-Za-z]+|[A-Za-z]", formulas))
+
+
+def letters_of(number: int) -> str:
+    """The glossary's row of a notebook: letters, a colon, what they mean; and so on."""
+    row = re.search(rf"^\| \[{number}\]\(.*?\) \| (.*) \|$", OF_NOTEBOOKS, re.MULTILINE)
+    return row[1] if row else ""
+
+
+@each_learners
+def test_the_glossary_has_every_symbol(path: Path) -> None:
+    used = symbols("\n\n".join(cells(path, "markdown")))
+    known = symbols(COMMON) | symbols(letters_of(int(path.stem[:2])))
+    assert used - known == set()
+
+
+@each_learners
+def test_letters_of_a_notebook_occur_in_it_and_mean_nothing_else(path: Path) -> None:
+    row = letters_of(int(path.stem[:2]))
+    assert symbols(row) <= symbols("\n\n".join(cells(path, "markdown")))
+    tables = re.findall(r"^\| (\$.*?) \|", COMMON.split("## Shapes")[1], re.MULTILINE)
+    taken = {s for cell in tables for s in re.findall(r"\$(\\?\w+|\\\w+\{\w\})\$", cell)} | {
+        "I",
+        "g",
+    }
+    assert len(taken) > 15
+    for entry in row.split(";"):
+        explained = re.findall(r"\$(\\?\w+?)(?:_\S+)?\$", entry.split(":")[0])
+        assert not taken & set(explained), entry
+
+
+def test_glossary_knows_the_names_in_code() -> None:
     for name in ("sigma_map", "log_var", "latent_dim", "gamma", "beta", "x_hat", "components"):
-        assert f"`{name}`" in glossary
+        assert f"`{name}`" in GLOSSARY
 
 
 # ---------------------------------------------------------------- the builder
