@@ -486,6 +486,19 @@ def test_progress_bars_are_dropped_and_warnings_stay() -> None:
     assert builder._tidy(nbformat.v4.new_output("display_data", data=data)) is None
 
 
+def test_the_still_picture_of_a_live_widget_stays() -> None:
+    data = {"text/html": '<img alt="Digits">', builder._WIDGET: {"model_id": "1"}}
+    kept = builder._tidy(nbformat.v4.new_output("display_data", data=data))
+    assert kept.data == {"text/html": '<img alt="Digits">'}
+
+
+@each_solved
+def test_where_a_widget_is_shown_its_picture_is_stored(path: Path) -> None:
+    for cell in read(path).cells:
+        if cell.cell_type == "code" and re.search(r"^widgets\.\w+\(", cell.source, re.MULTILINE):
+            assert any("<img" in str(o.get("data", {}).get("text/html", "")) for o in cell.outputs)
+
+
 def test_errors_are_stored_without_this_machines_folders() -> None:
     frames = ["Traceback", "File /some/where/lib.py:3", "InputError: no such data"]
     error = nbformat.v4.new_output(
