@@ -388,13 +388,16 @@ _WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def _tidy(output: NotebookNode) -> NotebookNode | None:
-    """Drop progress bars, widgets and stack frames, which mean nothing in a stored notebook."""
+    """Drop progress bars, live widgets and stack frames, which mean nothing in a stored notebook.
+
+    Of a widget that brings a picture for those who see nothing live, the picture stays.
+    """
     if output.output_type == "stream" and output.name == "stderr":
         lines = re.split(r"(?<=[\r\n])", output.text)
         output.text = "".join(line for line in lines if not _is_progress(line))
         if not output.text:
             return None
-    if _WIDGET in output.get("data", {}):
+    if output.get("data", {}).pop(_WIDGET, None) and "text/html" not in output.data:
         return None
     if output.output_type == "error":  # the frames above the last line name this machine's folders
         output.traceback = [f"{output.ename}: {output.evalue}"]

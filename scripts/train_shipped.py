@@ -37,8 +37,11 @@ def shipped() -> dict[str, tuple[str, sv.Preset]]:
     for beta in (1, 4, 16, 64, 256):
         preset = replace(small, train=replace(small.train, beta=float(beta)))
         found[f"small-beta-{beta}-small-vae"] = ("small-vae", preset)
-    quick = sv.PRESETS["quick"]  # the comparison of notebook 9
-    for k in (3, 4):
+    quick = sv.PRESETS["quick"]
+    for seed in (1, 2):  # notebook 4: other seeds, other splits
+        preset = replace(quick, train=replace(quick.train, seed=seed))
+        found[f"quick-seed-{seed}-split-vae"] = ("split-vae", preset)
+    for k in (3, 4):  # the comparison of notebook 9
         preset = replace(quick, model=replace(quick.model, components=k))
         found[f"quick-{k}-way-split-vae"] = ("split-vae", preset)
     return found
@@ -99,8 +102,8 @@ a notebook: `sv.load_trained("quick", "split-vae")`, `sv.load_trained("compact",
 {chr(10).join(lines)}
 
 *quick*, *compact*, *quick-faces*, *compact-faces* and *small* are presets: `svae info` without a
-file prints them. *small-beta-B* and *small-gamma-one* are the sweep of notebook 2, *quick-K-way*
-the split into K images of notebook 9.
+file prints them. *small-beta-B* and *small-gamma-one* are the sweep of notebook 2, *quick-seed-S*
+the other seeds of notebook 4, *quick-K-way* the split into K images of notebook 9.
 """
     write_text(ROOT / "data" / "trained" / "README.md", text, overwrite=True)
 

@@ -6,6 +6,8 @@ Most tests run over the registry, so a new exercise is tested as soon as its fil
 from __future__ import annotations
 
 import inspect
+import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -73,6 +75,59 @@ def test_any_answer_ends_in_a_result(exercise: Exercise) -> None:
         result = grade(exercise.name, answer, seed=0)
         assert result.status in ("wrong", "error"), (exercise.name, name, result)
         assert result.message
+
+
+def _each(value: object, change: Callable[[torch.Tensor], object]) -> object:
+    """A right answer with each of its tensors changed; plain numbers stay as they are."""
+    if isinstance(value, tuple):
+        return tuple(_each(part, change) for part in value)
+    return change(value) if isinstance(value, torch.Tensor) else value
+
+
+SPOILT: dict[str, Callable[[torch.Tensor], object]] = {
+    "wrong shape": lambda t: t[None],
+    "numpy instead of torch": lambda t: t.numpy(),
+    "wrong type": lambda t: [t],
+    "NaN": lambda t: t + torch.nan if t.is_floating_point() else t[None],
+}
+
+
+@each_exercise
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_right_answer_of_the_wrong_type_is_told_what_is_wrong(
+    exercise: Exercise, name: str
+) -> None:
+    def answer(*args: object) -> object:
+        return _each(exercise.reference(*args), SPOILT[name])
+
+    truth = exercise.reference(*exercise.inputs(torch.Generator().manual_seed(0)))
+    result = grade(exercise.name, answer, seed=0)
+    if _each(truth, lambda t: None) == truth:  # numbers alone, which nothing has spoilt
+        assert result.status == "correct"
+    elif name == "NaN" and "NaN" in result.message:  # in a mistake's own hint, perhaps
+        assert result.status == "wrong"
+    else:
+        expected = "wrong shape" if name == "NaN" else name
+        assert (result.status, result.mistake) == ("wrong", expected)
+
+
+@each_exercise
+def test_a_right_answer_that_changes_its_arguments_is_told_so(exercise: Exercise) -> None:
+    def answer(*args: object) -> object:
+        result = exercise.reference(*args)
+        for argument in args:
+            if isinstance(argument, torch.Tensor):
+                argument.add_(1)
+            elif isinstance(argument, list):
+                argument[0] += 1
+        return result
+
+    inputs = exercise.inputs(torch.Generator().manual_seed(0))
+    result = grade(exercise.name, answer, seed=0)
+    if any(isinstance(argument, torch.Tensor | list) for argument in inputs):
+        assert (result.status, result.mistake) == ("wrong", "in-place change")
+    else:  # numbers alone cannot be changed
+        assert result.status == "correct"
 
 
 def _numbers(value: object) -> list[float]:
@@ -211,6 +266,24 @@ def test_numbers_and_tuples_as_truth() -> None:
     wrong = grade_answer(pair, lambda x: (x.sum(), x), seed=0)
     assert wrong.mistake == "wrong shape"
     assert wrong.message.startswith("Result 2 of 2")
+
+
+def test_a_number_that_still_carries_a_gradient_is_compared_in_silence() -> None:
+    total = Exercise("total", "00_toy", lambda x: x.sum().item(), TOY.inputs, (), ())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert grade_answer(total, lambda x: x.requires_grad_().sum(), seed=0).status == "correct"
+
+
+def test_what_was_put_into_a_list_of_arguments_is_noticed() -> None:
+    listed = Exercise("listed", "00_toy", lambda x: sum(x), lambda g: ([1.0, 2.0],), (), ())
+
+    def answer(x: list[float]) -> float:
+        result = sum(x)
+        x[0] = torch.zeros(3)  # type: ignore[call-overload]
+        return result
+
+    assert grade_answer(listed, answer, seed=0).mistake == "in-place change"
 
 
 def test_a_gradient_can_be_what_is_compared() -> None:

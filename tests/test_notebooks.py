@@ -8,8 +8,11 @@ from __future__ import annotations
 import ast
 import importlib
 import itertools
+import math
 import platform
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +20,9 @@ from typing import Any
 
 import nbformat
 import pytest
+import torch
 from nbformat import NotebookNode
+from scipy.stats import t as student_t
 
 from svae_lib import course, exercises
 from svae_lib.validation import InputError
@@ -100,6 +105,57 @@ def test_solutions_pass_their_checks(path: Path) -> None:
     printed = "".join(o.text for o in outputs(path) if o.output_type == "stream")
     for name in exercises.names(path.stem):
         assert f"{name}: correct." in printed
+
+
+def own_functions(path: Path) -> Iterator[tuple[str, Any]]:
+    """The functions that a notebook hands to sv.exercises.check, as its cells define them."""
+    known = {name: e.reference for name, e in exercises.registry().items()}
+    for cell in cells(path, "code"):
+        if asked := re.search(r'^\w+ = sv\.exercises\.check\("(\w+)", \w+\)$', cell, re.MULTILINE):
+            names = {"math": math, "torch": torch, "student_t": student_t, **known}
+            exec(cell.replace(asked[0], ""), names)
+            yield asked[1], names[asked[1]]
+
+
+@each_learners
+def test_the_stubs_of_a_notebook_are_unsolved(path: Path) -> None:
+    found = {name: exercises.grade(name, stub, 0).status for name, stub in own_functions(path)}
+    assert found == dict.fromkeys(exercises.names(path.stem), "unsolved")
+
+
+@each_solved
+def test_the_solutions_of_a_notebook_are_correct(path: Path) -> None:
+    found = {name: exercises.grade(name, answer, 0).status for name, answer in own_functions(path)}
+    assert found == dict.fromkeys(exercises.names(path.stem), "correct")
+
+
+@each_learners
+def test_each_notebook_says_how_to_get_a_hint(path: Path) -> None:
+    assert any("sv.exercises.hint(" in text for text in cells(path, "markdown"))
+
+
+def test_a_cell_that_should_raise_and_does_not_fails(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "notebooks" / "conftest.py", tmp_path)
+    tagged = {"metadata": {"tags": ["raises-exception"]}}
+    sources = [("raises", "1 / 0"), ("silent", "1 / 1")]
+    for name, source in sources:
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(source, **tagged)], metadata=builder.METADATA
+        )
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax"]
+    done = subprocess.run([*command, tmp_path], capture_output=True, text=True, cwd=tmp_path)
+    assert "1 failed, 1 passed" in done.stdout
+    assert "silent.ipynb" in done.stdout and "raised nothing" in done.stdout
+
+
+def test_recorded_times_keep_the_limits_of_the_smoke_profile() -> None:
+    """90 seconds a notebook; ten minutes in all, of learners' and solved notebooks."""
+    measured = builder.read_minutes()
+    assert set(measured) == {s.stem for s in SOURCES}
+    assert all("laptop" in profiles for profiles in measured.values())
+    smoke = [profiles["smoke"]["seconds"] for profiles in measured.values()]
+    assert max(smoke) <= 90 and 2 * sum(smoke) <= 600
 
 
 def test_stored_scores_are_those_that_notebook_7_talks_about() -> None:
@@ -221,10 +277,57 @@ def test_there_are_pictures(path: Path) -> None:
     assert any("<img" in str(o.get("data", {}).get("text/html", "")) for o in outputs(path))
 
 
-def test_glossary_knows_the_symbols() -> None:
-    glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+GLOSSARY = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+COMMON, OF_NOTEBOOKS = GLOSSARY.split("## Letters of single notebooks")
+SIGNS = (  # need no entry
+    "approx|bigl?|bigr|cdot|cos|dots|frac|ge|infty|int|le|left|leftarrow|max|min|partial|pm|qquad|"
+    "right|sin|sqrt|sum|tfrac|times|underbrace"
+)
+
+
+def symbols(text: str) -> set[str]:
+    """The letters and signs in the formulas of a Markdown text; words in formulas are left out."""
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+    formulas = " ".join(a or b for a, b in re.findall(r"\$\$(.+?)\$\$|\$(.+?)\$", text, re.DOTALL))
+    formulas = re.sub(r"\\(text|texttt|mathrm|begin|end)\{[^}]*\}", " ", formulas)
+    # A differential is no letter of its own.
+    formulas = re.sub(r"\\frac\{d\}\{d ", r"\\frac{}{", formulas).replace("\\, dz", "z")
+    formulas = re.sub(rf"\\({SIGNS})(?![A-Za-z])", " ", formulas)
+    marked = r"\\(?:bar|hat|mathbb|mathcal)\{\w\}"
+    return set(re.findall(rf"{marked}|\\[A-Za-z]+|[A-Za-z]", formulas))
+
+
+def letters_of(number: int) -> str:
+    """The glossary's row of a notebook: letters, a colon, what they mean; and so on."""
+    row = re.search(rf"^\| \[{number}\]\(.*?\) \| (.*) \|$", OF_NOTEBOOKS, re.MULTILINE)
+    return row[1] if row else ""
+
+
+@each_learners
+def test_the_glossary_has_every_symbol(path: Path) -> None:
+    used = symbols("\n\n".join(cells(path, "markdown")))
+    known = symbols(COMMON) | symbols(letters_of(int(path.stem[:2])))
+    assert used - known == set()
+
+
+@each_learners
+def test_letters_of_a_notebook_occur_in_it_and_mean_nothing_else(path: Path) -> None:
+    row = letters_of(int(path.stem[:2]))
+    assert symbols(row) <= symbols("\n\n".join(cells(path, "markdown")))
+    tables = re.findall(r"^\| (\$.*?) \|", COMMON.split("## Shapes")[1], re.MULTILINE)
+    taken = {s for cell in tables for s in re.findall(r"\$(\\?\w+|\\\w+\{\w\})\$", cell)} | {
+        "I",
+        "g",
+    }
+    assert len(taken) > 15
+    for entry in row.split(";"):
+        explained = re.findall(r"\$(\\?\w+?)(?:_\S+)?\$", entry.split(":")[0])
+        assert not taken & set(explained), entry
+
+
+def test_glossary_knows_the_names_in_code() -> None:
     for name in ("sigma_map", "log_var", "latent_dim", "gamma", "beta", "x_hat", "components"):
-        assert f"`{name}`" in glossary
+        assert f"`{name}`" in GLOSSARY
 
 
 # ---------------------------------------------------------------- the builder
@@ -381,6 +484,19 @@ def test_progress_bars_are_dropped_and_warnings_stay() -> None:
     assert kept.text == "UserWarning: mind the step\n"
     data = {"text/plain": "HBox()", builder._WIDGET: {"model_id": "1"}}
     assert builder._tidy(nbformat.v4.new_output("display_data", data=data)) is None
+
+
+def test_the_still_picture_of_a_live_widget_stays() -> None:
+    data = {"text/html": '<img alt="Digits">', builder._WIDGET: {"model_id": "1"}}
+    kept = builder._tidy(nbformat.v4.new_output("display_data", data=data))
+    assert kept.data == {"text/html": '<img alt="Digits">'}
+
+
+@each_solved
+def test_where_a_widget_is_shown_its_picture_is_stored(path: Path) -> None:
+    for cell in read(path).cells:
+        if cell.cell_type == "code" and re.search(r"^widgets\.\w+\(", cell.source, re.MULTILINE):
+            assert any("<img" in str(o.get("data", {}).get("text/html", "")) for o in cell.outputs)
 
 
 def test_errors_are_stored_without_this_machines_folders() -> None:

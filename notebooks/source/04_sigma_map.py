@@ -199,8 +199,8 @@ torch.testing.assert_close(nyquist_share(sigma.double()), diagnostics.nyquist_sh
 #
 # A semantic map has its edges where the image has its contours. Three steps turn that into a number:
 # 1. blur a little, so that alternating pixels cancel and an edge may miss a contour by a pixel;
-# 2. take the **edge strength** $g$: the length of the gradient, blurred again;
-# 3. correlate $g(\sigma)$ with $g(x)$ over the pixels (Pearson's correlation, from $-1$ to 1).
+# 2. take the **edge strength**: the length of the gradient, blurred again;
+# 3. correlate that of $\sigma$ with that of $x$ over the pixels (Pearson's correlation, from $-1$ to 1).
 #
 # By hand, with the weights $\frac14, \frac12, \frac14$ in each direction for a blur, which cancel
 # an alternation exactly (the image is mirrored at its borders):
@@ -311,7 +311,7 @@ print("where it matters:", kind_of(model))
 # noise. The model above had seed 0. Now the same network, data and settings with two other seeds,
 # for half as many steps. The curves are drawn while the training runs. (The loss may rise late in a
 # training although the error falls: it divides the error by $\gamma$, which falls as well.) No time?
-# With `TRAIN = False` all that follows works with the model of section 1 alone.
+# `TRAIN = False` loads the two from the course, trained for as long as the first.
 #
 # **What do you expect?** Three trainings of one network on the same images: will the curves differ?
 # Will the splits? (The answer is at the end of this section.)
@@ -323,18 +323,19 @@ steps = sv.course.pick(smoke=4, laptop=preset.train.steps // 2, gpu=preset.train
 train = sets.train[: sv.course.pick(smoke=200, laptop=4000, gpu=4000)]
 
 
-def train_seed(seed):
-    """A Split VAE of the quick preset, trained from this seed."""
+def with_seed(seed):
+    """A Split VAE of the quick preset, trained from this seed or loaded."""
+    if not TRAIN:
+        return sv.load_trained(f"quick-seed-{seed}", "split-vae")
     settings = replace(preset.train, steps=steps, seed=seed)
     trainer = sv.Trainer(sv.build_model("split-vae", preset.model, seed), train, settings)
     trainer.fit(progress=False, on_log=[widgets.training_monitor(trainer)])
-    return trainer.model, trainer.history
+    return trainer.model.cpu()
 
 
-trained = {seed: train_seed(seed) for seed in (1, 2)} if TRAIN else {}
+models = {"seed 0": model} | {f"seed {seed}": with_seed(seed) for seed in (1, 2)}
 
 # %%
-models = {"seed 0": model} | {f"seed {seed}": m.cpu() for seed, (m, _) in trained.items()}
 kinds = {name: kind_of(m) for name, m in models.items()}
 for name, m in models.items():
     x_hat = sv.inference.reconstruct_all(m, test).x_hat
@@ -368,8 +369,8 @@ assert points["another's strokes"].semantic < 0.1
 sv.plots.split_plane(list(points.values()), list(points))
 
 # %% [markdown]
-# The errors lie close together, apart from what the longer training of seed 0 gains. The splits need
-# not: read off where your models landed. If yours differ from those of the solved version, you have
+# The errors lie close together, apart from what seed 0 gains where it was trained longer. The splits
+# need not: read off where your models landed. If yours differ from those of the solved version, you have
 # repeated the experiment once more: another machine rounds differently, and that alone can send a
 # training another way. Three points are an observation, not a law.
 
@@ -417,11 +418,11 @@ sv.plots.score_bars(
 # %% [markdown] tags=["subslide"]
 # ### 7.1 How much of it is the map's work?
 #
-# $\sigma = \frac12$ may be an unfairly bad constant. The best one, $s$, minimises
-# $\|x^* - s\, x_1 - (1 - s)\, x_2\|^2$ for the original image $x^*$. With $d = x_1 - x_2$ this is
-# $\|(x^* - x_2) - s\, d\|^2$, a parabola in $s$. Its derivative is zero at
+# $\sigma = \frac12$ may be an unfairly bad constant. The best one, a weight $w$ of $x_1$ in all pixels,
+# minimises $\|x^* - w\, x_1 - (1 - w)\, x_2\|^2$ for the original image $x^*$. With $d = x_1 - x_2$ this
+# is $\|(x^* - x_2) - w\, d\|^2$, a parabola in $w$. Its derivative is zero at
 #
-# $$s = \frac{\langle x^* - x_2,\, d \rangle}{\langle d, d \rangle},$$
+# $$w = \frac{\langle x^* - x_2,\, d \rangle}{\langle d, d \rangle},$$
 #
 # with $\langle a, b \rangle$ the sum of the products over all pixels; and a weight has to stay in
 # $[0, 1]$.
@@ -433,21 +434,21 @@ sv.plots.score_bars(
 
 # %%
 def best_constant(x, x1, x2):
-    """x, x1, x2: (N, C, H, W) -> s in [0, 1]: (N,)"""
+    """x, x1, x2: (N, C, H, W) -> w in [0, 1]: (N,)"""
     # BEGIN SOLUTION
     d = x1 - x2
-    s = ((x - x2) * d).flatten(1).sum(dim=1) / d.square().flatten(1).sum(dim=1)
-    return s.clamp(0, 1)
+    w = ((x - x2) * d).flatten(1).sum(dim=1) / d.square().flatten(1).sum(dim=1)
+    return w.clamp(0, 1)
     # END SOLUTION
 
 
 best_constant = sv.exercises.check("best_constant", best_constant)
 
 # %%
-s = best_constant(images, out.x1, out.x2)[:, None, None, None]  # (N, 1, 1, 1)
+w = best_constant(images, out.x1, out.x2)[:, None, None, None]  # (N, 1, 1, 1)
 # With one value per pixel the same formula applies in each pixel by itself.
 best_map = ((images - out.x2) / (out.x1 - out.x2)).nan_to_num(0.5).clamp(0, 1)
-errors |= {"best constant": error(mix(out, s)), "best map": error(mix(out, best_map))}
+errors |= {"best constant": error(mix(out, w)), "best map": error(mix(out, best_map))}
 assert errors["best constant"] <= min(errors[name] for name in ("σ = 1/2", "σ = 0", "σ = 1")) + 1e-3
 assert errors["best map"] <= errors["as it is"] + 1e-3
 sv.plots.score_bars(

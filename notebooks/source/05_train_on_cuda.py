@@ -184,11 +184,11 @@ sv.plots.show(figure, "Two histograms of the sizes of the weights' gradients on 
 
 # %% [markdown]
 # The mean would: its gradients are the smaller ones, most lose digits and some become 0. The sum has
-# a size that suits fp16, and loses hardly anything here; but gradients change as training goes on. The remedy works for both and costs nothing: multiply the *loss* by a power of two
-# $s$, the **scale**, and find a good $s$ by trial.
-# By the chain rule all gradients, also those inside the network, grow by $s$ and leave the lower
-# edge; before the step they are divided by $s$ in float32. Should one become infinite, skip the step
-# and halve the scale.
+# a size that suits fp16, and loses hardly anything here; but gradients change as training goes on. The
+# remedy works for both and costs nothing: multiply the *loss* by a power of two, the **scale**, and
+# find a good one by trial. By the chain rule all gradients, also those inside the network, grow by
+# the same factor and leave the lower edge; before the step they are divided by it in float32. Should
+# one become infinite, skip the step and halve the scale.
 
 # %% [markdown]
 # ### Exercise 1: `scaled_step`
@@ -499,9 +499,9 @@ print(f"fraction of the measured matrix peak: {achieved / peak:.1%}")
 # ### 5.3 Where does the rest go?
 #
 # The **arithmetic intensity** of an operation is its FLOP per byte that it reads and writes. With
-# intensity $I$ no operation is faster than the **roof**
+# a given intensity no operation is faster than the **roof**
 #
-# $$\min(\text{peak},\; I \cdot \text{bandwidth}).$$
+# $$\min(\text{peak},\; \text{intensity} \cdot \text{bandwidth}).$$
 #
 # Convolutions have a high intensity, BatchNorm, swish and Adam a low one: they are bound by memory,
 # and their time is not in our count of multiply-adds.
@@ -574,7 +574,8 @@ sv.plots.show(figure, "Roof-line plot on logarithmic axes: the roof rises with t
 #
 # `torch.compile` traces the model once, fuses neighbouring operations and generates code for them. The
 # first call takes from many seconds to minutes. So the cell is off in the profiles smoke and laptop:
-# set `COMPILE = True` to try it.
+# set `COMPILE = True` to try it. (On CUDA the library's trainer compiles by itself where a training is
+# long enough to win that time back.)
 
 # %%
 COMPILE = sv.course.pick(smoke=False, laptop=False, gpu=True)
@@ -698,9 +699,9 @@ assert difference(straight, finished) == 0
 # %% [markdown] tags=["slide"]
 # ## 7. Several GPUs
 #
-# **The library's trainer uses one device today.** What several would do is worth knowing all the same.
 # In **data parallel** training each of $M$ devices holds the whole model and computes the gradient
 # of *its* part (shard) of the batch; then they exchange gradients, and all take the same step.
+# All of this section runs without a single GPU.
 #
 # The loss of a batch is a mean over images, $\frac{1}{B} \sum_i \ell_i$. If part $m$ has $B_m$
 # images and the gradient $g_m$ of *its* mean loss, then
@@ -783,6 +784,33 @@ for devices in (2, 8):
 # gain, unless it overlaps with the backward pass, as PyTorch's `DistributedDataParallel` arranges.
 
 # %% [markdown] tags=["slide"]
+# ### 7.1 In the library
+#
+# A launcher starts one process per device, and the trainer does the rest: each process takes its share
+# of every batch and of its noise; gradients and gamma's error are averaged at each step, BatchNorm's
+# statistics as well, unless `--train.no-sync-norm` is given; one process writes the files.
+#
+# ```
+# pip install 'svae-lib[scale]'
+# torchrun --standalone --nproc-per-node 8 -m svae_lib train \
+#     --preset celeba --train.batch-size 800 --out runs/eight
+# ```
+#
+# So eight processes learn what one would with the same batch, but for rounding. (Tested with two
+# processes on a CPU, `--nproc-per-node 2` and `--device cpu`: slower than one, to be watched. How fast
+# several GPUs are has not been measured for this course.) More is on [the page about
+# scaling](../docs/scaling.md). How eight images would be shared:
+
+# %%
+batch = torch.arange(8)  # stands for the images of one step
+for count in (1, 2, 4):
+    processes = [sv.distributed.Processes(device, rank, count) for rank in range(count)]
+    shares = [process.share(batch).tolist() for process in processes]
+    print(f"{count} process(es): {shares}")
+    assert sum(shares, []) == batch.tolist()  # each image once
+print(f"GPUs here: {torch.cuda.device_count()}")
+
+# %% [markdown] tags=["slide"]
 # ## Recap
 #
 # - bf16 has float32's range and few digits; fp16 has more digits and little range, so its loss is
@@ -793,7 +821,8 @@ for devices in (2, 8):
 # - Images per second times FLOP per image, over the measured peak: the fraction says whether there is
 #   something to gain; the arithmetic intensity says where.
 # - A checkpoint holds everything that the next step depends on. Then resuming is exact.
-# - Parts' gradients combine to the whole batch's by their share of the images, BatchNorm excepted.
+# - Parts' gradients combine to the whole batch's by their share of the images, BatchNorm excepted. One
+#   process per device: the same command, started by a launcher.
 #
 # All symbols of the course are in the [glossary](../docs/glossary.md).
 

@@ -379,7 +379,7 @@ for m in range(len(weights)):
 
 # %%
 def held_out_score(mixture, train, held_out):
-    """mixture: an unfitted GaussianMixture; train: (N, L), held_out: (M, L) -> nats per vector"""
+    """mixture: an unfitted GaussianMixture; train: (N, L), held_out: (n, L) -> nats per vector"""
     # BEGIN SOLUTION
     return mixture.fit(train).score(held_out)
     # END SOLUTION

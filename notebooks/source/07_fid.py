@@ -91,11 +91,11 @@ sv.plots.show(
 #
 # Think of a histogram as a heap of sand. How much work is it to turn one heap into the other? Moving
 # a grain by $r$ costs $r^2$, and the best plan has the least mean cost. That cost is the squared
-# Fréchet distance, which is the squared 2-Wasserstein distance. In one dimension the best plan is
+# Fréchet distance FD, which is the squared 2-Wasserstein distance. In one dimension the best plan is
 # plain: the leftmost grain goes to the leftmost place, and so on. For two Gaussians of means
 # $m_1, m_2$ and variances $v_1, v_2$ this gives
 #
-# $$d^2 = (m_1 - m_2)^2 + (\sqrt{v_1} - \sqrt{v_2})^2 .$$
+# $$\mathrm{FD} = (m_1 - m_2)^2 + (\sqrt{v_1} - \sqrt{v_2})^2 .$$
 #
 # The plan is testable: draw from both, sort both, and pair them.
 
@@ -214,7 +214,7 @@ matrix_sqrt = sv.exercises.check("matrix_sqrt", matrix_sqrt)
 #
 # With means $m_1, m_2$ and covariances $S_1, S_2$ (Dowson and Landau, 1982):
 #
-# $$d^2 = \|m_1 - m_2\|^2 + \mathrm{tr}\, S_1 + \mathrm{tr}\, S_2
+# $$\mathrm{FD} = \|m_1 - m_2\|^2 + \mathrm{tr}\, S_1 + \mathrm{tr}\, S_2
 #   - 2\, \mathrm{tr}\, \bigl(S_1^{1/2} S_2\, S_1^{1/2}\bigr)^{1/2} .$$
 #
 # For diagonal matrices it is our formula, since $v_1 + v_2 - 2 \sqrt{v_1 v_2}

@@ -82,10 +82,10 @@ print(f"{'training seconds':20} {cell['train_seconds']}")
 #
 # Train a model again from another seed, and its score changes. One run of each model says nothing
 # about which is better; the mean over $n$ seeds does, if we know how well it is known. With the
-# scores $s_1, \dots, s_n$, their mean $\bar s$ and standard deviation $d$ (computed with $n - 1$),
+# scores $f_1, \dots, f_n$, their mean $\bar{f}$ and standard deviation $d$ (computed with $n - 1$),
 # the **standard error** of the mean is $d / \sqrt n$, and
 #
-# $$\bar s \pm t_{0.975,\, n - 1} \, \frac{d}{\sqrt n}$$
+# $$\bar{f} \pm t_{0.975,\, n - 1} \, \frac{d}{\sqrt n}$$
 #
 # covers the true mean in 95 % of such experiments. $t_{0.975,\, n-1}$ is Student's quantile,
 # `student_t.ppf(0.975, n - 1)`: wider than the normal's 1.96, because $d$ is itself an estimate.
@@ -199,9 +199,9 @@ sv.plots.score_bars(bars, xlabel="FID (LeNet) of x, N = 1000, lower is better")
 # Both models met the same images in the same order under each seed. Differences *per seed* cancel
 # that shared luck:
 #
-# $$d_i = s_i^{\text{Split VAE}} - s_i^{\text{VAE}}, \qquad i = 1, \dots, n,$$
+# $$\Delta_i = f_i^{\text{Split VAE}} - f_i^{\text{VAE}}, \qquad i = 1, \dots, n,$$
 #
-# and the interval of the $d_i$ answers the question. Where it lies below 0, the Split VAE is better
+# and the interval of the $\Delta_i$ answers the question. Where it lies below 0, the Split VAE is better
 # by more than chance explains; where it contains 0, these runs cannot tell.
 
 # %% [markdown]

@@ -197,9 +197,9 @@ sv.plots.split_rows(rebuilt[2], 8, originals=test, title="The same digits, split
 #
 # Both can be measured by **entropy**. Of weights $w_1, \dots, w_K$ that sum to 1 it is
 #
-# $$H(w) = -\sum_k w_k \log w_k ,$$
+# $$h(w) = -\sum_k w_k \log w_k ,$$
 #
-# 0 when one weight is 1, and $\log K$ when all are equal. So $e^{H}$ lies between 1 and $K$: the
+# 0 when one weight is 1, and $\log K$ when all are equal. So $e^{h}$ lies between 1 and $K$: the
 # **effective number** of images. (A weight of exactly 0 contributes 0, the limit of $w \log w$.)
 
 # %% [markdown]
@@ -459,7 +459,7 @@ if learning:
 #
 # - $K$ maps through a softmax weigh $K$ images; for $K = 2$ it is the paper's $\sigma$.
 # - $\partial\,\mathrm{loss}/\partial a_k = g\, w_k (x_k - x)$: an image that is out stays out.
-# - $e^{H}$ is the effective number of images: of the weights of a pixel (how many mix), of the mean
+# - $e^{h}$ is the effective number of images: of the weights of a pixel (how many mix), of the mean
 #   weights (how many have work). It means little where the images are equal.
 # - Any folder is a data set; split it so that no test image has a twin in training.
 # - An open question becomes a project once it is said what would speak against the idea.

@@ -286,7 +286,8 @@ KL_PER_VARIABLE = Exercise(
         Mistake(
             "log_var as variance",
             lambda mu, log_var: 0.5 * (mu.square() + log_var - 1 - log_var.log()).mean(dim=0),
-            "You used log_var where the variance belongs; the variance is log_var.exp().",
+            "You used log_var where the variance belongs, and took its logarithm once more (NaN "
+            "where it was negative); the variance is log_var.exp().",
         ),
         Mistake(
             "in bits",

@@ -231,10 +231,10 @@ SHARPEN = Exercise(
 
 
 def best_constant(x: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
-    """The constant s in [0, 1] whose mixture s x1 + (1 - s) x2 is closest to x, per image.
+    """The constant w in [0, 1] whose mixture w x1 + (1 - w) x2 is closest to x, per image.
 
-    The squared error is a parabola in s; its derivative vanishes at
-    s = <x - x2, x1 - x2> / <x1 - x2, x1 - x2>, and outside [0, 1] the nearer end is best.
+    The squared error is a parabola in w; its derivative vanishes at
+    w = <x - x2, x1 - x2> / <x1 - x2, x1 - x2>, and outside [0, 1] the nearer end is best.
 
     Args:
         x: (N, C, H, W).
@@ -257,11 +257,11 @@ def _inner(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _three_images(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """x, x1, x2 (5, 3, 6, 6): the best s lies inside for three images, beyond an end for two."""
+    """x, x1, x2 (5, 3, 6, 6): the best w lies inside for three images, beyond an end for two."""
     x1, x2 = torch.rand(2, 5, 3, 6, 6, generator=g)
-    s = torch.tensor([0.2, 0.5, 0.8, 1.4, -0.4]).view(5, 1, 1, 1)
-    s = s + 0.2 * (torch.rand(5, 1, 1, 1, generator=g) - 0.5)
-    return s * x1 + (1 - s) * x2 + 0.05 * torch.randn(x1.shape, generator=g), x1, x2
+    w = torch.tensor([0.2, 0.5, 0.8, 1.4, -0.4]).view(5, 1, 1, 1)
+    w = w + 0.2 * (torch.rand(5, 1, 1, 1, generator=g) - 0.5)
+    return w * x1 + (1 - w) * x2 + 0.05 * torch.randn(x1.shape, generator=g), x1, x2
 
 
 def _mean_of_ratios(x: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
@@ -288,12 +288,12 @@ BEST_CONSTANT = Exercise(
         Mistake(
             "weight of x2",
             lambda x, x1, x2: 1 - best_constant(x, x1, x2),
-            "This is the best weight of x2. s is the weight of x1, as sigma is.",
+            "This is the best weight of x2. w is the weight of x1, as sigma is.",
         ),
         Mistake(
             "x instead of x - x2",
             lambda x, x1, x2: (_inner(x, x1 - x2) / _inner(x1 - x2, x1 - x2)).clamp(0, 1),
-            "You projected x. The mixture is x2 + s (x1 - x2): what s (x1 - x2) has to explain is "
+            "You projected x. The mixture is x2 + w (x1 - x2): what w (x1 - x2) has to explain is "
             "x - x2.",
         ),
         Mistake(
@@ -308,13 +308,13 @@ BEST_CONSTANT = Exercise(
             "not divided",
             lambda x, x1, x2: _inner(x - x2, x1 - x2).clamp(0, 1),
             "The numerator alone: divide by the squared length of x1 - x2, or images that differ "
-            "more would get a larger s.",
+            "more would get a larger w.",
         ),
         Mistake(
             "mean of the pixels' best",
             _mean_of_ratios,
             "You took each pixel's best sigma and averaged. Pixels where x1 and x2 hardly differ "
-            "say little about s, but count fully in your mean: sum before you divide.",
+            "say little about w, but count fully in your mean: sum before you divide.",
         ),
         Mistake(
             "one for all images",
@@ -323,10 +323,10 @@ BEST_CONSTANT = Exercise(
         ),
     ),
     hints=(
-        "Write the mixture as x2 + s (x1 - x2). Its squared error is a parabola in s: where is its "
+        "Write the mixture as x2 + w (x1 - x2). Its squared error is a parabola in w: where is its "
         "derivative zero?",
-        "s = sum((x - x2) (x1 - x2)) / sum((x1 - x2)^2), the sums over all pixels of an image.",
-        "d = x1 - x2; s = ((x - x2) * d).flatten(1).sum(1) / d.square().flatten(1).sum(1), then "
+        "w = sum((x - x2) (x1 - x2)) / sum((x1 - x2)^2), the sums over all pixels of an image.",
+        "d = x1 - x2; w = ((x - x2) * d).flatten(1).sum(1) / d.square().flatten(1).sum(1), then "
         ".clamp(0, 1).",
     ),
 )

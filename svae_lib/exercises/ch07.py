@@ -14,7 +14,7 @@ NOTEBOOK = "07_fid"
 
 
 def frechet_diagonal(mu1: Tensor, var1: Tensor, mu2: Tensor, var2: Tensor) -> Tensor:
-    """Squared Frechet distance of two Gaussians with independent features: a scalar from four (D,).
+    """Squared Frechet distance of two Gaussians with independent features: a scalar from four (d,).
 
     sum((mu1 - mu2)^2 + (std1 - std2)^2); Dowson and Landau 1982, where covariances are diagonal.
     """
@@ -94,7 +94,7 @@ FRECHET_DIAGONAL = Exercise(
 
 
 def covariance(features: Tensor) -> Tensor:
-    """Unbiased covariance (D, D) of features (N, D)."""
+    """Unbiased covariance (d, d) of features (N, d)."""
     centred = features - features.mean(dim=0)
     return centred.T @ centred / (len(features) - 1)
 
@@ -118,7 +118,7 @@ COVARIANCE = Exercise(
         Mistake(
             "transposed",
             torch.cov,
-            "You have a covariance of images, (N, N), instead of features, (D, D): the wrong one "
+            "You have a covariance of images, (N, N), instead of features, (d, d): the wrong one "
             "is transposed. (torch.cov and np.cov take features in rows.)",
         ),
         Mistake(
@@ -161,14 +161,14 @@ COVARIANCE = Exercise(
         Mistake(
             "vector of variances",
             lambda f: f.var(dim=0),
-            "These are the D variances; the covariance is the matrix (D, D) with them on its "
+            "These are the d variances; the covariance is the matrix (d, d) with them on its "
             "diagonal.",
         ),
     ),
     hints=(
         "Entry (i, j) is the mean product of the deviations of features i and j from their means.",
-        "centred = features - features.mean(dim=0) is (N, D). Which product of it with itself is "
-        "(D, D)?",
+        "centred = features - features.mean(dim=0) is (N, d). Which product of it with itself is "
+        "(d, d)?",
         "centred.T @ centred, divided by N - 1",
     ),
 )
@@ -178,7 +178,7 @@ COVARIANCE = Exercise(
 
 
 def matrix_sqrt(s: Tensor) -> Tensor:
-    """The symmetric positive root R (D, D) of a covariance s: R R = s, by its eigenvalues."""
+    """The symmetric positive root R (d, d) of a covariance s: R R = s, by its eigenvalues."""
     values, vectors = torch.linalg.eigh(s)
     root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     return root

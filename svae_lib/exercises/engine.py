@@ -252,7 +252,7 @@ def _number_problem(
         return "wrong shape", f"Return one number, not an array of shape {tuple(value.shape)}."
     if not isinstance(value, Tensor | np.ndarray | np.number | int | float):
         return "wrong type", f"Return a number, not {_kind(value)}."
-    number = float(value)
+    number = float(value.detach() if isinstance(value, Tensor) else value)
     if strict and number != number and truth == truth:
         return "NaN", "Your answer is NaN: a logarithm or root of a negative number, or 0/0?"
     close = np.isclose(number, truth, exercise.relative, exercise.absolute, equal_nan=True)
@@ -294,6 +294,8 @@ def _float64(value: Any) -> Tensor:
 
 def _equal(a: Any, b: Any) -> bool:
     """Whether two inputs hold the same; objects of other kinds are taken as equal."""
+    if type(a) is not type(b):
+        return False
     if isinstance(a, tuple | list):
         return len(a) == len(b) and all(map(_equal, a, b))
     if isinstance(a, dict):
@@ -303,6 +305,8 @@ def _equal(a: Any, b: Any) -> bool:
     if isinstance(a, Tensor | np.ndarray):
         same = tuple(a.shape) == tuple(b.shape) and a.dtype == b.dtype
         return same and bool(torch.equal(_bits(a), _bits(b)))
+    if isinstance(a, int | float):
+        return bool(a == b)
     return True
 
 

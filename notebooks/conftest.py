@@ -1,0 +1,20 @@
+"""For pytest --nbval-lax notebooks: a cell that should raise has to raise.
+
+By itself nbval only allows a cell tagged raises-exception to raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+from nbval.plugin import IPyNbCell
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Fail a cell that is tagged raises-exception and raised nothing."""
+    yield
+    if isinstance(item, IPyNbCell) and item.options["check_exception"]:
+        if not any(output.output_type == "error" for output in item.test_outputs):
+            item.raise_cell_error("The cell is tagged raises-exception, and raised nothing", "")
