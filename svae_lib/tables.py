@@ -265,11 +265,13 @@ def _open(path: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
     if not path.exists():
         return {"format": FORMAT, "table": name, "settings": settings, "cells": []}
     record = read_table(path)
+    if record["table"] != name:
+        raise InputError(f"{path} holds the table {record['table']}, not {name}: move it away.")
     there = record["settings"]
     # A field that came into a configuration later had its default when the table was begun.
-    there["model"] = dataclasses.asdict(ModelConfig()) | there["model"]
+    there["model"] = dataclasses.asdict(ModelConfig()) | there.get("model", {})
     defaults = dataclasses.asdict(TrainConfig())
-    there["train"] = {k: v for k, v in defaults.items() if k != "seed"} | there["train"]
+    there["train"] = {k: v for k, v in defaults.items() if k != "seed"} | there.get("train", {})
     if different := [k for k in settings if there.get(k) != settings[k]]:
         raise InputError(
             f"{path} was made with another {', '.join(different)}: move it away, or use the "
@@ -290,6 +292,8 @@ def read_table(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} has format {found}, this library reads {FORMAT}: make the table again."
         )
+    if missing := sorted({"table", "settings", "cells"} - record.keys()):
+        raise InputError(f"{path} lacks {', '.join(missing)}, so it is no table: make it again.")
     return record
 
 

@@ -133,6 +133,16 @@ def test_strangers_are_refused(tmp_path: Path) -> None:
         read_table(tmp_path / "a.json")
     with pytest.raises(sv.InputError, match="does not exist"):
         read_table(tmp_path / "b.json")
+    (tmp_path / "k-way.json").write_text(json.dumps({"format": 2, "table": "splits"}))
+    with pytest.raises(sv.InputError, match="lacks cells, settings, so it is no table"):
+        read_table(tmp_path / "k-way.json")
+    record = {"format": 2, "table": "splits", "settings": {}, "cells": []}
+    (tmp_path / "k-way.json").write_text(json.dumps(record))
+    with pytest.raises(sv.InputError, match="holds the table splits, not k-way"):
+        reproduce("k-way", results=tmp_path)
+    (tmp_path / "k-way.json").write_text(json.dumps(record | {"table": "k-way"}))
+    with pytest.raises(sv.InputError, match="made with another data, model, train"):
+        reproduce("k-way", results=tmp_path)
 
 
 def test_a_field_that_came_later_counts_with_its_default(tiny_table, tmp_path: Path) -> None:
