@@ -11,7 +11,7 @@ import dataclasses
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -297,6 +297,18 @@ def read_table(path: Path) -> dict[str, Any]:
     return record
 
 
+def recorded(folder: Path) -> dict[str, dict[str, Any]]:
+    """The tables in a folder by name: the library's own in their order, then others.
+
+    Raises:
+        InputError: a damaged file, or a table of another version.
+    """
+    files = {path.stem: path for path in sorted(folder.glob("[!.]*.json"))}
+    there = [name for name, path in files.items() if "cells" in read_json(path)]
+    names = dict.fromkeys(name for name in (*TABLES, *there) if name in there)
+    return {name: read_table(files[name]) for name in names}
+
+
 @dataclass(frozen=True)
 class Estimate:
     """Mean over seeds with the half-width of its 95 % confidence interval."""
@@ -354,6 +366,37 @@ def summarise(record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     return ["model", "part", "seeds", *sources], lines
 
 
+def beside_published(
+    records: Mapping[str, dict[str, Any]],
+) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of text: each of :data:`PUBLISHED` beside ours, and its protocol.
+
+    Args:
+        records: recorded tables by name; a table that is not there is "not recorded".
+    """
+    columns = ["table", "images", "part", "ours", "published", "protocol of the published figure"]
+    lines = []
+    for p in PUBLISHED:
+        ours = (
+            _scores(records[p.table], "split-vae", p.source, p.part) if p.table in records else {}
+        )
+        mine = str(Estimate.of(list(ours.values()))) if ours else "not recorded"
+        told = [mine, str(p.value), f"{p.where}: {p.protocol}"]
+        lines.append([p.table, p.source, p.part, *told])
+    return columns, lines
+
+
+def _scores(record: dict[str, Any], variant: str, source: str, part: str) -> dict[int, float]:
+    """FID of a row by seed, of the runs that did not die."""
+    return {
+        cell["seed"]: row["fid"]["value"]
+        for cell in record["cells"]
+        for row in cell["rows"]
+        if (cell["variant"], row["source"], row["part"]) == (variant, source, part)
+        and not died(cell)
+    }
+
+
 def paired_difference(
     record: dict[str, Any],
     first: tuple[str, str, str],
@@ -366,15 +409,5 @@ def paired_difference(
     Raises:
         InputError: no seed has both.
     """
-
-    def by_seed(variant: str, source: str, part: str) -> dict[int, float]:
-        return {
-            cell["seed"]: row["fid"]["value"]
-            for cell in record["cells"]
-            for row in cell["rows"]
-            if (cell["variant"], row["source"], row["part"]) == (variant, source, part)
-            and not died(cell)
-        }
-
-    a, b = by_seed(*first), by_seed(*second)
+    a, b = _scores(record, *first), _scores(record, *second)
     return Estimate.of([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])
