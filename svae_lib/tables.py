@@ -145,7 +145,7 @@ def reproduce(
         progress: show progress bars.
 
     Raises:
-        InputError: an unknown table, or a file of another version or of other settings.
+        InputError: an unknown table, or a file or a run of another version or other settings.
     """
     if name not in TABLES:
         raise InputError(f"unknown table {name!r}; the known ones are {', '.join(TABLES)}.")
@@ -185,12 +185,16 @@ def reproduce(
 
 
 def _run(folder: Path, variant: Variant, preset: Preset, train: TrainConfig) -> Run:
-    if (folder / "run.json").exists():
-        return Run.open(folder)
+    """The run of a cell: a new one, or the one that an earlier call has begun."""
     model = dataclasses.replace(preset.model, components=variant.components)
     if variant.beta is not None:
         train = dataclasses.replace(train, beta=variant.beta)
-    return Run.create(folder, variant.kind, preset.data, model, train)
+    wanted = Run(folder, variant.kind, preset.data, model, train)
+    if not (folder / "run.json").exists():
+        return Run.create(folder, variant.kind, preset.data, model, train)
+    if Run.open(folder) != wanted:
+        raise InputError(f"{folder} was begun with other settings than the table's: move it away.")
+    return wanted
 
 
 def _cell(

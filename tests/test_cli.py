@@ -127,6 +127,24 @@ def test_reproduce_names_its_table_either_way(
         assert "name one table of mnist-5k" in capsys.readouterr().err
 
 
+def test_splits_stores_its_runs_the_test_and_a_picture(tmp_path: Path, monkeypatch, capsys) -> None:
+    model = ModelConfig(latent_dim=3, base_dim=2, embedding_dim=4)
+    preset = Preset("mnist-5k", model, TrainConfig(steps=2, batch_size=20), "a test")
+    variants = tuple(tables.Variant("split-vae", beta=beta) for beta in (1.0, 4.0))
+    monkeypatch.setitem(tables.PRESETS, "tiny", preset)
+    monkeypatch.setitem(
+        tables.TABLES, "splits", tables.Table("tiny", variants, (0,), "lenet", 2, n=60)
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["splits", "--picture", "plane.png", "--device", "cpu"]) == 0
+    assert "sign test" in capsys.readouterr().out
+    record = tables.read_table(tmp_path / "results" / "splits.json")
+    assert [cell["beta"] for cell in record["cells"]] == [1.0, 4.0]
+    assert {test["source"] for test in record["claim"]} == {"prior", "mixture"}
+    assert sum(test["runs"] for test in record["claim"] if test["half"] == "mean") == 2 * 2
+    assert (tmp_path / "plane.png").stat().st_size > 1000
+
+
 @pytest.mark.parametrize("source", ["prior", "mixture"])
 def test_sample(run: Path, tmp_path: Path, source: str) -> None:
     out = tmp_path / "s.png"

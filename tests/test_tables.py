@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -96,6 +97,20 @@ def test_a_cell_of_another_beta_is_refused(tiny_table, tmp_path: Path) -> None:
     path.write_text(json.dumps(record))
     with pytest.raises(sv.InputError, match="with beta 7"):
         reproduce("tiny", seeds=[0], **where)
+
+
+def test_a_run_of_other_settings_is_not_taken_for_the_tables(
+    tiny_table, tmp_path: Path, monkeypatch
+) -> None:
+    where = {"results": tmp_path, "runs": tmp_path / "runs", "progress": False, "device": "cpu"}
+    path = reproduce("tiny", seeds=[0], **where)
+    path.unlink()
+    preset = tables.PRESETS["tiny"]
+    other = dataclasses.replace(preset, model=dataclasses.replace(preset.model, latent_dim=4))
+    monkeypatch.setitem(tables.PRESETS, "tiny", other)
+    with pytest.raises(sv.InputError, match="vae-0 was begun with other settings"):
+        reproduce("tiny", seeds=[0], **where)
+    assert not path.exists()
 
 
 def test_the_interval_is_students() -> None:
