@@ -109,6 +109,11 @@ def save_model(
     _write(path, "model", tensors, _model_header(model) | {"about": about or {}}, overwrite)
 
 
+def weights_hash(model: VAE) -> str:
+    """SHA-256 of the weights in float32, which the header of their file has too: 64 digits."""
+    return _digest({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})
+
+
 def load_model(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> VAE:
     """Rebuild a saved model, in evaluation mode, float32.
 

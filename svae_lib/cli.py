@@ -41,7 +41,7 @@ from .rescue import TrainingDiverged, TrainingOutOfMemory
 from .runs import Run
 from .sampling import LatentMixture, prior_latents
 from .splits import claim_tests, kinds_of, summarise_claim
-from .tables import read_table, reproduce, summarise
+from .tables import TABLES, read_table, reproduce, summarise
 from .training import Trainer
 from .validation import InputError
 
@@ -145,6 +145,8 @@ class _Scoring:
     """Images to generate and to take as reference; default: the test set, at most 10,000."""
     mixture_components: int = 100
     """Gaussians in the mixture."""
+    second_stage_steps: int = 0
+    """Steps to train the second stage of a two-stage VAE for; default: no such samples."""
     seed: int = 0
     """Seeds everything random."""
     root: Path | None = None
@@ -167,6 +169,7 @@ class _Scoring:
             n=self.n,
             protocol=protocol,
             mixture_components=self.mixture_components,
+            second_stage_steps=self.second_stage_steps,
             seed=self.seed,
         )
 
@@ -335,8 +338,10 @@ class Info:
 class Reproduce:
     """Train and score the models of a table, cell by cell; an interrupted table goes on."""
 
-    table: tyro.conf.Positional[str]
+    name: tyro.conf.Positional[str | None] = None
     """Name of the table: one of svae_lib.tables.TABLES."""
+    table: str | None = None
+    """The same, as an option."""
     results: Path = Path("results")
     """Folder of the tables' files."""
     steps: int | None = None
@@ -350,8 +355,11 @@ class Reproduce:
 
     def run(self) -> None:
         """Do it."""
+        name = self.name or self.table
+        if name is None or (self.name and self.table):
+            raise InputError(f"name one table of {', '.join(TABLES)}: svae reproduce NAME.")
         path = reproduce(
-            self.table,
+            name,
             results=self.results,
             steps=self.steps,
             seeds=self.seeds,

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from . import fid
 from .baselines import is_deterministic
-from .checkpoints import kind_of
+from .checkpoints import kind_of, weights_hash
 from .data import ImageSets, to_float, to_uint8
 from .diagnostics import LatentStatistics, SplitKind, latent_statistics, split_kind
 from .fid import FeatureNetwork, FeatureStatistics, Score
@@ -34,6 +34,7 @@ FORMAT = 1
 AUTHORS_COUNT = 10_000
 KID_IMAGES = 10_000
 """Images of each kind, the first ones, that KID is estimated on: it needs all features at once."""
+KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
 FITTED_ON = 10_000
 """Training images, at random, that the mixture and the second stage are fitted on: as many as the
 authors take. The fit's time grows with them."""
@@ -177,6 +178,7 @@ def evaluate(
         split=_split(model, test[:500], mu[:500]),
         how={
             "model": kind_of(model),
+            "model_sha256": weights_hash(model),
             "data": sets.name,
             "protocol": protocol,
             "protocol_in_words": PROTOCOLS[protocol],
@@ -184,6 +186,8 @@ def evaluate(
             "mixture_components": mixture_components,
             "mixture_fitted_on": len(posteriors[0]),
             "second_stage_steps": second_stage_steps,
+            "kid_subsets": KID_SUBSETS,
+            "kid_subset_size": KID_SUBSET_SIZE,  # at most half of the images
             "seed": seed,
             **provenance(device_of(model)),
         },
@@ -269,6 +273,8 @@ class _Scorer:
             self.reference.kept,
             self.network,
             reference_name=self.name,
+            subsets=KID_SUBSETS,
+            subset_size=KID_SUBSET_SIZE,
             seed=self.seed,
         )
         return Row(source, part, score, kernel)

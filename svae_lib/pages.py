@@ -86,12 +86,15 @@ def score_table(subjects: list[Subject]) -> tuple[list[str], list[list[str]]]:
 def _caption(subjects: list[Subject]) -> str:
     result = subjects[0].result
     score = result.score("real")
+    steps, two_stage = result.how["second_stage_steps"], ""
+    if steps:
+        two_stage = f"two-stage: latent vectors from a second VAE, trained for {steps:,} steps. "
     return (
         f"Lower is better. {score.metric}; {score.n:,} images against {score.n_reference:,} of "
         f"{score.reference}; {PROTOCOLS[result.how['protocol']]}. Scores on other features "
         "are not comparable with these. REC: reconstructions of the test images. x1, x2: a Split "
-        "VAE's two images; mix: half of the samples answer with x1, half with x2. One seed: small "
-        "differences mean nothing."
+        "VAE's two images; mix: half of the samples answer with x1, half with x2. "
+        f"{two_stage}One seed: small differences mean nothing."
     )
 
 
@@ -160,7 +163,8 @@ def _splits(
 
 def _made_of(subjects: list[Subject]) -> dict[str, Any]:
     first = subjects[0]
-    scores = ("n", "mixture_components", "mixture_fitted_on", "protocol_in_words", "seed")
+    scores = ["n", "mixture_components", "mixture_fitted_on", "protocol_in_words"]
+    scores += ["second_stage_steps", "seed"]
     made: dict[str, Any] = {
         "versions and device": provenance("cpu") | {"device": first.result.how["device"]},
         "scores": {name: first.result.how[name] for name in scores},

@@ -23,6 +23,7 @@ def provenance(device: torch.device | str) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "scikit_learn": version("scikit-learn"),  # fits the mixtures
         "torchvision": version("torchvision"),  # without importing it: that takes seconds
         "svae_lib": __version__,
     }

@@ -11,7 +11,7 @@ import dataclasses
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ def reproduce(
         progress: show progress bars.
 
     Raises:
-        InputError: an unknown table, or a file of another version or of other settings.
+        InputError: an unknown table, or a file or a run of another version or other settings.
     """
     if name not in TABLES:
         raise InputError(f"unknown table {name!r}; the known ones are {', '.join(TABLES)}.")
@@ -192,12 +192,16 @@ def _without_seed(train: TrainConfig) -> dict[str, Any]:
 
 
 def _run(folder: Path, variant: Variant, preset: Preset, train: TrainConfig) -> Run:
-    if (folder / "run.json").exists():
-        return Run.open(folder)
+    """The run of a cell: a new one, or the one that an earlier call has begun."""
     model = dataclasses.replace(preset.model, components=variant.components)
     if variant.beta is not None:
         train = dataclasses.replace(train, beta=variant.beta)
-    return Run.create(folder, variant.kind, preset.data, model, train)
+    wanted = Run(folder, variant.kind, preset.data, model, train)
+    if not (folder / "run.json").exists():
+        return Run.create(folder, variant.kind, preset.data, model, train)
+    if Run.open(folder) != wanted:
+        raise InputError(f"{folder} was begun with other settings than the table's: move it away.")
+    return wanted
 
 
 def _cell(
@@ -259,10 +263,12 @@ def _open(path: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
     if not path.exists():
         return {"format": FORMAT, "table": name, "settings": settings, "cells": []}
     record = read_table(path)
+    if record["table"] != name:
+        raise InputError(f"{path} holds the table {record['table']}, not {name}: move it away.")
     there = record["settings"]
     # A field that came into a configuration later had its default when the table was begun.
-    there["model"] = dataclasses.asdict(ModelConfig()) | there["model"]
-    there["train"] = _without_seed(TrainConfig()) | there["train"]
+    there["model"] = dataclasses.asdict(ModelConfig()) | there.get("model", {})
+    there["train"] = _without_seed(TrainConfig()) | there.get("train", {})
     if different := [k for k in settings if there.get(k) != settings[k]]:
         raise InputError(
             f"{path} was made with another {', '.join(different)}: move it away, or use the "
@@ -283,7 +289,21 @@ def read_table(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} has format {found}, this library reads {FORMAT}: make the table again."
         )
+    if missing := sorted({"table", "settings", "cells"} - record.keys()):
+        raise InputError(f"{path} lacks {', '.join(missing)}, so it is no table: make it again.")
     return record
+
+
+def recorded(folder: Path) -> dict[str, dict[str, Any]]:
+    """The tables in a folder by name: the library's own in their order, then others.
+
+    Raises:
+        InputError: a damaged file, or a table of another version.
+    """
+    files = {path.stem: path for path in sorted(folder.glob("[!.]*.json"))}
+    there = [name for name, path in files.items() if "cells" in read_json(path)]
+    names = dict.fromkeys(name for name in (*TABLES, *there) if name in there)
+    return {name: read_table(files[name]) for name in names}
 
 
 @dataclass(frozen=True)
@@ -343,6 +363,37 @@ def summarise(record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     return ["model", "part", "seeds", *sources], lines
 
 
+def beside_published(
+    records: Mapping[str, dict[str, Any]],
+) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of text: each of :data:`PUBLISHED` beside ours, and its protocol.
+
+    Args:
+        records: recorded tables by name; a table that is not there is "not recorded".
+    """
+    columns = ["table", "images", "part", "ours", "published", "protocol of the published figure"]
+    lines = []
+    for p in PUBLISHED:
+        ours = (
+            _scores(records[p.table], "split-vae", p.source, p.part) if p.table in records else {}
+        )
+        mine = str(Estimate.of(list(ours.values()))) if ours else "not recorded"
+        told = [mine, str(p.value), f"{p.where}: {p.protocol}"]
+        lines.append([p.table, p.source, p.part, *told])
+    return columns, lines
+
+
+def _scores(record: dict[str, Any], variant: str, source: str, part: str) -> dict[int, float]:
+    """FID of a row by seed, of the runs that did not die."""
+    return {
+        cell["seed"]: row["fid"]["value"]
+        for cell in record["cells"]
+        for row in cell["rows"]
+        if (cell["variant"], row["source"], row["part"]) == (variant, source, part)
+        and not died(cell)
+    }
+
+
 def paired_difference(
     record: dict[str, Any],
     first: tuple[str, str, str],
@@ -355,15 +406,5 @@ def paired_difference(
     Raises:
         InputError: no seed has both.
     """
-
-    def by_seed(variant: str, source: str, part: str) -> dict[int, float]:
-        return {
-            cell["seed"]: row["fid"]["value"]
-            for cell in record["cells"]
-            for row in cell["rows"]
-            if (cell["variant"], row["source"], row["part"]) == (variant, source, part)
-            and not died(cell)
-        }
-
-    a, b = by_seed(*first), by_seed(*second)
+    a, b = _scores(record, *first), _scores(record, *second)
     return Estimate.of([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])

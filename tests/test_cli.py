@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from svae_lib import ModelConfig, Preset, TrainConfig, tables
 from svae_lib.cli import main
 
 TINY = [
@@ -92,6 +93,56 @@ def test_evaluate_prints_a_table_and_never_overwrites_unasked(run: Path, capsys)
     assert json.loads(path.read_text()) == scores
     assert main(["evaluate", str(run), *options, "--protocol", "paper"]) == 0
     assert "LEAKING" in capsys.readouterr().out
+
+
+def test_a_two_stage_vae_is_scored_with_the_others(run: Path, tmp_path: Path, capsys) -> None:
+    options = ["--n", "80", "--mixture-components", "2", "--second-stage-steps", "3"]
+    assert main(["evaluate", str(run), *options, "--overwrite"]) == 0
+    assert "two-stage" in capsys.readouterr().out
+    scores = json.loads((run / "evaluation-clean-lenet-mnist-5k.json").read_text())
+    assert scores["how"]["second_stage_steps"] == 3
+    assert {row["source"] for row in scores["rows"]} >= {"REC", "prior", "mixture", "two-stage"}
+    assert main(["report", str(run), *options, "--out", str(tmp_path / "page.html")]) == 0
+    assert "a second VAE, trained for 3 steps" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize("words", [["tiny"], ["--table", "tiny"]])
+def test_reproduce_names_its_table_either_way(
+    words: list[str], tmp_path: Path, monkeypatch, capsys
+) -> None:
+    model = ModelConfig(latent_dim=3, base_dim=2, embedding_dim=4)
+    preset = Preset("mnist-5k", model, TrainConfig(steps=2, batch_size=20), "a test")
+    monkeypatch.setitem(tables.PRESETS, "tiny", preset)
+    monkeypatch.setitem(
+        tables.TABLES,
+        "tiny",
+        tables.Table("tiny", (tables.Variant("vae"),), (0,), "lenet", 2, n=60),
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["reproduce", *words, "--device", "cpu"]) == 0
+    assert "results/tiny.json" in capsys.readouterr().out
+    assert len(tables.read_table(tmp_path / "results" / "tiny.json")["cells"]) == 1
+    for wrong in ([], ["tiny", "--table", "tiny"]):
+        assert main(["reproduce", *wrong]) == 2
+        assert "name one table of mnist-5k" in capsys.readouterr().err
+
+
+def test_splits_stores_its_runs_the_test_and_a_picture(tmp_path: Path, monkeypatch, capsys) -> None:
+    model = ModelConfig(latent_dim=3, base_dim=2, embedding_dim=4)
+    preset = Preset("mnist-5k", model, TrainConfig(steps=2, batch_size=20), "a test")
+    variants = tuple(tables.Variant("split-vae", beta=beta) for beta in (1.0, 4.0))
+    monkeypatch.setitem(tables.PRESETS, "tiny", preset)
+    monkeypatch.setitem(
+        tables.TABLES, "splits", tables.Table("tiny", variants, (0,), "lenet", 2, n=60)
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["splits", "--picture", "plane.png", "--device", "cpu"]) == 0
+    assert "sign test" in capsys.readouterr().out
+    record = tables.read_table(tmp_path / "results" / "splits.json")
+    assert [cell["beta"] for cell in record["cells"]] == [1.0, 4.0]
+    assert {test["source"] for test in record["claim"]} == {"prior", "mixture"}
+    assert sum(test["runs"] for test in record["claim"] if test["half"] == "mean") == 2 * 2
+    assert (tmp_path / "plane.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize("source", ["prior", "mixture"])

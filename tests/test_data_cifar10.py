@@ -174,8 +174,9 @@ def test_changed_archive_is_refused(
 def test_offline_and_empty_root(
     batches: dict[str, tuple], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match="does not hold CIFAR-10"):
+    with pytest.raises(InputError, match="does not hold CIFAR-10") as caught:
         load_cifar10(tmp_path)
+    assert cifar10.BINARY_ARCHIVE.digest in str(caught.value)
     for constant in ("BINARY_ARCHIVE", "PYTHON_ARCHIVE"):
         archive = replace(getattr(cifar10, constant), urls=("http://127.0.0.1:9/",))
         monkeypatch.setattr(cifar10, constant, archive)

@@ -106,8 +106,10 @@ def test_offline_says_what_to_place_where(kind: IdxSet, tmp_path: Path) -> None:
 
 
 def test_root_without_the_files(kind: IdxSet, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="does not hold mnist"):
+    with pytest.raises(InputError, match="does not hold mnist") as caught:
         load_idx_set(kind, tmp_path)
+    for stem, md5 in zip(STEMS, kind.md5, strict=True):
+        assert f"{stem}.gz (MD5 {md5})" in str(caught.value)
     with pytest.raises(InputError, match="not a folder"):
         load_idx_set(kind, tmp_path / "nowhere")
 
@@ -115,8 +117,9 @@ def test_root_without_the_files(kind: IdxSet, tmp_path: Path) -> None:
 def test_root_with_a_part_of_the_files(kind: IdxSet, contents: list[bytes], tmp_path: Path) -> None:
     place(tmp_path / "mine", contents)
     (tmp_path / "mine" / f"{STEMS[3]}.gz").unlink()
-    with pytest.raises(InputError, match=STEMS[3]):
+    with pytest.raises(InputError, match=STEMS[3]) as caught:
         load_idx_set(kind, tmp_path / "mine")
+    assert kind.md5[3] in str(caught.value) and STEMS[0] not in str(caught.value)
 
 
 def test_other_data_in_the_same_layout_are_refused(

@@ -81,6 +81,18 @@ class Handler(BaseHTTPRequestHandler):
         self.head(len(QUOTA) + 2, Content_Type="application/zip")
         self.wfile.write(b"\r\n" + QUOTA)
 
+    def way_comment(self) -> None:
+        self.head(len(QUOTA) + 10, Content_Type="application/zip")
+        self.wfile.write(b"<!-- 1 -->" + QUOTA)
+
+    def way_hesitant(self) -> None:
+        """A quota page whose first byte comes alone."""
+        self.head(len(QUOTA), Content_Type="application/zip")
+        self.wfile.write(QUOTA[:1])
+        self.wfile.flush()
+        time.sleep(0.1)
+        self.wfile.write(QUOTA[1:])
+
     def way_wrong(self) -> None:
         self.wfile.write(self.part(CONTENT[::-1]))
 
@@ -170,6 +182,8 @@ def test_sha256(server: ThreadingHTTPServer, tmp_path: Path) -> None:
         ("status/503", "HTTP status 503"),
         ("quota", "web page"),
         ("disguised", "web page"),
+        ("comment", "web page"),
+        ("hesitant", "web page"),
         ("wrong", "sent a file whose MD5 is"),
         ("truncated", "ended after 1000 of 200000 bytes"),
         ("unannounced", "sent a file whose MD5 is"),

@@ -153,14 +153,28 @@ def test_broken_image_is_named_and_refused(source: Files, tmp_path: Path) -> Non
 
 def test_broken_images_are_left_out_if_asked(source: Files, tmp_path: Path) -> None:
     source.spoil(3, 17)
-    prepared = run(source, tmp_path, skip=True)
+    with pytest.warns(UserWarning, match=r"left out: 03\.png \(and 1 more\) is broken"):
+        prepared = run(source, tmp_path, skip=True)
     assert sorted(prepared.broken) == ["03.png", "17.png"]
-    assert "UnidentifiedImageError" in prepared.broken["03.png"]
+    assert prepared.broken["03.png"] == "it is no image, or of an unknown format"
     good = [number for number in range(25) if number not in (3, 17)]
     assert torch.equal(prepared.images, expected(good))
-    assert torch.equal(run(source, tmp_path, skip=True).images, expected(good))
+    with pytest.warns(UserWarning, match="left out"):  # told again when the array is found
+        assert torch.equal(run(source, tmp_path, skip=True).images, expected(good))
     with pytest.raises(InputError, match=r"03\.png \(and 1 more\) is broken"):
         run(source, tmp_path)
+
+
+def test_a_link_to_nowhere_is_a_broken_image(source: Files, tmp_path: Path) -> None:
+    name = source.folder / "17.png"
+    name.unlink()
+    name.symlink_to(tmp_path / "nowhere.png")
+    genuine = FolderSource(source.folder, source.names)
+    with pytest.raises(InputError, match=r"17\.png is broken: FileNotFoundError"):
+        prepare(genuine, RECIPE, tmp_path, "test", progress=False)
+    with pytest.warns(UserWarning, match=r"17\.png"):
+        prepared = prepare(genuine, RECIPE, tmp_path, "test", on_broken="skip", progress=False)
+    assert len(prepared.images) == 24
 
 
 def test_nothing_but_broken_images(source: Files, tmp_path: Path) -> None:
@@ -218,7 +232,8 @@ def test_zip_source_and_its_checksums(tmp_path: Path, compression: int) -> None:
     path.write_bytes(damaged)
     with zipfile.ZipFile(path) as archive:
         source = ZipSource(archive, ["x/0.png", "x/1.png"])
-        prepared = prepare(source, RECIPE, tmp_path, "zip", on_broken="skip", progress=False)
+        with pytest.warns(UserWarning, match=r"x/1\.png is broken"):
+            prepared = prepare(source, RECIPE, tmp_path, "zip", on_broken="skip", progress=False)
     assert list(prepared.broken) == ["x/1.png"]
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
-from svae_lib.tables import died
+from svae_lib.tables import Estimate, died
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import build_results  # noqa: E402
+
 PAGES = sorted(
     path
     for pattern in ("*.md", "docs/*.md", "data/**/*.md", "results/*.md", "tests/reference/*.md")
@@ -104,6 +109,37 @@ def test_the_answer_that_names_a_record_agrees_with_it() -> None:
     cells = [c for c in record["cells"] if c["variant"] in models and not died(c)]
     assert {c["variant"] for c in cells} == set(models)
     assert all(c["latent"]["active"] == c["latent"]["latent_dim"] for c in cells)
+
+
+# ---------------------------------------------------------------- results
+
+
+def test_the_page_of_results_is_made_from_the_records() -> None:
+    assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == build_results.page()
+
+
+def test_every_record_has_its_table_and_published_figures_a_column(
+    monkeypatch, tmp_path: Path
+) -> None:
+    """A table that the library does not know by itself is shown too."""
+    record = json.loads((ROOT / "results" / "k-way.json").read_text(encoding="utf-8"))
+    (tmp_path / "results").mkdir()
+    for name in ("mnist", "one-more"):
+        text = json.dumps(record | {"table": name})
+        (tmp_path / "results" / f"{name}.json").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(build_results, "ROOT", tmp_path)
+    monkeypatch.setattr(build_results, "WEIGHTS", tmp_path / "results" / "none.json")
+    page = build_results.page()
+    assert page.index("## mnist\n") < page.index("## one-more\n")
+    scores = [
+        row["fid"]["value"]
+        for cell in record["cells"]
+        for row in cell["rows"]
+        if (cell["variant"], row["source"], row["part"]) == ("split-vae", "mixture", "x")
+    ]
+    lines = dict(re.findall(r"^\| (mnist|celeba) \| mixture \| x \| (.*) \|$", page, re.MULTILINE))
+    assert lines["mnist"].startswith(f"{Estimate.of(scores)} | 7.47 | README of the authors' code")
+    assert lines["celeba"].startswith("not recorded | 35.1 | README of the authors' code")
 
 
 # ---------------------------------------------------------------- teaching

@@ -7,9 +7,11 @@ import json
 
 import pytest
 import torch
+from safetensors import safe_open
 
 import svae_lib as sv
 from svae_lib import evaluation, fid
+from svae_lib.checkpoints import weights_hash
 from svae_lib.data import ImageSets, pad, to_float, to_uint8
 from svae_lib.evaluation import evaluate
 from svae_lib.inference import decode_all, encode_all, reconstruct_all
@@ -115,12 +117,22 @@ def test_the_leak_has_a_name(split, small, network) -> None:
 def test_the_record_is_json_and_says_how(result) -> None:
     record = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert record["how"]["n"] == 120 and record["how"]["seed"] == 0
-    assert {"torch", "python", "device"} <= record["how"].keys()
+    assert {"torch", "python", "device", "scikit_learn"} <= record["how"].keys()
+    assert (record["how"]["kid_subsets"], record["how"]["kid_subset_size"]) == (100, 1000)
     score = record["rows"][0]["fid"]
     assert fid.Score.from_dict(score) == result.rows[0].fid
     assert {"network", "n", "reference", "resize", "value_range"} <= score.keys()
     columns, lines = result.table()
     assert columns[2].startswith("FID (LeNet)") and len(lines) == len(result.rows)
+
+
+def test_the_record_names_the_model_by_its_weights(result, split, tmp_path) -> None:
+    sv.save_model(tmp_path / "m.safetensors", split)
+    with safe_open(tmp_path / "m.safetensors", framework="pt") as file:
+        header = json.loads(file.metadata()["svae_lib"])
+    assert result.how["model_sha256"] == header["sha256"]
+    other = sv.build_model("split-vae", CONFIG, seed=1)
+    assert weights_hash(other) != header["sha256"] == weights_hash(split)
 
 
 def test_seeded(split, small, network, result) -> None:

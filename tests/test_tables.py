@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -98,6 +99,20 @@ def test_a_cell_of_another_beta_is_refused(tiny_table, tmp_path: Path) -> None:
         reproduce("tiny", seeds=[0], **where)
 
 
+def test_a_run_of_other_settings_is_not_taken_for_the_tables(
+    tiny_table, tmp_path: Path, monkeypatch
+) -> None:
+    where = {"results": tmp_path, "runs": tmp_path / "runs", "progress": False, "device": "cpu"}
+    path = reproduce("tiny", seeds=[0], **where)
+    path.unlink()
+    preset = tables.PRESETS["tiny"]
+    other = dataclasses.replace(preset, model=dataclasses.replace(preset.model, latent_dim=4))
+    monkeypatch.setitem(tables.PRESETS, "tiny", other)
+    with pytest.raises(sv.InputError, match="vae-0 was begun with other settings"):
+        reproduce("tiny", seeds=[0], **where)
+    assert not path.exists()
+
+
 def test_the_interval_is_students() -> None:
     estimate = Estimate.of([1.0, 2.0, 3.0, 4.0])
     # t(0.975, 3) = 3.182, from a printed table; standard error sqrt(5/3)/2
@@ -133,6 +148,16 @@ def test_strangers_are_refused(tmp_path: Path) -> None:
         read_table(tmp_path / "a.json")
     with pytest.raises(sv.InputError, match="does not exist"):
         read_table(tmp_path / "b.json")
+    (tmp_path / "k-way.json").write_text(json.dumps({"format": 2, "table": "splits"}))
+    with pytest.raises(sv.InputError, match="lacks cells, settings, so it is no table"):
+        read_table(tmp_path / "k-way.json")
+    record = {"format": 2, "table": "splits", "settings": {}, "cells": []}
+    (tmp_path / "k-way.json").write_text(json.dumps(record))
+    with pytest.raises(sv.InputError, match="holds the table splits, not k-way"):
+        reproduce("k-way", results=tmp_path)
+    (tmp_path / "k-way.json").write_text(json.dumps(record | {"table": "k-way"}))
+    with pytest.raises(sv.InputError, match="made with another data, model, train"):
+        reproduce("k-way", results=tmp_path)
 
 
 def test_a_field_that_came_later_counts_with_its_default(tiny_table, tmp_path: Path) -> None:

@@ -25,7 +25,14 @@ import svae_lib as sv
 from svae_lib.files import embedded
 from svae_lib.report import format_table
 from svae_lib.splits import claim_tests, kinds_of, summarise_claim
-from svae_lib.tables import PUBLISHED, died, paired_difference, read_table, summarise
+from svae_lib.tables import (
+    beside_published,
+    died,
+    paired_difference,
+    read_table,
+    recorded,
+    summarise,
+)
 
 record = read_table(embedded("results/mnist-5k.json"))
 print(f"{len(record['cells'])} recorded runs of the table {record['table']}")
@@ -63,8 +70,10 @@ print(f"{len(record['cells'])} recorded runs of the table {record['table']}")
 # be compared with them**:
 
 # %%
-for figure in PUBLISHED:
-    print(f"{figure.table}, {figure.source}: FID {figure.value}\n  {figure.where}\n  {figure.protocol}")
+columns, rows = beside_published(recorded(embedded("results")))
+print(format_table(columns[:-1], [row[:-1] for row in rows]))
+for protocol in dict.fromkeys(row[-1] for row in rows):
+    print(f"\npublished: {protocol}")
 
 # %% [markdown]
 # ### 2.1 One recorded run
@@ -149,7 +158,8 @@ assert covered["1.96"] < covered["Student"]
 # %% [markdown]
 # Mean and 95 % interval over seeds, made from the record by `sv.tables.summarise`. *real*: training
 # images against the test images, what a perfect model would score. REC: reconstructions. *two-stage*:
-# latent vectors from a second VAE ([notebook 6](06_sampling.ipynb)). *mix*: half of the samples answer
+# latent vectors from a second VAE ([notebook 6](06_sampling.ipynb)), whose parameters and steps come
+# on top of every model's: compare models within that column. *mix*: half of the samples answer
 # with their $x_1$, the other half with their $x_2$.
 
 # %%

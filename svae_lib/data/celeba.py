@@ -103,7 +103,8 @@ def _find(root: str | os.PathLike[str] | None) -> Path | None:
     if root is None:
         return None
     raise InputError(
-        f"{own} does not hold CelebA: looked for {ARCHIVE.name} and the folder {FOLDER}. {ADVICE}"
+        f"{own} does not hold CelebA: put {ARCHIVE.name} ({ARCHIVE.hash_text}) into it, or the "
+        f"folder {FOLDER} with its images. {ADVICE}"
     )
 
 

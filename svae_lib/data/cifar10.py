@@ -116,9 +116,9 @@ def _find(root: str | os.PathLike[str] | None) -> Path | None:
     if root is None:
         return None
     raise InputError(
-        f"{own} does not hold CIFAR-10: looked for the folders cifar-10-batches-bin and "
-        f"cifar-10-batches-py and for {BINARY_ARCHIVE.name} and {PYTHON_ARCHIVE.name}. "
-        "Leave root out to download it."
+        f"{own} does not hold CIFAR-10: put {BINARY_ARCHIVE.name} ({BINARY_ARCHIVE.hash_text}) or "
+        f"{PYTHON_ARCHIVE.name} ({PYTHON_ARCHIVE.hash_text}) into it, or the folder "
+        "cifar-10-batches-bin or cifar-10-batches-py; or leave root out to download it."
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 # A file's path; or of a member of a zip file: the zip's path, the place of its header, its packed
 # size, its compression (0 or 8) and its CRC-32.
@@ -128,7 +128,7 @@ def do(task: dict[str, Any]) -> dict[str, Any]:
         try:
             image[:] = decode(read(locator), **recipe)
         except DAMAGE as error:
-            broken[name] = f"{type(error).__name__}: {error}"
+            broken[name] = _reason(error)
     try:
         with Path(task["target"]).open("r+b") as file:
             file.seek(task["offset"])
@@ -136,6 +136,13 @@ def do(task: dict[str, Any]) -> dict[str, Any]:
     except OSError as error:
         return {"error": error.strerror or str(error)}
     return {"broken": broken}
+
+
+def _reason(error: Exception) -> str:
+    """In words; Pillow's own message about a file of no known format shows an object's address."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no image, or of an unknown format"
+    return f"{type(error).__name__}: {error}"
 
 
 def serve() -> None:

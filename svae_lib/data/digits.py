@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from ..validation import InputError
-from .download import Patience, RemoteFile, fetch_all
+from .download import Patience, RemoteFile, fetch_all, with_hashes
 from .idx import read_idx
 from .image_sets import ImageSets, pad
-from .places import VARIABLE, cache_folder, own_folder
+from .places import cache_folder, own_folder
 
 # order: images and labels to train on, images and labels to test on
 STEMS = (
@@ -187,13 +187,15 @@ def _find(kind: IdxSet, root: str | os.PathLike[str] | None) -> list[Path] | Non
         if len(paths) == len(STEMS):
             return paths
         if paths:
-            missing = [stem for stem, path in zip(STEMS, found, strict=True) if path is None]
-            raise InputError(f"{folder} holds a part of {kind.name}: {', '.join(missing)} missing.")
+            missing = [f for f, path in zip(kind.files, found, strict=True) if path is None]
+            raise InputError(
+                f"{folder} holds a part of {kind.name}: add {with_hashes(missing)}, packed or not."
+            )
     if root is not None:
         raise InputError(
-            f"{own} does not hold {kind.name}: looked for {STEMS[0]}[.gz] in it and in "
-            f"{', '.join(kind.folders[:-1])} below it. Leave root out to download the files, "
-            f"or set {VARIABLE} to look there first."
+            f"{own} does not hold {kind.name}: put {with_hashes(kind.files)}, packed or not, into "
+            f"it or into one of {', '.join(kind.folders[:-1])} below it; or leave root out to "
+            "download them."
         )
     return None
 

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,9 @@ from ..validation import InputError
 from .places import VARIABLE, writing
 
 BLOCK = 1 << 16  # bytes
+START = 1024  # bytes that tell a web page from a file
 USER_AGENT = "svae-lib (course on variational image generation)"
+WEB_PAGE = "sent a web page instead of the file (a quota or a login page)"
 
 
 class DownloadError(InputError):
@@ -145,11 +147,15 @@ def fetch_all(
     try:
         return [fetch(file, folder, patience) for file in files]
     except DownloadError as error:
-        wanted = ", ".join(f"{file.name} ({file.hash_text})" for file in files)
         raise DownloadError(
-            f"{name}: {error}. Put {wanted} into {folder}, or into a folder of your own "
-            f"that root= or the variable {VARIABLE} names.{' ' + advice if advice else ''}"
+            f"{name}: {error}. Put {with_hashes(files)} into {folder}, or into a folder of your "
+            f"own that root= or the variable {VARIABLE} names.{' ' + advice if advice else ''}"
         ) from None
+
+
+def with_hashes(files: Iterable[RemoteFile]) -> str:
+    """The files and their hashes, as messages list what has to be placed."""
+    return ", ".join(f"{file.name} ({file.hash_text})" for file in files)
 
 
 def check_hash(path: Path, file: RemoteFile) -> None:
@@ -170,8 +176,12 @@ def _accept(partial: Path, target: Path, file: RemoteFile) -> None:
     """Give the finished file its name if its hash is right, else remove it."""
     found = file_hash(partial, file.algorithm)
     if found != file.digest:
+        with partial.open("rb") as whole:  # a page whose first bytes came alone is known by now
+            is_page = _begins_like_a_page(whole.read(START))
         partial.unlink()
-        raise _TryAgain(f"sent a file whose {file.algorithm.upper()} is {found}")
+        raise _TryAgain(
+            WEB_PAGE if is_page else f"sent a file whose {file.algorithm.upper()} is {found}"
+        )
     with writing(target.parent):
         with partial.open("rb") as whole:
             os.fsync(whole.fileno())
@@ -217,8 +227,9 @@ def _store(response: Any, partial: Path, have: int, patience: Patience, progress
     length = response.headers.get("Content-Length")
     total = have + int(length) if length and length.isdigit() else None
     first = response.read1(BLOCK)
-    if _is_web_page(response.headers.get("Content-Type", ""), b"" if have else first):
-        raise _Refused("sent a web page instead of the file (a quota or a login page)")
+    is_page = response.headers.get("Content-Type", "").lower().startswith("text/html")
+    if is_page or (not have and _begins_like_a_page(first)):
+        raise _Refused(WEB_PAGE)
     too_slow = _speed_watch(patience)
     bar = tqdm(
         total=total,
@@ -258,12 +269,9 @@ def _opened(path: Path, mode: str) -> Iterator[Callable[[bytes], None]]:
         file.close()
 
 
-def _is_web_page(content_type: str, start: bytes) -> bool:
-    """Whether this is HTML: none of our files is, but quota pages are, with status 200."""
-    start = start[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    return content_type.lower().startswith("text/html") or start.startswith(
-        (b"<!doctype html", b"<html", b"<head", b"<?xml")
-    )
+def _begins_like_a_page(start: bytes) -> bool:
+    """Whether this is HTML or XML: none of our files is, but quota pages are, with status 200."""
+    return start[:START].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
 def _speed_watch(patience: Patience) -> Callable[[int], bool]:

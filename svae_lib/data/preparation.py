@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -87,9 +88,17 @@ class FolderSource:
         """Hash of the folder's path, and of the files' names, sizes and times of change."""
         digest = hashlib.sha256(f"{self.folder.resolve()}\n".encode())
         for name in self.names:
-            status = (self.folder / name).stat()
-            digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+            digest.update(f"{name}\0{_size_and_time(self.folder / name)}\n".encode())
         return digest.hexdigest()
+
+
+def _size_and_time(path: Path) -> str:
+    """A file's size and time of change, or why there are none (as for a link to nowhere)."""
+    try:
+        status = path.stat()
+    except OSError as error:  # it is a broken image, to be named with the others
+        return str(error.strerror)
+    return f"{status.st_size}\0{status.st_mtime_ns}"
 
 
 class ZipSource:
@@ -157,6 +166,9 @@ def prepare(
         workers: processes; 0 does without. By default one per core, at most ``MOST_WORKERS``,
             and none for few images.
         progress: show a bar.
+
+    Warns:
+        UserWarning: broken files were left out, named.
 
     Raises:
         InputError: a broken file, named; no space on the disk; a damaged array.
@@ -364,8 +376,10 @@ def _notes(array: Path) -> Path:
 
 def _load(array: Path, on_broken: OnBroken) -> Prepared:
     broken = read_json(_notes(array))["broken"]
-    if broken and on_broken == "refuse":
-        raise InputError(_broken_text(broken))
+    if broken:
+        if on_broken == "refuse":
+            raise InputError(_broken_text(broken))
+        warnings.warn(f"left out: {_first_broken(broken)}.", UserWarning, stacklevel=4)
     try:
         images = np.load(array, mmap_mode="c", allow_pickle=False)
     except (ValueError, OSError) as error:
@@ -376,9 +390,13 @@ def _load(array: Path, on_broken: OnBroken) -> Prepared:
 
 
 def _broken_text(broken: dict[str, str]) -> str:
+    return (
+        f"{_first_broken(broken)}. Repair or remove it, or leave broken images out with "
+        'on_broken="skip" (folder:PATH?on_broken=skip, load_folder, load_celeba).'
+    )
+
+
+def _first_broken(broken: dict[str, str]) -> str:
     name, reason = min(broken.items())
     others = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
-    return (
-        f"{name}{others} is broken: {reason}. Repair or remove it, or leave broken images out "
-        'with on_broken="skip" (folder:PATH?on_broken=skip, load_folder, load_celeba).'
-    )
+    return f"{name}{others} is broken: {reason}"
