@@ -222,6 +222,13 @@ def test_map_colours_do_not_stretch() -> None:
     assert bar.get_ylim() == (0, 1)
 
 
+def test_rows_name_their_columns() -> None:
+    figure = plots.image_rows({"a": images(2)}, above=["left", "$x_1$"], title="Two")
+    np.testing.assert_array_equal(pictures(figure, 16, rows=1, columns=2)[0], rgb(images(2)))
+    assert [text.get_text() for text in figure.texts] == ["Two", "left", "$x_1$", "a"]
+    assert figure.alt_text.endswith("In columns: left, x1.")
+
+
 def test_split_rows_take_anything_with_the_names_and_k_ways() -> None:
     out = split()
     names = SimpleNamespace(sigma_map=out.sigma_map, x1=out.x1, x2=out.x2, x_hat=out.x_hat)
@@ -257,6 +264,7 @@ def test_interpolation_says_where_it_stands() -> None:
         (lambda: plots.image_rows({"a": images(3), "b": images(3, size=8)}), "one height"),
         (lambda: plots.image_rows({"a": images()}, maps=["b"]), "not among the rows"),
         (lambda: plots.image_rows({"a": images(channels=3)}, maps=["a"]), "3 channels"),
+        (lambda: plots.image_rows({"a": images(3)}, above=["b"]), "3 columns need as many"),
         (lambda: plots.split_rows(Decoded(images())), "plain VAE"),
         (lambda: plots.split_rows(images()), "SplitVAE's output"),
         (lambda: plots.interpolation(images()), "rows, steps"),

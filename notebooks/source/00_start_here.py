@@ -34,6 +34,16 @@ import torch
 
 import svae_lib as sv
 
+# %% [markdown]
+# This is where it leads: ten images that nobody wrote, drawn by a small Split VAE that comes with the
+# course. Each column is one answer of its decoder: the map $\sigma$, the images $x_1$ and $x_2$, and at
+# the bottom their mixture. What the map is up to, and why not every image is a digit, are questions
+# for notebooks 3 to 6.
+
+# %%
+shipped = sv.load_trained("quick", "split-vae")
+sv.plots.split_rows(sv.sample_prior(shipped, 10, seed=0), 10, title="Images that nobody wrote")
+
 # %% [markdown] tags=["slide"]
 # ## 2. Your machine
 #
@@ -74,8 +84,8 @@ print(f"{sv.parameter_count(model):,} parameters, {preset.train.batch_size / per
 print(f"{budget.steps} steps take about {budget.steps * per_step / 60:.1f} minutes on this machine")
 
 # %% [markdown]
-# Trained models come with the course, so nobody has to wait in a lecture:
-# `sv.load_trained("quick", "split-vae")`. The minutes at the top of each notebook were measured.
+# Trained models come with the course, such as that of section 1, so nobody has to wait in a lecture.
+# The minutes at the top of each notebook were measured.
 
 # %% [markdown] tags=["slide"]
 # ## 3. The data
@@ -221,7 +231,7 @@ variance = x.var(dim=0, keepdim=True, correction=0)
 print(f"variance: largest {variance.max():.3f}, mean over the pixels {variance.mean():.4f}")
 print(f"pixels that never change: {(variance == 0).sum().item()} of {variance.numel()}")
 sv.plots.image_grid(
-    torch.cat((mean, variance / variance.max())), columns=2, title="Mean, variance",
+    torch.cat((mean, variance / variance.max())), columns=2, title="Mean; variance (largest: white)",
     alt="Left, the mean image: a soft grey blot with hints of an 8 or a 9. Right, the variance, scaled "
     "so that its largest value is white: a larger and brighter cloud. Both are black around.",
 )
@@ -325,6 +335,9 @@ print(f"same seed: {sum(same)} of {len(same)} weight tensors equal; other seed: 
 assert all(same) and any(differ)
 
 # %% [markdown]
+# The tensors that are equal for all seeds were never random: biases start at 0, and the scales of
+# normalisation at 1.
+#
 # A single run proves little, though: another seed may tell another story. When this course compares
 # models ([notebook 8](08_reproduce_the_paper.ipynb)), it does so over several seeds.
 

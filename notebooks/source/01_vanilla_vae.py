@@ -2,7 +2,7 @@
 # # 1 · The variational autoencoder
 #
 # **Objectives.** After this notebook you can
-# - say why the codes of an autoencoder cannot be sampled, and what a VAE changes;
+# - say what an autoencoder's loss leaves open, and what a VAE adds;
 # - derive the ELBO, and name what each of its terms does;
 # - explain the closed-form KL divergence and the reparameterisation trick, and check both;
 # - write and train a small VAE by hand, and train the library's.
@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 import svae_lib as sv
-from svae_lib.plots.figure import BLUE, ORANGE
+from svae_lib.plots.figure import BLUE, GREEN, ORANGE
 
 TRAIN = True  # False: load the library's trained model in section 6 instead of training it
 budget = sv.course.budget()  # how much this machine should compute: smoke, laptop or gpu
@@ -42,7 +42,7 @@ print(sets)
 sv.plots.image_grid(train[:24], columns=12, title="Twenty-four training digits")
 
 # %% [markdown] tags=["slide"]
-# ## 2. An autoencoder, and what it cannot do
+# ## 2. An autoencoder, and what its loss leaves open
 #
 # An **encoder** turns an image $x$ into a short code $z$ of $L$ numbers, a **decoder** turns the
 # code into an image $\hat{x}$ (`x_hat`) again. Both are trained to make $\|x - \hat{x}\|^2$, the
@@ -118,16 +118,17 @@ sv.plots.image_grid(ae_samples, columns=10, title="Random codes in the autoencod
 # %% [markdown]
 # Hardly a digit among them, and how could there be? Nothing in the loss says *where* codes should
 # lie. The next picture compares the length $\|z\|$ of the test images' codes with that of draws from
-# $\mathcal{N}(0, I)$, which is always near $\sqrt{L} \approx 3.2$.
+# $\mathcal{N}(0, I)$, which is mostly near $\sqrt{L} \approx 3.2$.
 
 # %%
 def code_lengths(panels):
     """Histograms of the lengths of codes (N, L), each beside that of N(0, I) draws."""
     figure = sv.plots.AltFigure(figsize=(3.9 * len(panels), 2.6), layout="constrained")
     normal = torch.randn(1000, L, generator=torch.Generator().manual_seed(2)).norm(dim=1)
+    longest = torch.cat((normal, *(codes.norm(dim=1) for codes in panels.values()))).max()
+    bins = torch.linspace(0, longest, 60).tolist()  # one scale for all panels
     for axes, (title, codes) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
         lengths = codes.norm(dim=1)
-        bins = torch.linspace(0, max(lengths.max(), normal.max()), 40).tolist()
         axes.hist(normal.tolist(), bins, density=True, color=ORANGE, label="draws from $N(0, I)$")
         axes.hist(lengths.tolist(), bins, density=True, color=BLUE, alpha=0.6, label="codes")
         axes.set(title=title, xlabel="length $\\|z\\|$", yticks=[])
@@ -141,7 +142,8 @@ code_lengths({"autoencoder": ae_codes})
 
 # %% [markdown]
 # The codes lie far out, and the draws lie where hardly any image was ever encoded: the decoder has
-# not learnt what to do there.
+# not learnt what to do there. (One could look first where the codes lie, and draw there. A good
+# objection: section 5.1 tries it.)
 
 # %% [markdown] tags=["slide"]
 # ## 3. From codes to a model of images
@@ -232,18 +234,22 @@ def elbo(mean, variance):
 means = torch.linspace(-0.6, 2, 53)
 figure = sv.plots.AltFigure(figsize=(6, 3.2), layout="constrained")
 axes = figure.subplots()
-for factor, style in ((1, "-"), (2, "--"), (0.5, "-.")):
+for factor, style, colour in ((1, "-", BLUE), (2, "--", ORANGE), (0.5, "-.", GREEN)):
     curve = torch.stack([elbo(m, factor**2 * posterior_var) for m in means])
-    axes.plot(means, curve, style, label=f"$s$ = {factor} x the posterior's")
+    axes.plot(means, curve, style, color=colour, label=f"$s$ = {factor} x the posterior's")
     assert (curve <= log_px + 1e-4).all()  # a lower bound for every q
 axes.axhline(log_px, color="black", linewidth=1, label="$\\log p(x)$")
 axes.axvline(posterior_mean, color="grey", linestyle=":", label="posterior mean")
+at = torch.tensor(1.4)  # anywhere else than at the top, to show a gap
+axes.annotate("", (at, log_px), (at, elbo(at, posterior_var)), arrowprops={"arrowstyle": "<->"})
+axes.text(at + 0.05, log_px - 0.8, "gap:\n$\\mathrm{KL}(q\\,\\|\\,p(z|x))$", fontsize=9)
 axes.set(xlabel="$m$, mean of $q$", ylabel="ELBO", ylim=(log_px - 4, log_px + 0.6))
 axes.legend(fontsize=8, loc="lower center")
 sv.plots.show(
     figure,
     "Three curves of the ELBO over the mean of q, all below the line log p(x). Only the one with the "
-    "posterior's own standard deviation touches it, at the posterior mean.",
+    "posterior's own standard deviation touches it, at the posterior mean. An arrow elsewhere marks "
+    "the gap between a curve and the line: the KL divergence of q from the posterior.",
 )
 
 # %% [markdown]
@@ -267,7 +273,10 @@ torch.testing.assert_close(log_px - elbo(m, s2), gap, atol=1e-4, rtol=0)
 #
 # a mean $\mu$ (`mu`) and a variance $s^2$ for each of the $L$ latent variables. A network's output
 # may be any number, a variance must be positive; so the encoder emits its logarithm, $\log s^2$
-# (`log_var`), and $s = \exp(\frac12 \log s^2)$: in code, `torch.exp(0.5 * log_var)`.
+# (`log_var`), and $s = \exp(\frac12 \log s^2)$: in code, `torch.exp(0.5 * log_var)`. (Papers often
+# write $\sigma$ for $s$; this course keeps $\sigma$ for the Split VAE's map.) The true posterior need
+# not be such a Gaussian, and one network need not find the best one for every $x$: the gap of section
+# 3.2 gets small, not zero.
 
 # %% [markdown] tags=["subslide"]
 # ### 4.1 The KL divergence in closed form
@@ -424,7 +433,14 @@ torch.testing.assert_close(vae_loss(x, x_hat, mu, log_var, gamma) + constant, ne
 # ## 5. A VAE by hand
 #
 # The autoencoder's two networks again. The encoder now has $2L$ outputs, which are cut into $\mu$
-# and `log_var`.
+# and `log_var`. Below, the way of an image, and where the two terms of the loss look:
+#
+# ```text
+# x ──> encoder ──> mu, log_var ──> z = mu + s * noise ──> decoder ──> x_hat
+# │                      │                                               │
+# │                KL divergence                                         │
+# └──────────────────────────── squared error ───────────────────────────┘
+# ```
 
 # %%
 class TinyVAE(nn.Module):
@@ -468,14 +484,17 @@ def loss_of(x):
 
 
 fit(vae, loss_of)
-sv.plots.training_curves(parts, ("reconstruction", "kl"), title="The VAE by hand")
+figure = sv.plots.training_curves(parts, ("reconstruction", "kl"), title="The VAE by hand")
+figure.axes[1].set_ylim(0, 2 * parts["kl"][-1])  # the first steps leave the picture
+sv.plots.show(figure)
 
 # %% [markdown]
-# After a jolt in the first steps (the untrained decoder answers grey, and the first corrections
-# overshoot) the KL divergence *rises*, though it is part of the loss. Near 0 it means that the latent
-# variables say nothing, and that the decoder draws the same blur for all. From there the encoder buys
-# information: each nat of KL (the unit of natural logarithms) is worth its price as long as it lowers
-# the squared error by more than $2 \gamma$. In the end the last nat saves just what it costs.
+# After a jolt in the first steps, which leaves the picture (the untrained decoder answers grey, and
+# the first corrections overshoot), the KL divergence *rises*, though it is part of the loss. Near 0 it
+# means that the latent variables say nothing, and that the decoder draws the same blur for all. From
+# there the encoder buys information: each nat of KL (the unit of natural logarithms) is worth its price
+# as long as it lowers the squared error by more than $2 \gamma$. In the end the last nat saves just what
+# it costs.
 
 # %%
 with torch.no_grad():
@@ -530,6 +549,40 @@ if learning:
     assert mse(test, vae_rebuilt) < 0.5 * mse(test, mean_image.expand_as(test))
     assert abs(vae_codes.std(dim=0).mean() - 1) < abs(ae_codes.std(dim=0).mean() - 1)
 
+# %% [markdown] tags=["subslide"]
+# ### 5.1 A fair objection
+#
+# The autoencoder was tested with draws of the wrong width. Why not look where its codes lie, once it
+# is trained, and draw there?
+#
+# **What do you expect?** The next cell fits a Gaussian with full covariance to the autoencoder's
+# codes of the training images, and decodes draws from it. Worse than the VAE's samples, or as good?
+
+# %%
+with torch.no_grad():
+    codes = ae.encoder(train)  # (N, L)
+    factor = torch.linalg.cholesky(torch.cov(codes.T))
+    ae_fitted = ae.decoder(codes.mean(dim=0) + noise_codes @ factor.T)
+sv.plots.image_rows(
+    {
+        "autoencoder, fitted": ae_fitted[:10], " ": ae_fitted[10:],
+        "VAE, prior": vae_samples[:10], "  ": vae_samples[10:],
+    },
+    columns=10,
+    title="Where the codes lie",
+    alt="Four rows of ten images: draws from a Gaussian fitted to the autoencoder's codes, and samples "
+    "of the VAE. In both some are digits, and some lie between digits.",
+)
+
+# %% [markdown]
+# As good, as far as the eye can tell. An autoencoder whose codes are modelled *afterwards* is a
+# generative model too, and [notebook 6](06_sampling.ipynb) models codes with more care, those of VAEs as
+# well. What a VAE adds is that its prior takes part in training:
+# - the codes are made to suit the prior, and need not be of a kind that some fit happens to describe;
+# - the loss bounds $\log p(x)$, so the whole is a model of images, not of codes alone;
+# - every latent variable pays for what it tells, which [notebook 2](02_balancing_the_elbo.ipynb) turns
+#   into a theory of blur.
+
 # %% [markdown] tags=["slide"]
 # ## 6. The library's version
 #
@@ -549,9 +602,10 @@ tiny = sum(p.numel() for p in vae.parameters())
 print(f"parameters: {tiny:,} by hand, {sv.parameter_count(model):,} in preset {budget.preset}")
 
 # %% [markdown]
-# `beta` is a weight in front of the KL divergence, 1 in the ELBO. The `Trainer` runs the loop of
-# section 2 with a progress bar and a history, stops safely when you interrupt it, and lets `gamma`
-# follow the error that is left: both are topics of [notebook 2](02_balancing_the_elbo.ipynb).
+# `beta` is a weight in front of the KL divergence, 1 in the ELBO and larger in the presets. The
+# `Trainer` runs the loop of section 2 with a progress bar and a history, stops safely when you interrupt
+# it, and lets `gamma` follow the error that is left: both are topics of
+# [notebook 2](02_balancing_the_elbo.ipynb).
 
 # %%
 from dataclasses import replace
@@ -588,14 +642,17 @@ if learning:
     assert mse(test, rebuilt) < 0.5 * mse(test, mean_image.expand_as(test))
 
 # %% [markdown]
-# Sharper strokes, and still a VAE: look closely and the edges are soft. That softness has a reason
-# and a remedy. The reason is the subject of [notebook 2](02_balancing_the_elbo.ipynb), the remedy
-# that of [notebook 3](03_split_decoder.ipynb).
+# Sharper strokes, if not from a fair race: the library's network is convolutional, has 16 latent
+# variables instead of ten, and its $\gamma$ falls, so that errors cost more. And still a VAE: look
+# closely and the edges are soft. That softness has a reason, the subject of
+# [notebook 2](02_balancing_the_elbo.ipynb), and the decoder of [notebook 3](03_split_decoder.ipynb) is
+# an attempt at a remedy.
 
 # %% [markdown] tags=["slide"]
 # ## Recap
 #
-# - An autoencoder's codes lie anywhere; a VAE's are pulled towards a prior that can be sampled.
+# - An autoencoder's codes lie anywhere, and where has to be found out afterwards; a VAE's are pulled
+#   towards a prior that can be sampled.
 # - $\log p(x) = \mathrm{ELBO}(q) + \mathrm{KL}(q \,\|\, p(z \mid x))$; the ELBO is the reconstruction
 #   term less the KL divergence from the prior.
 # - The encoder emits $\mu$ and $\log s^2$; $z = \mu + s\, \varepsilon$ lets gradients through; the KL

@@ -90,8 +90,9 @@ answers = {"a three": threes[0], "mean of two": mean_of_two, "mean of 40": mean_
 for name, answer in answers.items():
     print(f"{name:12} error {mean_error(answer):6.1f}")
 assert mean_error(mean_of_many) < min(mean_error(three) for three in threes)
-sv.plots.image_grid(
-    torch.stack((threes[0], threes[1], mean_of_two, mean_of_many)), columns=4,
+sv.plots.image_rows(
+    {"answer": torch.stack((threes[0], threes[1], mean_of_two, mean_of_many))},
+    above=["a three", "another", "mean of two", "mean of 40"],
     alt="Four images: two handwritten threes, their average, in which both shine through, and the "
     "average of forty threes, a soft grey three.",
 )
@@ -133,9 +134,9 @@ sv.plots.show(figure, "Draws of two densities: a wide cloud around the middle, a
 
 # %% [markdown]
 # The wide Gaussian's draws are neither $a$ nor $b$: most are greys, many have values below 0 or above
-# 1. The mixture is far likelier, and its draws look like the data. A VAE is a mixture too, of infinitely
-# many hills, one for each $z$: *given* $z$ the answer is one Gaussian, and $z$ is there to choose. So
-# why does it blur at all? Because choosing has a price: the KL divergence.
+# 1. Under the mixture the data are far likelier, and its draws look like them. A VAE is a mixture too,
+# of infinitely many hills, one for each $z$: *given* $z$ the answer is one Gaussian, and $z$ is there to
+# choose. So why does it blur at all? Because choosing has a price: the KL divergence.
 
 # %% [markdown] tags=["slide"]
 # ## 2. What a choice costs
@@ -185,8 +186,8 @@ for i, gamma in enumerate((1.0, 0.5, 0.25, 0.1)):
     loss = toy_error / (2 * gamma) + toy_kl
     gain = loss - loss[0]  # compared with telling nothing
     axes.plot(r, gain, ("-", "--", "-.", ":")[i], color=PALETTE[i], label=f"$\\gamma$ = {gamma}")
-    axes.plot(r[gain.argmin()], gain.min(), "o", color=PALETTE[i])
-axes.set(xlim=(0, 4), ylim=(-2, 1), xlabel="$r = m / s$", ylabel="loss, less that at $r = 0$")
+    axes.plot(r[gain.argmin()], gain.min(), "o", color=PALETTE[i], markersize=10 - 2 * i)
+axes.set(xlim=(-0.1, 4), ylim=(-2, 1), xlabel="$r = m / s$", ylabel="loss minus loss at $r = 0$")
 axes.legend()
 sv.plots.show(
     figure, "Four curves of the loss over r. For gamma 1 and 0.5 the smallest loss is at r = 0; for "
@@ -214,7 +215,7 @@ left.semilogx(prices, toy_error[chosen], color=BLUE, label="squared error")
 left.semilogx(prices, toy_kl[chosen], "--", color=ORANGE, label="KL divergence (nats)")
 left.axvline(0.5, color=GREY, linestyle=":", label="threshold 1/2")
 left.set(xlabel="price $\\beta\\gamma$", title="what is told, what is lost")
-left.legend()
+left.legend(loc=(0.03, 0.15))
 z = torch.linspace(-3, 3, 301).double()
 for i, price in enumerate((0.6, 0.3, 0.1, 0.01)):
     at = r[(toy_error / (2 * price) + toy_kl).argmin()]
@@ -344,9 +345,13 @@ for beta in (0.5, 1.0, 1.9, 2.0, 4.0):
     assert (toy_kl[at] > 0.1) == (beta < 2)
 
 # %% [markdown]
-# Below $\beta = 2$ the spiral turns until both images are told apart perfectly; from $\beta = 2$ on,
-# the average itself keeps $\beta\gamma$ above $\frac12$, and the toy stays collapsed for ever. For
-# images in general: collapse feeds itself if $\beta$ times the variance *per pixel* exceeds the
+# Below $\beta = 2$ the spiral turns until both images are told apart perfectly. (One bit,
+# $\log 2 \approx 0.69$ nats, would do to name one of two images. The toy pays more, since two narrow
+# hills are a poor match for the one wide prior; [notebook 6](06_sampling.ipynb) is about this mismatch.)
+# From $\beta = 2$ on, the average itself keeps $\beta\gamma$ at $\frac12$ or above, and the toy stays
+# collapsed for ever.
+#
+# For images in general: collapse feeds itself if $\beta$ times the variance *per pixel* exceeds the
 # largest eigenvalue. That is our first prediction for digits:
 
 # %%
@@ -456,7 +461,8 @@ if learning:
 # in the paper. With $\gamma$ adapting, the price $\beta\gamma$ follows the decoder's success.
 #
 # **What do you expect?** The next cell trains with $\beta$ = 1, 16, 64 and 256 (4 we have). How many
-# of the 16 latent variables will be active at each? Use the prediction of section 3.1.
+# of the 16 latent variables will be active at each? Use the prediction of section 3.1. (The pictures
+# come first, the count in section 4.1.)
 
 # %%
 models, gammas = {4: from_data}, {4: history_data["gamma"][-1]}
@@ -471,7 +477,7 @@ sv.plots.image_rows(
 )
 
 # %% [markdown]
-# From a faithful copy to one and the same answer for everybody: the mean image. To see where the
+# From a fair copy to one and the same answer for everybody: the mean image. To see where the
 # information goes, count it per latent variable.
 
 # %% [markdown]
@@ -541,15 +547,16 @@ if learning:
     assert active[1] == 16 and active[256] == 0 and active[64] < 8
 
 # %% [markdown]
-# A rule made for linear networks and Gaussian data tells where a neural VAE collapses. Collapse is
-# often blamed on decoders that are too strong, or on bad luck in training; those exist, but the
-# first suspect is the price.
+# A rule made for linear networks and Gaussian data tells where a neural VAE collapses. (The test is
+# mild: $\gamma$ is taken from each run, and at the three lower prices the rule says no more than "all".)
+# Collapse is often blamed on decoders that are too strong, or on bad luck in training; those exist, but
+# the first suspect is the price.
 
 # %% [markdown] tags=["slide"]
 # ### 4.2 Collapse, seen
 #
-# Take the model with $\beta = 64$, and one test image. Move one latent variable from $-2$ to $2$ and
-# hold the others.
+# Take the model with $\beta = 64$ and the mean of all its latent vectors. Move one latent variable from
+# $-2$ to $2$ and hold the others.
 #
 # **What do you expect?** What does the row of the least active variable show?
 
@@ -574,6 +581,9 @@ if learning:
 sv.plots.image_rows(walks, title="One latent variable moved from -2 to 2 (beta = 64), by activity")
 
 # %% [markdown]
+# Next to nothing: the decoder has learnt not to listen to it. Nearly all of this model's work is done
+# by the few variables that are active.
+#
 # And here is section 1 once more, in a trained network. The best answer to a latent vector $z$ is the
 # mean of all training images $x_i$ that may have led to it, weighted by $q(z \mid x_i)$. At
 # $\beta = 64$ those are many:
@@ -681,7 +691,7 @@ sv.plots.image_rows(
 # %%
 kept = eigenvalues[:16]
 distortions = []
-for price in torch.logspace(-3, 1, 100):
+for price in torch.logspace(-4.2, 1, 100):
     d = torch.minimum(kept, price)
     distortions.append((0.5 * (kept / d).log().sum(), (d.sum() + eigenvalues[16:].sum()) / D))
 figure = Figure(figsize=(6, 3.4), layout="constrained")
@@ -715,6 +725,10 @@ shipped = sv.load_trained("quick", "vae")
 statistics = sv.diagnostics.latent_statistics(*sv.inference.encode_all(shipped, images))
 print(statistics)
 sv.plots.latent_activity(statistics, title="Latent variables of the quick VAE")
+
+# %% [markdown]
+# The grey bands are the two bounds of section 4.1: no variable lies in them, all are active. Points to
+# the right of the dashed line are those whose means are still spread too wide, as in section 5.
 
 # %% [markdown] tags=["slide"]
 # ## Recap

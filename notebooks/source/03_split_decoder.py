@@ -37,9 +37,17 @@ print("profile:", sv.course.profile())
 #
 # $$x = \sigma \odot x_1 + (1 - \sigma) \odot x_2 .$$
 #
-# ($\odot$ multiplies element by element; in code, `*`.) Everything else stays a VAE: the same
-# encoder, the same loss, computed on $x$ alone. In this notebook $x$ is the mixture, the decoder's
-# answer, which notebook 1 called $\hat{x}$; in code it is `x_hat` throughout.
+# ($\odot$ multiplies element by element; in code, `*`.)
+#
+# ```text
+#                 ┌──> sigma ──┐
+# z ──> decoder ──┼──> x1 ─────┼──> x = sigma * x1 + (1 - sigma) * x2 ──> squared error
+#                 └──> x2 ─────┘
+# ```
+#
+# Everything else stays a VAE: the same encoder, the same loss, computed on $x$ alone. In this notebook
+# $x$ is the mixture, the decoder's answer, which notebook 1 called $\hat{x}$; in code it is `x_hat`
+# throughout.
 
 # %% [markdown]
 # ### Exercise 1: `mix`
@@ -218,7 +226,8 @@ parts = [torch.cat(part) for part in parts]
 sv.plots.image_rows(
     {r"$\sigma$ map": parts[0], "$x_1$": parts[1], "$x_2$": parts[2], "$x$ (mix)": mix(*parts)},
     maps=[r"$\sigma$ map"],
-    title="One digit, fitted from logits of spread 0, 0.1, 1 and 3",
+    above=[f"spread {spread:g}" for spread in splits],
+    title="One digit, fitted from random logits",
     alt="Four columns, one per spread of the starting logits. The mixture is the same digit in each. "
     "From spread 0 sigma is a constant and both images are the digit; with growing spread sigma "
     "becomes random noise, and the two images differ more and more.",
@@ -371,7 +380,9 @@ if learning:
 # ## 5. A first look at the split
 #
 # Reconstructions of test digits, from top to bottom: the map, the two images, and their mixture,
-# in the order of the paper's figures.
+# in the order of the paper's figures. Compare the map with those made by hand in section 1.1: does it
+# alternate from pixel to pixel, or follow the strokes? And where do $x_1$ and $x_2$ differ? (Notebook 4
+# looks closely.)
 
 # %%
 split = rebuilt["Split VAE"]
@@ -399,7 +410,9 @@ if learning:
 # %% [markdown]
 # The mixture is the best of them, since it is what the loss looked at. How much worse the others are
 # tells how much of a split there is: in a network that does not split, with $x_1 = x_2$, all five
-# would be equal. With $\sigma$ swapped each pixel comes from the image that was *not* meant for it.
+# would be equal. With $\sigma$ swapped each pixel comes from the image that was *not* meant for it. And
+# the plain average is never worse than $x_1$ and $x_2$ are on average: the squared error is convex.
+# (The last line names the kind of split; [notebook 4](04_sigma_map.ipynb) builds its measures.)
 #
 # New digits split as well: latent vectors from the prior, decoded.
 

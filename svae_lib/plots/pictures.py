@@ -82,6 +82,7 @@ def image_rows(
     *,
     columns: int = 10,
     maps: Sequence[str] = (),
+    above: Sequence[str] = (),
     title: str | None = None,
     alt: str | None = None,
 ) -> AltFigure:
@@ -93,11 +94,13 @@ def image_rows(
         columns: images in a row, at most.
         maps: labels of the rows that hold maps (N, 1, H, W): drawn in colour, with a colour bar
             from 0 to 1.
+        above: one short text per column, shown above it; none if empty.
         title: shown above, and the beginning of the alternative text.
         alt: the alternative text, in place of the automatic one.
 
     Raises:
-        InputError: no rows, images of another kind or of several sizes, an unknown name in maps.
+        InputError: no rows, images of another kind or of several sizes, an unknown name in maps,
+            texts above of another number than the columns.
     """
     unknown = set(maps) - set(rows)
     if unknown:
@@ -108,8 +111,13 @@ def image_rows(
     ]
     if len({len(row.pictures) for row in drawn}) > 1:
         raise InputError("all rows must hold equally many images.")
-    figure = _picture_figure(drawn, title=title)
+    if above and drawn and len(above) != len(drawn[0].pictures):
+        raise InputError(
+            f"{len(drawn[0].pictures)} columns need as many texts above them, not {len(above)}."
+        )
+    figure = _picture_figure(drawn, title=title, above=above)
     text = f"{len(drawn)} rows of {len(drawn[0].pictures)} images: {', '.join(rows)}."
+    text += f" In columns: {', '.join(map(_plain, above))}." if above else ""
     return finish(figure, title, text, alt)
 
 
