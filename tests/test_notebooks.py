@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import nbformat
@@ -25,6 +26,9 @@ from nbformat import NotebookNode
 from scipy.stats import t as student_t
 
 from svae_lib import course, exercises
+from svae_lib.files import embedded
+from svae_lib.splits import claim_tests
+from svae_lib.tables import died, paired_difference, read_table
 from svae_lib.validation import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -163,6 +167,43 @@ def test_stored_scores_are_those_that_notebook_7_talks_about() -> None:
     printed = "".join(o.text for o in outputs(path) if o.output_type == "stream")
     assert "is lower by" in printed
     assert "Not the outcome of the stored solution" not in printed
+
+
+def test_records_say_what_notebooks_6_and_8_read_from_them() -> None:
+    record = read_table(embedded("results/mnist-5k.json"))
+    split = ("split-vae", "mixture", "x")
+    models = {cell["variant"] for cell in record["cells"]}
+    gaps = {m: paired_difference(record, split, (m, "mixture", "x")) for m in models - {split[0]}}
+    ours = gaps.pop("vae")
+    wider = student_t.ppf(1 - 0.025 / 4, ours.n - 1) / student_t.ppf(0.975, ours.n - 1)
+    assert ours.mean + ours.half_width < 0 < ours.mean + wider * ours.half_width
+    assert all(gap.mean - gap.half_width > 0 for gap in gaps.values())
+    for model in models:  # notebook 6: the mixture is ahead of the second stage
+        assert paired_difference(record, (model, *split[1:]), (model, "two-stage", "x")).mean < 0
+
+    splits = read_table(embedded("results/splits.json"))
+    cheap, preset = (_mixture_scores(splits, f"split-vae, beta {beta}") for beta in (1, 4))
+    baselines = [mean(_mixture_scores(record, model)) for model in gaps]
+    assert min(baselines) < mean(cheap) < max(baselines) < mean(preset)
+    tests = {(t.label, t.source, t.half): t for t in claim_tests(splits)}
+    claim = tests["semantic", "mixture", "mean"]
+    assert claim.difference.mean - claim.difference.half_width > 0
+    assert 2 * tests["semantic", "mixture", "better"].below < claim.runs
+
+
+def _mixture_scores(record: dict[str, Any], model: str) -> list[float]:
+    """FID of x, samples of the mixture, of a model's runs that did not die."""
+    cells = [c for c in record["cells"] if c["variant"] == model and not died(c)]
+    rows = [row for c in cells for row in c["rows"]]
+    return [r["fid"]["value"] for r in rows if (r["source"], r["part"]) == ("mixture", "x")]
+
+
+def test_records_say_what_notebook_9_reads_from_them() -> None:
+    record = read_table(embedded("results/k-way.json"))
+    for source in ("REC", "prior", "mixture"):
+        three, two = (("split-vae" + more, source, "x") for more in (", K = 3", ""))
+        gap = paired_difference(record, three, two)
+        assert gap.mean < 0 < gap.mean + gap.half_width
 
 
 # ---------------------------------------------------------------- rules for the text

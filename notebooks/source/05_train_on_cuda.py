@@ -61,7 +61,7 @@ print(f"this machine: {machine}; number format of products and convolutions: {pr
 # | | CPU | CUDA |
 # |---|---|---|
 # | number format (`precision="auto"`) | bf16 where the processor multiplies in it, else float32 | bf16 where the card does, else fp16 |
-# | training images | in main memory, as bytes | in the card's memory, as bytes |
+# | training images | in main memory, as bytes | in the card's memory where they fit, as bytes |
 # | an operation, when Python reaches it | is computed | is put in a queue |
 # | Adam | parameter by parameter | fused: a few launches for all |
 
@@ -121,7 +121,7 @@ assert torch.tensor(1.002).bfloat16() == 1  # bf16: too few digits
 # Neither half format is good for everything, so they are mixed: **autocast** computes matrix products
 # and convolutions, which are nearly all of the work, in 16 bits and the delicate rest (sums,
 # logarithms, the loss) in float32. Weights and Adam's moments stay float32, for an update is often
-# too small to move a weight of eight fraction bits.
+# too small to move a weight of seven fraction bits.
 
 # %%
 probe = copy.deepcopy(model).eval()
@@ -224,14 +224,16 @@ print("the trainer's own scaler is on:", trainer.scaler.is_enabled(), f"(precisi
 # ## 3. What lies on the device
 #
 # Moving data from main memory to a GPU is far slower than computing with it. So the trainer moves
-# all images **once**, as the bytes they are, and converts each batch there: `.float() / 255`. What
-# has to fit, from step to step:
+# all images **once**, as the bytes they are, and converts each batch there: `.float() / 255`. (Where
+# they would fill more than half of the free memory they stay outside, and a thread fetches the next
+# batch while the device computes.) What has to fit, from step to step:
 # - the images, 1 byte a number (as float32: 4);
 # - for each parameter a weight, a gradient, and Adam's two moments (running means of the gradient and
 #   of its square): four float32 numbers.
 #
 # On top of it come the **activations**, the layers' results that the backward pass needs: they grow
-# with the batch, not with the data set.
+# with the batch, not with the data set. (And the trainer keeps a copy of the last good weights, to
+# return to when a loss is no longer a number. We leave both out of the count.)
 
 # %% [markdown]
 # ### Exercise 2: `training_bytes`
@@ -573,9 +575,9 @@ sv.plots.show(figure, "Roof-line plot on logarithmic axes: the roof rises with t
 # ### 5.4 torch.compile (optional)
 #
 # `torch.compile` traces the model once, fuses neighbouring operations and generates code for them. The
-# first call takes from many seconds to minutes. So the cell is off in the profiles smoke and laptop:
-# set `COMPILE = True` to try it. (On CUDA the library's trainer compiles by itself where a training is
-# long enough to win that time back.)
+# first call takes from many seconds to minutes, so the trainer does it by itself only on CUDA, and for
+# trainings of `sv.devices.COMPILE_FROM_STEPS` steps or more. The cell is off in the profiles smoke and
+# laptop: set `COMPILE = True` to try it.
 
 # %%
 COMPILE = sv.course.pick(smoke=False, laptop=False, gpu=True)
@@ -709,7 +711,8 @@ assert difference(straight, finished) == 0
 # $$g = \sum_{m=1}^{M} \frac{B_m}{B}\, g_m ,$$
 #
 # which for equal parts is the plain mean. The same formula serves **gradient accumulation**: the parts
-# come one after the other on a single device whose memory is too small for the whole batch.
+# come one after the other on a single device whose memory is too small for the whole batch
+# (`--train.accumulate`).
 
 # %% [markdown]
 # ### Exercise 4: `combine_gradients`
@@ -765,7 +768,8 @@ assert errors["statistics of the batch"] > 10 * errors["stored statistics"]
 # exception**: it normalises by the mean and variance of the images that it *sees*, so an image's loss
 # depends on its companions, and smaller parts mean other companions and noisier statistics. Either
 # one accepts that (each device keeps its own statistics) or the statistics are exchanged too
-# (`SyncBatchNorm`). Gamma's running estimate needs the mean over all devices as well.
+# (`SyncBatchNorm`), as the library's trainer does unless told otherwise. Gamma's running estimate needs
+# the mean over all devices as well.
 
 # %% [markdown]
 # What is the exchange worth? In a ring of $M$ devices each one sends and receives
@@ -780,8 +784,9 @@ for devices in (2, 8):
     print(f"{devices} devices, the paper's MNIST model: {sent / 1e6:.0f} MB a step; {times}")
 
 # %% [markdown]
-# Compare it with the time of *your* step above: an exchange that takes as long as computing halves the
-# gain, unless it overlaps with the backward pass, as PyTorch's `DistributedDataParallel` arranges.
+# Compare it with the time of a step *of that model* on one device (section 4 measured a far smaller
+# one): an exchange that takes as long as computing halves the gain, unless it overlaps with the backward
+# pass, as PyTorch's `DistributedDataParallel` arranges.
 
 # %% [markdown] tags=["slide"]
 # ### 7.1 In the library

@@ -64,15 +64,16 @@ print(f"test {tuple(real.shape)}, training {tuple(train_features.shape)}, genera
 
 # %%
 shift = (fake.mean(dim=0) - real.mean(dim=0)).abs()
-figure = sv.plots.AltFigure(figsize=(9, 2.9), layout="constrained")
+figure = sv.plots.AltFigure(figsize=(9, 3.3), layout="constrained")
 for axes, j in zip(figure.subplots(1, 3, sharey=True), shift.argsort(descending=True)[[0, d // 2, -1]]):
     for i, (name, values) in enumerate({"real": real[:, j], "generated": fake[:, j]}.items()):
         axes.hist(values, 40, density=True, histtype="step", color=(BLUE, ORANGE)[i], label=name)
         x = torch.linspace(*axes.get_xlim(), 200, dtype=torch.float64)
         normal = torch.distributions.Normal(values.mean(), values.std())
-        axes.plot(x, normal.log_prob(x).exp(), LINES[1], color=(BLUE, ORANGE)[i])
-    axes.set(title=f"feature {j}")
-axes.legend()
+        axes.plot(x, normal.log_prob(x).exp(), LINES[1], color=(BLUE, ORANGE)[i], label="its Gaussian")
+    axes.set(title=f"feature {j}", xlabel="value")
+figure.axes[0].set_ylabel("density of images")
+figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
 sv.plots.show(
     figure,
     "Histograms of three features, of real and of generated images, each with the Gaussian of the "
@@ -242,6 +243,21 @@ assert abs(frechet(*moments(real), *moments(real))) < 1e-6  # a set from itself
 print(sv.fid.fid(generated[:n], sets.test, network, reference_name="mnist-5k test"))
 
 # %% [markdown]
+# The library spares itself the root. $A^\top S_2 A$ has the same eigenvalues for **every** $A$ with
+# $A A^\top = S_1$, and notebook 6 has such an $A$, cheaper than a root: the Cholesky factor.
+
+# %%
+(m1, s1), (m2, s2) = moments(fake[:n]), moments(real)
+root, factor = matrix_sqrt(s1), torch.linalg.cholesky(s1)
+torch.testing.assert_close(
+    torch.linalg.eigvalsh(factor.T @ s2 @ factor), torch.linalg.eigvalsh(root @ s2 @ root)
+)
+
+# %% [markdown]
+# (With fewer images than features $S_1$ is singular, and Cholesky's method breaks off. With pivoting,
+# the largest remaining variance first, it ends by itself where only rounding is left: the factor has
+# fewer columns, and the same eigenvalues come out, but for zeros.)
+#
 # `sv.fid.fid` prints all that a score depends on: network and weights, both numbers of images, the
 # reference, the resize and the value range. Two scores compare only where all of these agree. A fair
 # way to read the number: how much of it is means, how much covariances?
@@ -252,7 +268,6 @@ def fid(features, reference):
     return sv.fid.frechet_distance(*moments(features), *moments(reference))
 
 
-(m1, s1), (m2, s2) = moments(fake[:n]), moments(real)
 by_means = (m1 - m2).square().sum().item()
 diagonal = frechet_diagonal(m1, s1.diagonal(), m2, s2.diagonal()).item()
 parts = {"means": by_means, "variances": diagonal - by_means, "correlations": by_hand - diagonal}
@@ -320,6 +335,11 @@ new_images = train_features[torch.randperm(len(train_features), generator=genera
 print(f"FID (LeNet) of invented features   {fid(invented, real):.2f}")
 print(f"FID (LeNet) of real, other images  {fid(new_images, real):.2f}")
 
+# %% [markdown]
+# As good as real digits, though no image ever had these features. Other scores ask what FID does not:
+# *precision and recall* (Kynkäänniemi and others, 2019) tell quality from variety, by nearest neighbours
+# among the features, and distances to the training images, as in notebook 6, find copies.
+
 # %% [markdown] tags=["slide"]
 # ## 5. Its bias
 #
@@ -383,8 +403,11 @@ if learning:
 # %% [markdown]
 # FID of few real images is far from 0, and not by bad luck: **every** draw is above. Means and
 # covariances estimated from few images miss the true ones in one direction or another, and a squared
-# distance counts every miss. Squared estimation errors shrink like $1 / N$, and so does the bias: the
-# right panel is nearly a straight line towards 0.
+# distance counts every miss. (The traces are right on average; the squared difference of the means
+# grows by their variances, and the trace of the root, concave in the covariances, comes out too small.
+# So on average FID can only be too high.) Squared estimation errors shrink like $1 / N$, and so does
+# the bias: the right panel is nearly a straight line towards 0. (Whiskers: standard deviation over the
+# draws.)
 #
 # Training and test digits give the same line. Had our network, which was trained on the training
 # digits, treated them differently, the second curve would lie above the first.
@@ -414,9 +437,12 @@ for count, values in by_count.items():
 print(f"line at 1/N = 0: {extrapolate(by_count):.2f}; real against real: {extrapolate(same):.2f}")
 
 # %% [markdown]
-# Chong and Forsyth (2020) propose this extrapolation as a score of its own, FID$_\infty$. The easier
-# rule: **never compare FIDs of different $N$**. (The reference has a finite number of images as well,
-# which adds its own bias; it is the same for all, as long as the reference is.)
+# It can, by more than that: by being scored on more images. And among few images the luck of the draw
+# alone makes such differences.
+#
+# Chong and Forsyth (2020) propose the extrapolation to $1 / N = 0$ as a score of its own, FID$_\infty$.
+# The easier rule: **never compare FIDs of different $N$**. (The reference has a finite number of images
+# as well, which adds its own bias; it is the same for all, as long as the reference is.)
 
 # %% [markdown] tags=["slide"]
 # ## 6. KID: a distance without bias
@@ -606,8 +632,8 @@ for name in ("lenet", "lenet-mnist", "efficientnet-lite0"):
     print(sv.fid.kid(generated[:count], sets.test[:count], other, reference_name="test"), "\n")
 
 # %% [markdown]
-# Three networks, three scales. Even two LeNets of the same design, with different weights, disagree.
-# That is why a score prints its network, and the hash of its weights.
+# Every network has a scale of its own. Even two LeNets of the same design, with different weights,
+# disagree. That is why a score prints its network, and the hash of its weights.
 
 # %% [markdown] tags=["slide"]
 # ## 8. The canonical network
@@ -717,7 +743,7 @@ if len(won) == 1 or parts_won:
 # - The scores are FID (LeNet) from one $N$, one reference, one network: comparable with each other,
 #   with nothing else.
 # - The mixtures were fitted to training images, so nothing leaks. The order of REC, mixture and prior
-#   is that of notebook 6.
+#   is that of notebook 6. (REC, made from the reference itself, looks a little too good: 3.4 there.)
 # - Neither model wins throughout: which score is lower depends on where the latent vectors come from.
 # - KID's error is that of a finite number of images. It says nothing of *training*: another seed
 #   gives other weights, another split, another score. One run of each model is an anecdote;
@@ -758,6 +784,8 @@ if len(won) == 1 or parts_won:
 # - A. Gretton and others, *A kernel two-sample test*, JMLR 13, 2012: the unbiased estimate.
 # - M. J. Chong, D. Forsyth, *Effectively unbiased FID and Inception Score and where to find them*,
 #   CVPR 2020, [arXiv:1911.07023](https://arxiv.org/abs/1911.07023): the extrapolation.
+# - T. Kynkäänniemi and others, *Improved precision and recall metric for assessing generative models*,
+#   NeurIPS 2019, [arXiv:1904.06991](https://arxiv.org/abs/1904.06991).
 # - G. Parmar and others, *On aliased resizing and surprising subtleties in GAN evaluation*,
 #   CVPR 2022, [arXiv:2104.11222](https://arxiv.org/abs/2104.11222).
 # - M. Seitzer, [pytorch-fid](https://github.com/mseitzer/pytorch-fid): the network of section 8.
