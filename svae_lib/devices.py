@@ -65,6 +65,23 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 # ---------------------------------------------------------------------- speed
 
 
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Context in which float32 products keep all 23 bits, and an algorithm repeats itself.
+
+    Recent GPUs multiply float32 numbers with 10 bits of the fraction (TensorFloat-32): by
+    PyTorch's default in convolutions, on request in matrix products. Good for training, not for
+    what is to come out the same on every device.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def best_memory_format(device: torch.device) -> torch.memory_format:
     """Order in memory of images and kernels: ``channels_last`` on CUDA and on the CPU, whose
     convolutions read the channels of a pixel together; plane by plane elsewhere.
@@ -113,10 +130,7 @@ def fits(images: Tensor, device: torch.device) -> bool:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an allocation failed, on an accelerator or (a plain RuntimeError) on the CPU."""
+    """Whether an allocation failed: by PyTorch, by the driver or NVIDIA's libraries, on a CPU."""
     said = str(error)
-    return (
-        isinstance(error, torch.cuda.OutOfMemoryError)
-        or "DefaultCPUAllocator" in said
-        or "MPS backend out of memory" in said
-    )
+    words = ("out of memory", "DefaultCPUAllocator", "STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in said for word in words)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -112,6 +113,7 @@ class Trainer:
         self.history: dict[str, list[float]] = {k: [] for k in ("step", *METRICS, "gamma")}
         self.seconds = 0.0
         self.terminated = False
+        self._plain: nn.Module | None = None  # in place of a compiled one that has not been tried
         self._metrics = self._prepare(compile)
         self._sums = torch.zeros(len(METRICS), device=self.device)
         self._summed = 0
@@ -123,6 +125,7 @@ class Trainer:
         if compile is None:  # other losses may do what the compiler does not know
             usual = type(self.model).loss is VAE.loss
             compile = usual and compile_pays(self.device, self.config.steps)
+            self._plain = metrics if compile and self.processes.alone else None
         if compile == "reduce-overhead" and not (
             self.processes.alone and self.config.accumulate == 1
         ):
@@ -149,8 +152,11 @@ class Trainer:
 
     def batch(self, step: int) -> Tensor:
         """Images of a step: float32 (batch_size, C, S, S) in [0, 1]; this process's share."""
-        x = self.feed.batch(step).float() / 255
-        return x.contiguous(memory_format=self.memory_format)
+        images = self.feed.batch(step)
+        # Images of one channel count as contiguous in every format. Made in the wanted one, their
+        # strides say so to the convolutions, which go by them.
+        x = torch.empty(images.shape, device=images.device, memory_format=self.memory_format)
+        return torch.div(images, 255, out=x)
 
     def noise(self, step: int) -> Tensor:
         """Standard Gaussian noise of a step: float32 (batch_size, latent_dim); the same share."""
@@ -184,7 +190,7 @@ class Trainer:
         with explaining_lack_of_memory(
             self._good, self.step, config.batch_size, config.accumulate, self.processes.count
         ):
-            loss = self._gradients(self.batch(self.step), self.noise(self.step))
+            loss = self._tried_gradients(self.batch(self.step), self.noise(self.step))
             if config.grad_clip is not None:
                 self.scaler.unscale_(self.optimizer)
                 nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
@@ -195,6 +201,26 @@ class Trainer:
         self.gamma.update(loss.mse)
         self.step += 1
         return loss
+
+    def _tried_gradients(self, x: Tensor, noise: Tensor) -> Loss:
+        """Gradients of a step, without the compiler where it was our choice and does not work.
+
+        (An error that is not the compiler's comes again, from the model without it.)
+        """
+        plain, self._plain = self._plain, None
+        if plain is not None:
+            try:
+                return self._gradients(x, noise)
+            except Exception as error:
+                self._metrics = plain
+                self._good.restore()  # BatchNorm may have seen the batch already
+                said = f"{type(error).__name__}: {error}".strip().split("\n")[0]
+                warnings.warn(
+                    f"torch.compile does not work here ({said}); training goes on without it, "
+                    "more slowly.",
+                    stacklevel=2,
+                )
+        return self._gradients(x, noise)
 
     def _gradients(self, x: Tensor, noise: Tensor) -> Loss:
         """Gradients of a step, added up part by part; its loss, over parts and processes."""
