@@ -20,11 +20,13 @@ import torch.nn.functional as F
 from gpu_checks import TINY, judged
 from session import Context, time_limit
 from torch import Tensor, nn
+from torch._inductor import config as inductor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 import svae_lib as sv
 from svae_lib import layers
+from svae_lib.devices import FUSE_MORE, compiler_options
 from svae_lib.monitoring import validate
 
 # ---------------------------------------------------------------------- the device's peak
@@ -126,19 +128,21 @@ class Way:
     """One way to train the same model."""
 
     batch_size: int
-    compile: bool | str = False
-    """As :class:`svae_lib.Trainer` takes it."""
+    compile: str = ""
+    """One of the compiler's modes, such as "default"; "": without it."""
     written_as: str = ""
     """One of :data:`FORMULATIONS`; "": as in the library."""
+    options: str = ""
+    """One of :data:`OPTIONS`; "": the library's."""
     plain: bool = False
     """The plain loop in place of the library's trainer."""
 
     @property
     def name(self) -> str:
-        """Such as "library, batch 1000, compile=True, joined"."""
+        """Such as "library, batch 1000, default, joined"."""
         what = "plain loop" if self.plain else "library"
-        how = [f"compile={self.compile}"] if self.compile else []
-        return ", ".join([what, f"batch {self.batch_size}", *how, *filter(None, [self.written_as])])
+        how = [self.compile, self.written_as, self.options]
+        return ", ".join([what, f"batch {self.batch_size}", *filter(None, how)])
 
 
 def ways(batches: tuple[int, int, int], more: bool) -> list[Way]:
@@ -151,22 +155,31 @@ def ways(batches: tuple[int, int, int], more: bool) -> list[Way]:
     small, medium, large = batches
     first = [
         Way(small, plain=True),
-        Way(large, True),
+        Way(large, "default"),
         Way(small, "reduce-overhead"),
-        Way(large, True, "joined"),
+        Way(large, "default", "joined"),
         Way(large, plain=True),
         Way(medium, "reduce-overhead"),
     ]
     then = [
-        Way(large, True, "aligned"),
+        Way(large, "default", options="as they come"),
+        Way(small, "reduce-overhead", options="combined"),
+        Way(large, "default", "aligned"),
         Way(small),
         Way(large),
-        Way(2 * large, True),
+        Way(2 * large, "default"),
         Way(medium // 2, "reduce-overhead"),
-        Way(small, True),
+        Way(large, "default", "apart"),
+        Way(small, "default"),
         Way(large, "max-autotune-no-cudagraphs"),
     ]
     return list(dict.fromkeys(first + then if more else first))
+
+
+def _bias_apart(self: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A convolution, and its bias where the compiler sees it and can add it on the way."""
+    out = F.conv2d(x, weight, None, self.stride, self.padding)
+    return out + bias.to(out.dtype).view(-1, 1, 1)
 
 
 def _joined_block(self: layers.ResBlock, x: Tensor) -> Tensor:
@@ -174,7 +187,7 @@ def _joined_block(self: layers.ResBlock, x: Tensor) -> Tensor:
     h = self.layer1(F.silu(self.norm1(x)))
     both = torch.cat((F.silu(self.norm2(h)), x), dim=1)
     weight = torch.cat((self.layer2.weight, self.shortcut.weight), dim=1)
-    return F.conv2d(both, weight, self.layer2.bias + self.shortcut.bias, padding=1)
+    return _bias_apart(self.layer2, both, weight, self.layer2.bias + self.shortcut.bias)
 
 
 def _aligned_convolution(self: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -190,10 +203,21 @@ def _aligned_convolution(self: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tenso
 
 FORMULATIONS: dict[str, tuple[tuple[type, str, Callable[..., Tensor]], ...]] = {
     "": (),
-    "joined": ((layers.ResBlock, "forward", _joined_block),),
+    "apart": ((nn.Conv2d, "_conv_forward", _bias_apart),),
+    "joined": (
+        (nn.Conv2d, "_conv_forward", _bias_apart),
+        (layers.ResBlock, "forward", _joined_block),
+    ),
     "aligned": ((nn.Conv2d, "_conv_forward", _aligned_convolution),),
 }
 """Other ways to write the same function: what they replace. Weights and results stay the same."""
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "": {},
+    "as they come": {name: getattr(inductor, name) for name in FUSE_MORE},
+    "combined": {"combo_kernels": True},  # small kernels that do not depend on each other
+}
+"""Options of the compiler, on top of the library's."""
 
 
 @contextlib.contextmanager
@@ -314,13 +338,13 @@ def _measured(
     model = sv.build_model("split-vae", config)
     if context.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(context.device)
-    compile = context.pick(way.compile, False)
+    options = compiler_options(way.compile) | OPTIONS[way.options] if way.compile else {}
     loop: PlainLoop | _Library
     if way.plain:
         assert isinstance(model, sv.SplitVAE)
         loop = PlainLoop(model, images, train, context)
     else:
-        loop = _Library(model, images, train, context.device, compile)
+        loop = _Library(model, images, train, context.device, context.pick(options, {}))
     warm_up = context.pick(60, 2)
     to_warm_up = _seconds(context, lambda: loop.fit(warm_up))
     row = {"precision": loop.precision, "loss_after_warm_up": loop.loss()}
@@ -359,9 +383,9 @@ class _Library:
         images: Tensor,
         train: sv.TrainConfig,
         device: torch.device,
-        compile: bool | str,
+        options: dict[str, Any],
     ) -> None:
-        self.trainer = sv.Trainer(model, images, train, device, compile=compile)
+        self.trainer = sv.Trainer(model, images, train, device, compile=options or False)
         self.precision: str = self.trainer.precision
 
     def fit(self, steps: int) -> None:

@@ -6,7 +6,7 @@ import importlib.util
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -99,6 +99,24 @@ def tuned_convolutions(device: torch.device) -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.benchmark = before
+
+
+FUSE_MORE: dict[str, Any] = {
+    "realize_opcount_threshold": 200,
+    "realize_reads_threshold": 30,
+    "realize_acc_reads_threshold": 30,
+}
+"""Options with which the compiler computes BatchNorm and swish again wherever the backward pass
+needs them; by its defaults it writes them to memory, as float32, and reads them back. By its own
+count a training step of the paper's MNIST model moves 18.4 MB of memory per image with the
+defaults, 13.4 MB with these (torch 2.11, bf16, batch 1000)."""
+
+
+def compiler_options(mode: str | None = None) -> dict[str, Any]:
+    """Options for ``torch.compile``: those of one of its modes, and :data:`FUSE_MORE`."""
+    from torch._inductor import list_mode_options  # here: its import takes seconds
+
+    return (list_mode_options(mode) if mode else {}) | FUSE_MORE
 
 
 def compile_pays(device: torch.device, steps: int) -> bool:

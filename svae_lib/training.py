@@ -14,6 +14,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from .devices import (
     autocast,
     best_memory_format,
     compile_pays,
+    compiler_options,
     resolve_precision,
     tuned_convolutions,
 )
@@ -47,8 +49,9 @@ class Trainer:
         config: how to train.
         device: where; default: CUDA where there is one.
         compile: translate the model with ``torch.compile``; a string is its ``mode``
-            ("reduce-overhead" adds CUDA graphs: one process and accumulate=1 only). Default: on
-            CUDA, for trainings long enough to win the compiler's time back.
+            ("reduce-overhead" and "max-autotune" add CUDA graphs: one process and accumulate=1
+            only), a dictionary its ``options``, in place of :func:`.devices.compiler_options`.
+            Default: on CUDA, for trainings long enough to win the compiler's time back.
         resident: keep the images on the device; default: where they fit (:mod:`.feeding`).
         memory_format: of images and kernels; default: the device's best.
 
@@ -72,7 +75,7 @@ class Trainer:
         config: TrainConfig,
         device: torch.device | str | None = None,
         *,
-        compile: bool | str | None = None,
+        compile: bool | str | dict[str, Any] | None = None,
         resident: bool | None = None,
         memory_format: torch.memory_format | None = None,
     ) -> None:
@@ -119,24 +122,24 @@ class Trainer:
         self._summed = 0
         self._good = LastGood(self.model)
 
-    def _prepare(self, compile: bool | str | None) -> nn.Module:
+    def _prepare(self, compile: bool | str | dict[str, Any] | None) -> nn.Module:
         """The module whose gradients the processes share and which may be compiled."""
         metrics = self.processes.averaging(_Metrics(self.model, self.config.beta))
         if compile is None:  # other losses may do what the compiler does not know
             usual = type(self.model).loss is VAE.loss
             compile = usual and compile_pays(self.device, self.config.steps)
             self._plain = metrics if compile and self.processes.alone else None
-        if compile == "reduce-overhead" and not (
-            self.processes.alone and self.config.accumulate == 1
-        ):
+        if not compile:
+            return metrics
+        mode = compile if isinstance(compile, str) else None
+        options = compile if isinstance(compile, dict) else compiler_options(mode)
+        whole_steps = self.processes.alone and self.config.accumulate == 1
+        if options.get("triton.cudagraphs") and not whole_steps:
             raise InputError(
-                'compile="reduce-overhead" keeps a step\'s memory for the next one, so it needs a '
-                "single process and accumulate=1: use compile=True."
+                f"compile={compile!r} makes CUDA graphs, which keep a step's memory for the next "
+                "one, so it needs a single process and accumulate=1: use compile=True."
             )
-        if compile:
-            mode = compile if isinstance(compile, str) else None
-            metrics = torch.compile(metrics, mode=mode)  # type: ignore[assignment]
-        return metrics
+        return torch.compile(metrics, options=options)  # type: ignore[return-value]
 
     # ------------------------------------------------------------------ one step
 

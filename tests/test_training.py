@@ -452,17 +452,18 @@ def test_a_compiled_trainer_takes_the_same_steps(
     """The compiler's front end with PyTorch's own kernels behind it: no code is generated."""
     config = dataclasses.replace(fast, accumulate=accumulate)
     plain = trainer(tiny, config, blobs)
-    modes, compiler = [], torch.compile
+    asked, compiler = [], torch.compile
 
-    def compile(module, mode):
-        modes.append(mode)
+    def compile(module, options):
+        asked.append(options)
         return compiler(module, backend="eager")
 
     monkeypatch.setattr("svae_lib.training.torch.compile", compile)
-    compiled = trainer(tiny, config, blobs, compile="max-autotune")
+    compiled = trainer(tiny, config, blobs, compile="max-autotune-no-cudagraphs")
     for t in (plain, compiled):
         t.fit(6, progress=False)
-    assert modes == ["max-autotune"]
+    (options,) = asked
+    assert options["max_autotune"] and options["realize_reads_threshold"] > 4
     assert compiled.history["loss"] == pytest.approx(plain.history["loss"], rel=1e-5)
     assert set(compiled.model.state_dict()) == set(plain.model.state_dict())
 
@@ -470,7 +471,7 @@ def test_a_compiled_trainer_takes_the_same_steps(
 def test_training_goes_on_where_the_compiler_does_not_work(
     tiny, fast, blobs, monkeypatch, recwarn
 ) -> None:
-    def compile(module, mode):
+    def compile(module, options):
         def broken(*args):
             module(*args)  # BatchNorm has seen the batch, then something fails
             raise RuntimeError("no Python.h\nand more lines")
@@ -493,7 +494,7 @@ def test_training_goes_on_where_the_compiler_does_not_work(
 def test_an_error_of_the_model_is_not_taken_for_the_compilers(
     tiny, fast, blobs, monkeypatch
 ) -> None:
-    monkeypatch.setattr("svae_lib.training.torch.compile", lambda module, mode: module)
+    monkeypatch.setattr("svae_lib.training.torch.compile", lambda module, options: module)
     monkeypatch.setattr("svae_lib.training.compile_pays", lambda device, steps: True)
     t = trainer(tiny, fast, blobs)
 
@@ -510,8 +511,18 @@ def test_an_error_of_the_model_is_not_taken_for_the_compilers(
 
 def test_cuda_graphs_are_for_whole_steps(tiny, fast, blobs) -> None:
     config = dataclasses.replace(fast, accumulate=2)
-    with pytest.raises(sv.InputError, match=r"accumulate=1: use compile=True"):
-        trainer(tiny, config, blobs, compile="reduce-overhead")
+    for compile in ("reduce-overhead", "max-autotune", {"triton.cudagraphs": True}):
+        with pytest.raises(sv.InputError, match=r"accumulate=1: use compile=True"):
+            trainer(tiny, config, blobs, compile=compile)
+
+
+def test_the_compiler_knows_the_options(tiny, fast, blobs) -> None:
+    """torch.compile checks names and types when it is called, not when it compiles."""
+    for compile in (True, "reduce-overhead", "max-autotune-no-cudagraphs", {"combo_kernels": True}):
+        t = trainer(tiny, fast, blobs, compile=compile)
+        assert t._metrics is not t._metrics._orig_mod
+    with pytest.raises(RuntimeError, match="no_such_option"):
+        trainer(tiny, fast, blobs, compile={"no_such_option": 1})
 
 
 def test_exact_products_inside_and_what_was_set_outside() -> None:
