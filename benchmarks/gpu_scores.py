@@ -136,7 +136,11 @@ def _inception_file(context: Context) -> Path:
     path = context.work / "random-inception.pth"
     if not path.exists():
         torch.manual_seed(0)
-        torch.save(build_inception().state_dict(), path)
+        network = build_inception()
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d):  # or the features would be of the order of 1e-8
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        torch.save(network.state_dict(), path)
     return path
 
 

@@ -155,10 +155,10 @@ def ways(batches: tuple[int, int, int], more: bool) -> list[Way]:
     small, medium, large = batches
     first = [
         Way(small, plain=True),
+        Way(large, plain=True),
         Way(large, "default"),
         Way(small, "reduce-overhead"),
         Way(large, "default", "joined"),
-        Way(large, plain=True),
         Way(medium, "reduce-overhead"),
     ]
     then = [
@@ -233,8 +233,10 @@ def written_as(name: str) -> Iterator[None]:
 
 LONGEST = 150.0
 """Seconds after which a way is given up: its compiler takes too long."""
-SHORTEST = 25.0
-"""Seconds below which no further one is begun."""
+SHORTEST = 30.0
+"""Seconds of the stage below which no further one is begun."""
+OVERTIME = 60.0
+"""Seconds that the last one may take beyond the stage's: half-compiled is wasted."""
 
 
 def training_speed(context: Context, preset: str, more: bool = False) -> dict[str, Any]:
@@ -313,7 +315,7 @@ def _row(
         DeviceLost: the device answers no longer.
     """
     row: dict[str, Any] = {"way": way.name, **dataclasses.asdict(way)}
-    longest = min(LONGEST, max(context.left(), SHORTEST))
+    longest = min(LONGEST, context.left() + OVERTIME)
     with time_limit(longest) as limit, written_as(way.written_as):
         try:
             row |= _measured(context, way, config, train, images)
@@ -345,7 +347,7 @@ def _measured(
         loop = PlainLoop(model, images, train, context)
     else:
         loop = _Library(model, images, train, context.device, context.pick(options, {}))
-    warm_up = context.pick(60, 2)
+    warm_up = context.pick(20 if way.plain else 60, 2)
     to_warm_up = _seconds(context, lambda: loop.fit(warm_up))
     row = {"precision": loop.precision, "loss_after_warm_up": loop.loss()}
     at_once = context.pick(60_000 if way.plain else 160_000, 8) * 1024

@@ -232,15 +232,13 @@ def _check_sizes(folder: Path) -> None:
 def save_small(model: VAE, name: str, about: dict[str, Any], out: Path) -> dict[str, Any]:
     """Save a model in files that are small enough, and say which.
 
-    It is stored as float32 if that fits, else as float16, else as float16 cut into parts, which
+    In half precision, as the course's models are. A larger file is cut into parts, which
     ``cat NAME.safetensors.part* > NAME.safetensors`` puts together.
     """
     path = out / f"{name}.safetensors"
-    for dtype in (torch.float32, torch.float16):
-        save_model(path, model, about=about, dtype=dtype, overwrite=True)
-        if path.stat().st_size <= LARGEST:
-            break
-    found = {"stored_as": str(dtype).removeprefix("torch."), "sha256": sha256(path)}
+    about = {**about, "stored_as": "float16"}
+    save_model(path, model, about=about, dtype=torch.float16, overwrite=True)
+    found = {"stored_as": "float16", "sha256": sha256(path)}
     if path.stat().st_size <= LARGEST:
         return found | {"files": [path.name]}
     content = path.read_bytes()
