@@ -17,6 +17,7 @@ import pytorch_fid.inception
 import scipy.linalg
 import torch
 from gpu_checks import TINY
+from gpu_speed import fastest_mode
 from PIL import Image
 from session import Context, Skipped, save_small
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ import svae_lib as sv
 from svae_lib import tables
 from svae_lib.checkpoints import read_about
 from svae_lib.data import to_uint8
+from svae_lib.devices import compiler_options
 from svae_lib.fid import FeatureNetwork, FeatureStatistics, feature_statistics
 from svae_lib.fid.inception import WEIGHTS, build_inception, load_inception
 from svae_lib.files import sha256
@@ -215,7 +217,10 @@ EXTRA: dict[str, tuple[sv.Preset, Table]] = {
 def course_table(
     context: Context, name: str, seeds: tuple[int, ...] | None = None
 ) -> dict[str, Any]:
-    """Train and score a table's models, of some seeds or all; keep those of the first seed."""
+    """Train and score a table's models, of some seeds or all; keep those of the first seed.
+
+    Where this session knows which mode of the compiler is the fastest, that one is used.
+    """
     preset, table = EXTRA.get(name) or (sv.PRESETS[name], tables.TABLES[name])
     if context.tiny:
         preset, table = _tiny(preset, table)
@@ -227,7 +232,9 @@ def course_table(
     except sv.InputError as error:
         raise Skipped(str(error)) from None
     runs = context.work / "runs"
+    mode = fastest_mode(context)
     with (
+        mock.patch("svae_lib.training.compiler_options", lambda _: compiler_options(mode)),
         mock.patch.dict(tables.TABLES, {name: dataclasses.replace(table, preset=name)}),
         mock.patch.dict(sv.PRESETS, {name: preset}),
     ):
@@ -249,7 +256,14 @@ def course_table(
             sv.load_model(weights), f"{name}-{variant.kind}", read_about(weights), context.out
         )
     columns, rows = tables.summarise(tables.read_table(path))
-    return {"table": path.name, "columns": columns, "rows": rows, "models": kept, "seed": seed}
+    return {
+        "table": path.name,
+        "columns": columns,
+        "rows": rows,
+        "models": kept,
+        "seed": seed,
+        "compiler_mode": mode or "default",
+    }
 
 
 def _tiny(preset: sv.Preset, table: Table) -> tuple[sv.Preset, Table]:

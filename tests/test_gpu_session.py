@@ -189,6 +189,33 @@ def test_what_a_stage_measured_survives_and_is_not_measured_again(
     assert {row["way"] for row in done["result"]["rows"]} == set(measured)
 
 
+def test_models_are_trained_in_the_fastest_way_known(context: Context, monkeypatch) -> None:
+    def row(batch_size: int, compile: str, rate: float, **other: str) -> dict:
+        usual = {"written_as": "", "options": ""}
+        return {"batch_size": batch_size, "compile": compile, "images_per_second": rate} | (
+            usual | other
+        )
+
+    rows = [row(100, "default", 3.0), row(100, "reduce-overhead", 4.0), row(1000, "default", 9.0)]
+    rows += [row(100, "", 8.0), row(100, "default", 7.0, options="combined")]
+    agree = gpu_checks.judged(0.0, 0.01)
+    assert gpu_speed.fastest_mode(context) is None  # nothing is known yet
+    context.done["speed-mnist"] = {"rows": rows, "losses_at_equal_batch": agree}
+    assert gpu_speed.fastest_mode(context) == "reduce-overhead"
+    seen = []
+
+    def reproduce(name, **options):
+        seen.append(sv.training.compiler_options(None))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gpu_scores.tables, "reproduce", reproduce)
+    with pytest.raises(KeyboardInterrupt):
+        gpu_scores.course_table(context, "compact-mnist")
+    assert seen[0]["triton.cudagraphs"] is True
+    context.done["speed-mnist"]["losses_at_equal_batch"] = gpu_checks.judged(0.5, 0.01)
+    assert gpu_speed.fastest_mode(context) is None  # fast and wrong
+
+
 def test_a_way_that_fails_or_hangs_is_noted_and_the_next_goes_on(
     context: Context, monkeypatch
 ) -> None:
