@@ -23,7 +23,7 @@ from record import RESULTS
 HERE = Path(__file__).parent
 ON_GPU = (
     *("check-forward", "check-resumed", "check-precision"),
-    *("matrix-peak", "speed-mnist", "speed-cifar10", "speed-celeba", "speed-variants"),
+    *("matrix-peak", "speed-mnist", "speed-cifar10", "speed-celeba"),
     *("fid-speed", "time-to-loss"),
 )
 

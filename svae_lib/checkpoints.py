@@ -256,7 +256,8 @@ def _fill(trainer: Trainer, tensors: dict[str, Tensor], header: dict[str, Any]) 
     trainer.gamma.running.copy_(tensors["gamma.running"])
     trainer._sums.copy_(tensors["log.sums"])
     trainer._summed = header["summed"]
-    trainer.scaler.load_state_dict(header["scaler"])
+    if header["scaler"]:  # a run that began where fp16 was not needed has no scale of the loss
+        trainer.scaler.load_state_dict(header["scaler"])
     trainer.step, trainer.seconds = header["step"], header["seconds"]
     trainer.history = header["history"]
 

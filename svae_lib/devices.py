@@ -6,7 +6,7 @@ import importlib.util
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -65,6 +65,23 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 # ---------------------------------------------------------------------- speed
 
 
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Context in which float32 products keep all 23 bits, and an algorithm repeats itself.
+
+    Recent GPUs multiply float32 numbers with 10 bits of the fraction (TensorFloat-32): by
+    PyTorch's default in convolutions, on request in matrix products. Good for training, not for
+    what is to come out the same on every device.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def best_memory_format(device: torch.device) -> torch.memory_format:
     """Order in memory of images and kernels: ``channels_last`` on CUDA and on the CPU, whose
     convolutions read the channels of a pixel together; plane by plane elsewhere.
@@ -82,6 +99,24 @@ def tuned_convolutions(device: torch.device) -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.benchmark = before
+
+
+FUSE_MORE: dict[str, Any] = {
+    "realize_opcount_threshold": 200,
+    "realize_reads_threshold": 30,
+    "realize_acc_reads_threshold": 30,
+}
+"""Options with which the compiler computes BatchNorm and swish again wherever the backward pass
+needs them; by its defaults it writes them to memory, as float32, and reads them back. By its own
+count a training step of the paper's MNIST model moves 18.4 MB of memory per image with the
+defaults, 13.4 MB with these (torch 2.11, bf16, batch 1000)."""
+
+
+def compiler_options(mode: str | None = None) -> dict[str, Any]:
+    """Options for ``torch.compile``: those of one of its modes, and :data:`FUSE_MORE`."""
+    from torch._inductor import list_mode_options  # here: its import takes seconds
+
+    return (list_mode_options(mode) if mode else {}) | FUSE_MORE
 
 
 def compile_pays(device: torch.device, steps: int) -> bool:
@@ -113,10 +148,7 @@ def fits(images: Tensor, device: torch.device) -> bool:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an allocation failed, on an accelerator or (a plain RuntimeError) on the CPU."""
+    """Whether an allocation failed: by PyTorch, by the driver or NVIDIA's libraries, on a CPU."""
     said = str(error)
-    return (
-        isinstance(error, torch.cuda.OutOfMemoryError)
-        or "DefaultCPUAllocator" in said
-        or "MPS backend out of memory" in said
-    )
+    words = ("out of memory", "DefaultCPUAllocator", "STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(word in said for word in words)

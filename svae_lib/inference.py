@@ -35,7 +35,8 @@ def encode_all(model: VAE, images: Tensor, batch_size: int = 500) -> tuple[Tenso
     check_uint8_images(images, channels=shape.channels, image_size=shape.image_size)
     device = device_of(model)
     parts = [model.encode(to_float(batch.to(device))) for batch in images.split(batch_size)]
-    return torch.cat([mu.cpu() for mu, _ in parts]), torch.cat([lv.cpu() for _, lv in parts])
+    mu, log_var = (torch.cat(of_all).cpu() for of_all in zip(*parts, strict=True))
+    return mu, log_var
 
 
 @torch.inference_mode()
@@ -57,9 +58,10 @@ def decode_all(model: VAE, z: Tensor, batch_size: int = 500) -> Decoded:
     if len(z) == 0:
         raise InputError("z is empty: ask for at least one image.")
     device = device_of(model)
-    parts = [model.decode(part.to(device)) for part in z.float().split(batch_size)]
+    # Images leave the device batch by batch: it need not have room for all of them.
+    parts = [_to_cpu(model.decode(part.to(device))) for part in z.float().split(batch_size)]
     return Decoded(
-        torch.cat([p.x_hat.cpu() for p in parts]),
+        torch.cat([p.x_hat for p in parts]),
         _join([p.components for p in parts]),
         _join([p.weights for p in parts]),
     )
@@ -75,8 +77,13 @@ def reconstruct_all(model: VAE, images: Tensor, batch_size: int = 500) -> Decode
     return decode_all(model, mu, batch_size)
 
 
+def _to_cpu(out: Decoded) -> Decoded:
+    components, weights = (None if t is None else t.cpu() for t in (out.components, out.weights))
+    return Decoded(out.x_hat.cpu(), components, weights)
+
+
 def _join(parts: list[Tensor | None]) -> Tensor | None:
-    tensors = [p.cpu() for p in parts if p is not None]
+    tensors = [p for p in parts if p is not None]
     return torch.cat(tensors) if tensors else None
 
 

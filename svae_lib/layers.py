@@ -34,7 +34,9 @@ class UpConv(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Map (N, C, H, W) to (N, out_channels, 2H, 2W)."""
-        return super().forward(x)[..., :-1, :-1]  # 2n + 1 rows and columns: drop the last
+        # 2n + 1 rows and columns: drop the last. A copy, in the order of memory that it has: of a
+        # view with gaps each of the next layers would make its own, or take its slowest way.
+        return super().forward(x)[..., :-1, :-1].clone()
 
 
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from functools import cache
@@ -31,7 +32,12 @@ def provenance(device: torch.device | str) -> dict[str, str]:
 
 @cache
 def commit() -> str:
-    """Commit that the library runs from ("-dirty" with changes on top), or "unknown"."""
+    """Commit that the library runs from ("-dirty" with changes on top), or "unknown".
+
+    The variable SVAE_COMMIT says it of a copy that carries no history.
+    """
+    if told := os.environ.get("SVAE_COMMIT"):
+        return told
     here = Path(__file__).parent
     if not (here.parent / ".git").exists():  # a wheel's, perhaps inside another checkout
         return "unknown"

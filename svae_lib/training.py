@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,7 @@ from .devices import (
     autocast,
     best_memory_format,
     compile_pays,
+    compiler_options,
     resolve_precision,
     tuned_convolutions,
 )
@@ -46,8 +49,9 @@ class Trainer:
         config: how to train.
         device: where; default: CUDA where there is one.
         compile: translate the model with ``torch.compile``; a string is its ``mode``
-            ("reduce-overhead" adds CUDA graphs: one process and accumulate=1 only). Default: on
-            CUDA, for trainings long enough to win the compiler's time back.
+            ("reduce-overhead" and "max-autotune" add CUDA graphs: one process and accumulate=1
+            only), a dictionary its ``options``, in place of :func:`.devices.compiler_options`.
+            Default: on CUDA, for trainings long enough to win the compiler's time back.
         resident: keep the images on the device; default: where they fit (:mod:`.feeding`).
         memory_format: of images and kernels; default: the device's best.
 
@@ -71,7 +75,7 @@ class Trainer:
         config: TrainConfig,
         device: torch.device | str | None = None,
         *,
-        compile: bool | str | None = None,
+        compile: bool | str | dict[str, Any] | None = None,
         resident: bool | None = None,
         memory_format: torch.memory_format | None = None,
     ) -> None:
@@ -112,28 +116,30 @@ class Trainer:
         self.history: dict[str, list[float]] = {k: [] for k in ("step", *METRICS, "gamma")}
         self.seconds = 0.0
         self.terminated = False
+        self._plain: nn.Module | None = None  # in place of a compiled one that has not been tried
         self._metrics = self._prepare(compile)
         self._sums = torch.zeros(len(METRICS), device=self.device)
         self._summed = 0
         self._good = LastGood(self.model)
 
-    def _prepare(self, compile: bool | str | None) -> nn.Module:
+    def _prepare(self, compile: bool | str | dict[str, Any] | None) -> nn.Module:
         """The module whose gradients the processes share and which may be compiled."""
         metrics = self.processes.averaging(_Metrics(self.model, self.config.beta))
         if compile is None:  # other losses may do what the compiler does not know
             usual = type(self.model).loss is VAE.loss
             compile = usual and compile_pays(self.device, self.config.steps)
-        if compile == "reduce-overhead" and not (
-            self.processes.alone and self.config.accumulate == 1
-        ):
+            self._plain = metrics if compile and self.processes.alone else None
+        if not compile:
+            return metrics
+        mode = compile if isinstance(compile, str) else None
+        options = compile if isinstance(compile, dict) else compiler_options(mode)
+        whole_steps = self.processes.alone and self.config.accumulate == 1
+        if options.get("triton.cudagraphs") and not whole_steps:
             raise InputError(
-                'compile="reduce-overhead" keeps a step\'s memory for the next one, so it needs a '
-                "single process and accumulate=1: use compile=True."
+                f"compile={compile!r} makes CUDA graphs, which keep a step's memory for the next "
+                "one, so it needs a single process and accumulate=1: use compile=True."
             )
-        if compile:
-            mode = compile if isinstance(compile, str) else None
-            metrics = torch.compile(metrics, mode=mode)  # type: ignore[assignment]
-        return metrics
+        return torch.compile(metrics, options=options)  # type: ignore[return-value]
 
     # ------------------------------------------------------------------ one step
 
@@ -149,8 +155,11 @@ class Trainer:
 
     def batch(self, step: int) -> Tensor:
         """Images of a step: float32 (batch_size, C, S, S) in [0, 1]; this process's share."""
-        x = self.feed.batch(step).float() / 255
-        return x.contiguous(memory_format=self.memory_format)
+        images = self.feed.batch(step)
+        # Images of one channel count as contiguous in every format. Made in the wanted one, their
+        # strides say so to the convolutions, which go by them.
+        x = torch.empty(images.shape, device=images.device, memory_format=self.memory_format)
+        return torch.div(images, 255, out=x)
 
     def noise(self, step: int) -> Tensor:
         """Standard Gaussian noise of a step: float32 (batch_size, latent_dim); the same share."""
@@ -184,7 +193,7 @@ class Trainer:
         with explaining_lack_of_memory(
             self._good, self.step, config.batch_size, config.accumulate, self.processes.count
         ):
-            loss = self._gradients(self.batch(self.step), self.noise(self.step))
+            loss = self._tried_gradients(self.batch(self.step), self.noise(self.step))
             if config.grad_clip is not None:
                 self.scaler.unscale_(self.optimizer)
                 nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
@@ -195,6 +204,26 @@ class Trainer:
         self.gamma.update(loss.mse)
         self.step += 1
         return loss
+
+    def _tried_gradients(self, x: Tensor, noise: Tensor) -> Loss:
+        """Gradients of a step, without the compiler where it was our choice and does not work.
+
+        (An error that is not the compiler's comes again, from the model without it.)
+        """
+        plain, self._plain = self._plain, None
+        if plain is not None:
+            try:
+                return self._gradients(x, noise)
+            except Exception as error:
+                self._metrics = plain
+                self._good.restore()  # BatchNorm may have seen the batch already
+                said = f"{type(error).__name__}: {error}".strip().split("\n")[0]
+                warnings.warn(
+                    f"torch.compile does not work here ({said}); training goes on without it, "
+                    "more slowly.",
+                    stacklevel=2,
+                )
+        return self._gradients(x, noise)
 
     def _gradients(self, x: Tensor, noise: Tensor) -> Loss:
         """Gradients of a step, added up part by part; its loss, over parts and processes."""

@@ -17,7 +17,7 @@ import torch
 from filelock import FileLock
 
 import svae_lib as sv
-from svae_lib import checkpoints, runs
+from svae_lib import checkpoints, provenance, runs
 from svae_lib.monitoring import Validation
 from svae_lib.runs import KEPT_CHECKPOINTS, Run
 
@@ -357,3 +357,10 @@ def test_sigterm_saves_and_ends_the_program(run: Run, blobs) -> None:
     assert ended.value.code == 128 + signal.SIGTERM
     assert run.checkpoints()[-1].stem == "checkpoint-5"
     assert run.train(blobs, device="cpu", progress=False).step == run.train_config.steps
+
+
+def test_a_copy_without_history_can_be_told_its_commit(monkeypatch) -> None:
+    monkeypatch.setenv("SVAE_COMMIT", "abc1234")
+    assert provenance.commit.__wrapped__() == "abc1234"
+    monkeypatch.delenv("SVAE_COMMIT")
+    assert provenance.commit.__wrapped__() != "abc1234"

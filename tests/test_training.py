@@ -149,6 +149,21 @@ def test_settings_newer_than_a_checkpoint_count_as_their_defaults(
         restore_trainer(other, tmp_path / "old.safetensors")
 
 
+def test_a_run_may_move_to_a_card_that_needs_a_scaled_loss(tiny, fast, blobs, tmp_path) -> None:
+    here = trainer(tiny, fast, blobs)
+    here.fit(3, progress=False)
+    save_trainer(tmp_path / "t.safetensors", here)
+    there = trainer(tiny, fast, blobs)
+    there.scaler = torch.amp.GradScaler("cpu", enabled=True)  # as with fp16
+    restore_trainer(there, tmp_path / "t.safetensors")
+    assert there.step == 3 and there.scaler.get_scale() > 1
+    there.fit(3, progress=False)
+    save_trainer(tmp_path / "scaled.safetensors", there)
+    for t in (there, here):  # and back
+        restore_trainer(t, tmp_path / "scaled.safetensors")
+        assert t.step == 6
+
+
 def test_a_run_may_go_on_in_finer_parts(tiny, fast, blobs, tmp_path) -> None:
     whole = trainer(tiny, fast, blobs)
     whole.fit(3, progress=False)
@@ -345,6 +360,19 @@ def test_out_of_memory_at_the_first_step_and_at_single_images(tiny, fast, blobs)
     assert all(torch.equal(start[k], v) for k, v in t.model.state_dict().items())
 
 
+@pytest.mark.parametrize(
+    ("said", "lack"),
+    [
+        ("CUDA error: out of memory", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("MPS backend out of memory (MPS allocated: 1 GB)", True),
+        ("CUDA error: an illegal memory access was encountered", False),
+    ],
+)
+def test_lack_of_memory_is_told_from_other_errors(said: str, lack: bool) -> None:
+    assert devices.is_out_of_memory(RuntimeError(said)) is lack
+
+
 def test_other_errors_pass_unchanged(tiny, fast, blobs) -> None:
     t = trainer(tiny, fast, blobs)
 
@@ -401,6 +429,22 @@ def test_channels_last_is_a_memory_format_and_no_other_training(
     assert same_weights(pixels.model, resumed.model)
 
 
+def test_activations_have_one_memory_format_without_gaps(tiny, fast, blobs) -> None:
+    """Grey images too, which count as contiguous in every format; and after a crop."""
+    t = trainer(tiny, fast, blobs, memory_format=torch.channels_last)
+    x = t.batch(0)
+    assert torch.equal(x, t.feed.batch(0).float() / 255)
+    assert x.stride() == (16 * 16, 1, 16, 1)
+    seen = []
+    for layer in t.model.modules():
+        if isinstance(layer, nn.Conv2d | nn.BatchNorm2d):
+            layer.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
+    t.train_step()
+    assert len(seen) > 15
+    assert all(value.is_contiguous(memory_format=torch.channels_last) for value in seen)
+    assert {value.stride(1) for value in seen} == {1}
+
+
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_compiled_trainer_takes_the_same_steps(
     tiny, fast, blobs, monkeypatch, accumulate
@@ -408,25 +452,93 @@ def test_a_compiled_trainer_takes_the_same_steps(
     """The compiler's front end with PyTorch's own kernels behind it: no code is generated."""
     config = dataclasses.replace(fast, accumulate=accumulate)
     plain = trainer(tiny, config, blobs)
-    modes, compiler = [], torch.compile
+    asked, compiler = [], torch.compile
 
-    def compile(module, mode):
-        modes.append(mode)
+    def compile(module, options):
+        asked.append(options)
         return compiler(module, backend="eager")
 
     monkeypatch.setattr("svae_lib.training.torch.compile", compile)
-    compiled = trainer(tiny, config, blobs, compile="max-autotune")
+    compiled = trainer(tiny, config, blobs, compile="max-autotune-no-cudagraphs")
     for t in (plain, compiled):
         t.fit(6, progress=False)
-    assert modes == ["max-autotune"]
+    (options,) = asked
+    assert options["max_autotune"] and options["realize_reads_threshold"] > 4
     assert compiled.history["loss"] == pytest.approx(plain.history["loss"], rel=1e-5)
     assert set(compiled.model.state_dict()) == set(plain.model.state_dict())
 
 
+def test_training_goes_on_where_the_compiler_does_not_work(
+    tiny, fast, blobs, monkeypatch, recwarn
+) -> None:
+    def compile(module, options):
+        def broken(*args):
+            module(*args)  # BatchNorm has seen the batch, then something fails
+            raise RuntimeError("no Python.h\nand more lines")
+
+        return broken
+
+    monkeypatch.setattr("svae_lib.training.torch.compile", compile)
+    plain = trainer(tiny, fast, blobs)
+    plain.fit(4, progress=False)
+    with pytest.raises(RuntimeError, match=r"Python\.h"):  # it was asked for
+        trainer(tiny, fast, blobs, compile=True).fit(4, progress=False)
+    monkeypatch.setattr("svae_lib.training.compile_pays", lambda device, steps: True)
+    unasked = trainer(tiny, fast, blobs)
+    unasked.fit(4, progress=False)
+    said = [str(w.message) for w in recwarn if "torch.compile" in str(w.message)]
+    assert len(said) == 1 and "(RuntimeError: no Python.h)" in said[0]
+    assert same_weights(plain.model, unasked.model)
+
+
+def test_an_error_of_the_model_is_not_taken_for_the_compilers(
+    tiny, fast, blobs, monkeypatch
+) -> None:
+    monkeypatch.setattr("svae_lib.training.torch.compile", lambda module, options: module)
+    monkeypatch.setattr("svae_lib.training.compile_pays", lambda device, steps: True)
+    t = trainer(tiny, fast, blobs)
+
+    def broken(*args):
+        raise RuntimeError("shapes do not match")
+
+    t.model.head = broken
+    with (
+        pytest.warns(UserWarning, match="does not work here"),
+        pytest.raises(RuntimeError, match="shapes do not match"),
+    ):
+        t.fit(progress=False)
+
+
 def test_cuda_graphs_are_for_whole_steps(tiny, fast, blobs) -> None:
     config = dataclasses.replace(fast, accumulate=2)
-    with pytest.raises(sv.InputError, match=r"accumulate=1: use compile=True"):
-        trainer(tiny, config, blobs, compile="reduce-overhead")
+    for compile in ("reduce-overhead", "max-autotune", {"triton.cudagraphs": True}):
+        with pytest.raises(sv.InputError, match=r"accumulate=1: use compile=True"):
+            trainer(tiny, config, blobs, compile=compile)
+
+
+def test_the_compiler_knows_the_options(tiny, fast, blobs) -> None:
+    """torch.compile checks names and types when it is called, not when it compiles."""
+    for compile in (True, "reduce-overhead", "max-autotune-no-cudagraphs", {"combo_kernels": True}):
+        t = trainer(tiny, fast, blobs, compile=compile)
+        assert t._metrics is not t._metrics._orig_mod
+    with pytest.raises(RuntimeError, match="no_such_option"):
+        trainer(tiny, fast, blobs, compile={"no_such_option": 1})
+
+
+def test_exact_products_inside_and_what_was_set_outside() -> None:
+    def settings() -> tuple[str, bool, bool]:
+        cudnn = torch.backends.cudnn
+        return torch.get_float32_matmul_precision(), cudnn.allow_tf32, cudnn.deterministic
+
+    torch.set_float32_matmul_precision("high")
+    try:
+        before = settings()
+        with pytest.raises(ZeroDivisionError), devices.exact_float32():
+            assert settings() == ("highest", False, True)
+            raise ZeroDivisionError
+        assert settings() == before == ("high", True, False)
+    finally:
+        torch.set_float32_matmul_precision("highest")
 
 
 def test_what_pays_is_decided_by_device_and_length(monkeypatch) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..devices import exact_float32
 from ..validation import InputError, check_images
 
 
@@ -53,12 +54,7 @@ class FeatureNetwork:
         """
         check_images(images)
         images = self._with_channels(images.to(self.device, torch.float32))
-        # TensorFloat-32 on recent GPUs keeps 10 bits of a product; features keep all 23, so that
-        # a score is the same on every device.
-        with (
-            torch.inference_mode(),
-            torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
-        ):
+        with torch.inference_mode(), exact_float32():  # a score is the same on every device
             features: Tensor = self.module(images)
         return features.float()
 
