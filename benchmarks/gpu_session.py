@@ -6,11 +6,11 @@ For a GPU that is borrowed for half an hour. The stages, by priority:
 
 check-*        CUDA against the CPU: forward, loss, gradients; a resumed run; bf16, fp16
 matrix-peak    the rate of a large bf16 matrix product
+fid-speed      10,000 images from latent vectors to FID, against PNG files and pytorch-fid
 speed-*        training of the paper's models: several ways, by batch size and compiler, and a
                plain loop; as many of them as their minutes suffice for
-fid-speed      10,000 images from latent vectors to FID, against PNG files and pytorch-fid
-compact-*      small models for the course, one seed, trained and scored
 time-to-loss   seconds to the validation loss of batch 100, for larger batches
+compact-*      small models for the course, one seed, trained and scored
 seeds-*        the same small models, two more seeds
 table-*        the paper's models, three seeds, trained and scored
 
@@ -50,12 +50,12 @@ STAGES = (
     Stage("check-resumed", 1, gpu_checks.resumed_run),
     Stage("check-precision", 2, gpu_checks.precisions),
     Stage("matrix-peak", 0.3, gpu_speed.matrix_peak),
-    Stage("speed-mnist", 6, partial(gpu_speed.training_speed, preset="mnist", more=True)),
-    Stage("speed-cifar10", 3, partial(gpu_speed.training_speed, preset="cifar10")),
-    Stage("speed-celeba", 3, partial(gpu_speed.training_speed, preset="celeba")),
     Stage("fid-speed", 1.5, gpu_scores.fid_speed),
+    Stage("speed-mnist", 6, partial(gpu_speed.training_speed, preset="mnist", more=True), 1),
+    Stage("speed-cifar10", 3, partial(gpu_speed.training_speed, preset="cifar10"), 1),
+    Stage("speed-celeba", 3, partial(gpu_speed.training_speed, preset="celeba"), 1),
+    Stage("time-to-loss", 3, gpu_speed.time_to_loss, 1),
     *(Stage(name, 2, partial(course_table, name=name, seeds=(0,))) for name in COMPACT),
-    Stage("time-to-loss", 1.5, gpu_speed.time_to_loss),
     *(Stage(f"seeds-{name}", 1, partial(course_table, name=name)) for name in COMPACT),
     *(Stage(f"table-{name}", 2, partial(course_table, name=name)) for name in PAPER),
 )

@@ -91,8 +91,10 @@ class Stage:
 
     name: str
     minutes: float
-    """Minutes that it is thought to take, or may: it is not begun with fewer left."""
+    """Minutes that it is thought to take, or may."""
     run: Callable[[Context], dict[str, Any]]
+    at_least: float | None = None
+    """It is not begun with fewer minutes left; default: all of its minutes."""
 
 
 def run_session(stages: Sequence[Stage], context: Context, minutes: float) -> dict[str, Any]:
@@ -151,12 +153,13 @@ def _attempt(
     stage: Stage, context: Context, left: float, record: dict[str, Any], path: Path
 ) -> dict[str, Any]:
     """The entry of a stage that has ``left`` seconds."""
-    if left < 60 * stage.minutes:
-        why = f"it takes about {stage.minutes:g} minutes, and {max(left, 0) / 60:.1f} are left"
+    needed = stage.minutes if stage.at_least is None else stage.at_least
+    if left < 60 * needed:
+        why = f"it needs about {needed:g} minutes, and {max(left, 0) / 60:.1f} are left"
         return {"status": "no time", "why": why}
     print(f"{stage.name} ...", flush=True)
     _prepare_notes(stage, context, record, path)
-    context.ends = time.monotonic() + (60 * stage.minutes or left)
+    context.ends = time.monotonic() + min(60 * stage.minutes or left, left)
     torch.manual_seed(0)
     torch.compiler.reset()  # it translates a function for a few models only, then gives up
     started = time.monotonic()

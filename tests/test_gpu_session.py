@@ -35,11 +35,11 @@ KINDS = [
     "check-resumed",
     "check-precision",
     "matrix-peak",
+    "fid-speed",
     "speed-mnist",
     "speed-celeba",
-    "fid-speed",
-    "compact-mnist",
     "time-to-loss",
+    "compact-mnist",
 ]
 
 
@@ -273,6 +273,7 @@ def test_a_failure_is_recorded_and_the_next_goes_on(context: Context, capsys) ->
         Stage("c", 1000, lambda context: {}),
         Stage("d", 0, lambda context: {"n": 4}),
         Stage("e", 0, lambda context: {"twice": 2 * context.done["d"]["n"]}),
+        Stage("f", 1000, lambda context: {"left": context.left()}, at_least=0.5),
     ]
     entries = run_session(stages, context, 1)["stages"]
     assert [entry["status"] for entry in entries.values()] == [
@@ -281,12 +282,14 @@ def test_a_failure_is_recorded_and_the_next_goes_on(context: Context, capsys) ->
         "no time",
         "done",
         "done",
+        "done",
     ]
+    assert 0 < entries["f"]["result"]["left"] <= 60
     assert "ZeroDivisionError: by nought" in entries["a"]["why"]
     assert "Traceback" in entries["a"]["why"]
     assert entries["e"]["result"] == {"twice": 8}
     said = capsys.readouterr().out
-    assert "c: no time: it takes about 1000 minutes, and 1.0 are left" in said
+    assert "c: no time: it needs about 1000 minutes, and 1.0 are left" in said
     assert json.loads((context.out / "session.json").read_text())["stages"] == entries
     tried = []
     stages = [Stage("a", 0, lambda context: tried.append("a") or {}), *stages[1:]]
