@@ -634,7 +634,7 @@ def difference(first, second):
 straight = fresh()
 straight.fit(progress=False)
 half = fresh()
-half.fit(4, progress=False)
+half.fit(4, progress=False);
 
 # %%
 folder = Path(tempfile.mkdtemp())

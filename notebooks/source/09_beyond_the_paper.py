@@ -413,7 +413,7 @@ print(f"{plan.steps} steps of {plan.batch_size} images in {trainer.seconds:.0f} 
 paper = sv.PRESETS["celeba"].train
 print(f"(the preset celeba: {paper.steps:,} steps of {paper.batch_size}, of a far wider model)")
 portrait = sv.inference.reconstruct_all(artist, held_out)
-sv.plots.split_rows(portrait, 5, originals=sv.data.to_float(held_out), title="Toy faces: a first look")
+sv.plots.split_rows(portrait, 3, originals=sv.data.to_float(held_out), title="Toy faces: a first look")
 
 # %% [markdown]
 # On a laptop this is a look and no result: the model has hardly begun. It shows what comes first (a
@@ -423,7 +423,7 @@ sv.plots.split_rows(portrait, 5, originals=sv.data.to_float(held_out), title="To
 # %%
 shipped = sv.inference.reconstruct_all(sv.load_trained("quick-faces", "split-vae"), held_out)
 sv.plots.split_rows(
-    shipped, 5, originals=sv.data.to_float(held_out), title="Toy faces: trained to the preset's end"
+    shipped, 3, originals=sv.data.to_float(held_out), title="Toy faces: trained to the preset's end"
 )
 
 # %% [markdown]
@@ -433,7 +433,7 @@ sv.plots.split_rows(
 # %%
 wider = sv.inference.reconstruct_all(sv.load_trained("compact-faces", "split-vae"), held_out)
 sv.plots.split_rows(
-    wider, 5, originals=sv.data.to_float(held_out), title="Toy faces: wider, and trained for longer"
+    wider, 3, originals=sv.data.to_float(held_out), title="Toy faces: wider, and trained for longer"
 )
 
 # %% [markdown]
