@@ -49,6 +49,7 @@ lab: setup ## Open JupyterLab on the notebooks
 
 bench: setup ## Measure what this machine can run, into benchmarks/results; BENCH="widgets ..." chooses
 	$(BIN)/python benchmarks/run_all.py $(BENCH)
+	$(BIN)/python scripts/build_speed.py
 
 clean: ## Remove .venv, caches and built files; runs/ and downloads stay
 	rm -rf $(VENV) build dist slides .pytest_cache .mypy_cache .ruff_cache

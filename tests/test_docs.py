@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import build_results  # noqa: E402
+import build_speed  # noqa: E402
 
 PAGES = sorted(
     path
@@ -116,6 +117,14 @@ def test_the_answer_that_names_a_record_agrees_with_it() -> None:
 
 def test_the_page_of_results_is_made_from_the_records() -> None:
     assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == build_results.page()
+
+
+def test_the_page_of_speed_is_made_from_the_records() -> None:
+    text = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
+    assert text == build_speed.page()
+    record = json.loads((build_speed.RECORDS / "cpu_training.json").read_text(encoding="utf-8"))
+    for found in record["results"]:
+        assert f"| {found['times_faster']:.2f} |" in text
 
 
 def test_every_record_has_its_table_and_published_figures_a_column(

@@ -1,0 +1,145 @@
+"""Write docs/speed.md from the recorded measurements in benchmarks/results.
+
+    python scripts/build_speed.py [--check]
+
+No number on that page is typed by hand. --check writes nothing and fails where the page differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from build_results import markdown
+
+from svae_lib.files import read_json, write_text
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "speed.md"
+RECORDS = ROOT / "benchmarks" / "results"
+HEAD = """# Speed
+
+Made from the files in [benchmarks/results](../benchmarks/README.md) by `python
+scripts/build_speed.py`; `make bench` measures and calls it. Where two are compared, they took turns
+in one run. Another machine gives other figures.
+"""
+NO_GPU = """## On a GPU
+
+Not measured yet: `python benchmarks/gpu_session.py --out benchmarks/results/gpu` does it.
+"""
+
+Row = list[str]
+
+
+def on_what(record: dict[str, Any]) -> str:
+    """One sentence: device and versions of a measurement."""
+    c = record["conditions"]
+    emulated = " Emulated: this processor does not compute in it." if record.get("emulated") else ""
+    return (
+        f"{c['processor']} with {c['vector_extensions']}, {c['threads']} thread(s), torch "
+        f"{c['torch'].split('+')[0]}, commit {c['commit']}.{emulated}\n"
+    )
+
+
+def training(record: dict[str, Any]) -> tuple[Row, list[Row]]:
+    rows = [
+        [
+            found["preset"],
+            found["precision"],
+            f"{found['images_per_second']:.1f}",
+            f"{found['tensorflow_images_per_second']:.1f}",
+            f"{found['times_faster']:.2f}",
+        ]
+        for found in record["results"]
+    ]
+    return ["preset", "precision", "images/s", "TensorFlow's images/s", "times faster"], rows
+
+
+def precision(record: dict[str, Any]) -> tuple[Row, list[Row]]:
+    kinds = ("training", "held_out")
+    rows = [
+        [str(r["seed"]), *(f"{r['relative_difference'][kind]:+.2%}" for kind in kinds)]
+        for r in record["results"]
+    ]
+    mean = record["mean_relative_difference"]
+    rows.append(["mean", *(f"{mean[kind]:+.2%}" for kind in kinds)])
+    return ["seed", "training loss", "loss of held-out images"], rows
+
+
+def distance(record: dict[str, Any]) -> tuple[Row, list[Row]]:
+    cases = {name: record[name] for name in ("full_rank", "rank_deficient")}
+    rows = [
+        [
+            f"{case['samples']:,} samples, {case['dim']:,} features",
+            f"{case['ours']['seconds']:.2f}",
+            f"{case['scipy_sqrtm']['seconds']:.2f}",
+            f"{case['times_faster']:.1f}",
+            f"{case['relative_difference_to_scipy']:.0e}",
+        ]
+        for case in cases.values()
+    ]
+    return [
+        "covariances of",
+        "seconds",
+        "SciPy's sqrtm",
+        "times faster",
+        "relative difference",
+    ], rows
+
+
+def networks(record: dict[str, Any]) -> tuple[Row, list[Row]]:
+    rows = [
+        [name, str(found["features"]), f"{found['images_per_second']:.1f}"]
+        for name, found in record.items()
+        if isinstance(found, dict) and "features" in found
+    ]
+    return ["network", "features", "images/s"], rows
+
+
+def preparation(record: dict[str, Any]) -> tuple[Row, list[Row]]:
+    rows = [
+        [
+            found["from"],
+            f"{found['images']:,}",
+            str(found["workers"]),
+            f"{found['images_per_second']:,.0f}",
+            str(found["peak_resident_MiB"]),
+        ]
+        for found in record["results"]
+    ]
+    return ["from", "images", "workers", "images/s", "peak memory (MiB)"], rows
+
+
+SECTIONS = {
+    "cpu_training": ("Training on a CPU, against the same layers in TensorFlow", training),
+    "precision_loss_cpu": ("The loss at the end in bf16, against float32", precision),
+    "frechet_distance": ("The Fréchet distance", distance),
+    "feature_networks": ("Feature networks", networks),
+    "celeba_preparation": ("Preparing CelebA, on stand-in files of its size", preparation),
+}
+
+
+def page() -> str:
+    parts = [HEAD]
+    for name, (title, table) in SECTIONS.items():
+        record = read_json(RECORDS / f"{name}.json")
+        parts += [f"## {title}\n", on_what(record), markdown(*table(record))]
+    if not (RECORDS / "gpu").exists():
+        parts.append(NO_GPU)
+    return "\n".join(parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    text = page()
+    if not parser.parse_args().check:
+        write_text(PAGE, text, overwrite=True)
+    elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
+        sys.exit("docs/speed.md differs from benchmarks/results: python scripts/build_speed.py")
+
+
+if __name__ == "__main__":
+    main()
