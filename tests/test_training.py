@@ -195,6 +195,7 @@ def test_a_stop_request_finishes_the_step_and_keeps_what_was_learnt(
 
 
 def test_the_second_ctrl_c_is_no_request_but_further_sigterms_are() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells may ignore it
     with stop_requests() as stop:
         for _ in range(3):  # launchers and schedulers send several
             signal.raise_signal(signal.SIGTERM)
@@ -202,6 +203,7 @@ def test_the_second_ctrl_c_is_no_request_but_further_sigterms_are() -> None:
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
 
 
 def test_nan_stops_with_the_last_good_weights(tiny, fast, blobs) -> None:

@@ -17,6 +17,7 @@
 # %%
 import math
 import tempfile
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -348,8 +349,11 @@ except sv.InputError as error:
     print("refused:", str(error).partition(":")[0])
 else:
     raise AssertionError("a broken file must be refused")
-kept = sv.data.load("folder:faces?size=32&test=0.2&on_broken=skip", root=root)
-print("left out:", kept)
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    kept = sv.data.load("folder:faces?size=32&test=0.2&on_broken=skip", root=root)
+print("warned:", said[0].message)
+print(kept)
 assert len(kept.train) + len(kept.test) == len(mine.train) + len(mine.test)
 
 # %% [markdown] tags=["slide"]
