@@ -31,8 +31,8 @@ def final_losses(
     """Train one Split VAE; its loss per image at the end, on training and held-out images."""
     sets = sv.data.load(preset.data)
     config = replace(preset.train, precision=precision, seed=seed)  # type: ignore[arg-type]
-    torch.manual_seed(seed)
-    trainer = sv.Trainer(sv.SplitVAE(preset.model), sets.train, config, device)
+    model = sv.build_model("split-vae", preset.model, seed)
+    trainer = sv.Trainer(model, sets.train, config, device)
     history = trainer.fit(progress=False)
     last = [
         loss
@@ -44,10 +44,14 @@ def final_losses(
 
 @torch.no_grad()
 def held_out(trainer: sv.Trainer, images: torch.Tensor) -> float:
-    """The objective on images that were not trained on: float32, the posterior's means."""
+    """The objective on images that were not trained on: float32, the posterior's means.
+
+    At the gamma that training ended with, which is part of what is compared
+    (:func:`svae_lib.monitoring.validate` takes the best one).
+    """
     total = 0.0
     for part in images.split(100):
-        x = part.to(trainer.device).float() / 255
+        x = sv.data.to_float(part.to(trainer.device))
         noise = torch.zeros(len(x), trainer.model.config.latent_dim, device=trainer.device)
         loss = trainer.model.loss(x, noise, trainer.gamma.value, trainer.config.beta)
         total += loss.total.item() * len(x)

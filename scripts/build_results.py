@@ -7,12 +7,12 @@ No number on that page is typed by hand. --check writes nothing and fails where 
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from svae_lib.files import read_json, write_text
+from generated_page import markdown, write_or_check
+
+from svae_lib.files import read_json
 from svae_lib.models import parameter_count
 from svae_lib.second_stage import SecondStage
 from svae_lib.splits import claim_tests, summarise_claim
@@ -29,11 +29,6 @@ number of ours comes from a recorded run. Mean over seeds ± half-width of the 9
 out of the means. FID: lower is better. *real*: as many training images against the same reference.
 *mix*: half of the samples answer with their x1, the other half with their x2.
 """
-
-
-def markdown(columns: list[str], rows: list[list[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def conditions(record: dict[str, Any]) -> str:
@@ -119,15 +114,5 @@ def page() -> str:
     return "\n".join(sections)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    text = page()
-    if not parser.parse_args().check:
-        write_text(PAGE, text, overwrite=True)
-    elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-        sys.exit("docs/results.md differs from results/: python scripts/build_results.py")
-
-
 if __name__ == "__main__":
-    main()
+    write_or_check(PAGE, page(), __doc__)

@@ -7,14 +7,12 @@ No number on that page is typed by hand. --check writes nothing and fails where 
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from build_results import markdown
+from generated_page import markdown, write_or_check
 
-from svae_lib.files import read_json, write_text
+from svae_lib.files import read_json
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "speed.md"
@@ -131,15 +129,5 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    text = page()
-    if not parser.parse_args().check:
-        write_text(PAGE, text, overwrite=True)
-    elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-        sys.exit("docs/speed.md differs from benchmarks/results: python scripts/build_speed.py")
-
-
 if __name__ == "__main__":
-    main()
+    write_or_check(PAGE, page(), __doc__)

@@ -149,6 +149,30 @@ def test_bad_input_is_named(change: dict[str, object], message: str) -> None:
         frechet_distance(**{**good, **change})  # type: ignore[arg-type]
 
 
+def test_a_small_negative_eigenvalue_among_many_zeros_is_found() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 200))
+    covariance = x.T @ x / 60
+    direction = np.linalg.svd(x)[2][-1]  # x has nothing there
+    worse = covariance - 1e-4 * np.trace(covariance) * np.outer(direction, direction)
+    zeros, other = np.zeros(200), np.eye(200)
+    assert frechet_distance(zeros, covariance, zeros, other) > 0
+    with pytest.raises(InputError, match="sigma1 is not a covariance"):
+        frechet_distance(zeros, worse, zeros, other)
+
+
+def test_slight_asymmetry_passes_and_more_does_not() -> None:
+    covariance, zeros = np.eye(3) + 0.5, np.zeros(3)
+    for off, refused in ((2e-5, False), (1e-3, True)):
+        bent = covariance.copy()
+        bent[0, 1] += off
+        if refused:
+            with pytest.raises(InputError, match="sigma1 is not symmetric"):
+                frechet_distance(zeros, bent, zeros, covariance)
+        else:
+            assert frechet_distance(zeros, bent, zeros, covariance) < 1e-4
+
+
 def test_kernel_distance_against_a_loop_over_pairs() -> None:
     # Two samples per subset of four: small enough to average every subset by hand.
     first, second = samples(4, 3, 0), samples(4, 3, 1)
