@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 import svae_lib as sv
-from svae_lib import checkpoints, files
+from svae_lib import checkpoints, files, tensor_files
 from svae_lib.checkpoints import read_about, restore_trainer, save_trainer
 
 
@@ -96,7 +96,7 @@ def test_strangers_are_refused(tiny, fast, blobs, tmp_path: Path) -> None:
 
 
 def test_another_format_is_refused(tiny, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(checkpoints, "FORMAT", 99)
+    monkeypatch.setattr(tensor_files, "FORMAT", 99)
     sv.save_model(tmp_path / "m.safetensors", sv.VAE(tiny))
     monkeypatch.undo()
     with pytest.raises(sv.InputError, match="has format 99, this library reads 1"):
@@ -137,7 +137,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tiny, tmp_path, monkey
         Path(file).write_bytes(b"half of it")
         raise OSError(errno.ENOSPC, "No space left on device", str(file))
 
-    monkeypatch.setattr(checkpoints, "save_file", full_disk)
+    monkeypatch.setattr(tensor_files, "save_file", full_disk)
     with pytest.raises(OSError, match="No space left"):
         sv.save_model(path, sv.VAE(tiny), overwrite=True)
     assert path.read_bytes() == old

@@ -17,7 +17,7 @@ import torch
 from filelock import FileLock
 
 import svae_lib as sv
-from svae_lib import checkpoints, provenance, runs
+from svae_lib import provenance, runs, tensor_files
 from svae_lib.monitoring import Validation
 from svae_lib.runs import KEPT_CHECKPOINTS, Run
 
@@ -154,7 +154,7 @@ def test_impossible_numbers_of_held_out_images(tiny, fast, blobs, tmp_path: Path
 def test_training_survives_a_disk_that_is_full_for_a_while(
     tiny, fast, run: Run, blobs, tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    save_file, calls = checkpoints.save_file, []
+    save_file, calls = tensor_files.save_file, []
 
     def full_at_times(tensors, path, metadata):
         save_file(tensors, path, metadata)
@@ -163,7 +163,7 @@ def test_training_survives_a_disk_that_is_full_for_a_while(
             path.write_bytes(path.read_bytes()[:1000])
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(checkpoints, "save_file", full_at_times)
+    monkeypatch.setattr(tensor_files, "save_file", full_at_times)
     seen = []
     trainer = run.train(
         blobs,
@@ -234,7 +234,7 @@ def test_another_data_set_is_refused(run: Run, blobs) -> None:
 
 
 def test_another_versions_checkpoint_is_refused(run: Run, blobs, monkeypatch) -> None:
-    monkeypatch.setattr(checkpoints, "FORMAT", 99)
+    monkeypatch.setattr(tensor_files, "FORMAT", 99)
     run.train(blobs, device="cpu", progress=False)
     monkeypatch.undo()
     with pytest.raises(sv.InputError, match="has format 99, this library reads 1"):
