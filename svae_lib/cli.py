@@ -440,7 +440,12 @@ COMMANDS: dict[str, type] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 on success, 2 with one sentence on bad input, 1 if training failed."""
+    """Run one command.
+
+    Returns:
+        0 on success, 2 with one sentence on bad input, 1 if training failed, 130 where Ctrl-C
+        ended the command, as shells have it.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         _parse(arguments).run()
@@ -450,6 +455,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (TrainingDiverged, TrainingOutOfMemory) as error:
         print(f"svae: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("svae: stopped.", file=sys.stderr)
+        return 130
     return 0
 
 

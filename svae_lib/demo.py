@@ -69,6 +69,7 @@ def demo(
     Raises:
         InputError: what ``out`` holds is damaged or a demo of other steps or another seed, or
             ``n`` is larger than the test set.
+        KeyboardInterrupt: somebody stopped a training; what was learnt is kept.
         OSError: ``out`` cannot be written.
     """
     report, record = out / "report.html", out / "demo.json"
@@ -152,7 +153,9 @@ def _trained(out: Path, sets: ImageSets, config: TrainConfig, stages: Stages) ->
             run = _begun(out / kind) or Run.create(
                 out / kind, kind, "mnist-5k", PRESETS["quick"].model, config
             )
-            run.train(sets.train)
+            trainer = run.train(sets.train)
+            if trainer.step < config.steps:
+                raise KeyboardInterrupt  # the person stopped it: do not score half a training
             runs[kind] = run
     return runs
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
-from svae_lib import PRESETS
+from svae_lib import PRESETS, Trainer
 from svae_lib.cli import main
 from svae_lib.demo import demo
 from svae_lib.runs import Run
@@ -82,3 +83,19 @@ def test_a_begun_demo_refuses_other_settings(begun: Path, capsys, option: str) -
     error = capsys.readouterr().err
     assert option.split("=")[0] in error and "--overwrite" in error
     assert [path.name for path in begun.iterdir()] == ["vae"]  # nothing was done
+
+
+def test_ctrl_c_ends_the_demo_and_not_only_a_models_training(
+    begun: Path, capsys, monkeypatch
+) -> None:
+    step = Trainer.train_step
+
+    def interrupted(trainer: Trainer) -> object:
+        signal.raise_signal(signal.SIGINT)
+        return step(trainer)
+
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    assert main(["demo", "--out", str(begun), "--no-notebooks"]) == 130
+    assert capsys.readouterr().err.endswith("svae: stopped.\n")
+    assert (begun / "vae" / "checkpoint-1.safetensors").exists()  # what was learnt is kept
+    assert [path.name for path in begun.iterdir()] == ["vae"]
