@@ -25,6 +25,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,8 @@ class Keras:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def __enter__(self) -> Keras:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
+        """End the process."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(timeout=60)
@@ -121,7 +120,7 @@ class Library:
 def compare(name: str, python: Path, options: argparse.Namespace) -> dict[str, Any]:
     preset = sv.PRESETS[name]
     library = Library(preset, "float32" if options.float32 else "auto")
-    with Keras(python, preset, options.threads, options.xla) as keras:
+    with closing(Keras(python, preset, options.threads, options.xla)) as keras:
         if keras.facts["parameters"] != library.parameters:
             raise RuntimeError(
                 f"{name}: {keras.facts['parameters']} parameters in TensorFlow, "
