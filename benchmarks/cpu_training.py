@@ -33,6 +33,7 @@ import torch
 from record import save
 
 import svae_lib as sv
+from svae_lib.data.places import user_cache
 
 PACKAGES = ("tensorflow>=2.16,<3", "tf_keras>=2.16,<3")
 WORKER = Path(__file__).with_name("keras_worker.py")
@@ -41,8 +42,7 @@ WARM_UP = 2
 
 def environment(python: str) -> Path:
     """The Python of the environment with TensorFlow, made if it is not there."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    folder = cache / "svae" / "tensorflow"
+    folder = user_cache() / "tensorflow"
     interpreter = folder / "bin" / "python"
     if not (folder / "complete").exists():
         print(f"installing TensorFlow into {folder} (once)", flush=True)

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..data.places import user_cache
 from ..files import atomic_path
 from .feature_network import FeatureNetwork
 from .statistics import FeatureStatistics, feature_statistics
@@ -21,10 +22,9 @@ _HASHED_AT_ONCE = 1 << 12  # images
 
 
 def default_cache_dir() -> Path:
-    """Folder for statistics: SVAE_CACHE, else svae_lib in the user's cache folder."""
-    if chosen := os.environ.get("SVAE_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "svae_lib"
+    """Folder for statistics: SVAE_CACHE, else "statistics" in the library's cache folder."""
+    chosen = os.environ.get("SVAE_CACHE")
+    return Path(chosen) if chosen else user_cache() / "statistics"
 
 
 def statistics_key(images: Tensor, network: FeatureNetwork) -> str:
