@@ -99,6 +99,7 @@ def demo(
             title="A VAE and a Split VAE on real digits",
             summary=_summary(results, executed),
             made_of={"seconds per stage": stages.seconds},
+            overwrite=True,  # of a demo that was killed before it wrote its record
         )
     table = format_table(*score_table(subjects))
     scores = {kind: result.to_dict() for kind, result in results.items()}

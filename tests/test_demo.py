@@ -69,7 +69,10 @@ def begun(tmp_path: Path) -> Path:
 
 
 def test_both_models_keep_the_settings_that_the_demo_was_begun_with(begun: Path) -> None:
+    page = begun / "report.html"
+    page.write_text("of a demo that was killed before it wrote its record")
     demo(begun, n=80, notebooks=False)
+    assert "Variance law" in page.read_text()
     record = json.loads((begun / "demo.json").read_text())
     for kind in ("vae", "split-vae"):
         config = Run.open(begun / kind).train_config
