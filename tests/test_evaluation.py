@@ -134,7 +134,7 @@ def test_the_record_is_json_and_says_how(result) -> None:
     assert {"torch", "python", "device", "scikit_learn"} <= record["how"].keys()
     assert (record["how"]["kid_subsets"], record["how"]["kid_subset_size"]) == (100, 1000)
     score = record["rows"][0]["fid"]
-    assert fid.Score.from_dict(score) == result.rows[0].fid
+    assert fid.Score(**score) == result.rows[0].fid
     assert {"network", "n", "reference", "resize", "value_range"} <= score.keys()
     columns, lines = result.table()
     assert columns[2].startswith("FID (LeNet)") and len(lines) == len(result.rows)
