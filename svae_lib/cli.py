@@ -29,7 +29,7 @@ from .data import ImageSets, to_float, to_uint8
 from .demo import demo
 from .devices import default_device
 from .distributed import join, leave
-from .evaluation import PROTOCOLS, Evaluation, Protocol, evaluate
+from .evaluation import PROTOCOLS, Evaluation, Protocol, evaluate, fitting_images
 from .files import atomic_path, write_json
 from .inference import decode_all, encode_all, reconstruct_all
 from .models import Decoded, parameter_count
@@ -250,7 +250,7 @@ class Sample:
     n: int = 64
     """Number of images."""
     source: Literal["prior", "mixture"] = "prior"
-    """Draw latent vectors from N(0, 1), or from a mixture fitted on the training means."""
+    """Draw latent vectors from N(0, 1), or from a mixture fitted as svae evaluate fits it."""
     mixture_components: int = 100
     """Gaussians in the mixture."""
     separate: bool = False
@@ -267,7 +267,7 @@ class Sample:
         if self.source == "prior":
             z = prior_latents(self.n, model.config.latent_dim, self.seed)
         else:
-            mu, _ = encode_all(model, data.load(run.data, self.root).train)
+            mu, _ = encode_all(model, fitting_images(data.load(run.data, self.root), self.seed))
             mixture = LatentMixture(self.mixture_components, seed=self.seed).fit(mu)
             z = mixture.sample(self.n, self.seed)
         images = decode_all(model, z).x_hat
@@ -323,11 +323,10 @@ class Info:
             for name, preset in PRESETS.items():
                 print(f"preset {name}: {preset.model} {preset.train} ({preset.source})")
             return
-        path = self.path
-        if path.is_dir():
-            Run.open(path)  # says so if it is none
-            path = path / "model.safetensors"
-        model = load_model(path)
+        if self.path.is_dir():
+            model, path = Run.open(self.path).load_model(), self.path / "model.safetensors"
+        else:
+            model, path = load_model(self.path), self.path
         print(f"{type(model).__name__}: {parameter_count(model):,} trainable parameters")
         for name, value in (dataclasses.asdict(model.config) | read_about(path)).items():
             if name != "history":  # hundreds of numbers
@@ -407,11 +406,11 @@ class Demo:
     out: Path = Path("runs/demo")
     """Folder for the runs and the report; a finished demo in it is kept, see --overwrite."""
     steps: int | None = None
-    """Training steps per model; default: those of the preset "quick"."""
+    """Training steps per model; default: those of the unfinished demo, or of the preset "quick"."""
     notebooks: bool = True
     """Execute the first notebooks, where the course is at hand."""
-    seed: int = 0
-    """Seeds everything random."""
+    seed: int | None = None
+    """Seeds everything random; default: that of the unfinished demo, or 0."""
     overwrite: bool = False
     """Throw away an earlier demo in this folder and start again."""
 
@@ -440,7 +439,12 @@ COMMANDS: dict[str, type] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 on success, 2 with one sentence on bad input, 1 if training failed."""
+    """Run one command.
+
+    Returns:
+        0 on success, 2 with one sentence on bad input, 1 if training failed, 130 where Ctrl-C
+        ended the command, as shells have it.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         _parse(arguments).run()
@@ -450,6 +454,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (TrainingDiverged, TrainingOutOfMemory) as error:
         print(f"svae: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("svae: stopped.", file=sys.stderr)
+        return 130
     return 0
 
 

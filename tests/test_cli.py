@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
-from svae_lib import ModelConfig, Preset, TrainConfig, tables
+from svae_lib import ModelConfig, Preset, TrainConfig, cli, data, evaluation, tables
 from svae_lib.cli import main
+from svae_lib.inference import encode_all
+from svae_lib.runs import Run
 
 TINY = [
     "--model.base-dim=2",
@@ -155,6 +158,23 @@ def test_sample(run: Path, tmp_path: Path, source: str) -> None:
     assert main(["sample", str(run), "--out", str(out), *options]) == 2
 
 
+def test_samples_come_from_the_mixture_that_is_scored(
+    run: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(evaluation, "FITTED_ON", 30)  # of the 4,000 training images
+    encoded = []
+
+    def watched(model, images, *options):
+        encoded.append(images)
+        return encode_all(model, images, *options)
+
+    monkeypatch.setattr(cli, "encode_all", watched)
+    options = ["--n", "2", "--source", "mixture", "--mixture-components", "2", "--seed", "1"]
+    assert main(["sample", str(run), "--out", str(tmp_path / "a.png"), *options]) == 0
+    assert torch.equal(encoded[0], evaluation.fitting_images(data.load("mnist-5k"), seed=1))
+    assert len(encoded[0]) == 30
+
+
 def test_sample_one_file_each(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "many"
     assert main(["sample", str(run), "--out", str(out), "--n", "3", "--separate"]) == 0
@@ -176,6 +196,12 @@ def test_info(run: Path, capsys) -> None:
     assert main(["info"]) == 0
     said = capsys.readouterr().out
     assert "mnist-5k" in said and "preset quick" in said
+
+
+def test_info_on_a_run_without_a_model_says_what_to_do(tmp_path: Path, capsys) -> None:
+    Run.create(tmp_path / "new", "vae", "mnist-5k", ModelConfig(), TrainConfig())
+    assert main(["info", str(tmp_path / "new")]) == 2
+    assert "svae train --resume" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

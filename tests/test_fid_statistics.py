@@ -249,4 +249,4 @@ def test_the_cache_folder_follows_the_environment(
     assert len(cached_files(tmp_path / "mine")) == 1
     monkeypatch.delenv("SVAE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache_dir() == tmp_path / "svae_lib"
+    assert default_cache_dir() == tmp_path / "svae" / "statistics"  # one folder for all we keep

@@ -28,16 +28,23 @@ def own_folder(root: str | os.PathLike[str] | None) -> Path | None:
     return folder
 
 
-def cache_folder(kind: str) -> Path:
-    """Folder for files of a kind ("downloads", "prepared"): in a checkout's data/, else ~/.cache.
+def user_cache() -> Path:
+    """The library's folder in the user's cache: ~/.cache/svae, or svae in XDG_CACHE_HOME.
 
-    It need not exist yet. XDG_CACHE_HOME takes the place of ~/.cache where it is set.
+    It need not exist yet.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "svae"
+
+
+def cache_folder(kind: str) -> Path:
+    """Folder for data of a kind ("downloads", "prepared"): in a checkout's data/, else the cache.
+
+    It need not exist yet.
     """
     checkout = Path(__file__).resolve().parents[2]
     if (checkout / "pyproject.toml").exists() and os.access(checkout / "data", os.W_OK):
         return checkout / "data" / kind
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "svae" / kind
+    return user_cache() / kind
 
 
 @contextmanager
