@@ -97,6 +97,22 @@ def claimed(lock: Path) -> Iterator[bool]:
         handle.release()
 
 
+def user_cache() -> Path:
+    """This user's folder for what can be made again: XDG_CACHE_HOME, else ~/.cache.
+
+    Raises:
+        InputError: the user has no home folder.
+    """
+    if named := os.environ.get("XDG_CACHE_HOME"):
+        return Path(named).expanduser()
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:
+        raise InputError(
+            "there is no home folder to keep files in: name a folder with XDG_CACHE_HOME."
+        ) from None
+
+
 def file_hash(path: str | os.PathLike[str], algorithm: str) -> str:
     """Hash of a file's bytes in hexadecimal; ``algorithm`` is "md5" or "sha256"."""
     digest = hashlib.new(algorithm, usedforsecurity=False)

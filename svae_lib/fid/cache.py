@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..files import atomic_path
+from ..files import atomic_path, user_cache
 from .feature_network import FeatureNetwork
 from .statistics import FeatureStatistics, feature_statistics
 
@@ -21,10 +21,14 @@ _HASHED_AT_ONCE = 1 << 12  # images
 
 
 def default_cache_dir() -> Path:
-    """Folder for statistics: SVAE_CACHE, else svae_lib in the user's cache folder."""
+    """Folder for statistics: SVAE_CACHE, else svae/statistics in the user's cache folder.
+
+    Raises:
+        InputError: the user has no home folder.
+    """
     if chosen := os.environ.get("SVAE_CACHE"):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "svae_lib"
+    return user_cache() / "svae" / "statistics"
 
 
 def statistics_key(images: Tensor, network: FeatureNetwork) -> str:
