@@ -144,8 +144,11 @@ def test_greyscale_is_repeated_for_an_rgb_network() -> None:
         (torch.zeros(5, 2, 4, 4), "greyscale images, not 2 channels"),
         (torch.zeros(5, 4, 4), r"\(N, C, H, W\)"),
         (torch.full((5, 1, 4, 4), 255.0), "divide 0-255 values by 255"),
+        (torch.full((5, 1, 4, 4), -1.0), r"map \[-1, 1\] by \(x \+ 1\) / 2"),
         (torch.full((5, 1, 4, 4), torch.nan), "NaN"),
         ([("images", "labels")], "iterable of such batches"),
+        ([(pictures(3), torch.zeros(3))], r"of pairs \(images, labels\) pass the images alone"),
+        (3, "one is int"),
     ],
 )
 def test_bad_images_are_named(images: Tensor, message: str) -> None:
@@ -278,4 +281,4 @@ def test_the_cache_folder_follows_the_environment(
     assert len(cached_files(tmp_path / "mine")) == 1
     monkeypatch.delenv("SVAE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache_dir() == tmp_path / "svae_lib"
+    assert default_cache_dir() == tmp_path / "svae" / "statistics"
