@@ -33,7 +33,7 @@ import torch
 from record import save
 
 import svae_lib as sv
-from svae_lib.data.places import user_cache
+from svae_lib.files import user_cache
 
 PACKAGES = ("tensorflow>=2.16,<3", "tf_keras>=2.16,<3")
 WORKER = Path(__file__).with_name("keras_worker.py")

@@ -44,13 +44,23 @@ def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
     Raises:
         InputError: unknown kind.
     """
-    if kind not in MODEL_KINDS:
-        raise InputError(
-            f"unknown kind of model {kind!r}; the known ones are {', '.join(MODEL_KINDS)}."
-        )
+    check_kind(kind)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return MODEL_KINDS[kind](config)
+
+
+def check_kind(kind: str) -> None:
+    """Raise unless ``kind`` is a name in :data:`MODEL_KINDS`.
+
+    Raises:
+        InputError: it is not.
+    """
+    if kind not in MODEL_KINDS:
+        raise InputError(
+            f"unknown kind of model {kind!r}; the known ones are {', '.join(MODEL_KINDS)}. "
+            "(A class of your own is known once it is in svae_lib.checkpoints.MODEL_KINDS.)"
+        )
 
 
 def kind_of(model: VAE) -> str:
@@ -160,7 +170,8 @@ def _rebuild(path: str | os.PathLike[str], tensors: dict[str, Tensor], header: A
         model = build_model(header["kind"], ModelConfig(**header["model"]))
         model.load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError) as error:
-        raise InputError(f"{path} does not hold a model of this version ({error}).") from None
+        said = " ".join(str(error).split("\n\t")[:2])  # not every layer that does not fit
+        raise InputError(f"{path} does not hold a model of this version ({said}).") from None
     return model
 
 

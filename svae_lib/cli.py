@@ -1,7 +1,9 @@
-"""The command line: ``svae train``, ``evaluate``, ``sample``, ``reproduce`` and others.
+"""The command line: svae train, evaluate, sample, reproduce and others.
 
-Every option of :class:`ModelConfig` and :class:`TrainConfig` is an option here, as in
-``svae train --preset quick --out runs/a --model.latent-dim 8 --train.seed 3``.
+Every field of ModelConfig and TrainConfig is an option of "svae train", as in
+"svae train --preset quick --out runs/a --model.latent-dim 8 --train.seed 3".
+"svae info" lists data sets, kinds of model, feature networks and presets; "svae --version" says
+which version this is.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from ._version import __version__
 from .checkpoints import MODEL_KINDS, load_model, read_about
 from .data import ImageSets, to_float, to_uint8
 from .demo import demo
-from .devices import default_device
+from .devices import find_device
 from .distributed import join, leave
 from .evaluation import PROTOCOLS, Evaluation, Protocol, evaluate, fitting_images
 from .files import atomic_path, write_json
@@ -42,7 +44,7 @@ from .runs import Run
 from .sampling import LatentMixture, prior_latents
 from .splits import claim_tests, kinds_of, summarise_claim
 from .tables import TABLES, read_table, reproduce, summarise
-from .training import Trainer
+from .training import Trainer, check_trainable
 from .validation import InputError
 
 RunFolder = tyro.conf.Positional[Path]
@@ -57,11 +59,11 @@ class Train:
     resume: Path | None = None
     """Continue the run in this folder, with its own settings; --train.accumulate may change."""
     preset: str = "quick"
-    """Where settings come from that are not given: one of the library's presets."""
+    """Where settings come from that are not given; svae info lists the presets."""
     kind: str = "split-vae"
-    """What to train."""
+    """Kind of model, such as vae or split-vae; svae info lists them."""
     data: str | None = None
-    """Data set; default: the preset's."""
+    """Data set, such as mnist or folder:PATH?size=32&channels=1; default: the preset's."""
     root: Path | None = None
     """Folder with the data set's files, where they are on this machine already."""
     device: str | None = None
@@ -91,7 +93,7 @@ class Train:
                 sets = data.load(name, self.root)
                 on_log = self._watchers(sets.test, stack) if processes.main else []
                 # after the watchers: they may refuse, and then there shall be no folder
-                run = resumed or self._new(name, processes.main)
+                run = resumed or self._new(name, sets.train, processes.main)
             stack.callback(leave)  # in good order, also when SIGTERM ends it
             trainer = run.train(
                 sets.train,
@@ -105,16 +107,33 @@ class Train:
         if trainer.step < run.train_config.steps:
             print(f"Continue with: svae train --resume {run.folder}")
 
-    def _new(self, data_name: str, main: bool) -> Run:
-        """The run in a folder that the main process makes."""
+    def _new(self, data_name: str, images: torch.Tensor, main: bool) -> Run:
+        """The run in a folder that the main process makes, if it can be trained at all."""
         assert self.out is not None
+        check_trainable(images, self.model, self.train)
         if main:
             Run.create(self.out, self.kind, data_name, self.model, self.train, self.held_out)
         return Run.open(self.out)
 
     def _resumed(self, run: Run) -> Run:
-        """The run with its own settings, but in finer parts if it ran out of memory."""
-        if self.train.accumulate == 1:
+        """The run with its own settings, but in finer parts if it ran out of memory.
+
+        Raises:
+            InputError: other settings are given: they would be without effect.
+        """
+        preset = PRESETS[self.preset]
+        given = self.model, dataclasses.replace(self.train, accumulate=preset.train.accumulate)
+        named = [
+            name
+            for name in ("kind", "data", "held_out")
+            if getattr(self, name) not in (getattr(Train, name), getattr(run, name))
+        ]
+        if named or given != (preset.model, preset.train):
+            raise InputError(
+                f"--resume goes on with the settings of {run.folder}: of kind, data, held-out, "
+                "model and train options it takes --train.accumulate alone."
+            )
+        if self.train.accumulate == preset.train.accumulate:
             return run
         train = dataclasses.replace(run.train_config, accumulate=self.train.accumulate)
         return dataclasses.replace(run, train_config=train)
@@ -138,7 +157,7 @@ class _Scoring:
     """How runs are scored."""
 
     features: str = "lenet"
-    """Feature network: one of svae_lib.fid.NETWORKS."""
+    """Feature network, such as lenet or inception; svae info lists them."""
     weights: Path | None = None
     """File with the feature network's weights."""
     n: int | None = None
@@ -163,7 +182,7 @@ class _Scoring:
     ) -> Evaluation:
         """Scores of a run, with its model on the device."""
         return evaluate(
-            run.load_model(default_device() if self.device is None else self.device),
+            run.load_model(find_device(self.device)),
             sets,
             network,
             n=self.n,
@@ -317,7 +336,7 @@ class Info:
         """Do it."""
         if self.path is None:
             print(f"svae_lib {__version__}, torch {torch.__version__}")
-            print("data sets:", ", ".join(data.available()))
+            print("data sets:", ", ".join((*data.available(), "folder:PATH")))
             print("kinds of model:", ", ".join(MODEL_KINDS))
             print("feature networks:", ", ".join(fid.NETWORKS))
             for name, preset in PRESETS.items():
@@ -478,6 +497,7 @@ def _parse(arguments: list[str]) -> Any:
 def _commands(arguments: list[str]) -> Any:
     """All commands as one union type; the preset asked for gives the defaults of "train"."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--version", action="version", version=f"svae_lib {__version__}")
     early.add_argument("--preset", default="quick")
     name = early.parse_known_args(arguments)[0].preset
     if name not in PRESETS:

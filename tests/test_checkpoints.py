@@ -103,6 +103,14 @@ def test_another_format_is_refused(tiny, tmp_path: Path, monkeypatch) -> None:
         sv.load_model(tmp_path / "m.safetensors")
 
 
+def test_weights_of_another_shape_are_told_in_one_line(tiny, tmp_path: Path, monkeypatch) -> None:
+    sv.save_model(tmp_path / "m.safetensors", sv.build_model("ae", tiny))
+    monkeypatch.setitem(checkpoints.MODEL_KINDS, "ae", sv.SplitVAE)
+    with pytest.raises(sv.InputError, match="not hold a model of this version") as caught:
+        sv.load_model(tmp_path / "m.safetensors")
+    assert "\n" not in str(caught.value)
+
+
 def test_resuming_another_run_names_what_differs(tiny, fast, blobs, tmp_path: Path) -> None:
     first = sv.Trainer(sv.build_model("vae", tiny), blobs, fast, "cpu")
     first.fit(3, progress=False)

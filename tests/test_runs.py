@@ -142,6 +142,8 @@ def test_no_best_without_held_out_images(run: Run, blobs) -> None:
 def test_impossible_numbers_of_held_out_images(tiny, fast, blobs, tmp_path: Path) -> None:
     with pytest.raises(sv.InputError, match="held_out must not be negative"):
         Run.create(tmp_path / "a", "vae", "blobs", tiny, fast, held_out=-1)
+    with pytest.raises(sv.InputError, match="unknown kind of model 'vea'"):
+        Run.create(tmp_path / "a", "vea", "blobs", tiny, fast)
     assert not (tmp_path / "a").exists()
     all_of_them = Run.create(tmp_path / "b", "vae", "blobs", tiny, fast, held_out=64)
     with pytest.raises(sv.InputError, match="64 images cannot be held out of 64"):

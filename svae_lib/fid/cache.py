@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..data.places import user_cache
+from ..files import user_cache
 from ..tensor_files import read_tensors, write_tensors
 from ..validation import InputError
 from .feature_network import FeatureNetwork
@@ -22,7 +22,11 @@ _HASHED_AT_ONCE = 1 << 12  # images
 
 
 def default_cache_dir() -> Path:
-    """Folder for statistics: SVAE_CACHE, else "statistics" in the library's cache folder."""
+    """Folder for statistics: SVAE_CACHE, else "statistics" in the library's cache folder.
+
+    Raises:
+        InputError: the user has no home folder.
+    """
     chosen = os.environ.get("SVAE_CACHE")
     return Path(chosen) if chosen else user_cache() / "statistics"
 
