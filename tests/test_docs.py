@@ -113,7 +113,7 @@ def test_the_answer_that_names_a_record_agrees_with_it() -> None:
 
 
 def test_the_answers_about_seeds_and_dead_runs_agree_with_the_records() -> None:
-    """Questions 4.9 and 8.9: six of seven seeds have one kind of split, whatever beta; 8.10."""
+    """Questions 4.9, 8.9, notebook 4: six of seven seeds have one kind, whatever beta; 8.10."""
     splits = json.loads((ROOT / "results" / "splits.json").read_text(encoding="utf-8"))
     kinds: dict[int, list[str]] = {}
     for cell in splits["cells"]:
