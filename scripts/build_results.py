@@ -67,15 +67,16 @@ def second_stage(settings: dict[str, Any]) -> str:
 
 def table_section(name: str, record: dict[str, Any]) -> str:
     parts = [f"## {name}\n", conditions(record), markdown(*summarise(record))]
-    if name == "splits":
+    if name in ("splits", "same-beta"):
         parts += ["### Are the halves better than the mixture?\n", CLAIM]
         parts.append(markdown(*summarise_claim(claim_tests(record))))
     return "\n".join(parts)
 
 
 CLAIM = """The paper's claim is about semantic splits. *better* is the lower of the two scores,
-which is lower by chance alone; *mean* is the mean of both and the fair test. The last column is the
-one-sided sign test: the chance of so many runs below, were below and above equally likely.
+which is lower by chance alone; *mean* is the mean of both and the fair test. Runs of one seed share
+first weights, order and noise: they count as one observation, their mean. The last column is the
+one-sided sign test: the chance of so many seeds below, were below and above equally likely.
 """
 
 

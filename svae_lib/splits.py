@@ -2,12 +2,14 @@
 
 Works on the record of a table (:mod:`svae_lib.tables`) with many Split VAEs in it. Each run is
 placed by :func:`svae_lib.diagnostics.split_kind`; its own x1, x2 and x are compared with each
-other.
+other. Runs of one seed (at several beta, say) share their first weights, the order of images and
+the noise, and mostly the kind of split: they count as one observation, their mean.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
 from .diagnostics import SplitKind
@@ -20,7 +22,7 @@ HALVES = ("x1", "x2", "better", "mean")
 
 @dataclass(frozen=True)
 class ClaimTest:
-    """A half's FID beside that of x, over the runs with one kind of split."""
+    """A half's FID beside that of x, over the seeds with one kind of split."""
 
     label: str
     """Kind of split; see :class:`svae_lib.diagnostics.SplitKind`."""
@@ -31,13 +33,15 @@ class ClaimTest:
     (of both scores: the fair one, since neither half is chosen after the fact)."""
     runs: int
     """Runs with this kind of split."""
+    seeds: int
+    """Seeds that these runs are of."""
     below: int
-    """Runs in which the half's FID is below that of x."""
+    """Seeds with which the half's FID is, in the mean over their runs, below that of x."""
     difference: Estimate
-    """FID of the half minus FID of x: mean over the runs, 95 % interval."""
+    """FID of the half minus FID of x: mean over the seeds, 95 % interval."""
     p_value: float
-    """Of the one-sided sign test: the chance of so many runs below, if below and above were equally
-    likely."""
+    """Of the one-sided sign test: the chance of so many seeds below, if below and above were
+    equally likely."""
 
     @property
     def supported(self) -> bool:
@@ -45,7 +49,7 @@ class ClaimTest:
         return self.difference.mean + self.difference.half_width < 0
 
     def to_dict(self) -> dict[str, Any]:
-        """For a JSON file; the half-width is None for a single run."""
+        """For a JSON file; the half-width is None for a single seed."""
         estimate = asdict(self.difference)
         if self.difference.n == 1:
             estimate["half_width"] = None
@@ -66,7 +70,8 @@ def claim_tests(record: dict[str, Any]) -> list[ClaimTest]:
         alike = [cell for cell in cells if cell["split"]["label"] == label]
         for source in ("prior", "mixture") if alike else ():
             for half in HALVES:
-                found.append(_test(label, source, half, [_gap(c, source, half) for c in alike]))
+                gaps = [(c["seed"], _gap(c, source, half)) for c in alike]
+                found.append(_test(label, source, half, gaps))
     return found
 
 
@@ -77,13 +82,23 @@ def kinds_of(record: dict[str, Any]) -> list[SplitKind]:
 
 def summarise_claim(tests: list[ClaimTest]) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of text."""
-    columns = ["split", "images", "half", "runs", "below x", "FID minus FID of x", "sign test p"]
+    columns = [
+        "split",
+        "images",
+        "half",
+        "runs",
+        "seeds",
+        "below x",
+        "FID minus FID of x",
+        "sign test p",
+    ]
     lines = [
         [
             t.label,
             t.source,
             t.half,
             str(t.runs),
+            str(t.seeds),
             str(t.below),
             str(t.difference),
             f"{t.p_value:.3f}",
@@ -93,12 +108,17 @@ def summarise_claim(tests: list[ClaimTest]) -> tuple[list[str], list[list[str]]]
     return columns, lines
 
 
-def _test(label: str, source: str, half: str, gaps: list[float]) -> ClaimTest:
+def _test(label: str, source: str, half: str, gaps: list[tuple[int, float]]) -> ClaimTest:
+    """Test (seed, gap) pairs, one per run."""
     from scipy.stats import binomtest  # here: its import takes a second
 
-    below = sum(gap < 0 for gap in gaps)
-    p = float(binomtest(below, len(gaps), alternative="greater").pvalue)
-    return ClaimTest(label, source, half, len(gaps), below, Estimate.of(gaps), p)
+    by_seed: dict[int, list[float]] = {}
+    for seed, gap in gaps:
+        by_seed.setdefault(seed, []).append(gap)
+    means = [fmean(of_one) for of_one in by_seed.values()]
+    below = sum(mean < 0 for mean in means)
+    p = float(binomtest(below, len(means), alternative="greater").pvalue)
+    return ClaimTest(label, source, half, len(gaps), len(means), below, Estimate.of(means), p)
 
 
 def _gap(cell: dict[str, Any], source: str, half: str) -> float:

@@ -10,7 +10,7 @@ import svae_lib as sv
 from svae_lib.splits import claim_tests, kinds_of, summarise_claim
 
 
-def cell(label: str, x: float, x1: float, x2: float, components: int = 2) -> dict:
+def cell(label: str, x: float, x1: float, x2: float, components: int = 2, seed: int = 0) -> dict:
     values = {"x": x, "x1": x1, "x2": x2}
     rows = [
         {"source": source, "part": part, "fid": {"value": value + shift}}
@@ -24,18 +24,18 @@ def cell(label: str, x: float, x1: float, x2: float, components: int = 2) -> dic
         "label": label,
         "sigma_share": 0.1,
     }
-    return {"split": split, "components": components, "rows": rows}
+    return {"split": split, "components": components, "seed": seed, "rows": rows}
 
 
 def test_each_run_is_compared_with_itself_and_counted_by_its_kind() -> None:
     record = {
         "cells": [
-            cell("semantic", 10, 8, 9),
-            cell("semantic", 20, 19, 22),
-            cell("semantic", 30, 27, 28),
+            cell("semantic", 10, 8, 9, seed=0),
+            cell("semantic", 20, 19, 22, seed=1),
+            cell("semantic", 30, 27, 28, seed=2),
             cell("syntactic", 10, 40, 40),
             cell("semantic", 10, 0, 0, components=3),  # not a split in two
-            {"split": None, "components": 2, "rows": []},  # a plain VAE
+            {"split": None, "components": 2, "seed": 0, "rows": []},  # a plain VAE
         ]
     }
     tests = {(t.label, t.source, t.half): t for t in claim_tests(record)}
@@ -57,9 +57,24 @@ def test_each_run_is_compared_with_itself_and_counted_by_its_kind() -> None:
     assert [kind.label for kind in kinds_of(record)].count("semantic") == 4
 
 
+def _semantic(*gaps: float) -> list[dict]:
+    """Runs of different seeds whose x1 is so much better than x."""
+    return [cell("semantic", 10, 10 - gap, 10, seed=i) for i, gap in enumerate(gaps)]
+
+
+def test_runs_of_one_seed_are_one_observation() -> None:
+    """Three runs of seed 0 and two of seed 1: two observations, however many runs agree."""
+    gaps = {0: (1.0, 2.0, 3.0), 1: (-5.0, 1.0)}  # seed 1: above in the mean, below in one run
+    runs = [cell("semantic", 10, 10 - g, 10, seed=s) for s, of_one in gaps.items() for g in of_one]
+    found = next(t for t in claim_tests({"cells": runs}) if t.half == "x1")
+    assert (found.runs, found.seeds, found.below) == (5, 2, 1)
+    assert (found.difference.n, found.difference.mean) == (2, pytest.approx((-2.0 + 2.0) / 2))
+    assert found.p_value == pytest.approx(3 / 4)  # at least one head in two throws
+
+
 def test_supported_means_the_whole_interval() -> None:
-    near = {"cells": [cell("semantic", 10, 10 - gap, 10) for gap in (1.0, 1.1, 0.9)]}
-    far = {"cells": [cell("semantic", 10, 10 - gap, 10) for gap in (9.0, -1.0, 0.9)]}
+    near = {"cells": _semantic(1.0, 1.1, 0.9)}
+    far = {"cells": _semantic(9.0, -1.0, 0.9)}
     by_half = [{t.half: t for t in claim_tests(r) if t.source == "prior"} for r in (near, far)]
     assert by_half[0]["x1"].supported and not by_half[1]["x1"].supported
 
