@@ -31,6 +31,7 @@ import svae_lib as sv
 from svae_lib.plots.figure import BLUE, GREEN, GREY, ORANGE
 from svae_lib.runs import Run
 
+TRAIN = True  # False: load the trained model in section 1; there is then one speed less to compare
 budget = sv.course.budget()
 preset = sv.PRESETS[budget.preset]
 sets = sv.data.load("mnist-5k")
@@ -70,13 +71,16 @@ steps = sv.course.pick(smoke=10, laptop=150, gpu=budget.steps)
 config = replace(preset.train, steps=steps, warmup_steps=min(40, steps // 2), log_every=5, grad_clip=1.0)
 model = sv.build_model("split-vae", preset.model, seed=0)
 trainer = sv.Trainer(model, images, config)  # device: CUDA where there is one
-history = trainer.fit()
-print(f"{trainer.step} steps in {trainer.seconds:.1f} s on {trainer.device}")
+if TRAIN:
+    history = trainer.fit()
+    print(f"{trainer.step} steps in {trainer.seconds:.1f} s on {trainer.device}")
+else:
+    model.load_state_dict(sv.load_trained(budget.preset, "split-vae").state_dict())
+    history = sv.checkpoints.trained_history(budget.preset, "split-vae")
 sv.plots.training_curves(history, ("mse", "kl"), title=f"A Split VAE on {device.type}")
 
 # %% [markdown]
-# The twin without training: `sv.load_trained("quick", "split-vae", device)`. The profile `gpu`
-# (chosen by itself where CUDA is) trains a wider model for longer, with the same lines.
+# The profile `gpu` (chosen by itself where CUDA is) trains a wider model for longer, with the same lines.
 
 # %% [markdown] tags=["slide"]
 # ## 2. Number formats
@@ -381,8 +385,9 @@ times = clock_steps(timed, sv.course.pick(smoke=5, laptop=25, gpu=200))
 rate = images_per_second(times, config.batch_size, warmup=3)
 print(f"first step {times[1] - times[0]:.3f} s, median step {times.diff().median():.3f} s")
 print(f"{rate:,.0f} images/s, training, batch {config.batch_size}, {timed.precision}, on {machine}")
-whole = trainer.step * config.batch_size / trainer.seconds
-print(f"{whole:,.0f} images/s in the training of section 1, its first steps and logging included")
+if TRAIN:
+    whole = trainer.step * config.batch_size / trainer.seconds
+    print(f"{whole:,.0f} images/s in the training of section 1, its first steps and logging included")
 
 # %% [markdown]
 # Waiting after every step, as here, forbids Python to run ahead. It is right for the time of *a step*;

@@ -22,6 +22,7 @@ from sklearn.mixture import GaussianMixture
 import svae_lib as sv
 from svae_lib.plots.figure import BLACK, BLUE, GREY, LINES, MARKERS, ORANGE, PALETTE
 
+TRAIN = True  # False: load the trained second stage in section 5
 budget = sv.course.budget()
 learning = sv.course.profile() != "smoke"  # the smoke profile has too few images for conclusions
 sets = sv.data.load("mnist-5k")
@@ -65,8 +66,8 @@ sv.plots.image_rows(
 # %% [markdown]
 # To compare sets of images by a number we use **FID**, the subject of
 # [notebook 7](07_fid.ipynb). For now: it compares the features that a network sees in two sets;
-# 0 means "indistinguishable", lower is better. The network here is a small classifier of digits, so
-# the score is called FID (LeNet), and does not compare with FID from elsewhere.
+# 0 means equal means and covariances of the features, lower is better. The network here is a small
+# classifier of digits, so the score is called FID (LeNet), and does not compare with FID from elsewhere.
 #
 # **What do you expect?** The prior samples look a little worse. By which factor will their score be
 # worse than that of the reconstructions: 1.2, 2, 5?
@@ -579,7 +580,11 @@ for name, part in halves.items():
 
 # %%
 steps = sv.course.pick(smoke=50, laptop=3000, gpu=6000)
-stage = sv.SecondStage(L, steps=steps, seed=0).fit(mu, log_var, progress=True)
+stage = sv.SecondStage(L, steps=steps, seed=0)
+if TRAIN:
+    stage.fit(mu, log_var, progress=True)
+else:
+    sv.load_trained_weights(stage, "06-second-stage")
 draws = {
     "prior": prior,
     f"mixture of {largest}": fits[largest].sample(len(test), seed=0),

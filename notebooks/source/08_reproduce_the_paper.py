@@ -388,8 +388,8 @@ for name, table in {"splits": splits, "same-beta, other seeds": same}.items():
 # half of the seeds would be below. None is, and the interval of the differences lies *above* 0, if not by
 # much: for this network, these digits and these features the runs speak **for the opposite of the claim**.
 # Prior samples leave it undecided. The seeds of section 5.2 were not planned for this question, but never
-# saw it either: again none is below. Their interval is wide because one seed's $x_2$ is far worse than
-# all others, a half that hardly draws digits while the mixture is as good as ever.
+# saw it either: again none is below. Their interval is wide because of one seed, whose $x_2$ is nearly
+# dark and scores far worse than any other half, while its $x$ is as good as ever.
 #
 # Candidates for the reason: the small network; too few steps for a split to ripen; and the features.
 # LeNet looks for what tells digits apart, and may not reward the "more marked" strokes that ImageNet's

@@ -30,6 +30,7 @@ from svae_lib.files import embedded
 from svae_lib.report import format_table
 from svae_lib.tables import paired_difference, read_table, summarise
 
+TRAIN = True  # False: load weights that come with the course instead of training
 budget = sv.course.budget()
 learning = sv.course.profile() != "smoke"  # the smoke profile trains too little to learn
 preset = sv.PRESETS[budget.preset]
@@ -138,13 +139,12 @@ for K in (2, 3, 4):
 # %% [markdown] tags=["slide"]
 # ## 2. Two or three, on equal steps
 #
-# The same digits in the same order, the same noise, learning rate and number of steps, one seed. With
-# `TRAIN = False` the next cell loads two models of the preset `quick` that come with the course.
+# The same digits in the same order, the same noise, learning rate and number of steps, one seed. (With
+# `TRAIN = False`: two models of the preset `quick`, trained for longer.)
 #
 # **What do you expect?** Will the third image lower the error, leave it, or be ignored?
 
 # %%
-TRAIN = True
 steps = sv.course.pick(smoke=10, laptop=300, gpu=budget.steps)
 settings = replace(preset.train, steps=steps, warmup_steps=min(40, steps // 2), grad_clip=1.0)
 models, history = {}, {}
@@ -374,11 +374,14 @@ assert len(kept.train) + len(kept.test) == len(mine.train) + len(mine.test)
 # ones, or the same face for all?
 
 # %%
-shape = replace(preset.model, channels=3)
+shape = replace(sv.PRESETS["quick"].model, channels=3)
 steps = sv.course.pick(smoke=5, laptop=100, gpu=1000)
 few = replace(settings, steps=steps, batch_size=16, warmup_steps=5)
 own = sv.build_model("split-vae", shape, seed=0)
-sv.train(own, mine.train, few)
+if TRAIN:
+    sv.train(own, mine.train, few)
+else:
+    sv.load_trained_weights(own, "09-few-faces")
 parts = {"training": mine.train, "test": mine.test}
 out = {name: sv.inference.reconstruct_all(own, part) for name, part in parts.items()}
 for name, part in parts.items():
@@ -411,9 +414,12 @@ sv.plots.image_grid(portraits[:8], columns=8, title="Toy faces")
 large = sv.PRESETS["quick-faces"].model
 plan = replace(few, steps=sv.course.pick(smoke=2, laptop=80, gpu=6000), batch_size=25)
 artist = sv.build_model("split-vae", large, seed=0)
-trainer = sv.Trainer(artist, portraits, plan)
-trainer.fit()
-print(f"{plan.steps} steps of {plan.batch_size} images in {trainer.seconds:.0f} s")
+if TRAIN:
+    trainer = sv.Trainer(artist, portraits, plan)
+    trainer.fit()
+    print(f"{plan.steps} steps of {plan.batch_size} images in {trainer.seconds:.0f} s")
+else:
+    sv.load_trained_weights(artist, "09-first-look")
 paper = sv.PRESETS["celeba"].train
 print(f"(the preset celeba: {paper.steps:,} steps of {paper.batch_size}, of a far wider model)")
 portrait = sv.inference.reconstruct_all(artist, held_out)
@@ -468,7 +474,7 @@ assert errors["compact-faces"] < errors["quick-faces"] < one_for_all
 # |---|---|---|
 # | Does $K = 3$ beat $K = 2$? | equal steps and parameters, 5 seeds each; FID of samples, test ELBO | the interval of the differences, paired by seed, contains 0 |
 # | Do more images mean fewer used ones? | $K = 2, 3, 4, 8$: global number and contrast against $K$ | the global number keeps up with $K$ |
-# | What decides between syntactic and semantic? | vary one thing at a time: seed, `base_dim`, learning rate, kernel of the last layer; 10 seeds; `sv.diagnostics.split_kind` | the kind is the same throughout, or pure chance in each setting |
+# | What decides between syntactic and semantic? In the recorded runs the seed, hardly $\beta$ | vary one thing at a time: first weights, order and noise, `base_dim`, learning rate, kernel of the last layer; 10 seeds; `sv.diagnostics.split_kind` | the kind is the same throughout, or pure chance in each setting |
 # | Does the split cause the better score, or the wider head? | a VAE whose head has as many parameters | it scores as well |
 # | Can the kind be chosen? | start $\sigma$'s bias away from 0; or penalise differences of neighbouring $\sigma$ | the penalty worsens FID as soon as it has an effect |
 # | Is $\sigma$ an edge detector? | agreement with contours beside that of *other* images' contours ([notebook 4](04_sigma_map.ipynb)) | chance agreement is as large |
