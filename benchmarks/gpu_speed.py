@@ -42,12 +42,17 @@ def matrix_peak(context: Context) -> dict[str, Any]:
     )
     seconds = [_seconds(context, lambda: a @ b) for _ in range(5 + repeats)][5:]
     return {
-        "tflops": round(2 * size**3 / statistics.median(seconds) / 1e12, 3),
-        "best_tflops": round(2 * size**3 / min(seconds) / 1e12, 3),
+        "tflops": _four_digits(2 * size**3 / statistics.median(seconds) / 1e12),
+        "best_tflops": _four_digits(2 * size**3 / min(seconds) / 1e12),
         "size": size,
         "products": repeats,
         "dtype": "bfloat16",
     }
+
+
+def _four_digits(value: float) -> float:
+    """Rounded to four digits, however small: a slow machine's rate is not 0."""
+    return float(f"{value:.4g}")
 
 
 def _seconds(context: Context, call: Callable[[], object]) -> float:

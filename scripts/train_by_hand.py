@@ -16,7 +16,7 @@ from typing import Any
 import matplotlib
 import torch
 
-from svae_lib.provenance import describe
+from svae_lib.provenance import provenance
 from svae_lib.weights import save_weights
 
 ROOT = Path(__file__).parent.parent
@@ -45,10 +45,11 @@ def main() -> None:
     TARGET.mkdir(exist_ok=True)
     for notebook in arguments.only:
         variables = run(notebook)
-        about = {"notebook": notebook, "profile": "laptop", **describe("cpu")}
+        facts = {"notebook": notebook, "profile": "laptop", **provenance("cpu")}
         for variable, name in NETWORKS[notebook].items():
             path = TARGET / f"{notebook[:2]}-{name}.safetensors"
-            save_weights(path, variables[variable], about=about, dtype=torch.float16, overwrite=True)
+            network = variables[variable]
+            save_weights(path, network, about=facts, dtype=torch.float16, overwrite=True)
             print(f"{path.name}: {path.stat().st_size / 2**20:.2f} MiB")
 
 

@@ -101,8 +101,9 @@ a notebook: `sv.load_trained("quick", "split-vae")`, `sv.load_trained("compact",
 |---|---|---|---|---|---|---|
 {chr(10).join(lines)}
 
-In `by_hand/` lie the weights alone of networks that notebooks build and train themselves (the number
-is the notebook's), made by `scripts/train_by_hand.py`: `sv.load_trained_weights(network, "01-vae")`.
+In `by_hand/` lie the weights alone of networks that notebooks build and train themselves (the
+number is the notebook's), made by `scripts/train_by_hand.py`. In a notebook:
+`sv.load_trained_weights(network, "01-vae")`.
 
 *quick*, *compact*, *quick-faces*, *compact-faces* and *small* are presets: `svae info` without a
 file prints them. *small-beta-B* and *small-gamma-one* are the sweep of notebook 2, *quick-seed-S*
