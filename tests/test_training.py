@@ -236,6 +236,26 @@ def test_nan_stops_with_the_last_good_weights(tiny, fast, blobs) -> None:
     assert not t.model.training
 
 
+def test_nan_after_a_restore_goes_back_to_what_was_restored(tiny, fast, blobs, tmp_path) -> None:
+    saved = trainer(tiny, fast, blobs)
+    saved.fit(7, progress=False)
+    save_trainer(tmp_path / "t.safetensors", saved)
+    t = trainer(tiny, fast, blobs)
+    t.fit(10, progress=False)  # has good weights of its own
+    restore_trainer(t, tmp_path / "t.safetensors")
+    inner = t.model.loss
+
+    def broken(*args):
+        loss = inner(*args)
+        loss.total = loss.total * float("nan")
+        return loss
+
+    t.model.loss = broken
+    with pytest.raises(sv.TrainingDiverged):
+        t.fit(10, progress=False)
+    assert same_weights(t.model, saved.model)
+
+
 def test_nan_among_the_weights_is_noticed_before_the_loss_shows_it(tiny, fast, blobs) -> None:
     t = trainer(tiny, fast, blobs)
     inner = t.train_step
