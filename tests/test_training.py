@@ -210,8 +210,9 @@ def test_the_second_ctrl_c_is_no_request_but_further_sigterms_are() -> None:
     with stop_requests() as stop:
         for _ in range(3):  # launchers and schedulers send several
             signal.raise_signal(signal.SIGTERM)
-        assert stop.is_set()
+        assert stop.is_set() and stop.terminate
         signal.raise_signal(signal.SIGINT)
+        assert stop.terminate  # the program is still to end
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     signal.signal(signal.SIGINT, before)
