@@ -25,6 +25,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ import torch
 from record import save
 
 import svae_lib as sv
+from svae_lib.files import user_cache
 
 PACKAGES = ("tensorflow>=2.16,<3", "tf_keras>=2.16,<3")
 WORKER = Path(__file__).with_name("keras_worker.py")
@@ -40,8 +42,7 @@ WARM_UP = 2
 
 def environment(python: str) -> Path:
     """The Python of the environment with TensorFlow, made if it is not there."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    folder = cache / "svae" / "tensorflow"
+    folder = user_cache() / "tensorflow"
     interpreter = folder / "bin" / "python"
     if not (folder / "complete").exists():
         print(f"installing TensorFlow into {folder} (once)", flush=True)
@@ -89,10 +90,8 @@ class Keras:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def __enter__(self) -> Keras:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
+        """End the process."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(timeout=60)
@@ -121,7 +120,7 @@ class Library:
 def compare(name: str, python: Path, options: argparse.Namespace) -> dict[str, Any]:
     preset = sv.PRESETS[name]
     library = Library(preset, "float32" if options.float32 else "auto")
-    with Keras(python, preset, options.threads, options.xla) as keras:
+    with closing(Keras(python, preset, options.threads, options.xla)) as keras:
         if keras.facts["parameters"] != library.parameters:
             raise RuntimeError(
                 f"{name}: {keras.facts['parameters']} parameters in TensorFlow, "

@@ -41,6 +41,7 @@ from .sampling import LatentMixture, interpolate, sample_mixture, sample_prior
 from .second_stage import SecondStage
 from .training import Trainer, train
 from .validation import InputError
+from .weights import load_trained_weights
 
 __all__ = [
     "PRESETS",
@@ -77,6 +78,7 @@ __all__ = [
     "load_keras_weights",
     "load_model",
     "load_trained",
+    "load_trained_weights",
     "monitoring",
     "objective",
     "parameter_count",

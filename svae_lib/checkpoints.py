@@ -1,33 +1,26 @@
-"""Models and trainers on disk: safetensors files, written whole, read without pickle.
+"""Models and trainers on disk, in the format of :mod:`svae_lib.tensor_files`.
 
-A file carries tensors, and as JSON in its header: the format's version, the kind and the
-configuration of the model, a SHA-256 of the tensors, and what the caller adds. So a file is
-enough to rebuild its model, and damage is noticed.
+The header has the kind and the configuration of the model: a file is enough to rebuild it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from ._version import __version__
 from .baselines import AE, RAEGP, RAEL2, BetaVAE, SmallVAE
-from .files import atomic_path, embedded
+from .files import embedded
 from .models import VAE, SplitVAE
 from .presets import ModelConfig, TrainConfig
+from .tensor_files import digest, read_header, read_tensors, tensors_of, write_tensors
 from .training import Trainer
 from .validation import InputError
 
-FORMAT = 1
 _MARKED = 1000  # training images that tell one data set from another
 MODEL_KINDS: dict[str, type[VAE]] = {
     "vae": VAE,
@@ -51,13 +44,23 @@ def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
     Raises:
         InputError: unknown kind.
     """
-    if kind not in MODEL_KINDS:
-        raise InputError(
-            f"unknown kind of model {kind!r}; the known ones are {', '.join(MODEL_KINDS)}."
-        )
+    check_kind(kind)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return MODEL_KINDS[kind](config)
+
+
+def check_kind(kind: str) -> None:
+    """Raise unless ``kind`` is a name in :data:`MODEL_KINDS`.
+
+    Raises:
+        InputError: it is not.
+    """
+    if kind not in MODEL_KINDS:
+        raise InputError(
+            f"unknown kind of model {kind!r}; the known ones are {', '.join(MODEL_KINDS)}. "
+            "(A class of your own is known once it is in svae_lib.checkpoints.MODEL_KINDS.)"
+        )
 
 
 def kind_of(model: VAE) -> str:
@@ -99,19 +102,13 @@ def save_model(
         FileExistsError: the file exists and ``overwrite`` is False.
         OSError: it cannot be written; nothing is left behind.
     """
-    tensors = {}
-    for name, tensor in model.state_dict().items():
-        stored = tensor.detach().cpu().contiguous()
-        # The running statistics stay exact: there are few, and their range may be large.
-        if dtype is not None and stored.is_floating_point() and "running_" not in name:
-            stored = stored.to(dtype)
-        tensors[name] = stored
-    _write(path, "model", tensors, _model_header(model) | {"about": about or {}}, overwrite)
+    header = _model_header(model) | {"about": about or {}}
+    write_tensors(path, "model", tensors_of(model, dtype), header, overwrite=overwrite)
 
 
 def weights_hash(model: VAE) -> str:
     """SHA-256 of the weights in float32, which the header of their file has too: 64 digits."""
-    return _digest({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})
+    return digest(tensors_of(model))
 
 
 def load_model(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> VAE:
@@ -120,7 +117,7 @@ def load_model(path: str | os.PathLike[str], device: torch.device | str = "cpu")
     Raises:
         InputError: the file is missing, damaged, of another format, or not a model.
     """
-    tensors, header = _read(path, "model")
+    tensors, header = read_tensors(path, "model")
     return _rebuild(path, tensors, header).to(device).eval()
 
 
@@ -160,7 +157,7 @@ def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, damaged or of another format.
     """
-    about: dict[str, Any] = _header(path).get("about", {})
+    about: dict[str, Any] = read_header(path).get("about", {})
     return about
 
 
@@ -173,7 +170,8 @@ def _rebuild(path: str | os.PathLike[str], tensors: dict[str, Tensor], header: A
         model = build_model(header["kind"], ModelConfig(**header["model"]))
         model.load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError) as error:
-        raise InputError(f"{path} does not hold a model of this version ({error}).") from None
+        said = " ".join(str(error).split("\n\t")[:2])  # not every layer that does not fit
+        raise InputError(f"{path} does not hold a model of this version ({said}).") from None
     return model
 
 
@@ -201,7 +199,7 @@ def save_trainer(path: str | os.PathLike[str], trainer: Trainer) -> None:
         **_images_header(trainer),
     }
     plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    _write(path, "trainer", plain, header, overwrite=True)
+    write_tensors(path, "trainer", plain, header, overwrite=True)
 
 
 def _images_header(trainer: Trainer) -> dict[str, Any]:
@@ -209,7 +207,7 @@ def _images_header(trainer: Trainer) -> dict[str, Any]:
     count = len(trainer.images)
     chosen = torch.linspace(0, count - 1, min(count, _MARKED)).long()
     some = trainer.images[chosen.to(trainer.images.device)].cpu()
-    return {"images": count, "images_sha256": _digest({"images": some})}
+    return {"images": count, "images_sha256": digest({"images": some})}
 
 
 def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
@@ -219,7 +217,7 @@ def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         InputError: the file is damaged, or is of another model, configuration or data set; the
             trainer is left as it was.
     """
-    tensors, header = _read(path, "trainer")
+    tensors, header = read_tensors(path, "trainer")
     here = _model_header(trainer.model) | {
         "train": dataclasses.asdict(trainer.config),
         **_images_header(trainer),
@@ -269,7 +267,7 @@ def load_checkpoint(path: str | os.PathLike[str], device: torch.device | str = "
     Raises:
         InputError: the file is missing, damaged, of another format, or not a trainer.
     """
-    tensors, header = _read(path, "trainer")
+    tensors, header = read_tensors(path, "trainer")
     return _rebuild(path, _model_tensors(tensors), header).to(device).eval()
 
 
@@ -289,57 +287,3 @@ def _differences(here: Any, there: Any, keys: list[str]) -> str:
         else:
             found.append(f"{key} ({there[key]} there, {here[key]} here)")
     return ", ".join(found)
-
-
-# ---------------------------------------------------------------------- the file format
-
-
-def _write(
-    path: str | os.PathLike[str],
-    what: str,
-    tensors: dict[str, Tensor],
-    header: dict[str, Any],
-    overwrite: bool,
-) -> None:
-    full = {"format": FORMAT, "what": what, "library": __version__, "sha256": _digest(tensors)}
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        try:
-            save_file(tensors, temporary, metadata={"svae_lib": json.dumps(full | header)})
-        except SafetensorError as error:  # a full disk, for one
-            raise OSError(f"{path} could not be written ({error}); nothing was changed.") from None
-
-
-def _header(path: str | os.PathLike[str]) -> dict[str, Any]:
-    if not Path(path).is_file():
-        raise InputError(f"{path} does not exist or is no file.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {})["svae_lib"]
-            header: dict[str, Any] = json.loads(text)
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is damaged or was not written by svae_lib ({error!r}).") from None
-    if header.get("format") != FORMAT:
-        raise InputError(
-            f"{path} has format {header.get('format')}, this library reads {FORMAT}: "
-            f"it was written by svae_lib {header.get('library')}."
-        )
-    return header
-
-
-def _read(path: str | os.PathLike[str], what: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    header = _header(path)
-    if header["what"] != what:
-        raise InputError(f"{path} holds a {header['what']}, not a {what}.")
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if _digest(tensors) != header["sha256"]:
-        raise InputError(f"{path} is damaged: its weights do not match their SHA-256.")
-    return tensors, header
-
-
-def _digest(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()

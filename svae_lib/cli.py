@@ -1,7 +1,9 @@
-"""The command line: ``svae train``, ``evaluate``, ``sample``, ``reproduce`` and others.
+"""The command line: svae train, evaluate, sample, reproduce and others.
 
-Every option of :class:`ModelConfig` and :class:`TrainConfig` is an option here, as in
-``svae train --preset quick --out runs/a --model.latent-dim 8 --train.seed 3``.
+Every field of ModelConfig and TrainConfig is an option of "svae train", as in
+"svae train --preset quick --out runs/a --model.latent-dim 8 --train.seed 3".
+"svae info" lists data sets, kinds of model, feature networks and presets; "svae --version" says
+which version this is.
 """
 
 from __future__ import annotations
@@ -27,9 +29,9 @@ from ._version import __version__
 from .checkpoints import MODEL_KINDS, load_model, read_about
 from .data import ImageSets, to_float, to_uint8
 from .demo import demo
-from .devices import default_device
+from .devices import find_device
 from .distributed import join, leave
-from .evaluation import PROTOCOLS, Evaluation, Protocol, evaluate
+from .evaluation import PROTOCOLS, Evaluation, Protocol, evaluate, fitting_images
 from .files import atomic_path, write_json
 from .inference import decode_all, encode_all, reconstruct_all
 from .models import Decoded, parameter_count
@@ -42,7 +44,7 @@ from .runs import Run
 from .sampling import LatentMixture, prior_latents
 from .splits import claim_tests, kinds_of, summarise_claim
 from .tables import TABLES, read_table, reproduce, summarise
-from .training import Trainer
+from .training import Trainer, check_trainable
 from .validation import InputError
 
 RunFolder = tyro.conf.Positional[Path]
@@ -57,11 +59,11 @@ class Train:
     resume: Path | None = None
     """Continue the run in this folder, with its own settings; --train.accumulate may change."""
     preset: str = "quick"
-    """Where settings come from that are not given: one of the library's presets."""
+    """Where settings come from that are not given; svae info lists the presets."""
     kind: str = "split-vae"
-    """What to train."""
+    """Kind of model, such as vae or split-vae; svae info lists them."""
     data: str | None = None
-    """Data set; default: the preset's."""
+    """Data set, such as mnist or folder:PATH?size=32&channels=1; default: the preset's."""
     root: Path | None = None
     """Folder with the data set's files, where they are on this machine already."""
     device: str | None = None
@@ -91,7 +93,7 @@ class Train:
                 sets = data.load(name, self.root)
                 on_log = self._watchers(sets.test, stack) if processes.main else []
                 # after the watchers: they may refuse, and then there shall be no folder
-                run = resumed or self._new(name, processes.main)
+                run = resumed or self._new(name, sets.train, processes.main)
             stack.callback(leave)  # in good order, also when SIGTERM ends it
             trainer = run.train(
                 sets.train,
@@ -105,16 +107,33 @@ class Train:
         if trainer.step < run.train_config.steps:
             print(f"Continue with: svae train --resume {run.folder}")
 
-    def _new(self, data_name: str, main: bool) -> Run:
-        """The run in a folder that the main process makes."""
+    def _new(self, data_name: str, images: torch.Tensor, main: bool) -> Run:
+        """The run in a folder that the main process makes, if it can be trained at all."""
         assert self.out is not None
+        check_trainable(images, self.model, self.train)
         if main:
             Run.create(self.out, self.kind, data_name, self.model, self.train, self.held_out)
         return Run.open(self.out)
 
     def _resumed(self, run: Run) -> Run:
-        """The run with its own settings, but in finer parts if it ran out of memory."""
-        if self.train.accumulate == 1:
+        """The run with its own settings, but in finer parts if it ran out of memory.
+
+        Raises:
+            InputError: other settings are given: they would be without effect.
+        """
+        preset = PRESETS[self.preset]
+        given = self.model, dataclasses.replace(self.train, accumulate=preset.train.accumulate)
+        named = [
+            name
+            for name in ("kind", "data", "held_out")
+            if getattr(self, name) not in (getattr(Train, name), getattr(run, name))
+        ]
+        if named or given != (preset.model, preset.train):
+            raise InputError(
+                f"--resume goes on with the settings of {run.folder}: of kind, data, held-out, "
+                "model and train options it takes --train.accumulate alone."
+            )
+        if self.train.accumulate == preset.train.accumulate:
             return run
         train = dataclasses.replace(run.train_config, accumulate=self.train.accumulate)
         return dataclasses.replace(run, train_config=train)
@@ -138,7 +157,7 @@ class _Scoring:
     """How runs are scored."""
 
     features: str = "lenet"
-    """Feature network: one of svae_lib.fid.NETWORKS."""
+    """Feature network, such as lenet or inception; svae info lists them."""
     weights: Path | None = None
     """File with the feature network's weights."""
     n: int | None = None
@@ -163,7 +182,7 @@ class _Scoring:
     ) -> Evaluation:
         """Scores of a run, with its model on the device."""
         return evaluate(
-            run.load_model(default_device() if self.device is None else self.device),
+            run.load_model(find_device(self.device)),
             sets,
             network,
             n=self.n,
@@ -250,7 +269,7 @@ class Sample:
     n: int = 64
     """Number of images."""
     source: Literal["prior", "mixture"] = "prior"
-    """Draw latent vectors from N(0, 1), or from a mixture fitted on the training means."""
+    """Draw latent vectors from N(0, 1), or from a mixture fitted as svae evaluate fits it."""
     mixture_components: int = 100
     """Gaussians in the mixture."""
     separate: bool = False
@@ -267,7 +286,7 @@ class Sample:
         if self.source == "prior":
             z = prior_latents(self.n, model.config.latent_dim, self.seed)
         else:
-            mu, _ = encode_all(model, data.load(run.data, self.root).train)
+            mu, _ = encode_all(model, fitting_images(data.load(run.data, self.root), self.seed))
             mixture = LatentMixture(self.mixture_components, seed=self.seed).fit(mu)
             z = mixture.sample(self.n, self.seed)
         images = decode_all(model, z).x_hat
@@ -317,17 +336,16 @@ class Info:
         """Do it."""
         if self.path is None:
             print(f"svae_lib {__version__}, torch {torch.__version__}")
-            print("data sets:", ", ".join(data.available()))
+            print("data sets:", ", ".join((*data.available(), "folder:PATH")))
             print("kinds of model:", ", ".join(MODEL_KINDS))
             print("feature networks:", ", ".join(fid.NETWORKS))
             for name, preset in PRESETS.items():
                 print(f"preset {name}: {preset.model} {preset.train} ({preset.source})")
             return
-        path = self.path
-        if path.is_dir():
-            Run.open(path)  # says so if it is none
-            path = path / "model.safetensors"
-        model = load_model(path)
+        if self.path.is_dir():
+            model, path = Run.open(self.path).load_model(), self.path / "model.safetensors"
+        else:
+            model, path = load_model(self.path), self.path
         print(f"{type(model).__name__}: {parameter_count(model):,} trainable parameters")
         for name, value in (dataclasses.asdict(model.config) | read_about(path)).items():
             if name != "history":  # hundreds of numbers
@@ -407,11 +425,11 @@ class Demo:
     out: Path = Path("runs/demo")
     """Folder for the runs and the report; a finished demo in it is kept, see --overwrite."""
     steps: int | None = None
-    """Training steps per model; default: those of the preset "quick"."""
+    """Training steps per model; default: those of the unfinished demo, or of the preset "quick"."""
     notebooks: bool = True
     """Execute the first notebooks, where the course is at hand."""
-    seed: int = 0
-    """Seeds everything random."""
+    seed: int | None = None
+    """Seeds everything random; default: that of the unfinished demo, or 0."""
     overwrite: bool = False
     """Throw away an earlier demo in this folder and start again."""
 
@@ -440,7 +458,12 @@ COMMANDS: dict[str, type] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 on success, 2 with one sentence on bad input, 1 if training failed."""
+    """Run one command.
+
+    Returns:
+        0 on success, 2 with one sentence on bad input, 1 if training failed, 130 where Ctrl-C
+        ended the command, as shells have it.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         _parse(arguments).run()
@@ -450,6 +473,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (TrainingDiverged, TrainingOutOfMemory) as error:
         print(f"svae: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("svae: stopped.", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -471,6 +497,7 @@ def _parse(arguments: list[str]) -> Any:
 def _commands(arguments: list[str]) -> Any:
     """All commands as one union type; the preset asked for gives the defaults of "train"."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--version", action="version", version=f"svae_lib {__version__}")
     early.add_argument("--preset", default="quick")
     name = early.parse_known_args(arguments)[0].preset
     if name not in PRESETS:

@@ -16,9 +16,10 @@ from .devices import default_device
 from .evaluation import Evaluation, evaluate
 from .files import read_json, write_json
 from .pages import Subject, score_table, write_page
-from .presets import PRESETS
+from .presets import PRESETS, TrainConfig
 from .report import format_table
 from .runs import Run
+from .validation import InputError
 
 KINDS = {"vae": "VAE", "split-vae": "Split VAE"}
 MIXTURE_COMPONENTS = 40  # 100 digits each; the authors' 100 components are for 60,000 images
@@ -46,31 +47,35 @@ def demo(
     steps: int | None = None,
     n: int | None = None,
     notebooks: bool = True,
-    seed: int = 0,
+    seed: int | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Train, sample, score and report; an interrupted demo goes on where it stopped.
 
-    It goes on with the training settings that it was begun with.
+    It goes on with the steps and the seed that it was begun with, for both models.
 
     Args:
         out: folder for the runs and the report.
-        steps: training steps per model; default: those of the preset "quick".
+        steps: training steps per model; default: those of the demo in ``out``, else those of the
+            preset "quick".
         n: images to score, of each kind; default: as many as there are test images.
         notebooks: also execute the first notebooks, where the course is at hand.
-        seed: seeds everything random.
+        seed: seeds everything random; default: that of the demo in ``out``, else 0.
         overwrite: throw away an earlier demo in ``out``.
 
     Returns:
         Path of the HTML report.
 
     Raises:
-        InputError: what ``out`` holds is damaged, or ``n`` is larger than the test set.
+        InputError: what ``out`` holds is damaged or a demo of other steps or another seed, or
+            ``n`` is larger than the test set.
+        KeyboardInterrupt: somebody stopped a training; what was learnt is kept.
         OSError: ``out`` cannot be written.
     """
     report, record = out / "report.html", out / "demo.json"
     if overwrite:
         _clear(out)
+    config = _train_config(out, steps, seed)
     if record.exists() and report.exists():
         print("This demo is finished already (svae demo --overwrite makes it anew).")
         _show(read_json(record)["table"], report)
@@ -79,8 +84,8 @@ def demo(
     with stages.stage("data"):
         sets = data.load("mnist-5k")
         print(f"{len(sets.train)} training and {len(sets.test)} test images. {sets.source}")
-    runs = _trained(out, sets, steps, seed, stages)
-    subjects = _scored(runs, sets, n, seed, stages)
+    runs = _trained(out, sets, config, stages)
+    subjects = _scored(runs, sets, n, config.seed, stages)
     results = {subject.run.kind: subject.result for subject in subjects}
     executed: list[Path] = []
     if notebooks:
@@ -94,6 +99,7 @@ def demo(
             title="A VAE and a Split VAE on real digits",
             summary=_summary(results, executed),
             made_of={"seconds per stage": stages.seconds},
+            overwrite=True,  # of a demo that was killed before it wrote its record
         )
     table = format_table(*score_table(subjects))
     scores = {kind: result.to_dict() for kind, result in results.items()}
@@ -116,24 +122,43 @@ def _show(table: str, report: Path) -> None:
     print(f"\n{table}\n\nreport: {report.resolve()}")
 
 
-def _trained(
-    out: Path, sets: ImageSets, steps: int | None, seed: int, stages: Stages
-) -> dict[str, Run]:
+def _train_config(out: Path, steps: int | None, seed: int | None) -> TrainConfig:
+    """What the demo in ``out`` was begun with, if that is what is asked for; else a new one."""
+    begun = next((run.train_config for kind in KINDS if (run := _begun(out / kind))), None)
+    if begun is None:
+        default = PRESETS["quick"].train
+        return dataclasses.replace(
+            default,
+            steps=default.steps if steps is None else steps,
+            seed=default.seed if seed is None else seed,
+        )
+    for name, asked, there in (("steps", steps, begun.steps), ("seed", seed, begun.seed)):
+        if asked not in (None, there):
+            raise InputError(
+                f"{out} holds a demo that was begun with --{name} {there}, not {asked}: leave the "
+                "option out to go on with that demo, choose another --out, or throw it away with "
+                "--overwrite."
+            )
+    return begun
+
+
+def _begun(folder: Path) -> Run | None:
+    return Run.open(folder) if (folder / "run.json").exists() else None
+
+
+def _trained(out: Path, sets: ImageSets, config: TrainConfig, stages: Stages) -> dict[str, Run]:
     """A trained run per kind of model."""
     runs = {}
     for kind, name in KINDS.items():
         with stages.stage(f"train the {name}"):
-            runs[kind] = _run(out / kind, kind, steps, seed)
-            runs[kind].train(sets.train)
+            run = _begun(out / kind) or Run.create(
+                out / kind, kind, "mnist-5k", PRESETS["quick"].model, config
+            )
+            trainer = run.train(sets.train)
+            if trainer.step < config.steps:
+                raise KeyboardInterrupt  # the person stopped it: do not score half a training
+            runs[kind] = run
     return runs
-
-
-def _run(folder: Path, kind: str, steps: int | None, seed: int) -> Run:
-    if (folder / "run.json").exists():
-        return Run.open(folder)
-    preset = PRESETS["quick"]
-    config = dataclasses.replace(preset.train, seed=seed, steps=steps or preset.train.steps)
-    return Run.create(folder, kind, "mnist-5k", preset.model, config)
 
 
 def _scored(

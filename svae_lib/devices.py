@@ -11,6 +11,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from .validation import InputError
+
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 
 COMPILE_FROM_STEPS = 5000
@@ -25,6 +27,26 @@ def default_device() -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def find_device(device: torch.device | str | None = None) -> torch.device:
+    """The device that is meant: "cpu", "cuda", "cuda:1" and so on; :func:`default_device` for None.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    if device is None:
+        return default_device()
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: PyTorch built without it
+        said = str(error).splitlines()[0].rstrip(".")
+        raise InputError(
+            f"the device {str(device)!r} cannot be used here ({said}): "
+            f"leave it out for {str(default_device())!r}."
+        ) from None
+    return found
 
 
 # ---------------------------------------------------------------------- arithmetic

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from .devices import default_device
+from .devices import default_device, find_device
 from .validation import InputError
 
 PATIENCE = timedelta(hours=2)  # the main process may be preparing a data set
@@ -154,11 +154,12 @@ def join(device: torch.device | str | None = None) -> Processes:
         device: "cpu" to stay there; default: this process's own GPU where there is one.
 
     Raises:
-        InputError: a launcher started several processes, but accelerate is not installed.
+        InputError: there is no such device here; or a launcher started several processes, but
+            accelerate is not installed.
     """
-    wanted = torch.device(device) if device is not None else default_device()
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return Processes(wanted)
+        return Processes(find_device(device))
+    wanted = default_device() if device is None else torch.device(device)  # touched by one only
     try:
         from accelerate import PartialState
     except ImportError:

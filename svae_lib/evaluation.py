@@ -8,7 +8,7 @@ their x1, the other half with their x2, as in the paper.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -167,12 +167,16 @@ def evaluate(
     drawn = _draw(posteriors, n, mixture_components, second_stage_steps, seed, progress)
     scorer = _Scorer(test, network, f"{sets.name} test", seed, batch_size)
     rows = [scorer.row("real", "x", scorer.features_of(_some(sets.train, n, seed)))]
+    error = _SquaredError(test, batch_size)
     for source, z in {"REC": mu, **drawn}.items():
-        parts = _features_by_part(model, z, network, seed, batch_size, source, progress)
+        decoded = _decoded(model, z, batch_size, source, progress)
+        if source == "REC":
+            decoded = error.watch(decoded)
+        parts = _features_by_part(decoded, _half(len(z), seed), network)
         rows += [scorer.row(source, part, features) for part, features in parts.items()]
     return Evaluation(
         rows=tuple(rows),
-        test_mse=_mse(model, test, mu, batch_size),
+        test_mse=error.mean,
         test_kl=None if is_deterministic(model) else kl_divergence(mu, log_var).mean().item(),
         latent=latent_statistics(mu, log_var),
         split=_split(model, test[:500], mu[:500]),
@@ -219,11 +223,24 @@ def _draw(
     return drawn
 
 
-def _mse(model: VAE, images: Tensor, mu: Tensor, batch_size: int) -> float:
-    """Mean squared error per pixel and channel of images decoded from their posterior means."""
-    batches = zip(images.split(batch_size), _decoded(model, mu, batch_size), strict=True)
-    errors = ((to_float(x) - out.x_hat).square().sum().item() for x, out in batches)
-    return sum(errors) / images.numel()
+class _SquaredError:
+    """Mean squared error per pixel and channel of decoded images, taken as they pass by."""
+
+    def __init__(self, originals: Tensor, batch_size: int) -> None:
+        self._batches = originals.split(batch_size)
+        self._values = originals.numel()
+        self._sum = 0.0
+
+    def watch(self, decoded: Iterable[Decoded]) -> Iterator[Decoded]:
+        """The same batches, each compared with its originals before it is handed on."""
+        for x, out in zip(self._batches, decoded, strict=True):
+            self._sum += (to_float(x) - out.x_hat).square().sum().item()
+            yield out
+
+    @property
+    def mean(self) -> float:
+        """Over all originals, once they have all been compared."""
+        return self._sum / self._values
 
 
 class _Features:
@@ -280,38 +297,44 @@ class _Scorer:
         return Row(source, part, score, kernel)
 
 
-def _decoded(model: VAE, z: Tensor, batch_size: int) -> Iterator[Decoded]:
-    for part in z.split(batch_size):
-        yield decode_all(model, part, batch_size)
+def _decoded(
+    model: VAE, z: Tensor, batch_size: int, source: str, progress: bool
+) -> Iterator[Decoded]:
+    with tqdm(total=len(z), desc=f"scoring {source}", unit="image", disable=not progress) as bar:
+        for part in z.split(batch_size):
+            yield decode_all(model, part, batch_size)
+            bar.update(len(part))
+
+
+def _half(n: int, seed: int) -> Tensor:
+    """Who answers with x1 in the mix: bool (n, 1), True for half of them, at random."""
+    chosen = torch.zeros(n, 1, dtype=torch.bool)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    chosen[order[: n // 2]] = True
+    return chosen
 
 
 def _features_by_part(
-    model: VAE,
-    z: Tensor,
-    network: FeatureNetwork,
-    seed: int,
-    batch_size: int,
-    source: str,
-    progress: bool,
+    decoded: Iterable[Decoded], chosen: Tensor, network: FeatureNetwork
 ) -> dict[str, _Features]:
-    """Features of x, and of x1, x2 and their mix where the model splits in two."""
+    """Features of x, and of x1, x2 and their mix where the model splits in two.
+
+    Args:
+        decoded: batches of a model's answers, N images in all.
+        chosen: who answers with x1 in the mix, bool (N, 1).
+        network: what computes the features.
+    """
     found: dict[str, _Features] = {}
-    first = torch.zeros(len(z), 1, dtype=torch.bool)  # who answers with x1 in the mix
-    order = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))
-    first[order[: len(z) // 2]] = True
-    with tqdm(total=len(z), desc=f"scoring {source}", unit="image", disable=not progress) as bar:
-        for out, chosen in zip(
-            _decoded(model, z, batch_size), first.split(batch_size), strict=True
-        ):
-            images = {"x": out.x_hat}
-            if out.components is not None:
-                images |= {f"x{k + 1}": c for k, c in enumerate(out.components.unbind(dim=1))}
-            parts = {name: network(to_float(to_uint8(x))).cpu() for name, x in images.items()}
-            if len(parts) == 3:  # x, x1, x2
-                parts["mix"] = torch.where(chosen, parts["x1"], parts["x2"])
-            for name, features in parts.items():
-                found.setdefault(name, _Features(network)).add(features)
-            bar.update(len(out.x_hat))
+    for out in decoded:
+        images = {"x": out.x_hat}
+        if out.components is not None:
+            images |= {f"x{k + 1}": c for k, c in enumerate(out.components.unbind(dim=1))}
+        parts = {name: network(to_float(to_uint8(x))).cpu() for name, x in images.items()}
+        if len(parts) == 3:  # x, x1, x2
+            first, chosen = chosen.tensor_split([len(out.x_hat)])
+            parts["mix"] = torch.where(first, parts["x1"], parts["x2"])
+        for name, features in parts.items():
+            found.setdefault(name, _Features(network)).add(features)
     return found
 
 

@@ -97,6 +97,24 @@ def claimed(lock: Path) -> Iterator[bool]:
         handle.release()
 
 
+def user_cache() -> Path:
+    """The library's folder for what can be made again: ~/.cache/svae, or svae in XDG_CACHE_HOME.
+
+    It need not exist yet.
+
+    Raises:
+        InputError: the user has no home folder.
+    """
+    if named := os.environ.get("XDG_CACHE_HOME"):
+        return Path(named).expanduser() / "svae"
+    try:
+        return Path.home() / ".cache" / "svae"
+    except RuntimeError:
+        raise InputError(
+            "there is no home folder to keep files in: name a folder with XDG_CACHE_HOME."
+        ) from None
+
+
 def file_hash(path: str | os.PathLike[str], algorithm: str) -> str:
     """Hash of a file's bytes in hexadecimal; ``algorithm`` is "md5" or "sha256"."""
     digest = hashlib.new(algorithm, usedforsecurity=False)

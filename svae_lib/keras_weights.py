@@ -33,7 +33,7 @@ def load_keras_weights(model: SplitVAE, path: str | os.PathLike[str]) -> None:
 
     Args:
         model: a SplitVAE of the same configuration as the file's model, with two components.
-        path: file written by Keras' ``save_weights("....hdf5")``.
+        path: file written by the ``save_weights("....hdf5")`` of Keras 2 (TensorFlow to 2.15).
 
     Raises:
         InputError: the file is not such a file, or does not fit; the message names the first
@@ -90,7 +90,10 @@ def _read_layers(path: Path) -> _Layers:
     except OSError as error:
         raise InputError(f"{path} is not a readable HDF5 file ({error}).") from None
     if not numbered:
-        raise InputError(f"{path} holds no Keras layers: it must come from save_weights.")
+        raise InputError(
+            f'{path} holds no layers as Keras 2\'s save_weights("....hdf5") names them; '
+            "files of Keras 3 (.weights.h5) are arranged otherwise."
+        )
     return {kind: [layers[n] for n in sorted(layers)] for kind, layers in numbered.items()}
 
 

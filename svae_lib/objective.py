@@ -8,12 +8,13 @@ squared error (MSE) is per pixel and channel, and gamma is compared with it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from .presets import GammaStart
-from .validation import InputError
+from .validation import InputError, check_uint8_images
 
 
 def reconstruction_error(x: Tensor, x_hat: Tensor) -> Tensor:
@@ -89,6 +90,12 @@ def variational_loss(
         log_var: log-variances of the posterior, the same shape.
         gamma: variance of a pixel given the latent variables, above 0, no gradient.
         beta: weight of the KL divergence.
+
+    Returns:
+        The loss and its parts, scalars.
+
+    Raises:
+        InputError: shapes that do not fit.
     """
     reconstruction = reconstruction_error(x, x_hat).mean()
     kl = kl_divergence(mu, log_var).mean()
@@ -135,7 +142,13 @@ class RunningGamma:
     def for_images(
         cls, images: Tensor, start: GammaStart, device: torch.device | str = "cpu"
     ) -> RunningGamma:
-        """Start at 1, or at the variance of uint8 ``images`` (N, C, H, W) about their mean."""
+        """Start at 1, or at the variance of uint8 ``images`` (N, C, H, W) about their mean.
+
+        Raises:
+            InputError: ``start`` is neither "one" nor "data", or the images are not uint8.
+        """
+        if start not in get_args(GammaStart):
+            raise InputError(f"start must be one of {get_args(GammaStart)}, not {start!r}.")
         return cls(1.0 if start == "one" else max(pixel_variance(images), 1e-6), device)
 
     @torch.no_grad()
@@ -149,7 +162,11 @@ def pixel_variance(images: Tensor) -> float:
     """Mean over pixels of the variance over uint8 images (N, C, H, W), on the scale [0, 1].
 
     It is the mean squared error of answering every image with the mean image.
+
+    Raises:
+        InputError: not uint8 (N, C, H, W).
     """
+    check_uint8_images(images)
     total = torch.zeros(images.shape[1:], dtype=torch.float64, device=images.device)
     squares = torch.zeros_like(total)
     for batch in images.split(1000):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from .devices import Precision
-from .validation import InputError, check_counts
+from .validation import InputError, check_counts, check_positive
 
 Schedule = Literal["constant", "cosine"]
 GammaStart = Literal["one", "data"]
@@ -44,7 +44,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.image_size not in (16, 32, 64, 128):
             raise InputError(
-                f"image_size must be a power of two from 16 to 128, not {self.image_size}: "
+                f"image_size must be a power of two from 16 to 128, not {self.image_size!r}: "
                 "pad or resize the images."
             )
         if self.channels not in (1, 3):
@@ -54,6 +54,9 @@ class ModelConfig:
             base_dim=self.base_dim,
             embedding_dim=self.embedding_dim,
             num_scales=self.num_scales,
+            image_size=self.image_size,
+            channels=self.channels,
+            components=self.components,
         )
         if self.image_size >> self.num_scales < 1:
             raise InputError(
@@ -117,14 +120,11 @@ class TrainConfig:
                 f"batch_size={self.batch_size} cannot be split into accumulate={self.accumulate} "
                 "equal parts: choose a divisor of the batch size."
             )
-        if not self.learning_rate > 0:
-            raise InputError(f"learning_rate must be positive, not {self.learning_rate}.")
-        if not self.beta >= 0:
-            raise InputError(f"beta must not be negative, not {self.beta}.")
-        if self.warmup_steps < 0:
-            raise InputError(f"warmup_steps must not be negative, not {self.warmup_steps}.")
-        if self.grad_clip is not None and not self.grad_clip > 0:
-            raise InputError(f"grad_clip must be positive or None, not {self.grad_clip}.")
+        check_counts(lowest=0, warmup_steps=self.warmup_steps, seed=self.seed)
+        check_positive(learning_rate=self.learning_rate)
+        check_positive(or_zero=True, beta=self.beta)
+        if self.grad_clip is not None:
+            check_positive(grad_clip=self.grad_clip)
         for name, known in (
             ("schedule", get_args(Schedule)),
             ("gamma_start", get_args(GammaStart)),

@@ -28,6 +28,7 @@ from tqdm.auto import tqdm
 
 from .checkpoints import (
     build_model,
+    check_kind,
     load_checkpoint,
     load_model,
     restore_trainer,
@@ -83,11 +84,12 @@ class Run:
             held_out: training images to keep back; see :meth:`split`.
 
         Raises:
-            InputError: ``held_out`` is negative.
+            InputError: an unknown kind, or ``held_out`` is negative.
             FileExistsError: the folder holds something already; nothing in it is touched.
             OSError: the folder cannot be written.
         """
         folder = Path(folder)
+        check_kind(kind)
         if held_out < 0:
             raise InputError(f"held_out must not be negative, not {held_out}.")
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

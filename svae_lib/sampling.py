@@ -8,7 +8,7 @@ section 4, and the Split VAE's authors.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from torch import Tensor
 from .inference import decode_all
 from .models import VAE, Decoded
 from .validation import InputError, check_counts
+
+Way = Literal["linear", "spherical"]
 
 
 def prior_latents(n: int, latent_dim: int, seed: int = 0) -> Tensor:
@@ -82,7 +84,7 @@ class LatentMixture:
             )
         if not latents.isfinite().all():
             raise InputError("latents contain NaN or infinity: the model may have diverged.")
-        self._mixture.fit(latents.double().numpy())
+        self._mixture.fit(latents.detach().cpu().double().numpy())
         return self
 
     @property
@@ -120,9 +122,7 @@ def sample_mixture(model: VAE, mixture: LatentMixture, n: int, seed: int = 0) ->
     return decode_all(model, mixture.sample(n, seed))
 
 
-def interpolate(
-    z0: Tensor, z1: Tensor, steps: int, path: Literal["linear", "spherical"] = "spherical"
-) -> Tensor:
+def interpolate(z0: Tensor, z1: Tensor, steps: int, path: Way = "spherical") -> Tensor:
     """Latent vectors on the way from ``z0`` to ``z1``, both ends included.
 
     A straight line between two Gaussian vectors passes through lengths that the prior hardly ever
@@ -139,12 +139,14 @@ def interpolate(
         float (steps, L).
 
     Raises:
-        InputError: the ends differ in shape, or fewer than two steps.
+        InputError: the ends differ in shape, an unknown path, or fewer than two steps.
     """
     if z0.ndim != 1 or z0.shape != z1.shape:
         raise InputError(
             f"z0 and z1 must be vectors of one length, not {tuple(z0.shape)}, {tuple(z1.shape)}."
         )
+    if path not in get_args(Way):
+        raise InputError(f"path must be one of {get_args(Way)}, not {path!r}.")
     if steps < 2:
         raise InputError(f"steps must be at least 2, both ends included, not {steps}.")
     t = torch.linspace(0, 1, steps, dtype=z0.dtype, device=z0.device)[:, None]

@@ -9,6 +9,7 @@ and decode z.
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import torch
@@ -50,6 +51,9 @@ class SecondStage(nn.Module):
     objective is :func:`svae_lib.objective.variational_loss` with beta = 1 and a running gamma; Adam
     with a half cosine from ``learning_rate`` to 0.
 
+    Attributes:
+        gamma: variance of a standardised latent variable about the decoder's answer, a scalar.
+
     Args:
         latent_dim: latent variables of the first stage, and of this one.
         width: of the three hidden layers of its encoder and of its decoder.
@@ -61,6 +65,10 @@ class SecondStage(nn.Module):
     Raises:
         InputError: a size or a count is below 1.
     """
+
+    mean: Tensor
+    std: Tensor
+    gamma: Tensor
 
     def __init__(
         self,
@@ -80,9 +88,15 @@ class SecondStage(nn.Module):
             torch.manual_seed(seed)
             self.encoder = _Network(latent_dim, 2 * latent_dim, width)
             self.decoder = _Network(latent_dim, latent_dim, width)
-        self.mean, self.std = torch.zeros(latent_dim), torch.ones(latent_dim)
-        self.gamma = RunningGamma(GAMMA_START)
-        self.is_fitted = False
+        # Buffers, so that state_dict() holds all that sampling needs; gamma is NaN until fitted.
+        self.register_buffer("mean", torch.zeros(latent_dim))
+        self.register_buffer("std", torch.ones(latent_dim))
+        self.register_buffer("gamma", torch.tensor(math.nan))
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether :meth:`fit` has come to its end, or fitted weights were loaded."""
+        return not bool(self.gamma.isnan())
 
     def fit(self, mu: Tensor, log_var: Tensor, *, progress: bool = False) -> SecondStage:
         """Train on draws from the posteriors N(mu, exp(log_var)) and return self.
@@ -98,19 +112,20 @@ class SecondStage(nn.Module):
         check_posteriors(mu, log_var, self.latent_dim)
         self.mean = mu.mean(dim=0)
         self.std = (mu.var(dim=0) + log_var.exp().mean(dim=0)).sqrt().clamp_min(1e-6)
+        gamma = RunningGamma(GAMMA_START)
         optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         generator = torch.Generator().manual_seed(self.seed)
         for _ in tqdm(range(self.steps), desc="second stage", disable=not progress):
             rows = torch.randint(len(mu), (self.batch_size,), generator=generator)
             z = mu[rows] + self._noise(generator) * torch.exp(0.5 * log_var[rows])
-            loss = self._loss((z - self.mean) / self.std, self._noise(generator))
+            loss = self._loss((z - self.mean) / self.std, self._noise(generator), gamma.value)
             optimizer.zero_grad()
             loss.total.backward()
             optimizer.step()
             schedule.step()
-            self.gamma.update(loss.mse)
-        self.is_fitted = True
+            gamma.update(loss.mse)
+        self.gamma = gamma.value
         return self
 
     @torch.no_grad()
@@ -127,13 +142,13 @@ class SecondStage(nn.Module):
         check_counts(n=n)
         generator = torch.Generator().manual_seed(seed)
         u, noise = (torch.randn(n, self.latent_dim, generator=generator) for _ in range(2))
-        z: Tensor = self.decoder(u) + self.gamma.value.sqrt() * noise
+        z: Tensor = self.decoder(u) + self.gamma.sqrt() * noise
         return z * self.std + self.mean
 
-    def _loss(self, z: Tensor, noise: Tensor) -> Loss:
+    def _loss(self, z: Tensor, noise: Tensor, gamma: Tensor) -> Loss:
         mu, log_var = self.encoder(z).chunk(2, dim=1)  # each (N, L)
         u = mu + noise * torch.exp(0.5 * log_var)
-        return variational_loss(z, self.decoder(u), mu, log_var, self.gamma.value, beta=1.0)
+        return variational_loss(z, self.decoder(u), mu, log_var, gamma, beta=1.0)
 
     def _noise(self, generator: torch.Generator) -> Tensor:
         return torch.randn(self.batch_size, self.latent_dim, generator=generator)

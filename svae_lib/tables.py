@@ -291,7 +291,11 @@ def read_table(path: Path) -> dict[str, Any]:
     Raises:
         InputError: missing, damaged, or of another version.
     """
-    record: dict[str, Any] = read_json(path)
+    return _checked(read_json(path), path)
+
+
+def _checked(record: Any, path: Path) -> dict[str, Any]:
+    """The content of a file if it is a table of this version; else InputError."""
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         found = record.get("format") if isinstance(record, dict) else None
         raise InputError(
@@ -308,10 +312,9 @@ def recorded(folder: Path) -> dict[str, dict[str, Any]]:
     Raises:
         InputError: a damaged file, or a table of another version.
     """
-    files = {path.stem: path for path in sorted(folder.glob("[!.]*.json"))}
-    there = [name for name, path in files.items() if "cells" in read_json(path)]
-    names = dict.fromkeys(name for name in (*TABLES, *there) if name in there)
-    return {name: read_table(files[name]) for name in names}
+    read = {path: read_json(path) for path in sorted(folder.glob("[!.]*.json"))}
+    there = {path.stem: _checked(found, path) for path, found in read.items() if "cells" in found}
+    return {name: there[name] for name in (*TABLES, *there) if name in there}
 
 
 @dataclass(frozen=True)

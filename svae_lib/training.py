@@ -31,13 +31,32 @@ from .distributed import join
 from .feeding import NOISE, Feed, stream_seed
 from .models import VAE
 from .objective import Loss, RunningGamma
-from .presets import TrainConfig
+from .presets import ModelConfig, TrainConfig
 from .progress import Progress
 from .rescue import LastGood, diverged, explaining_lack_of_memory
 from .stopping import stop_requests
 from .validation import InputError, check_uint8_images
 
 METRICS = ("loss", "reconstruction", "kl", "mse")
+
+
+def check_trainable(images: Tensor, model: ModelConfig, train: TrainConfig) -> None:
+    """Raise unless a model of this configuration can be trained on these images.
+
+    Args:
+        images: uint8 (N, C, S, S).
+        model: the model's size and shape.
+        train: how it is to be trained.
+
+    Raises:
+        InputError: the images do not fit the model, or do not fill one batch.
+    """
+    check_uint8_images(images, channels=model.channels, image_size=model.image_size)
+    if len(images) < train.batch_size:
+        raise InputError(
+            f"{len(images)} images do not fill one batch of {train.batch_size}: "
+            "lower batch_size or add images."
+        )
 
 
 class Trainer:
@@ -79,13 +98,7 @@ class Trainer:
         resident: bool | None = None,
         memory_format: torch.memory_format | None = None,
     ) -> None:
-        shape = model.config
-        check_uint8_images(images, channels=shape.channels, image_size=shape.image_size)
-        if len(images) < config.batch_size:
-            raise InputError(
-                f"{len(images)} images do not fill one batch of {config.batch_size}: "
-                "lower batch_size or add images."
-            )
+        check_trainable(images, model.config, config)
         self.config = config
         self.processes = join(device)
         self.device = self.processes.device

@@ -5,6 +5,9 @@ A check raises :class:`InputError`; the command line prints its sentence without
 
 from __future__ import annotations
 
+import math
+import operator
+
 import torch
 from torch import Tensor
 
@@ -43,7 +46,7 @@ def check_images(
     if low < 0 or high > 1:
         raise InputError(
             f"{name} must lie in [0, 1], but range from {low:.4g} to {high:.4g}: "
-            "divide 0-255 values by 255."
+            f"{'map [-1, 1] by (x + 1) / 2' if low < 0 else 'divide 0-255 values by 255'}."
         )
 
 
@@ -91,15 +94,43 @@ def check_posteriors(mu: Tensor, log_var: Tensor, latent_dim: int | None = None)
         raise InputError("mu and log_var contain NaN or infinity: has the training diverged?")
 
 
-def check_counts(**counts: int) -> None:
-    """Raise unless each count, passed under the name that the user knows it by, is at least 1.
+def check_counts(lowest: int = 1, **counts: int) -> None:
+    """Raise unless each count, passed under the name that the user knows it by, is high enough.
+
+    Args:
+        lowest: what a count must at least be.
+        counts: whole numbers, of Python or NumPy.
 
     Raises:
-        InputError: one of them is below 1.
+        InputError: one of them is no whole number, or below ``lowest``.
     """
     for name, count in counts.items():
-        if count < 1:
-            raise InputError(f"{name} must be at least 1, not {count}.")
+        try:
+            whole = operator.index(count)
+        except TypeError:
+            raise InputError(f"{name} must be a whole number, not {count!r}.") from None
+        if whole < lowest:
+            raise InputError(f"{name} must be at least {lowest}, not {count}.")
+
+
+def check_positive(*, or_zero: bool = False, **numbers: float) -> None:
+    """Raise unless each number, passed under the name that the user knows it by, is positive.
+
+    Args:
+        or_zero: allow 0.
+        numbers: integers or floats.
+
+    Raises:
+        InputError: one of them is no number (text, say), NaN, infinite, negative or 0.
+    """
+    for name, number in numbers.items():
+        try:
+            fits = math.isfinite(number) and (number >= 0 if or_zero else number > 0)
+        except TypeError:
+            raise InputError(f"{name} must be a number, not {number!r}.") from None
+        if not fits:
+            wanted = "a finite number that is not negative" if or_zero else "positive and finite"
+            raise InputError(f"{name} must be {wanted}, not {number}.")
 
 
 def _check_shape(images: Tensor, channels: int | None, image_size: int | None, name: str) -> None:
@@ -112,7 +143,8 @@ def _check_shape(images: Tensor, channels: int | None, image_size: int | None, n
         raise InputError(f"{name} are empty: there is not one image in them.")
     if channels is not None and shape[1] != channels:
         raise InputError(
-            f"{name} must have {channels} channel(s) in dimension 1, but their shape is {shape}."
+            f"{name} must have {channels} channel(s) in dimension 1, but their shape is {shape}: "
+            "load them in grey or in colour, or set ModelConfig.channels."
         )
     if image_size is not None and shape[2:] != (image_size, image_size):
         raise InputError(

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 import svae_lib as sv
-from svae_lib import checkpoints, files
+from svae_lib import checkpoints, files, tensor_files
 from svae_lib.checkpoints import read_about, restore_trainer, save_trainer
 
 
@@ -99,11 +99,19 @@ def test_strangers_are_refused(tiny, fast, blobs, tmp_path: Path) -> None:
 
 
 def test_another_format_is_refused(tiny, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(checkpoints, "FORMAT", 99)
+    monkeypatch.setattr(tensor_files, "FORMAT", 99)
     sv.save_model(tmp_path / "m.safetensors", sv.VAE(tiny))
     monkeypatch.undo()
     with pytest.raises(sv.InputError, match="has format 99, this library reads 1"):
         sv.load_model(tmp_path / "m.safetensors")
+
+
+def test_weights_of_another_shape_are_told_in_one_line(tiny, tmp_path: Path, monkeypatch) -> None:
+    sv.save_model(tmp_path / "m.safetensors", sv.build_model("ae", tiny))
+    monkeypatch.setitem(checkpoints.MODEL_KINDS, "ae", sv.SplitVAE)
+    with pytest.raises(sv.InputError, match="not hold a model of this version") as caught:
+        sv.load_model(tmp_path / "m.safetensors")
+    assert "\n" not in str(caught.value)
 
 
 def test_resuming_another_run_names_what_differs(tiny, fast, blobs, tmp_path: Path) -> None:
@@ -140,7 +148,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tiny, tmp_path, monkey
         Path(file).write_bytes(b"half of it")
         raise OSError(errno.ENOSPC, "No space left on device", str(file))
 
-    monkeypatch.setattr(checkpoints, "save_file", full_disk)
+    monkeypatch.setattr(tensor_files, "save_file", full_disk)
     with pytest.raises(OSError, match="No space left"):
         sv.save_model(path, sv.VAE(tiny), overwrite=True)
     assert path.read_bytes() == old

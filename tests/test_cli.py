@@ -6,10 +6,22 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
-from svae_lib import ModelConfig, Preset, TrainConfig, tables
+from svae_lib import (
+    ModelConfig,
+    Preset,
+    TrainConfig,
+    __version__,
+    cli,
+    data,
+    evaluation,
+    tables,
+)
 from svae_lib.cli import main
+from svae_lib.inference import encode_all
+from svae_lib.runs import Run
 
 TINY = [
     "--model.base-dim=2",
@@ -54,6 +66,41 @@ def test_train_refuses_an_existing_folder(run: Path, capsys) -> None:
 def test_resume_of_a_finished_run_changes_nothing(run: Path, capsys) -> None:
     assert main(["train", "--resume", str(run)]) == 0
     assert "6 steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--train.steps", "12"],
+        ["--model.latent-dim", "8"],
+        ["--kind", "vae"],
+        ["--data", "toy-faces"],
+        ["--held-out", "10"],
+    ],
+)
+def test_resume_refuses_settings_that_it_would_ignore(
+    run: Path, options: list[str], capsys
+) -> None:
+    assert main(["train", "--resume", str(run), *options]) == 2
+    assert "--train.accumulate alone" in capsys.readouterr().err
+
+
+def test_resume_takes_finer_parts_and_what_the_run_has_anyway(run: Path) -> None:
+    options = ["--train.accumulate", "2", "--kind", "split-vae", "--data", "mnist-5k"]
+    assert main(["train", "--resume", str(run), *options]) == 0
+
+
+def test_version(capsys) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"svae_lib {__version__}\n"
+
+
+def test_help_is_free_of_markup(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert "svae info" in said and "``" not in said and ":class:" not in said
 
 
 def test_train_shows_what_it_does(tmp_path: Path, capsys) -> None:
@@ -155,6 +202,23 @@ def test_sample(run: Path, tmp_path: Path, source: str) -> None:
     assert main(["sample", str(run), "--out", str(out), *options]) == 2
 
 
+def test_samples_come_from_the_mixture_that_is_scored(
+    run: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(evaluation, "FITTED_ON", 30)  # of the 4,000 training images
+    encoded = []
+
+    def watched(model, images, *options):
+        encoded.append(images)
+        return encode_all(model, images, *options)
+
+    monkeypatch.setattr(cli, "encode_all", watched)
+    options = ["--n", "2", "--source", "mixture", "--mixture-components", "2", "--seed", "1"]
+    assert main(["sample", str(run), "--out", str(tmp_path / "a.png"), *options]) == 0
+    assert torch.equal(encoded[0], evaluation.fitting_images(data.load("mnist-5k"), seed=1))
+    assert len(encoded[0]) == 30
+
+
 def test_sample_one_file_each(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "many"
     assert main(["sample", str(run), "--out", str(out), "--n", "3", "--separate"]) == 0
@@ -175,7 +239,13 @@ def test_info(run: Path, capsys) -> None:
     assert "SplitVAE" in said and "trainable parameters" in said and "latent_dim: 3" in said
     assert main(["info"]) == 0
     said = capsys.readouterr().out
-    assert "mnist-5k" in said and "preset quick" in said
+    assert "mnist-5k" in said and "folder:PATH" in said and "preset quick" in said
+
+
+def test_info_on_a_run_without_a_model_says_what_to_do(tmp_path: Path, capsys) -> None:
+    Run.create(tmp_path / "new", "vae", "mnist-5k", ModelConfig(), TrainConfig())
+    assert main(["info", str(tmp_path / "new")]) == 2
+    assert "svae train --resume" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -192,6 +262,10 @@ def test_info(run: Path, capsys) -> None:
         (["evaluate", "nowhere"], "not a run"),
         (["info", "nowhere.safetensors"], "does not exist"),
         (["train", "--resume", "nowhere"], "not a run"),
+        (["train", "--out", "x", "--model.channels", "3"], "set ModelConfig.channels"),
+        (["train", "--out", "x", "--train.batch-size", "5000"], "lower batch_size"),
+        (["train", "--out", "x", "--train.seed", "-1"], "seed must be at least 0"),
+        (["train", "--out", "x", "--device", "tpu"], "'tpu' cannot be used here"),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -202,6 +276,7 @@ def test_bad_input_is_one_sentence(
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
     assert error.startswith("svae: ") and error.count("\n") == 1
+    assert not Path("x").exists()  # so that the corrected command can take the name
 
 
 def test_an_unknown_network_names_the_known_ones(run: Path, capsys) -> None:

@@ -22,6 +22,10 @@ def test_root_goes_before_the_variable(tmp_path: Path, monkeypatch: pytest.Monke
         places.own_folder(tmp_path / "nowhere")
 
 
+def homeless_user() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
 def test_cache_in_a_checkout_and_in_an_installation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -33,6 +37,10 @@ def test_cache_in_a_checkout_and_in_an_installation(
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert places.cache_folder("prepared") == tmp_path / "home" / ".cache" / "svae" / "prepared"
+    with monkeypatch.context() as homeless:
+        homeless.setattr(Path, "home", homeless_user)
+        with pytest.raises(InputError, match="name a folder with XDG_CACHE_HOME"):
+            places.cache_folder("prepared")
     (tmp_path / "data").mkdir()
     (tmp_path / "pyproject.toml").write_text("")
     assert places.cache_folder("prepared") == tmp_path / "data" / "prepared"

@@ -323,9 +323,6 @@ def test_colour_and_greyscale() -> None:
     red = np.zeros((8, 8, 3), np.uint8)
     red[..., 0] = 255
     assert decode(encode(red), 8, 1).max() == 76  # ITU-R 601: 0.299 * 255
-    with_alpha = picture(3, 8, 8, 4)
-    opaque = decode(encode(with_alpha), 8, 3)
-    assert np.array_equal(opaque, with_alpha[..., :3].transpose(2, 0, 1))
     palette = Image.fromarray(red).quantize(4)
     buffer = io.BytesIO()
     palette.save(buffer, "GIF")
@@ -335,6 +332,30 @@ def test_colour_and_greyscale() -> None:
 def test_sixteen_bits_are_scaled() -> None:
     deep = (np.arange(64, dtype=np.uint16) * 1024).reshape(8, 8)
     assert np.array_equal(decode(encode(deep), 8, 1)[0], deep // 256)
+
+
+def test_transparent_pixels_are_white() -> None:
+    ink = np.zeros((8, 8, 4), np.uint8)  # black wherever it is not transparent, and below, too
+    ink[:, 4:, 3] = 255
+    seen = np.where(np.arange(8) < 4, 255, 0)
+    grey = encode(ink[..., 2:])
+    palette = io.BytesIO()
+    Image.fromarray(ink).convert("RGB").quantize().save(palette, "PNG", transparency=0)
+    for content in (encode(ink), grey):
+        assert (decode(content, 8, 3) == seen).all()
+        assert (decode(content, 8, 1) == seen).all()
+    assert (decode(palette.getvalue(), 8, 3) == 255).all()
+
+
+def test_an_opaque_alpha_channel_changes_nothing() -> None:
+    colour = picture(3, 8, 8, 3)
+    opaque = np.dstack((colour, np.full((8, 8), 255, np.uint8)))
+    assert np.array_equal(decode(encode(opaque), 8, 3), decode(encode(colour), 8, 3))
+
+
+def test_floating_point_pixels_are_refused_rather_than_black() -> None:
+    with pytest.raises(ValueError, match="no known range"):
+        decode(encode(np.full((8, 8), 0.5, np.float32), "TIFF"), 8, 1)
 
 
 def test_orientation_from_the_camera_is_applied() -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
+from svae_lib import PRESETS, Trainer
+from svae_lib.cli import main
 from svae_lib.demo import demo
+from svae_lib.runs import Run
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +57,48 @@ def test_an_interrupted_demo_goes_on(finished: Path, tmp_path: Path) -> None:
     assert (finished / "report.html").exists()
     assert (finished / "vae" / "checkpoint-2.safetensors").exists()
     assert (finished / "vae" / "model.safetensors").stat().st_mtime_ns >= first
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Path:
+    """A demo that was stopped before its first model had a checkpoint."""
+    preset = PRESETS["quick"]
+    config = dataclasses.replace(preset.train, steps=2, seed=3)
+    Run.create(tmp_path / "vae", "vae", "mnist-5k", preset.model, config)
+    return tmp_path
+
+
+def test_both_models_keep_the_settings_that_the_demo_was_begun_with(begun: Path) -> None:
+    page = begun / "report.html"
+    page.write_text("of a demo that was killed before it wrote its record")
+    demo(begun, n=80, notebooks=False)
+    assert "Variance law" in page.read_text()
+    record = json.loads((begun / "demo.json").read_text())
+    for kind in ("vae", "split-vae"):
+        config = Run.open(begun / kind).train_config
+        assert (config.steps, config.seed) == (2, 3)
+        assert record["results"][kind]["how"]["seed"] == 3
+
+
+@pytest.mark.parametrize("option", ["--steps=4", "--seed=0"])
+def test_a_begun_demo_refuses_other_settings(begun: Path, capsys, option: str) -> None:
+    assert main(["demo", "--out", str(begun), "--no-notebooks", option]) == 2
+    error = capsys.readouterr().err
+    assert option.split("=")[0] in error and "--overwrite" in error
+    assert [path.name for path in begun.iterdir()] == ["vae"]  # nothing was done
+
+
+def test_ctrl_c_ends_the_demo_and_not_only_a_models_training(
+    begun: Path, capsys, monkeypatch
+) -> None:
+    step = Trainer.train_step
+
+    def interrupted(trainer: Trainer) -> object:
+        signal.raise_signal(signal.SIGINT)
+        return step(trainer)
+
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    assert main(["demo", "--out", str(begun), "--no-notebooks"]) == 130
+    assert capsys.readouterr().err.endswith("svae: stopped.\n")
+    assert (begun / "vae" / "checkpoint-1.safetensors").exists()  # what was learnt is kept
+    assert [path.name for path in begun.iterdir()] == ["vae"]

@@ -112,6 +112,22 @@ def test_the_answer_that_names_a_record_agrees_with_it() -> None:
     assert all(c["latent"]["active"] == c["latent"]["latent_dim"] for c in cells)
 
 
+def test_the_answers_about_seeds_and_dead_runs_agree_with_the_records() -> None:
+    """Questions 4.9, 8.9, notebook 4: six of seven seeds have one kind, whatever beta; 8.10."""
+    splits = json.loads((ROOT / "results" / "splits.json").read_text(encoding="utf-8"))
+    kinds: dict[int, list[str]] = {}
+    for cell in splits["cells"]:
+        kinds.setdefault(cell["seed"], []).append(cell["split"]["label"])
+    assert [len(found) for found in kinds.values()] == [3] * 7
+    assert sum(len(set(found)) == 1 for found in kinds.values()) == 6
+    semantic = [found.count("semantic") for found in kinds.values()]
+    assert (sum(semantic), sum(count > 0 for count in semantic)) == (14, 5)
+
+    runs = json.loads((ROOT / "results" / "mnist-5k.json").read_text(encoding="utf-8"))["cells"]
+    dead = [cell["variant"] for cell in runs if died(cell)]
+    assert (dead.count("vae"), dead.count("split-vae")) == (1, 0)
+
+
 # ---------------------------------------------------------------- results
 
 

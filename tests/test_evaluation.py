@@ -127,9 +127,10 @@ def test_points_have_no_kl_divergence(small, network) -> None:
 
 
 def test_mix_is_half_of_each(split, small, network) -> None:
-    from svae_lib.evaluation import _features_by_part
+    from svae_lib.evaluation import _features_by_part, _half
 
-    found = _features_by_part(split, torch.randn(51, 4), network, 0, 20, "prior", False)
+    batches = (decode_all(split, z) for z in torch.randn(51, 4).split(20))
+    found = _features_by_part(batches, _half(51, seed=0), network)
     features = {part: each.kept for part, each in found.items()}
     from_x1 = (features["mix"] == features["x1"]).all(dim=1)
     from_x2 = (features["mix"] == features["x2"]).all(dim=1)
@@ -148,6 +149,19 @@ def test_error_and_kl_are_of_the_test_images(result, split, small) -> None:
     torch.testing.assert_close(result.latent.law, latent.law)
     out = reconstruct_all(split, small.test)
     assert result.split == split_kind(out.sigma_map, x, out.components)
+
+
+def test_every_image_is_decoded_once(split, small, network, monkeypatch) -> None:
+    counts: list[int] = []
+
+    def counted(model, z, *options):
+        counts.append(len(z))
+        return decode_all(model, z, *options)
+
+    monkeypatch.setattr(evaluation, "decode_all", counted)
+    evaluate(split, small, network, mixture_components=5, batch_size=50, progress=False)
+    sources = ("REC", "prior", "mixture")
+    assert counts == [50, 50, 20] * len(sources) + [120]  # the last: what kind of split it is
 
 
 def test_real_images_score_far_better_than_an_untrained_model(result) -> None:
@@ -172,7 +186,7 @@ def test_the_record_is_json_and_says_how(result) -> None:
     assert {"torch", "python", "device", "scikit_learn"} <= record["how"].keys()
     assert (record["how"]["kid_subsets"], record["how"]["kid_subset_size"]) == (100, 1000)
     score = record["rows"][0]["fid"]
-    assert fid.Score.from_dict(score) == result.rows[0].fid
+    assert fid.Score(**score) == result.rows[0].fid
     assert {"network", "n", "reference", "resize", "value_range"} <= score.keys()
     columns, lines = result.table()
     assert columns[2].startswith("FID (LeNet)") and len(lines) == len(result.rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -143,8 +144,11 @@ def test_greyscale_is_repeated_for_an_rgb_network() -> None:
         (torch.zeros(5, 2, 4, 4), "greyscale images, not 2 channels"),
         (torch.zeros(5, 4, 4), r"\(N, C, H, W\)"),
         (torch.full((5, 1, 4, 4), 255.0), "divide 0-255 values by 255"),
+        (torch.full((5, 1, 4, 4), -1.0), r"map \[-1, 1\] by \(x \+ 1\) / 2"),
         (torch.full((5, 1, 4, 4), torch.nan), "NaN"),
         ([("images", "labels")], "iterable of such batches"),
+        ([(pictures(3), torch.zeros(3))], r"of pairs \(images, labels\) pass the images alone"),
+        (3, "one is int"),
     ],
 )
 def test_bad_images_are_named(images: Tensor, message: str) -> None:
@@ -231,6 +235,34 @@ def test_a_damaged_cache_file_is_computed_again(tmp_path: Path, damage: str) -> 
     assert torch.equal(repaired.mean, whole.mean)
 
 
+def linear(seed: int) -> FeatureNetwork:
+    """A network of somebody's own, who has no file to take a hash of."""
+    torch.manual_seed(seed)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(16, 5))
+    return replace(projection(), weights_hash="", module=module)
+
+
+def test_the_cache_tells_networks_without_a_file_apart(tmp_path: Path) -> None:
+    first, second = (cached_statistics(pictures(12), linear(s), tmp_path) for s in (0, 1))
+    assert not torch.equal(first.mean, second.mean)
+    assert torch.equal(cached_statistics(pictures(12), linear(0), tmp_path).mean, first.mean)
+    assert len(cached_files(tmp_path)) == 2
+
+
+def test_a_network_that_cannot_be_told_from_others_is_refused() -> None:
+    with pytest.raises(InputError, match="pass a weights_hash"):
+        replace(projection(), weights_hash="", module=nn.Flatten())
+
+
+@pytest.mark.parametrize("take", [feature_statistics, extract_features])
+def test_a_module_that_gives_maps_or_another_width_is_named(take) -> None:
+    maps = replace(projection(), module=nn.Conv2d(1, 5, 3))
+    with pytest.raises(InputError, match=r"Projection's module .* \(12, 5\), not \(12, 5, 2, 2\)"):
+        take(pictures(12), maps)
+    with pytest.raises(InputError, match=r"\(12, 6\), not \(12, 5\)"):
+        take(pictures(12), replace(projection(), dim=6))
+
+
 def test_a_folder_that_cannot_be_written_costs_only_a_warning(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
@@ -249,4 +281,4 @@ def test_the_cache_folder_follows_the_environment(
     assert len(cached_files(tmp_path / "mine")) == 1
     monkeypatch.delenv("SVAE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache_dir() == tmp_path / "svae_lib"
+    assert default_cache_dir() == tmp_path / "svae" / "statistics"  # one folder for all we keep

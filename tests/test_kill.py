@@ -28,7 +28,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import svae_lib as sv
-from svae_lib import checkpoints
+from svae_lib import tensor_files
 from svae_lib.runs import KEPT_CHECKPOINTS, Run
 
 STEPS = 6
@@ -59,7 +59,7 @@ def train(folder: Path, images: Tensor, last_line: int | None, told: Connection)
     torch.set_num_threads(1)
     # Its usual lock is a semaphore of the system, which a killed process never gives back.
     tqdm.set_lock(threading.RLock())
-    checkpoints.save_file = write_half_first
+    tensor_files.save_file = write_half_first
     lines: list[tuple[str, int, bool]] = []
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
@@ -93,7 +93,7 @@ def write_half_first(tensors: dict[str, Tensor], path: Path, metadata: dict[str,
     path.write_bytes(whole)
 
 
-_save_file = checkpoints.save_file
+_save_file = tensor_files.save_file
 
 
 def in_a_save(frame: FrameType | None) -> bool:

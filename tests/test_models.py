@@ -229,6 +229,13 @@ def test_building_is_seeded_and_leaves_the_generator_alone(tiny: sv.ModelConfig)
     assert not torch.equal(a.state_dict()[weight], c.state_dict()[weight])
 
 
+def test_a_file_in_the_layout_of_keras_3_is_told_as_such(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "k.weights.h5", "w") as file:
+        file["layers/conv2d/vars/0"] = np.zeros((3, 3, 1, 64))
+    with pytest.raises(sv.InputError, match="files of Keras 3"):
+        sv.load_keras_weights(sv.SplitVAE(sv.ModelConfig(base_dim=4)), tmp_path / "k.weights.h5")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -239,6 +246,10 @@ def test_building_is_seeded_and_leaves_the_generator_alone(tiny: sv.ModelConfig)
         ({"image_size": 16, "num_scales": 5}, "below one pixel"),
         ({"components": 1}, "plain VAE"),
         ({"norm_momentum": 0.0}, "norm_momentum"),
+        ({"image_size": 32.0}, "image_size must be a whole number, not 32.0"),
+        ({"image_size": "32"}, "not '32'"),
+        ({"latent_dim": "8"}, "latent_dim must be a whole number, not '8'"),
+        ({"components": 2.0}, "components must be a whole number"),
     ],
 )
 def test_impossible_configurations(change: dict[str, float], message: str) -> None:

@@ -87,6 +87,10 @@ def test_both_starts_of_gamma() -> None:
     assert sv.RunningGamma.for_images(images, "one").value.item() == 1
     assert sv.RunningGamma.for_images(images, "data").value.item() == pytest.approx(expected)
     assert pixel_variance(images) == pytest.approx(expected, rel=1e-9)
+    with pytest.raises(sv.InputError, match="not 'two'"):
+        sv.RunningGamma.for_images(images, "two")
+    with pytest.raises(sv.InputError, match="must be uint8"):
+        pixel_variance(images / 255)
 
 
 def test_images_that_are_all_alike_still_start_gamma_above_zero() -> None:

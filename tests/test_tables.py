@@ -14,13 +14,14 @@ from filelock import FileLock
 
 import svae_lib as sv
 from svae_lib import tables
-from svae_lib.files import write_json
+from svae_lib.files import read_json, write_json
 from svae_lib.tables import (
     Estimate,
     Table,
     Variant,
     paired_difference,
     read_table,
+    recorded,
     reproduce,
     summarise,
 )
@@ -187,6 +188,27 @@ def test_differences_are_paired_by_seed() -> None:
     _, lines = summarise({"cells": cells})
     assert [line[:3] for line in lines] == [["vae", "x", "2 of 3"], ["split-vae", "x", "3"]]
     assert lines[0][3].startswith("15.00")
+
+
+def test_recorded_tables_are_read_once_each_the_librarys_own_first(
+    tmp_path: Path, monkeypatch
+) -> None:
+    read: list[str] = []
+
+    def counted(path: Path) -> object:
+        read.append(path.name)
+        return read_json(path)
+
+    monkeypatch.setattr(tables, "read_json", counted)
+    for name in ("another", "splits", "mnist-5k"):
+        record = {"format": 2, "table": name, "settings": {}, "cells": []}
+        (tmp_path / f"{name}.json").write_text(json.dumps(record))
+    (tmp_path / "no-table.json").write_text("{}")
+    assert list(recorded(tmp_path)) == ["mnist-5k", "splits", "another"]
+    assert sorted(read) == ["another.json", "mnist-5k.json", "no-table.json", "splits.json"]
+    (tmp_path / "old.json").write_text(json.dumps({"format": 1, "cells": []}))
+    with pytest.raises(sv.InputError, match=r"old\.json has format 1"):
+        recorded(tmp_path)
 
 
 def test_strangers_are_refused(tmp_path: Path) -> None:

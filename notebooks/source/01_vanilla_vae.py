@@ -22,7 +22,7 @@ from torch import nn
 import svae_lib as sv
 from svae_lib.plots.figure import BLUE, GREEN, ORANGE
 
-TRAIN = True  # False: load the library's trained model in section 6 instead of training it
+TRAIN = True  # False: load weights that come with the course instead of training
 budget = sv.course.budget()  # how much this machine should compute: smoke, laptop or gpu
 learning = sv.course.profile() != "smoke"  # the smoke profile trains too little to learn
 print("profile:", sv.course.profile())
@@ -59,9 +59,9 @@ def make_encoder(outputs):  # (N, 1, 32, 32) -> (N, outputs)
     )
 
 
-def make_decoder():  # (N, L) -> (N, 1, 32, 32) in (0, 1)
+def make_decoder(latent_dim):  # (N, latent_dim) -> (N, 1, 32, 32) in (0, 1)
     return nn.Sequential(
-        nn.Linear(L, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, D), nn.Sigmoid(),
+        nn.Linear(latent_dim, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, D), nn.Sigmoid(),
         nn.Unflatten(1, (1, 32, 32)),
     )
 
@@ -88,7 +88,7 @@ def fit(network, loss_of, steps=STEPS, batch_size=64, seed=0):
 
 # %%
 torch.manual_seed(0)
-ae = nn.ModuleDict({"encoder": make_encoder(L), "decoder": make_decoder()})
+ae = nn.ModuleDict({"encoder": make_encoder(L), "decoder": make_decoder(L)})
 
 
 def ae_loss(x):
@@ -96,7 +96,10 @@ def ae_loss(x):
     return (x - x_hat).square().flatten(1).sum(dim=1).mean()
 
 
-fit(ae, ae_loss)
+if TRAIN:
+    fit(ae, ae_loss)
+else:
+    sv.load_trained_weights(ae, "01-autoencoder")
 with torch.no_grad():
     ae_codes = ae.encoder(test)  # (N, L)
     ae_rebuilt = ae.decoder(ae_codes)
@@ -444,12 +447,12 @@ torch.testing.assert_close(vae_loss(x, x_hat, mu, log_var, gamma) + constant, ne
 
 # %%
 class TinyVAE(nn.Module):
-    def __init__(self):
+    def __init__(self, latent_dim=L):
         super().__init__()
-        self.encoder, self.decoder = make_encoder(2 * L), make_decoder()
+        self.encoder, self.decoder = make_encoder(2 * latent_dim), make_decoder(latent_dim)
 
     def encode(self, x):
-        return self.encoder(x).chunk(2, dim=1)  # mu and log_var, each (N, L)
+        return self.encoder(x).chunk(2, dim=1)  # mu and log_var, each (N, latent_dim)
 
     def forward(self, x):
         mu, log_var = self.encode(x)
@@ -483,10 +486,13 @@ def loss_of(x):
     return loss
 
 
-fit(vae, loss_of)
-figure = sv.plots.training_curves(parts, ("reconstruction", "kl"), title="The VAE by hand")
-figure.axes[1].set_ylim(0, 2 * parts["kl"][-1])  # the first steps leave the picture
-sv.plots.show(figure)
+if TRAIN:
+    fit(vae, loss_of)
+    figure = sv.plots.training_curves(parts, ("reconstruction", "kl"), title="The VAE by hand")
+    figure.axes[1].set_ylim(0, 2 * parts["kl"][-1])  # the first steps leave the picture
+    sv.plots.show(figure)
+else:
+    sv.load_trained_weights(vae, "01-vae")
 
 # %% [markdown]
 # After a jolt in the first steps, which leaves the picture (the untrained decoder answers grey, and
@@ -583,6 +589,60 @@ sv.plots.image_rows(
 # - every latent variable pays for what it tells, which [notebook 2](02_balancing_the_elbo.ipynb) turns
 #   into a theory of blur.
 
+# %% [markdown] tags=["subslide"]
+# ### 5.2 All of it on one page
+#
+# Ten dimensions cannot be drawn, two can. So here is the same VAE once more, with two latent variables
+# only: too few for good reconstructions, but its whole latent space fits on a page.
+#
+# **What do you expect?** Ten kinds of digits have to share one plane. Will they keep to regions of their
+# own? What will the decoder draw on the border of two regions?
+
+# %%
+torch.manual_seed(0)
+flat = TinyVAE(latent_dim=2)
+if TRAIN:
+    fit(flat, lambda x: vae_loss(x, *flat(x), GAMMA))
+else:
+    sv.load_trained_weights(flat, "01-two-latent-variables")
+
+side = torch.linspace(-3, 3, 17)
+z2, z1 = torch.meshgrid(side.flip(0), side, indexing="ij")  # pictures begin at the top
+with torch.no_grad():
+    flat_mu, _ = flat.encode(test)  # (N, 2)
+    tiles = flat.decoder(torch.stack((z1, z2), dim=2).view(-1, 2)).view(17, 17, 32, 32)
+    flat_mse = mse(test, flat.decoder(flat_mu))
+print(f"test MSE with two latent variables {flat_mse:.4f}, with ten {mse(test, vae_rebuilt):.4f}")
+if learning:
+    assert flat_mse > 1.5 * mse(test, vae_rebuilt)
+
+# %%
+figure = sv.plots.AltFigure(figsize=(9.6, 5), layout="constrained")
+left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+labels = sets.test_labels[: len(test)]
+for digit in range(10):
+    own = flat_mu[labels == digit]
+    left.scatter(own[:, 0], own[:, 1], s=5, color=f"C{digit}", label=str(digit))
+left.legend(ncols=10, loc="upper center", markerscale=3, handletextpad=0, columnspacing=0.5, fontsize=8)
+page = tiles.permute(0, 2, 1, 3).reshape(17 * 32, 17 * 32)  # rows of images, side by side
+edge = 3 * 17 / 16  # half an image beyond the outermost centres
+right.imshow(page, cmap="gray", vmin=0, vmax=1, extent=(-edge, edge, -edge, edge))
+left.set(title="means of test images, by digit", xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
+right.set(title="the decoder's answer at each place", xlabel="$z_1$", xlim=(-3.5, 3.5), ylim=(-3.5, 3.5))
+sv.plots.show(
+    figure,
+    "Left, a plane of points coloured by digit: each digit keeps to a region, and regions touch. "
+    "Right, the same plane, at each place the image that the decoder draws there.",
+)
+
+# %% [markdown]
+# The 0s and the 1s have regions to themselves; 4, 7 and 9 share one, and so do 3, 5 and 8, which look most
+# alike. Walk on the right from one region to another: digits turn into one another without a jump,
+# because neighbouring $z$ are draws for the same image and must decode alike. Where several digits meet
+# the decoder draws their average, a blur. It cannot know which one was meant: with two variables the
+# error is more than twice that with ten. And the cloud on the left is no round Gaussian: regions lie
+# apart, with thinner places between. [Notebook 6](06_sampling.ipynb) measures this in many dimensions.
+
 # %% [markdown] tags=["slide"]
 # ## 6. The library's version
 #
@@ -617,7 +677,7 @@ if TRAIN:
     curves = sv.plots.training_curves(history, ("reconstruction", "kl", "gamma"), title="sv.VAE")
     sv.plots.show(curves)
 else:
-    model = sv.load_trained(budget.preset, "vae")  # comes with the course
+    model = sv.load_trained(budget.preset, "vae")
 
 # %%
 rebuilt = sv.inference.reconstruct_all(model, sets.test[: budget.test_images]).x_hat

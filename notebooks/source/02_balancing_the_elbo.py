@@ -483,7 +483,7 @@ sv.plots.image_rows(
 # %% [markdown]
 # ### Exercise 3: `kl_per_variable`
 #
-# How many nats does each latent variable tell about an image, on average over the images?
+# How many nats does each latent variable cost, on average over the images?
 
 # %%
 def kl_per_variable(mu, log_var):
@@ -682,11 +682,12 @@ sv.plots.image_rows(
 # %% [markdown] tags=["slide"]
 # ## 6. Rate and distortion
 #
-# Everything so far fits into one picture. The KL divergence is a **rate** (nats told per image), the
-# squared error a **distortion**. Each $\beta$ is a point; moving along the curve is a matter of taste,
-# getting below it takes a better model. For comparison, the best *linear* VAE with 16 latent
-# variables on Gaussian data: by section 2.1 each direction contributes the error
-# $d = \min(\lambda, \beta\gamma)$ and $\frac12 \log (\lambda / d)$ nats.
+# Everything so far fits into one picture. The KL divergence is a **rate** (nats paid per image: at
+# least as many as are told, as the toy showed in section 3.1), the squared error a **distortion**.
+# Each $\beta$ is a point; moving along the curve is a matter of taste, getting below it takes a
+# better model. For comparison, the best *linear* VAE with 16 latent variables on Gaussian data: by
+# section 2.1 each direction contributes the error $d = \min(\lambda, \beta\gamma)$ and
+# $\frac12 \log (\lambda / d)$ nats.
 
 # %%
 kept = eigenvalues[:16]

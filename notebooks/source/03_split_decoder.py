@@ -389,8 +389,9 @@ split = rebuilt["Split VAE"]
 sv.plots.split_rows(split, 10, originals=test, title="Reconstructions by the Split VAE")
 
 # %% [markdown]
-# **What do you expect?** How good a reconstruction is $x_1$ alone, or $x_2$ alone? And their plain
-# average, which ignores $\sigma$? Order the four before running the cell.
+# **What do you expect?** How good a reconstruction is $x_1$ alone, or $x_2$ alone? Their plain
+# average, which ignores $\sigma$? And their mixture with $1 - \sigma$ in place of $\sigma$? With $x$
+# itself that makes five: order them before running the cell.
 
 # %%
 candidates = {

@@ -390,7 +390,10 @@ sv.plots.split_plane(list(points.values()), list(points))
 # The errors lie close together, apart from what seed 0 gains where it was trained longer. The splits
 # need not: read off where your models landed. If yours differ from those of the solved version, you have
 # repeated the experiment once more: another machine rounds differently, and that alone can send a
-# training another way. Three points are an observation, not a law.
+# training another way. Three points are an observation, not a law. There are more: the recorded runs
+# of [notebook 8](08_reproduce_the_paper.ipynb), section 6, have seven seeds, each with three $\beta$, and
+# six of the seven ended with one kind at all three. Whatever decides, it hangs on the seed more than on
+# the price of a nat. (Their labels are of whole maps, as in the first line of section 5.)
 
 # %% [markdown] tags=["slide"]
 # ## 7. Turning the knobs
@@ -673,8 +676,8 @@ sv.plots.image_rows(
 # that repeat every two pixels (Odena, Dumoulin and Olah describe it). That is a plausible source of
 # syntactic splits, not a proof: compare the shares here with the kinds that seeds 0, 1 and 2 ended
 # with in section 6. Does the beginning alone decide? In the stored run seed 1 alternates most here, and
-# ended syntactic; but seeds 0 and 2 begin nearly alike and ended as different kinds (seed 0 after twice
-# as many steps).
+# ended syntactic; seeds 0 and 2 begin nearly alike and ended under different labels, but seed 0 had twice
+# as many steps. (With `TRAIN = False` seed 2 has as many. How far is it from the border then?)
 #
 # So the kind of a split is a habit of the architecture plus the accidents of a seed. The loss
 # accepts whatever comes.

@@ -440,9 +440,11 @@ print(f"line at 1/N = 0: {extrapolate(by_count):.2f}; real against real: {extrap
 # It can, by more than that: by being scored on more images. And among few images the luck of the draw
 # alone makes such differences.
 #
-# Chong and Forsyth (2020) propose the extrapolation to $1 / N = 0$ as a score of its own, FID$_\infty$.
-# The easier rule: **never compare FIDs of different $N$**. (The reference has a finite number of images
-# as well, which adds its own bias; it is the same for all, as long as the reference is.)
+# **Never compare FIDs of different $N$**, then. Equal $N$ is necessary, and strictly not enough: the
+# bias is made of the features' scatter, so each model has a bias of its own, and a set that varies less
+# has less of it. Hence Chong and Forsyth (2020) propose the extrapolation to $1 / N = 0$ as a score of its
+# own, FID$_\infty$; where the images are many and the models alike, equal $N$ will do. (The reference has
+# a finite number of images as well, which adds to the bias; keep it the same for all.)
 
 # %% [markdown] tags=["slide"]
 # ## 6. KID: a distance without bias

@@ -80,7 +80,7 @@ def decode(
             the largest square around the centre.
 
     Raises:
-        ValueError: the image is smaller than the box.
+        ValueError: the image is smaller than the box, or its pixels are floats.
         OSError: it is no image or cut short; further ones of ``DAMAGE`` for other damage.
     """
     with Image.open(io.BytesIO(content)) as image:
@@ -101,10 +101,22 @@ def _centre_square(width: int, height: int) -> tuple[int, int, int, int]:
 
 
 def _convert(image: Image.Image, channels: int) -> Image.Image:
-    """To 8-bit greyscale or RGB; Pillow itself would clip 16-bit images instead of scaling."""
+    """To 8-bit greyscale or RGB, on white where the image is transparent.
+
+    Pillow itself would clip 16-bit images instead of scaling, turn floats in [0, 1] black, and
+    show the colours (black, as a rule) that transparency hides.
+
+    Raises:
+        ValueError: the pixels are floats, whose range nobody knows.
+    """
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no known range: save 8 or 16 bits per value")
     if image.mode.startswith("I"):
         grey = np.asarray(image).astype(np.int64) >> 8
         image = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("L" if channels == 1 else "RGB")
 
 

@@ -50,10 +50,13 @@ def load_folder(
     drawn at random, is the test part. The images are decoded once and kept, without loss, in an
     array beside the other prepared data; a change of the files makes a new one.
 
+    Files of any common kind are converted: 16 bits are scaled to 8, transparent pixels turn white,
+    a file of several pictures gives its first. Floating-point pixels are refused.
+
     Args:
         path: the folder.
         size: height and width in pixels.
-        channels: 1 (greyscale) or 3 (RGB); the files are converted.
+        channels: 1 (greyscale) or 3 (RGB).
         test: share of the images to test on, in (0, 1).
         seed: of the random split.
         on_broken: "refuse" stops at a file that is no image and names it, "skip" leaves it out.

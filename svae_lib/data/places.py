@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..files import user_cache
 from ..validation import InputError
 
 VARIABLE = "SVAE_DATA"
@@ -29,15 +30,17 @@ def own_folder(root: str | os.PathLike[str] | None) -> Path | None:
 
 
 def cache_folder(kind: str) -> Path:
-    """Folder for files of a kind ("downloads", "prepared"): in a checkout's data/, else ~/.cache.
+    """Folder for data of a kind ("downloads", "prepared"): in a checkout's data/, else the cache.
 
-    It need not exist yet. XDG_CACHE_HOME takes the place of ~/.cache where it is set.
+    It need not exist yet.
+
+    Raises:
+        InputError: the user has no home folder.
     """
     checkout = Path(__file__).resolve().parents[2]
     if (checkout / "pyproject.toml").exists() and os.access(checkout / "data", os.W_OK):
         return checkout / "data" / kind
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "svae" / kind
+    return user_cache() / kind
 
 
 @contextmanager
@@ -47,6 +50,7 @@ def writing(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"cannot write to {place}: {error.strerror or error}. Free some space there or make "
-            "it writable; what has arrived so far is kept."
+            f"cannot write to {place}: {error.strerror or error}. Free some space there, make it "
+            "writable, or (where the library is installed without a checkout) name another folder "
+            "with XDG_CACHE_HOME; what has arrived so far is kept."
         ) from error

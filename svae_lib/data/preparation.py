@@ -38,7 +38,7 @@ from ..validation import InputError
 from . import decoding
 from .places import writing
 
-VERSION = 1  # raise it when the same files give other pixels
+VERSION = 2  # raise it when the same files give other pixels
 BLOCK = 128  # images that are decoded and written together
 MOST_WORKERS = 8  # each takes some 50 MB
 WORTH_WORKERS = 4  # blocks; fewer are done sooner than processes start

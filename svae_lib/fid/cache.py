@@ -8,23 +8,27 @@ import warnings
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from ..files import atomic_path
+from ..files import user_cache
+from ..tensor_files import read_tensors, write_tensors
+from ..validation import InputError
 from .feature_network import FeatureNetwork
 from .statistics import FeatureStatistics, feature_statistics
 
+_WHAT = "feature statistics"  # what the files hold
 _FORMAT = "svae-statistics-1"
 _HASHED_AT_ONCE = 1 << 12  # images
 
 
 def default_cache_dir() -> Path:
-    """Folder for statistics: SVAE_CACHE, else svae_lib in the user's cache folder."""
-    if chosen := os.environ.get("SVAE_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "svae_lib"
+    """Folder for statistics: SVAE_CACHE, else "statistics" in the library's cache folder.
+
+    Raises:
+        InputError: the user has no home folder.
+    """
+    chosen = os.environ.get("SVAE_CACHE")
+    return Path(chosen) if chosen else user_cache() / "statistics"
 
 
 def statistics_key(images: Tensor, network: FeatureNetwork) -> str:
@@ -85,39 +89,24 @@ def cached_statistics(
 
 
 def _write(path: Path, key: str, statistics: FeatureStatistics) -> None:
-    tensors = {"mean": statistics.mean, "scatter": statistics.scatter}
     facts = {
         "key": key,
-        "n": str(statistics.n),
+        "n": statistics.n,
         "network": statistics.network,
         "weights_hash": statistics.weights_hash,
-        "content": _content_hash(tensors),
     }
-    with atomic_path(path, overwrite=True) as temporary:
-        save_file(tensors, temporary, metadata=facts)
+    tensors = {"mean": statistics.mean, "scatter": statistics.scatter}
+    write_tensors(path, _WHAT, tensors, facts, overwrite=True)
 
 
 def _read(path: Path, key: str) -> FeatureStatistics | None:
-    """The statistics in the file, or None where it is missing or not whole."""
+    """The statistics in the file, or None where it is missing, not whole or of another key."""
     try:
-        with safe_open(path, framework="pt") as file:
-            facts = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in ("mean", "scatter")}
-        if facts["key"] != key or facts["content"] != _content_hash(tensors):
-            return None
-        return FeatureStatistics.restore(
-            int(facts["n"]),
-            tensors["mean"],
-            tensors["scatter"],
-            facts["network"],
-            facts["weights_hash"],
-        )
-    except (OSError, SafetensorError, KeyError, ValueError):
+        tensors, facts = read_tensors(path, _WHAT)
+    except (InputError, OSError):
         return None
-
-
-def _content_hash(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(tensors[name].contiguous().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    if facts["key"] != key:
+        return None
+    return FeatureStatistics.restore(
+        facts["n"], tensors["mean"], tensors["scatter"], facts["network"], facts["weights_hash"]
+    )

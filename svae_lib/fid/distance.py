@@ -157,7 +157,8 @@ def kernel_distance(
     The standard error is that of the delete-d jackknife (Shao and Wu 1989, "A general theory
     for jackknife variance estimation") plus the noise of drawing finitely many subsets: with
     s^2 the variance over subsets of size m out of n, sqrt(s^2 m / (n - m) + s^2 / subsets).
-    s alone, often quoted, is the spread of a *subset* and does not shrink with n.
+    s alone, often quoted, is the spread of a *subset* and does not shrink with n. Between sets of
+    one distribution the jackknife errs on the large side (the estimate is degenerate there).
 
     Args:
         features1: the first set, (N, D), N at least 4.

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..devices import exact_float32
+from ..tensor_files import digest, tensors_of
 from ..validation import InputError, check_images
 
 
@@ -15,16 +16,25 @@ from ..validation import InputError, check_images
 class FeatureNetwork:
     """A fixed network that turns images into features, and the facts that define a score.
 
+    Make one of your own from any module that answers with a vector per image::
+
+        net = FeatureNetwork("Mine", "my weights", "", dim=512, channels=3, resize="none",
+                             value_range="[0, 1]", device=torch.device("cpu"), module=my_module)
+
     Attributes:
         name: what a score prints in brackets, as in "FID (LeNet)".
         weights: which weights, in words.
-        weights_hash: SHA-256 of the weights' file, 64 hexadecimal digits.
+        weights_hash: SHA-256 of the weights' file, 64 hexadecimal digits; given as "", it is that
+            of the module's own tensors. Cached statistics are found by it.
         dim: features per image, D.
         channels: of the network's input; greyscale images are repeated for a network of 3.
         resize: how images of another size are brought to the network's, in words.
         value_range: what the network makes of values in [0, 1], in words.
         device: where it computes.
         module: maps float (N, channels, H, W) in [0, 1] to (N, D), resizing included.
+
+    Raises:
+        InputError: no ``weights_hash`` is given, and the module has no tensors to make one of.
     """
 
     name: str
@@ -39,6 +49,8 @@ class FeatureNetwork:
 
     def __post_init__(self) -> None:
         self.module.to(self.device).eval().requires_grad_(False)
+        if not self.weights_hash:  # else the cache would take one network for another
+            object.__setattr__(self, "weights_hash", _hash_of(self.module))
 
     def __call__(self, images: Tensor) -> Tensor:
         """Features of a batch.
@@ -50,12 +62,18 @@ class FeatureNetwork:
             float32 (N, D) on the network's device.
 
         Raises:
-            InputError: wrong shape, channel count, dtype, range or NaN.
+            InputError: wrong shape, channel count, dtype, range or NaN; or the module's answer
+                is not (N, D).
         """
         check_images(images)
         images = self._with_channels(images.to(self.device, torch.float32))
         with torch.inference_mode(), exact_float32():  # a score is the same on every device
             features: Tensor = self.module(images)
+        if features.shape != (len(images), self.dim):
+            raise InputError(
+                f"{self.name}'s module must answer {len(images)} images with the shape "
+                f"{(len(images), self.dim)}, not {tuple(features.shape)}: pool or flatten its maps."
+            )
         return features.float()
 
     def _with_channels(self, images: Tensor) -> Tensor:
@@ -68,3 +86,15 @@ class FeatureNetwork:
         raise InputError(
             f"{self.name} takes {wanted} images, not {given} channels: choose another network."
         )
+
+
+def _hash_of(module: nn.Module) -> str:
+    """SHA-256 over the names and bytes of a module's parameters and buffers.
+
+    Raises:
+        InputError: it has none.
+    """
+    tensors = tensors_of(module)
+    if not tensors:
+        raise InputError("the module has no tensors of its own to tell it by: pass a weights_hash.")
+    return digest(tensors)

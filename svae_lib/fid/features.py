@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from ..devices import default_device
+from ..devices import find_device
 from ..validation import InputError
 from .efficientnet import load_efficientnet
 from .feature_network import FeatureNetwork
@@ -46,8 +46,9 @@ def network(
         device: where it computes; by default a GPU where there is one.
 
     Raises:
-        InputError: an unknown name, or weights that are missing, damaged or of another network.
+        InputError: an unknown name, weights that are missing, damaged or of another network, or
+            a device that is not here.
     """
     if name not in NETWORKS:
         raise InputError(f"unknown feature network {name!r}: choose one of {', '.join(NETWORKS)}.")
-    return NETWORKS[name](weights, default_device() if device is None else torch.device(device))
+    return NETWORKS[name](weights, find_device(device))

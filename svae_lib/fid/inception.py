@@ -17,7 +17,7 @@ import torchvision
 from pytorch_fid import inception as blocks
 from torch import Tensor, nn
 
-from ..data.download import DownloadError, RemoteFile, fetch
+from ..data.download import RemoteFile, fetch
 from ..files import sha256
 from ..validation import InputError
 from .feature_network import FeatureNetwork
@@ -115,11 +115,12 @@ def _find(weights: str | os.PathLike[str] | None) -> Path:
         return cache / WEIGHTS.name
     try:
         return fetch(WEIGHTS, cache)
-    except DownloadError as error:
+    except InputError as error:  # no network, or no place to write
         raise InputError(
-            f"Inception's weights: {error}. Get {WEIGHTS.urls[0]} (SHA-256 {WEIGHTS.digest}) on "
-            f"a machine with access and put it into {cache}, or name it with {VARIABLE}; or "
-            "choose the features lenet (digits, clothes) or efficientnet-lite0 (photographs)."
+            f"Inception's weights: {str(error).rstrip('.')}. "
+            f"Get {WEIGHTS.urls[0]} (SHA-256 {WEIGHTS.digest}) on a machine with access and put it "
+            f"into {cache}, or name it with {VARIABLE}; or choose the features lenet "
+            "(digits, clothes) or efficientnet-lite0 (photographs)."
         ) from None
 
 

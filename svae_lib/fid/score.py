@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import Tensor
@@ -58,21 +58,6 @@ class Score:
     def to_dict(self) -> dict[str, Any]:
         """All fields, for a JSON file."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Score:
-        """The score that :meth:`to_dict` wrote.
-
-        Raises:
-            InputError: a field is missing or unknown.
-        """
-        names = {field.name for field in fields(cls)}
-        if set(values) != names:
-            raise InputError(
-                "this is not a score of this version: fields missing "
-                f"{sorted(names - set(values))}, unknown {sorted(set(values) - names)}."
-            )
-        return cls(**values)
 
 
 def fid(

@@ -145,14 +145,24 @@ def _batches(images: Images, batch_size: int, progress: bool) -> Iterator[Tensor
     """Float batches of at most ``batch_size`` images."""
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, not {batch_size}.")
-    chunks = [images] if isinstance(images, Tensor) else images
+    try:
+        chunks = iter([images] if isinstance(images, Tensor) else images)
+    except TypeError:
+        raise InputError(_not_images(images)) from None
     total = len(images) if isinstance(images, Tensor) and images.ndim else None
     with tqdm(total=total, unit="image", desc="features", disable=not progress) as bar:
         for chunk in chunks:
             if not isinstance(chunk, Tensor) or chunk.ndim != 4:
-                raise InputError(
-                    "images must be a tensor (N, C, H, W) or an iterable of such batches."
-                )
+                raise InputError(_not_images(images if isinstance(images, Tensor) else chunk))
             for batch in torch.split(chunk, batch_size):
                 yield to_float(batch) if batch.dtype == torch.uint8 else batch
                 bar.update(len(batch))
+
+
+def _not_images(found: object) -> str:
+    what = f"of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+    paired = isinstance(found, list | tuple)
+    return (
+        f"images must be a tensor (N, C, H, W) or an iterable of such batches, but one is {what}"
+        + (": of pairs (images, labels) pass the images alone." if paired else ".")
+    )

@@ -1,0 +1,107 @@
+"""The course's file format: a safetensors file whose header says what the tensors are.
+
+Written whole, read without pickle. The header is JSON: the format's version, what is in the file, a
+SHA-256 of the tensors, so that damage is noticed, and what the caller adds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ._version import __version__
+from .files import atomic_path
+from .validation import InputError
+
+FORMAT = 1
+
+
+def write_tensors(
+    path: str | os.PathLike[str],
+    what: str,
+    tensors: dict[str, Tensor],
+    header: dict[str, Any],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write tensors, and a header of JSON-able facts, to a file that holds ``what``.
+
+    Raises:
+        FileExistsError: the file exists and ``overwrite`` is False.
+        OSError: it cannot be written; nothing is left behind.
+    """
+    full = {"format": FORMAT, "what": what, "library": __version__, "sha256": digest(tensors)}
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        try:
+            save_file(tensors, temporary, metadata={"svae_lib": json.dumps(full | header)})
+        except SafetensorError as error:  # a full disk, for one
+            raise OSError(f"{path} could not be written ({error}); nothing was changed.") from None
+
+
+def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The header alone, without reading the tensors.
+
+    Raises:
+        InputError: the file is missing, damaged or of another format.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path} does not exist or is no file.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {})["svae_lib"]
+            header: dict[str, Any] = json.loads(text)
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is damaged or was not written by svae_lib ({error!r}).") from None
+    if header.get("format") != FORMAT:
+        raise InputError(
+            f"{path} has format {header.get('format')}, this library reads {FORMAT}: "
+            f"it was written by svae_lib {header.get('library')}."
+        )
+    return header
+
+
+def read_tensors(
+    path: str | os.PathLike[str], what: str
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of a file that holds ``what``.
+
+    Raises:
+        InputError: the file is missing, damaged, of another format, or holds something else.
+    """
+    header = read_header(path)
+    if header["what"] != what:
+        raise InputError(f"{path} holds a {header['what']}, not a {what}.")
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if digest(tensors) != header["sha256"]:
+        raise InputError(f"{path} is damaged: its weights do not match their SHA-256.")
+    return tensors, header
+
+
+def digest(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of tensors on the CPU, their names included: 64 hexadecimal digits."""
+    sha = hashlib.sha256()
+    for name in sorted(tensors):
+        sha.update(name.encode())
+        sha.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().data)
+    return sha.hexdigest()
+
+
+def tensors_of(network: nn.Module, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """The network's ``state_dict`` on the CPU, floating-point weights in ``dtype`` if given."""
+    tensors = {}
+    for name, tensor in network.state_dict().items():
+        stored = tensor.detach().cpu().contiguous()
+        # The running statistics stay exact: there are few, and their range may be large.
+        if dtype is not None and stored.is_floating_point() and "running_" not in name:
+            stored = stored.to(dtype)
+        tensors[name] = stored
+    return tensors
