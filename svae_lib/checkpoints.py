@@ -258,6 +258,7 @@ def _fill(trainer: Trainer, tensors: dict[str, Tensor], header: dict[str, Any]) 
         trainer.scaler.load_state_dict(header["scaler"])
     trainer.step, trainer.seconds = header["step"], header["seconds"]
     trainer.history = header["history"]
+    trainer._good.keep()  # a divergence goes back to this state, not to one before it
 
 
 def load_checkpoint(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> VAE:

@@ -68,7 +68,9 @@ def test_an_autoencoder_answers_with_points(x: torch.Tensor, noise: torch.Tensor
     assert (log_var == POINT_LOG_VAR).all()
     torch.testing.assert_close(model(x, noise).z, mu)
     error = (x - model.reconstruct(x).x_hat).square().sum() / 6
-    torch.testing.assert_close(model.loss(x, noise, 0.1, 9.0).total, error)
+    loss = model.loss(x, noise, 0.1, 9.0)
+    torch.testing.assert_close(loss.total, error)
+    assert loss.kl == 0 and loss.mse.item() == pytest.approx(error.item() / 256)
     assert not hasattr(model.latent, "log_var")
     assert [is_deterministic(build_model(k, TINY)) for k in ("vae", "beta-vae", "rae-l2")] == [
         False,
@@ -91,7 +93,9 @@ def test_rae_l2(x: torch.Tensor, noise: torch.Tensor) -> None:
         + 0.7 * z.square().sum() / 2 / 6
         + RAEL2.penalty_weight * sum(k.square().sum() for k in kernels)
     )
-    torch.testing.assert_close(model.loss(x, noise, 0.1, 0.7).total, expected)
+    loss = model.loss(x, noise, 0.1, 0.7)
+    torch.testing.assert_close(loss.total, expected)
+    torch.testing.assert_close(loss.kl, z.square().sum() / 2 / 6)
 
 
 def test_rae_gp_penalises_the_jacobian(x: torch.Tensor, noise: torch.Tensor) -> None:

@@ -40,12 +40,15 @@ def test_a_class_of_ones_own_is_named_and_told_what_to_do(tiny, tmp_path: Path) 
 def test_half_precision_halves_the_file_and_hardly_changes_the_model(tmp_path: Path) -> None:
     config = sv.ModelConfig(base_dim=8, embedding_dim=32)
     model = sv.build_model("split-vae", config).eval()
+    model.encoder.head.norm1.running_var[0] = 1e6  # more than float16 has
     sv.save_model(tmp_path / "full.safetensors", model)
     sv.save_model(tmp_path / "half.safetensors", model, dtype=torch.float16)
     full, half = ((tmp_path / f"{n}.safetensors").stat().st_size for n in ("full", "half"))
     assert half < 0.55 * full
     back = sv.load_model(tmp_path / "half.safetensors")
     assert all(p.dtype == torch.float32 for p in back.parameters())
+    for name, value in model.named_buffers():  # running statistics stay exact
+        assert torch.equal(back.get_buffer(name), value), name
     x = torch.rand(2, 1, 32, 32)
     torch.testing.assert_close(
         back.reconstruct(x).x_hat, model.reconstruct(x).x_hat, atol=5e-3, rtol=0
@@ -169,6 +172,36 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
         temporary.write_text("half")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_file_has_the_usual_permissions_and_a_reader_keeps_the_old_one(
+    tmp_path: Path,
+) -> None:
+    """Not those of a temporary file; and who reads while it is replaced reads the old one whole."""
+    (tmp_path / "usual.txt").write_text("")
+    path = tmp_path / "a.txt"
+    files.write_text(path, "first")
+    assert path.stat().st_mode == (tmp_path / "usual.txt").stat().st_mode
+    with path.open() as reader:
+        files.write_text(path, "second", overwrite=True)
+        assert reader.read() == "first"
+    assert path.read_text() == "second"
+    (tmp_path / "later.txt").write_text("")
+    assert (tmp_path / "later.txt").stat().st_mode == (tmp_path / "usual.txt").stat().st_mode
+
+
+def test_images_of_another_set_are_noticed_wherever_they_are(
+    tiny, fast, blobs, tmp_path: Path, monkeypatch
+) -> None:
+    """Of a large set only some are looked at, but all over it."""
+    monkeypatch.setattr(checkpoints, "_MARKED", 8)
+    save_trainer(tmp_path / "t", sv.Trainer(sv.build_model("vae", tiny), blobs, fast, "cpu"))
+    for place in (slice(None, 20), slice(20, 44), slice(44, None)):
+        changed = blobs.clone()
+        changed[place] ^= 1
+        other = sv.Trainer(sv.build_model("vae", tiny), changed, fast, "cpu")
+        with pytest.raises(sv.InputError, match="images_sha256"):
+            restore_trainer(other, tmp_path / "t")
 
 
 def test_json_is_checked_both_ways(tmp_path: Path) -> None:

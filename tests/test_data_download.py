@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from svae_lib.data import download
 from svae_lib.data.download import DownloadError, Patience, RemoteFile, fetch, fetch_all
 from svae_lib.validation import InputError
 
@@ -210,6 +211,36 @@ def test_refusals_are_final_and_failures_are_tried_again(
     assert [way for way, _ in asked(server)].count("status") == 1 + HURRY.rounds
 
 
+def test_a_busy_server_is_asked_again_after_longer_and_longer_pauses(
+    server: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(download.time, "sleep", pauses.append)
+    patience = Patience(rounds=4, pause=1.5)
+    with pytest.raises(DownloadError, match="HTTP status 429"):
+        fetch(file(server, "status/429"), tmp_path, patience, progress=False)
+    assert len(asked(server)) == 4
+    assert pauses == [1.5, 3.0, 6.0]
+
+
+def test_the_speed_is_that_of_the_last_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that was fast and then falls silent is given up as soon as a slow one."""
+    now = [0.0]
+    monkeypatch.setattr(download.time, "monotonic", lambda: now[0])
+    too_slow = download._speed_watch(Patience(window=30, slowest=1000))
+    told = []
+    for now[0], count in ((10, 10**9), (31, 0), (50, 100), (62, 100)):
+        told.append(too_slow(count))
+    assert told == [False, False, False, True]
+
+
+def test_only_the_beginning_tells_a_web_page(server: ThreadingHTTPServer, tmp_path: Path) -> None:
+    place = CONTENT.index(b"<")  # as a page begins, but it is the rest of a file
+    (tmp_path / ".data.bin.partial").write_bytes(CONTENT[:place])
+    assert ask(server, tmp_path, "good").read_bytes() == CONTENT
+    assert asked(server) == [("good", f"bytes={place}-")]
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_reset_connection_is_continued(
     server: ThreadingHTTPServer, tmp_path: Path, seed: int
@@ -244,6 +275,13 @@ def test_rubbish_in_the_partial_file_does_no_harm(
 def test_wrong_range_is_not_appended(server: ThreadingHTTPServer, tmp_path: Path) -> None:
     (tmp_path / ".data.bin.partial").write_bytes(CONTENT[:50])
     assert ask(server, tmp_path, "wrongrange", "good").read_bytes() == CONTENT
+
+
+def test_a_wrong_file_is_not_gone_on_from(server: ThreadingHTTPServer, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError):
+        ask(server, tmp_path, "wrong")
+    ask(server, tmp_path, "good")
+    assert [request for request in asked(server) if request[0] == "good"] == [("good", None)]
 
 
 def test_existing_file_with_another_hash_is_left_alone(

@@ -55,9 +55,10 @@ def test_classes_are_split_alike(mine: Path) -> None:
         assert torch.equal(red > 125, labels == 1)
 
 
-def test_train_and_test_folders_are_kept(mine: Path) -> None:
+@pytest.mark.parametrize("other", ["test", "val", "valid"])
+def test_train_and_test_folders_are_kept(mine: Path, other: str) -> None:
     add(mine, "train/a/1.png", "train/a/2.png", "train/b/3.png", level=50)
-    add(mine, "test/b/1.png", "test/c/2.png", level=200)
+    add(mine, f"{other}/b/1.png", f"{other}/c/2.png", level=200)
     sets = load_folder(mine)
     assert sets.label_names == ("a", "b", "c")
     assert sets.train_labels.tolist() == [0, 0, 1]
@@ -73,6 +74,42 @@ def test_split_depends_on_the_seed_alone(mine: Path) -> None:
     assert not torch.equal(one.test, other.test)
     levels = {int(image[0, 0, 0]) for image in torch.cat([one.train, one.test])}
     assert len(levels) == 30
+
+
+def test_split_does_not_depend_on_the_order_of_the_disk(
+    mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        add(mine, f"{number}.png", level=8 * number)
+    first, rglob = load_folder(mine, size=8), Path.rglob
+    for order in (sorted, lambda found: sorted(found, reverse=True)):
+        monkeypatch.setattr(Path, "rglob", lambda self, p, o=order: o(list(rglob(self, p))))
+        again = load_folder(mine, size=8)
+        assert torch.equal(again.train, first.train) and torch.equal(again.test, first.test)
+
+
+def test_labels_stay_with_their_images_where_broken_ones_are_left_out(mine: Path) -> None:
+    for part in ("train", "test"):
+        add(mine, *(f"{part}/dark/{number}.png" for number in range(3)), level=50)
+        add(mine, *(f"{part}/light/{number}.png" for number in range(3)), level=200)
+        (mine / part / "dark" / "1.png").write_bytes(b"no image")
+    with pytest.warns(UserWarning, match="left out"):
+        sets = load_folder(mine, size=8, on_broken="skip")
+    for images, labels in ((sets.train, sets.train_labels), (sets.test, sets.test_labels)):
+        assert labels.tolist() == [0, 0, 1, 1, 1]
+        assert torch.equal(images[:, 0].float().mean((1, 2)) > 125, labels == 1)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_part_with_nothing_but_broken_images(mine: Path, part: str) -> None:
+    add(mine, "train/1.png", "train/2.png", "test/1.png", "test/2.png")
+    for name in ("1.png", "2.png"):
+        (mine / part / name).write_bytes(b"no image")
+    with (
+        pytest.warns(UserWarning, match="left out"),
+        pytest.raises(InputError, match="one part of the split is empty"),
+    ):
+        load_folder(mine, size=8, on_broken="skip")
 
 
 def test_two_images_are_enough_and_one_is_not(mine: Path) -> None:

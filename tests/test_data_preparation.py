@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -97,7 +98,9 @@ def test_memory_mapped_and_protected(source: Files, tmp_path: Path) -> None:
     assert torch.equal(run(source, tmp_path).images, expected(range(25)))
 
 
-def test_other_recipe_or_files_make_another_array(source: Files, tmp_path: Path) -> None:
+def test_other_recipe_or_files_make_another_array(
+    source: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(source, tmp_path)
     for recipe in (Recipe(16), Recipe(8, 1), Recipe(8, 3, (0, 0, 4, 4))):
         images = prepare(source, recipe, tmp_path, "test", progress=False).images
@@ -106,6 +109,9 @@ def test_other_recipe_or_files_make_another_array(source: Files, tmp_path: Path)
     source.fingerprint = lambda: "changed"  # type: ignore[method-assign]
     run(source, tmp_path)
     assert len(list(tmp_path.glob("*.npy"))) == 5
+    monkeypatch.setattr(preparation, "VERSION", 99)  # the same files give other pixels
+    run(source, tmp_path)
+    assert len(list(tmp_path.glob("*.npy"))) == 6
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -137,6 +143,9 @@ def test_partial_file_of_another_size_is_not_trusted(source: Files, tmp_path: Pa
         run(source, tmp_path)
     (partial,) = tmp_path.glob(".*.partial")
     partial.write_bytes(partial.read_bytes()[:-1])
+    source.stop_at = "01.png"  # interrupted again, before any block: the old journal is void too
+    with pytest.raises(KeyboardInterrupt):
+        run(source, tmp_path)
     source.stop_at = None
     assert torch.equal(run(source, tmp_path).images, expected(range(25)))
 
@@ -208,8 +217,22 @@ def test_folder_fingerprint_follows_the_files(tmp_path: Path) -> None:
     first = source.fingerprint()
     assert source.fingerprint() == first
     assert FolderSource(tmp_path, ["b.png", "a.png"]).fingerprint() != first
+    status = (tmp_path / "a.png").stat()
+    os.utime(tmp_path / "a.png", ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000))
+    assert source.fingerprint() != first  # as large, but written later
+    os.utime(tmp_path / "a.png", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert source.fingerprint() == first
     (tmp_path / "a.png").write_bytes(encode(picture(2, 9)))
     assert source.fingerprint() != first
+
+
+def test_folders_whose_files_look_alike_are_told_apart(tmp_path: Path) -> None:
+    for name in ("one", "two"):  # other content, as many bytes, one time
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").write_text(name)
+        os.utime(tmp_path / name / "a.png", ns=(10**18, 10**18))
+    one, two = (FolderSource(tmp_path / name, ["a.png"]) for name in ("one", "two"))
+    assert one.fingerprint() != two.fingerprint()
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])

@@ -202,6 +202,18 @@ def test_contours_between_colours_of_one_lightness_count() -> None:
     assert contour_agreement(disc, coloured).mean() > 0.9
 
 
+def test_a_contour_in_all_colours_is_the_root_of_three_as_strong_as_in_one() -> None:
+    """The length of the gradient over all channels, not the sum of the channels' lengths."""
+    y, x = torch.arange(SIZE)[:, None], torch.arange(SIZE)
+    left, right = ((0.5 * ((x - c) ** 2 + (y - 16) ** 2 < 25)).float() for c in (8, 24))
+    image = torch.stack((left + right, left, left))[None]
+    weaker, right_one, stronger = (
+        contour_agreement((left + right / ratio)[None, None], image).item()
+        for ratio in (1, math.sqrt(3), 3)
+    )
+    assert right_one > weaker and right_one > stronger
+
+
 def test_contour_agreement_sinks_as_the_map_moves_away() -> None:
     images = discs()
     scores = [contour_agreement(images.roll(d, dims=3), images).mean() for d in (0, 2, 4, 8)]
@@ -282,6 +294,9 @@ def test_a_split_between_equals_is_none() -> None:
     equal = torch.stack((images, images), dim=1)
     kind = split_kind(images, images, equal)
     assert (kind.label, kind.contrast) == ("none", 0)
+    for gap, label in ((0.005, "none"), (0.02, "semantic")):  # grey levels: 1.3 and 5.1
+        close = torch.stack((0.9 * images, 0.9 * images + gap), dim=1)
+        assert split_kind(images, images, close).label == label
     apart = torch.stack((images, 0.5 * images), dim=1)
     assert split_kind(images, images, apart).label == "semantic"
 

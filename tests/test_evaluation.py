@@ -13,6 +13,7 @@ import svae_lib as sv
 from svae_lib import evaluation, fid
 from svae_lib.checkpoints import weights_hash
 from svae_lib.data import ImageSets, pad, to_float, to_uint8
+from svae_lib.diagnostics import latent_statistics, split_kind
 from svae_lib.evaluation import evaluate
 from svae_lib.inference import decode_all, encode_all, reconstruct_all
 from svae_lib.sampling import prior_latents
@@ -78,6 +79,53 @@ def test_scores_are_those_of_the_images_named(result, split, small, network) -> 
         assert result.score(source, part).n == result.score(source, part).n_reference == 120
 
 
+def test_real_images_are_training_images_drawn_by_the_seed(result, small, network) -> None:
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(0))
+    expected = fid.fid(small.train[order[:120]], small.test, network)
+    assert result.score("real").value == pytest.approx(expected.value, rel=1e-4)
+
+
+def test_images_are_scored_as_if_they_had_been_saved(split, network) -> None:
+    """Every pixel that the feature network sees is one of 256 levels."""
+    seen = []
+
+    class Recording(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(images)
+            return network.module(images)
+
+    recording = dataclasses.replace(network, module=Recording())
+    evaluation._features_by_part(split, torch.randn(9, 4), recording, 0, 20, "prior", False)
+    levels = 255 * torch.cat(seen)
+    assert levels.shape[0] == 3 * 9 and (levels - levels.round()).abs().max() < 1e-4
+
+
+def test_other_seeds_draw_other_images(split, small, network) -> None:
+    """With one Gaussian the fit has no choice: what differs is what is drawn."""
+    first, second = (
+        evaluate(split, small, network, mixture_components=1, seed=s, progress=False)
+        for s in (1, 2)
+    )
+    for source in ("real", "prior", "mixture"):
+        assert first.score(source).value != second.score(source).value, source
+    assert first.score("REC").value == second.score("REC").value
+
+
+def test_images_to_fit_on_are_drawn_from_all_training_images(monkeypatch, small) -> None:
+    monkeypatch.setattr(evaluation, "FITTED_ON", 50)
+    one, same, other = (evaluation.fitting_images(small, seed) for seed in (1, 1, 2))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+    rows = {image.numpy().tobytes() for image in one}
+    assert len(rows) == 50 <= len(rows & {image.numpy().tobytes() for image in small.train})
+    assert not rows <= {image.numpy().tobytes() for image in small.train[:100]}
+
+
+def test_points_have_no_kl_divergence(small, network) -> None:
+    model = sv.build_model("ae", CONFIG).eval()
+    found = evaluate(model, small, network, mixture_components=2, progress=False)
+    assert found.test_kl is None and found.to_dict()["test_kl"] is None
+
+
 def test_mix_is_half_of_each(split, small, network) -> None:
     from svae_lib.evaluation import _features_by_part, _half
 
@@ -97,6 +145,10 @@ def test_error_and_kl_are_of_the_test_images(result, split, small) -> None:
     assert result.test_mse == pytest.approx(mse, rel=1e-5)
     kl = sv.kl_divergence(*encode_all(split, small.test)).mean().item()
     assert result.test_kl == pytest.approx(kl, rel=1e-5)
+    latent = latent_statistics(*encode_all(split, small.test))
+    torch.testing.assert_close(result.latent.law, latent.law)
+    out = reconstruct_all(split, small.test)
+    assert result.split == split_kind(out.sigma_map, x, out.components)
 
 
 def test_every_image_is_decoded_once(split, small, network, monkeypatch) -> None:

@@ -106,7 +106,7 @@ def test_symmetric_non_negative_and_zero_for_itself(n1: int, n2: int, seed: int)
     forth, back = frechet_distance(*first, *second), frechet_distance(*second, *first)
     assert forth >= 0
     assert forth == pytest.approx(back, rel=1e-6, abs=1e-7 * scale)
-    assert frechet_distance(*first, *first) <= 1e-6 * scale
+    assert 0 <= frechet_distance(*first, *first) <= 1e-6 * scale  # rounding would go below
 
 
 def test_does_not_change_when_the_axes_turn() -> None:
@@ -173,6 +173,14 @@ def test_slight_asymmetry_passes_and_more_does_not() -> None:
             assert frechet_distance(zeros, bent, zeros, covariance) < 1e-4
 
 
+def test_the_two_halves_of_a_covariance_count_alike() -> None:
+    bent, zeros = np.eye(3) + 0.5, np.zeros(3)
+    bent[0, 1] += 2e-5
+    upper, lower = (frechet_distance(zeros, c, zeros, np.eye(3)) for c in (bent, bent.T))
+    straight = frechet_distance(zeros, (bent + bent.T) / 2, zeros, np.eye(3))
+    assert upper == pytest.approx(straight, rel=1e-12) == lower
+
+
 def test_kernel_distance_against_a_loop_over_pairs() -> None:
     # Two samples per subset of four: small enough to average every subset by hand.
     first, second = samples(4, 3, 0), samples(4, 3, 1)
@@ -209,15 +217,30 @@ def test_kernel_distance_does_not_depend_on_the_number_of_samples() -> None:
     assert few == pytest.approx(many, rel=0.2)
 
 
-def test_kernel_distance_standard_error_is_the_spread_over_repetitions() -> None:
+@pytest.mark.parametrize(("n", "size"), [(300, 50), (60, 30)])
+def test_kernel_distance_standard_error_is_the_spread_over_repetitions(n: int, size: int) -> None:
     rng = np.random.default_rng(0)
     pairs = [
-        kernel_distance(rng.normal(size=(300, 4)), rng.normal(size=(300, 4)) + 0.5, 50, 50)
-        for _ in range(100)
+        kernel_distance(rng.normal(size=(n, 4)), rng.normal(size=(n, 4)) + 0.5, 50, size)
+        for _ in range(200)
     ]
     spread = np.std([value for value, _ in pairs], ddof=1)
     claimed = np.mean([error for _, error in pairs])
-    assert claimed == pytest.approx(spread, rel=0.3)
+    assert claimed == pytest.approx(spread, rel=0.15)
+
+
+def test_kernel_distance_standard_error_has_the_noise_of_drawing_few_subsets() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2000, 4)), rng.normal(size=(2000, 4)) + 0.5
+    pairs = [kernel_distance(first, second, 10, 20, seed) for seed in range(100)]
+    spread = np.std([value for value, _ in pairs], ddof=1)  # of nothing but the seed
+    assert np.mean([error for _, error in pairs]) == pytest.approx(spread, rel=0.2)
+
+
+def test_kernel_distance_takes_half_of_the_smaller_set_at_most() -> None:
+    many, few = samples(40, 3, 0), samples(8, 3, 1)
+    assert kernel_distance(many, few) == kernel_distance(many, few, subset_size=4)
+    assert kernel_distance(few, many) == kernel_distance(few, many, subset_size=4)
 
 
 def test_kernel_distance_is_repeatable_and_tells_distributions_apart() -> None:

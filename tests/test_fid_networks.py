@@ -38,6 +38,11 @@ def test_the_recorded_facts_fit_the_weights(path: Path) -> None:
     assert Path(facts["script"]).name == "train_lenet.py"
 
 
+def test_a_network_computes_where_it_is_told_to() -> None:
+    net = network("lenet", device="meta")
+    assert net.device.type == "meta" == next(net.module.parameters()).device.type
+
+
 def test_lenet_on_the_test_digits_is_as_good_as_recorded() -> None:
     sets = data.load("mnist-5k")
     facts = json.loads((lenet.WEIGHTS_FOLDER / "lenet-mnist-5k.json").read_text())

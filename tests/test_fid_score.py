@@ -124,6 +124,8 @@ def test_fewer_images_than_features_warn(
         score = fid(digits.train[:64], reference, lenet)
     assert score.value > 0
     assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="64 images and 64 features"):  # on either side
+        fid(reference, digits.train[:64], lenet)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fid(digits.train[:65], reference, lenet)

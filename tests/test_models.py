@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import svae_lib as sv
+from svae_lib.checkpoints import MODEL_KINDS
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -132,8 +136,6 @@ def test_shapes(image_size: int, channels: int, components: int) -> None:
 
 @pytest.mark.parametrize("components", [2, 3])
 def test_the_answer_is_the_weighted_sum(tiny: sv.ModelConfig, components: int) -> None:
-    import dataclasses
-
     model = sv.SplitVAE(dataclasses.replace(tiny, components=components))
     out = model.decode(torch.randn(4, 3))
     torch.testing.assert_close(out.weights.sum(dim=1), torch.ones(4, 1, 16, 16))
@@ -142,6 +144,55 @@ def test_the_answer_is_the_weighted_sum(tiny: sv.ModelConfig, components: int) -
         by_hand = out.sigma_map * out.x1 + (1 - out.sigma_map) * out.x2
         torch.testing.assert_close(out.x_hat, by_hand)
     assert out.x_hat.min() >= 0 and out.x_hat.max() <= 1
+
+
+@pytest.mark.parametrize("components", [2, 3])
+def test_maps_come_first_then_the_images_in_colour(components: int) -> None:
+    config = sv.ModelConfig(16, 3, 2, 2, 4, 2, components)
+    model = sv.SplitVAE(config)
+    maps = 1 if components == 2 else components
+    values = torch.linspace(-2, 2, maps + 3 * components)  # the logits of every map and channel
+    out = model.head(values[None, :, None, None].expand(1, -1, 16, 16))
+    expected = values[maps:].sigmoid().view(components, 3)
+    torch.testing.assert_close(out.components[0, :, :, 0, 0], expected)
+    torch.testing.assert_close(out.x2[0, :, 5, 5], expected[1])
+    first = values[0].sigmoid() if components == 2 else values[:maps].softmax(dim=0)[0]
+    torch.testing.assert_close(out.sigma_map, first.expand(1, 1, 16, 16))
+
+
+@pytest.mark.parametrize("kind", list(MODEL_KINDS))
+def test_weights_begin_as_keras_begins(kind: str) -> None:
+    """Glorot's uniform kernels, up to sqrt(6 / (fan in + fan out)) and no further; no biases."""
+    model = sv.build_model(kind, sv.ModelConfig(16, 1, 16, 8, 32, 2))
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            fans = layer.weight[0].numel() + layer.weight[:, 0].numel()
+            assert 0.9 < layer.weight.abs().max() / math.sqrt(6 / fans) <= 1, name
+            assert not layer.bias.any(), name
+
+
+def test_norm_momentum_is_the_weight_of_a_new_batch_everywhere(tiny: sv.ModelConfig) -> None:
+    model = sv.SplitVAE(dataclasses.replace(tiny, norm_momentum=1.0)).train()
+    still = sv.SplitVAE(dataclasses.replace(tiny, norm_momentum=1e-9)).train()
+    for m in (model, still):
+        m(torch.rand(4, 1, 16, 16))
+    means = [k for k in model.state_dict() if k.endswith("running_mean")]
+    assert len(means) == 2 * 4  # four residual blocks
+    for name in means:
+        assert still.state_dict()[name].abs().max() < 1e-6, name
+        assert model.state_dict()[name].abs().max() > 1e-6, name
+
+
+@pytest.mark.parametrize("kind", ["vae", "split-vae", "ae"])
+def test_half_precision_stays_inside_the_network(tiny: sv.ModelConfig, kind: str) -> None:
+    """What comes out is float32, whatever the convolutions compute in."""
+    model = sv.build_model(kind, tiny)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model.encoder(torch.rand(4, 1, 16, 16)).dtype == torch.bfloat16
+        out = model(torch.rand(4, 1, 16, 16))
+    found = {k: v.dtype for k, v in vars(out).items() if v is not None}
+    assert set(found) >= {"mu", "log_var", "x_hat"}
+    assert set(found.values()) == {torch.float32}, found
 
 
 def test_vae_and_split_vae_differ_in_the_last_layer_only(tiny: sv.ModelConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 from pathlib import Path
@@ -64,7 +65,10 @@ def test_pictures_show_images_reconstructions_and_samples(
 def test_pictures_of_two_steps_show_the_same_images_and_latents(tiny, blobs, tmp_path) -> None:
     model = sv.build_model("vae", tiny).eval()
     pictures = SamplePictures(tmp_path, blobs)
-    a, b = pictures.draw(model, 1), pictures.draw(model, 2)
+    a = pictures.draw(model, 1)
+    assert not model.training  # it was not before
+    blobs.zero_()  # the pictures have their own
+    b = pictures.draw(model, 2)
     assert a.read_bytes() == b.read_bytes()
     other = SamplePictures(tmp_path, blobs, seed=1).draw(model, 3)
     assert other.read_bytes() != a.read_bytes()
@@ -92,8 +96,18 @@ def test_validation_loss_is_the_negative_elbo_at_its_best_gamma(tiny, blobs) -> 
     assert loss(found.mse) < min(loss(found.mse * 0.98), loss(found.mse * 1.02))
 
 
+def test_validation_of_points_and_of_a_perfect_model(tiny, blobs) -> None:
+    assert validate(sv.build_model("ae", tiny), blobs, beta=3.0).kl == 0
+    perfect = sv.build_model("vae", tiny)
+    last = perfect.decoder.convolutions[-1]
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.constant_(last.bias, -200.0)  # black, exactly
+    found = validate(perfect, torch.zeros_like(blobs))
+    assert found.mse == 0 and math.isfinite(found.loss)
+
+
 def test_events_read_back_are_the_history(tiny, fast, blobs, tmp_path: Path) -> None:
-    t = trainer(tiny, fast, blobs)
+    t = trainer(tiny, dataclasses.replace(fast, warmup_steps=20), blobs)
     with TensorBoard(tmp_path) as board:
         t.fit(progress=False, on_log=[board])
     scalars = read_events(tmp_path)
@@ -101,7 +115,9 @@ def test_events_read_back_are_the_history(tiny, fast, blobs, tmp_path: Path) -> 
         steps, values = scalars[f"training/{name}"]
         assert steps == [5, 10, 15, 20, 24] == t.history["step"]
         assert values == pytest.approx(t.history[name], rel=1e-6)
-    assert scalars["training/learning_rate"][1] == pytest.approx([3e-3] * 5)
+    rates = [t.learning_rate(step - 1) for step in (5, 10, 15, 20, 24)]
+    assert rates[:2] == pytest.approx([3e-3 * 5 / 20, 3e-3 * 10 / 20])
+    assert scalars["training/learning_rate"][1] == pytest.approx(rates)
     steps, values = scalars["speed/images_per_second"]
     assert steps == [10, 15, 20, 24] and min(values) > 0
 

@@ -44,7 +44,7 @@ def test_kl_is_zero_at_the_prior_and_its_gradient_is_known() -> None:
 
 
 def test_loss_is_the_mean_over_images_of_both_parts() -> None:
-    x, x_hat = torch.rand(6, 1, 8, 8), torch.rand(6, 1, 8, 8)
+    x, x_hat = torch.rand(6, 3, 8, 8), torch.rand(6, 3, 8, 8)
     mu, log_var = torch.randn(6, 2), torch.randn(6, 2)
     loss = sv.variational_loss(x, x_hat, mu, log_var, gamma=0.2, beta=3.0)
     one_by_one = [
@@ -91,6 +91,11 @@ def test_both_starts_of_gamma() -> None:
         sv.RunningGamma.for_images(images, "two")
     with pytest.raises(sv.InputError, match="must be uint8"):
         pixel_variance(images / 255)
+
+
+def test_images_that_are_all_alike_still_start_gamma_above_zero() -> None:
+    alike = torch.full((5, 1, 4, 4), 7, dtype=torch.uint8)
+    assert 0 < sv.RunningGamma.for_images(alike, "data").value.item() < 1e-4
 
 
 def test_gamma_at_the_mse_maximises_the_likelihood() -> None:

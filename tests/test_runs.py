@@ -63,6 +63,11 @@ def test_only_the_newest_checkpoints_are_kept(run: Run, blobs) -> None:
     assert steps == [15, 20, 24] and len(steps) == KEPT_CHECKPOINTS
 
 
+def test_checkpoints_are_as_far_apart_as_asked_for(run: Run, blobs) -> None:
+    run.train(blobs, device="cpu", progress=False, checkpoint_every=10)
+    assert [int(p.stem.split("-")[1]) for p in run.checkpoints()] == [10, 20, 24]
+
+
 def test_a_damaged_newest_checkpoint_is_passed_over(run: Run, blobs, capsys) -> None:
     run.train(blobs, device="cpu", progress=False, checkpoint_every=1)
     newest = run.checkpoints()[-1]
@@ -112,6 +117,21 @@ def test_held_out_images_are_the_same_ones_every_time_and_not_trained_on(rated, 
     both = torch.cat((train, validation)).flatten(1).tolist()
     assert sorted(both) == sorted(blobs.flatten(1).tolist())
     assert torch.equal(rated.trainer(blobs, "cpu").images, train)
+
+
+def test_runs_of_other_seeds_hold_out_other_images(tiny, fast, blobs, tmp_path: Path) -> None:
+    one, other = (
+        Run.create(
+            tmp_path / str(seed),
+            "vae",
+            "blobs",
+            tiny,
+            dataclasses.replace(fast, seed=seed),
+            held_out=14,
+        )
+        for seed in (1, 2)
+    )
+    assert not torch.equal(one.split(blobs)[1], other.split(blobs)[1])
 
 
 def test_a_resumed_run_has_the_same_validation_losses(tiny, fast, blobs, tmp_path: Path) -> None:

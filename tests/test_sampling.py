@@ -28,6 +28,28 @@ def test_the_mixture_has_the_moments_of_what_it_was_fitted_on() -> None:
     assert (samples[:, 0] > 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
 
 
+def test_the_mixtures_latents_are_correlated_as_those_it_was_fitted_on() -> None:
+    """In a thin diagonal cloud the order of a factor's rows and columns matters."""
+    generator = torch.Generator().manual_seed(0)
+    factor = torch.tensor([[1.0, 0.0], [2.0, 0.3]])
+    z = torch.randn(5000, 2, generator=generator) @ factor.T
+    samples = sv.LatentMixture(1).fit(z).sample(40_000)
+    torch.testing.assert_close(samples.T.cov(), factor @ factor.T, atol=0.1, rtol=0.05)
+
+
+def test_the_fit_is_seeded() -> None:
+    z = torch.rand(300, 2, generator=torch.Generator().manual_seed(0))
+    one, same, other = (sv.LatentMixture(5, seed=s).fit(z).sample(20) for s in (1, 1, 2))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+def test_regularisation_is_the_least_variance() -> None:
+    z = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
+    z[:, 1] = 0.7  # a collapsed latent variable
+    samples = sv.LatentMixture(1, regularisation=0.25).fit(z).sample(20_000)
+    assert samples[:, 1].var().item() == pytest.approx(0.25, rel=0.05)
+
+
 def test_mixture_samples_are_shuffled_and_seeded() -> None:
     mixture = sv.LatentMixture(2).fit(two_clouds())
     right = mixture.sample(1000, seed=4)[:, 0] > 0
@@ -86,6 +108,13 @@ def test_interpolation_has_both_ends_and_keeps_the_length_on_the_circle() -> Non
     assert sv.interpolate(z0, 2 * z0, 3).isfinite().all()
 
 
+def test_interpolation_between_parallel_vectors_is_finite() -> None:
+    """Rounding puts the cosine of some of them above 1."""
+    for z in torch.randn(50, 32, generator=torch.Generator().manual_seed(0)):
+        torch.testing.assert_close(sv.interpolate(z, z, 3), z.expand(3, -1))
+        assert sv.interpolate(z, -3 * z, 4).isfinite().all()
+
+
 def test_interpolation_refuses_nonsense() -> None:
     with pytest.raises(sv.InputError, match="one length"):
         sv.interpolate(torch.zeros(2), torch.zeros(3), 4)
@@ -122,3 +151,13 @@ def test_samples_are_images(tiny, blobs) -> None:
     for out in (sv.sample_prior(model, 7), sv.sample_mixture(model, mixture, 7)):
         assert out.x_hat.shape == (7, 1, 16, 16)
         assert np.isfinite(out.x_hat.numpy()).all() and 0 <= out.x_hat.min() <= out.x_hat.max() <= 1
+
+
+def test_other_seeds_give_other_samples(tiny, blobs) -> None:
+    model = sv.build_model("vae", tiny).eval()
+    mixture = sv.LatentMixture(3).fit(encode_all(model, blobs)[0])
+    for draw in (
+        lambda seed: sv.sample_prior(model, 2, seed).x_hat,
+        lambda seed: sv.sample_mixture(model, mixture, 2, seed).x_hat,
+    ):
+        assert torch.equal(draw(1), draw(1)) and not torch.equal(draw(1), draw(2))

@@ -26,6 +26,7 @@ def test_it_learns_what_a_gaussian_cannot() -> None:
     stage.fit(points, torch.full_like(points, -10.0))
     samples = stage.sample(2000, seed=1)
     assert samples.shape == (2000, 2) and samples.dtype == torch.float32
+    assert not samples.requires_grad
     centre = torch.tensor([5.0, -2.0])
     radius = (samples - centre).norm(dim=1)
     gaussian = points.mean(dim=0) + torch.randn(2000, 2) @ torch.linalg.cholesky(points.T.cov()).T
@@ -45,6 +46,38 @@ def test_the_same_seed_gives_the_same_samples() -> None:
     assert torch.equal(state, torch.get_rng_state())
     other = SecondStage(2, width=8, steps=5, seed=4).fit(points, points * 0).sample(7, seed=1)
     assert not torch.equal(a, other)
+
+
+def test_the_seed_is_also_that_of_the_fit() -> None:
+    points, (a, b) = ring(100, seed=0), (SecondStage(2, width=8, steps=5, seed=s) for s in (3, 4))
+    b.load_state_dict(a.state_dict())
+    first, second = (stage.fit(points, points * 0).sample(7) for stage in (a, b))
+    assert not torch.equal(first, second)
+
+
+def test_samples_have_gammas_noise_on_the_first_stages_scale() -> None:
+    stage = SecondStage(2, width=8, steps=1).fit(ring(100, seed=0), torch.zeros(100, 2))
+    for parameter in stage.decoder.parameters():
+        torch.nn.init.zeros_(parameter)  # it answers 0 to all
+    stage.gamma.value.fill_(0.04)
+    stage.mean, stage.std = torch.tensor([5.0, -2.0]), torch.tensor([1.0, 10.0])
+    samples = stage.sample(10_000)
+    assert samples.mean(dim=0) == pytest.approx(stage.mean, abs=0.1)
+    assert samples.std(dim=0) == pytest.approx(0.2 * stage.std, rel=0.05)
+
+
+def test_the_learning_rate_ends_at_zero() -> None:
+    stage, seen = SecondStage(2, width=8, steps=50), []
+    inner = stage._loss
+
+    def recording(*args: torch.Tensor) -> sv.objective.Loss:
+        seen.append(stage.decoder.last.weight.detach().clone())
+        return inner(*args)
+
+    stage._loss = recording  # type: ignore[method-assign]
+    stage.fit(ring(100, seed=0), torch.full((100, 2), -10.0))
+    first, last = seen[1] - seen[0], stage.decoder.last.weight - seen[-1]
+    assert last.abs().max() < 0.05 * first.abs().max()  # Adam's steps have the rate's size
 
 
 def test_the_posteriors_noise_is_part_of_what_is_learnt() -> None:

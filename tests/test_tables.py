@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import svae_lib as sv
 from svae_lib import tables
-from svae_lib.files import read_json
+from svae_lib.files import read_json, write_json
 from svae_lib.tables import (
     Estimate,
     Table,
@@ -69,6 +72,10 @@ def test_a_table_is_resumed_and_summarised(tiny_table, tmp_path: Path, monkeypat
         ("vae", 1.0),
         ("split-vae, beta 2", 2.0),
     }
+    for cell in record["cells"]:  # the models differ by seed, and are scored by the table's rules
+        how = cell["how"]
+        assert (how["seed"], how["n"], how["mixture_components"]) == (cell["seed"], 60, 3)
+    assert len({c["how"]["model_sha256"] for c in record["cells"]}) == 4
     with pytest.raises(sv.InputError, match="another train"):
         reproduce("tiny", steps=3, **where)
 
@@ -89,6 +96,47 @@ def test_several_processes_share_a_table(tiny_table, tmp_path: Path, monkeypatch
     path = reproduce("tiny", **where)
     assert scored == ["first", "SplitVAE", "VAE", "SplitVAE", "VAE"]
     assert len(read_table(path)["cells"]) == 4
+
+
+def test_a_cell_that_comes_while_ours_waits_to_be_written_is_kept(
+    tiny_table, tmp_path: Path, monkeypatch
+) -> None:
+    where = {"results": tmp_path, "runs": tmp_path / "runs", "progress": False, "device": "cpu"}
+    path = reproduce("tiny", seeds=[0], **where)
+    evaluate, others, held = tables.evaluate, [], threading.Event()
+
+    def write_slowly() -> None:
+        with FileLock(tmp_path / ".tiny.json.lock"):
+            held.set()
+            record = read_table(path)
+            record["cells"].append({**record["cells"][0], "seed": 7})
+            time.sleep(1)  # ours is waiting by now
+            write_json(path, record, overwrite=True)
+
+    def small(*args, **options):
+        result = evaluate(*args, **options)
+        if not others:
+            others.append(threading.Thread(target=write_slowly))
+            others[0].start()
+            held.wait()
+        return result
+
+    monkeypatch.setattr(tables, "evaluate", small)
+    reproduce("tiny", seeds=[1], **where)
+    others[0].join()
+    assert [c["seed"] for c in read_table(path)["cells"]] == [0, 0, 7, 1, 1]
+
+
+def test_half_a_training_is_not_scored(tiny_table, tmp_path: Path, monkeypatch) -> None:
+    def stopped(self, images, **options):
+        trainer = self.trainer(images, "cpu")
+        trainer.fit(1, progress=False)
+        return trainer
+
+    monkeypatch.setattr(tables.Run, "train", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce("tiny", results=tmp_path, runs=tmp_path / "runs", progress=False, device="cpu")
+    assert not (tmp_path / "tiny.json").exists()
 
 
 def test_a_cell_of_another_beta_is_refused(tiny_table, tmp_path: Path) -> None:

@@ -84,6 +84,9 @@ def test_noise_is_standard_gaussian_and_new_at_every_step(tiny, fast, blobs) -> 
     noise = torch.stack([t.noise(step) for step in range(400)])
     assert noise.mean().abs() < 0.03 and (noise.std() - 1).abs() < 0.03
     assert len({tuple(n[0].tolist()) for n in noise}) == 400
+    other = trainer(tiny, dataclasses.replace(fast, seed=2), blobs)
+    assert not torch.equal(other.noise(0), noise[0])
+    assert not torch.equal(other.batch(0), t.batch(0))
 
 
 def test_learning_rate_schedule(tiny, fast, blobs) -> None:
@@ -97,6 +100,14 @@ def test_learning_rate_schedule(tiny, fast, blobs) -> None:
     assert t.learning_rate(110) == pytest.approx(0.0)
     constant = trainer(tiny, dataclasses.replace(config, schedule="constant"), blobs)
     assert constant.learning_rate(60) == 1.0
+
+
+def test_each_step_is_taken_with_its_own_learning_rate(tiny, fast, blobs) -> None:
+    t = trainer(tiny, dataclasses.replace(fast, warmup_steps=10, schedule="cosine"), blobs)
+    for step in (0, 1, 20):
+        t.step = step
+        t.train_step()
+        assert t.optimizer.param_groups[0]["lr"] == t.learning_rate(step)
 
 
 def test_one_step_is_adam_on_the_loss(tiny, fast, blobs) -> None:
@@ -199,8 +210,9 @@ def test_the_second_ctrl_c_is_no_request_but_further_sigterms_are() -> None:
     with stop_requests() as stop:
         for _ in range(3):  # launchers and schedulers send several
             signal.raise_signal(signal.SIGTERM)
-        assert stop.is_set()
+        assert stop.is_set() and stop.terminate
         signal.raise_signal(signal.SIGINT)
+        assert stop.terminate  # the program is still to end
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     signal.signal(signal.SIGINT, before)
@@ -222,11 +234,63 @@ def test_nan_stops_with_the_last_good_weights(tiny, fast, blobs) -> None:
         t.fit(10, progress=False)
     assert all(torch.equal(good[k], v) for k, v in t.model.state_dict().items())
     assert t.history["step"] == [5, 10]
+    assert not t.model.training
 
 
-def test_gradient_clipping_is_off_by_default_and_limits_the_step(tiny, fast, blobs) -> None:
+def test_nan_after_a_restore_goes_back_to_what_was_restored(tiny, fast, blobs, tmp_path) -> None:
+    saved = trainer(tiny, fast, blobs)
+    saved.fit(7, progress=False)
+    save_trainer(tmp_path / "t.safetensors", saved)
+    t = trainer(tiny, fast, blobs)
+    t.fit(10, progress=False)  # has good weights of its own
+    restore_trainer(t, tmp_path / "t.safetensors")
+    inner = t.model.loss
+
+    def broken(*args):
+        loss = inner(*args)
+        loss.total = loss.total * float("nan")
+        return loss
+
+    t.model.loss = broken
+    with pytest.raises(sv.TrainingDiverged):
+        t.fit(10, progress=False)
+    assert same_weights(t.model, saved.model)
+
+
+def test_nan_among_the_weights_is_noticed_before_the_loss_shows_it(tiny, fast, blobs) -> None:
+    t = trainer(tiny, fast, blobs)
+    inner = t.train_step
+
+    def breaking():
+        loss = inner()
+        if t.step == 10:  # after this step's loss, and before the next would be NaN
+            next(t.model.parameters()).data[0] = float("nan")
+        return loss
+
+    t.train_step = breaking
+    with pytest.raises(sv.TrainingDiverged, match="by step 10"):
+        t.fit(progress=False)
+    assert all(p.isfinite().all() for p in t.model.parameters())
+
+
+def test_the_time_of_earlier_calls_counts(tiny, fast, blobs, tmp_path) -> None:
+    t = trainer(tiny, fast, blobs)
+    t.seconds = 1000.0
+    t.fit(2, progress=False)
+    assert t.seconds > 1000
+    save_trainer(tmp_path / "t.safetensors", t)
+    resumed = trainer(tiny, fast, blobs)
+    restore_trainer(resumed, tmp_path / "t.safetensors")
+    assert resumed.seconds == t.seconds
+
+
+@pytest.mark.parametrize("scaled", [False, True])  # as with fp16
+def test_gradient_clipping_is_off_by_default_and_limits_the_step(
+    tiny, fast, blobs, scaled: bool
+) -> None:
     assert sv.TrainConfig().grad_clip is None
     t = trainer(tiny, dataclasses.replace(fast, grad_clip=1e-3), blobs)
+    t.scaler = torch.amp.GradScaler("cpu", enabled=scaled)
     t.train_step()
     norm = math.sqrt(sum(p.grad.square().sum().item() for p in t.model.parameters()))
     assert norm == pytest.approx(1e-3, rel=1e-3)
