@@ -74,7 +74,7 @@ def kind_of(model: VAE) -> str:
             return kind
     raise InputError(
         f"{type(model).__name__} is none of the library's kinds of model: add it to "
-        "svae_lib.checkpoints.MODEL_KINDS to save or score it."
+        "svae_lib.checkpoints.MODEL_KINDS to save it."
     )
 
 
@@ -94,11 +94,13 @@ def save_model(
     Args:
         path: file to write, ``.safetensors`` by custom.
         model: what to save.
-        about: JSON-able facts to keep in the header: data, training, scores.
+        about: facts to keep in the header, as JSON: data, training, scores.
         dtype: store floating-point weights in this type, such as ``torch.float16``.
         overwrite: replace an existing file.
 
     Raises:
+        InputError: the model's class is not in :data:`MODEL_KINDS`, or ``about`` holds what JSON
+            does not, such as a tensor.
         FileExistsError: the file exists and ``overwrite`` is False.
         OSError: it cannot be written; nothing is left behind.
     """
@@ -284,6 +286,8 @@ def _differences(here: Any, there: Any, keys: list[str]) -> str:
         if isinstance(here[key], dict) and isinstance(there[key], dict):
             names = [n for n in here[key] if here[key].get(n) != there[key].get(n)]
             found += [f"{key}.{n} ({there[key].get(n)} there, {here[key][n]} here)" for n in names]
+        elif key == "images_sha256":
+            found.append("the pixels of the training images")
         else:
             found.append(f"{key} ({there[key]} there, {here[key]} here)")
     return ", ".join(found)

@@ -18,23 +18,26 @@ from tqdm.auto import tqdm
 
 from . import fid
 from .baselines import is_deterministic
-from .checkpoints import kind_of, weights_hash
+from .checkpoints import MODEL_KINDS, kind_of, weights_hash
 from .data import ImageSets, to_float, to_uint8
 from .diagnostics import LatentStatistics, SplitKind, latent_statistics, split_kind
 from .fid import FeatureNetwork, FeatureStatistics, Score
+from .fid.feature_network import check_network
 from .inference import decode_all, device_of, encode_all
 from .models import VAE, Decoded
 from .objective import kl_divergence
 from .provenance import provenance
 from .sampling import LatentMixture, prior_latents
 from .second_stage import SecondStage
-from .validation import InputError
+from .validation import InputError, check_counts
 
 FORMAT = 1
 AUTHORS_COUNT = 10_000
 KID_IMAGES = 10_000
 """Images of each kind, the first ones, that KID is estimated on: it needs all features at once."""
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
+FEWEST = 4
+"""Images of each kind that KID needs at least."""
 FITTED_ON = 10_000
 """Training images, at random, that the mixture and the second stage are fitted on: as many as the
 authors take. The fit's time grows with them."""
@@ -140,8 +143,8 @@ def evaluate(
         model: in evaluation mode.
         sets: the data; the reference is (the first ``n`` of) its test images.
         network: from :func:`svae_lib.fid.network`.
-        n: images to generate, and to take as reference; default: as many as there are test
-            images, at most 10,000.
+        n: images to generate, and to take as reference, at least 4; default: as many as there are
+            test images, at most 10,000.
         protocol: "clean", or "paper" to repeat the authors' leak; see :data:`PROTOCOLS`.
         mixture_components: Gaussians in the mixture.
         second_stage_steps: steps to train a :class:`svae_lib.second_stage.SecondStage` for, on the
@@ -152,14 +155,13 @@ def evaluate(
         progress: show a progress bar.
 
     Raises:
-        InputError: the data do not fit the model, an unknown protocol, or an ``n`` that the test
-            images cannot serve.
+        InputError: the data do not fit the model or the network, an unknown protocol, a count or
+            a seed that cannot be, or an ``n`` that the images cannot serve.
     """
-    if protocol not in PROTOCOLS:
-        raise InputError(f"protocol must be one of {tuple(PROTOCOLS)}, not {protocol!r}.")
+    check_counts(mixture_components=mixture_components, batch_size=batch_size)
+    check_counts(lowest=0, second_stage_steps=second_stage_steps, seed=seed)
     n = min(len(sets.test), AUTHORS_COUNT) if n is None else n
-    if not 2 <= n <= len(sets.test):
-        raise InputError(f"n must lie between 2 and the {len(sets.test)} test images, not {n}.")
+    _check(model, sets, network, n, protocol)
     test = sets.test[:n]
     mu, log_var = encode_all(model, test)
     fitting = test if protocol == "paper" else fitting_images(sets, seed)
@@ -181,7 +183,7 @@ def evaluate(
         latent=latent_statistics(mu, log_var),
         split=_split(model, test[:500], mu[:500]),
         how={
-            "model": kind_of(model),
+            "model": _name_of(model),
             "model_sha256": weights_hash(model),
             "data": sets.name,
             "protocol": protocol,
@@ -196,6 +198,29 @@ def evaluate(
             **provenance(device_of(model)),
         },
     )
+
+
+def _check(model: VAE, sets: ImageSets, network: FeatureNetwork, n: int, protocol: str) -> None:
+    """Raise before anything is computed if it would come to nothing later."""
+    if protocol not in PROTOCOLS:
+        raise InputError(f"protocol must be one of {tuple(PROTOCOLS)}, not {protocol!r}.")
+    check_network(network)
+    network.check_channels(model.config.channels)
+    check_counts(n=n)
+    for part, images in {"test": sets.test, "training": sets.train}.items():
+        if len(images) < FEWEST:
+            raise InputError(
+                f"{len(images)} {part} images are too few: scores need at least {FEWEST}."
+            )
+    if not FEWEST <= n <= len(sets.test):
+        raise InputError(
+            f"n must lie between {FEWEST} and the {len(sets.test)} test images, not {n}."
+        )
+
+
+def _name_of(model: VAE) -> str:
+    """Its kind, or the name of a class of the user's own."""
+    return kind_of(model) if type(model) in MODEL_KINDS.values() else type(model).__name__
 
 
 def fitting_images(sets: ImageSets, seed: int) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from .data import to_float
 from .models import VAE, Decoded
-from .validation import InputError, check_uint8_images
+from .validation import InputError, check_tensors, check_uint8_images
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -55,6 +55,7 @@ def decode_all(model: VAE, z: Tensor, batch_size: int = 500) -> Decoded:
         InputError: z has another shape, or the model is in training mode.
     """
     _check_eval(model)
+    check_tensors(z=z)
     if len(z) == 0:
         raise InputError("z is empty: ask for at least one image.")
     device = device_of(model)

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .validation import InputError
+
 NORM_EPS = 1e-5  # the authors' value; Keras' own default is 1e-3
 
 
@@ -85,6 +87,20 @@ class ResFCBlock(_Residual):
 
     def __init__(self, in_dim: int, out_dim: int, momentum: float) -> None:
         super().__init__(nn.Linear, nn.BatchNorm1d, in_dim, out_dim, momentum)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_dim) to (N, out_dim).
+
+        Raises:
+            InputError: a single vector in training mode: it has no variance to normalise by.
+        """
+        # (Statistics that several processes share, SyncBatchNorm's, can do with one from each.)
+        if self.training and len(x) == 1 and isinstance(self.norm1, nn.BatchNorm1d):
+            raise InputError(
+                "in training mode BatchNorm needs at least two images at a time, not one: raise "
+                "batch_size, lower accumulate, or call model.eval() if you are not training."
+            )
+        return super().forward(x)
 
 
 def keras_init_(module: nn.Module) -> None:

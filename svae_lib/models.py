@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .layers import DownConv, ResBlock, ResFCBlock, UpConv, conv3x3, keras_init_
 from .objective import Loss, variational_loss
 from .presets import ModelConfig
-from .validation import InputError, check_images
+from .validation import InputError, check_images, check_tensors
 
 DECODER_START = 4  # the decoder begins with 4x4 pixels
 
@@ -80,7 +80,11 @@ class Decoder(nn.Module):
 
 @dataclass
 class Decoded:
-    """What a decoder gives; a plain VAE has no components."""
+    """What a decoder gives; a plain VAE has no components.
+
+    ``x1`` and ``x2`` are the first two components. With K above 2 the others have no name of
+    their own: the third is ``components[:, 2]``, its weight ``weights[:, 2]``.
+    """
 
     x_hat: Tensor
     """The image: float (N, C, S, S) in [0, 1]."""
@@ -151,25 +155,29 @@ class VAE(nn.Module):
         """Posterior means and log-variances, each (N, L), of images (N, C, S, S) in [0, 1].
 
         Raises:
-            InputError: not float images of this model's size with values in [0, 1]. (While
-                training on an accelerator the values are not looked at: that would wait for it.)
+            InputError: not float images of this model's size with values in [0, 1] (while
+                training on an accelerator the values are not looked at: that would wait for it);
+                or a single image in training mode, where BatchNorm needs more.
         """
-        on_accelerator = isinstance(x, Tensor) and x.device.type != "cpu"
-        if not (torch.compiler.is_compiling() or (self.training and on_accelerator)):
-            check_images(x, channels=self.config.channels, image_size=self.config.image_size)
+        if not torch.compiler.is_compiling():
+            waits = self.training and isinstance(x, Tensor) and x.device.type != "cpu"
+            size = self.config.image_size
+            check_images(x, channels=self.config.channels, image_size=size, values=not waits)
+            x = x.to(self.latent.back.weight.dtype)  # NumPy's floats are float64
         return self.latent.posterior(self.encoder(x))  # type: ignore[no-any-return]
 
     def decode(self, z: Tensor) -> Decoded:
         """Decode latent vectors (N, L): images (N, C, S, S), and a SplitVAE's components.
 
         Raises:
-            InputError: z has another shape.
+            InputError: z is no tensor, or has another shape.
         """
+        check_tensors(z=z)
         if z.ndim != 2 or z.shape[1] != self.config.latent_dim:
             raise InputError(
                 f"z must have the shape (N, {self.config.latent_dim}), not {tuple(z.shape)}."
             )
-        return self.head(self.decoder(self.latent.back(z)))
+        return self.head(self.decoder(self.latent.back(z.to(self.latent.back.weight.dtype))))
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Output:
         """Encode, sample z = mu + noise * exp(log_var / 2), decode.
@@ -188,7 +196,12 @@ class VAE(nn.Module):
         return Output(out.x_hat, out.components, out.weights, mu=mu, log_var=log_var, z=z)
 
     def reconstruct(self, x: Tensor) -> Output:
-        """Encode images (N, C, S, S) and decode their posterior means: no randomness."""
+        """Encode images (N, C, S, S) and decode their posterior means: no randomness.
+
+        Raises:
+            InputError: as :meth:`encode`.
+        """
+        check_tensors(images=x)
         return self(x, noise=x.new_zeros(len(x), self.config.latent_dim))  # type: ignore[no-any-return]
 
     def loss(self, x: Tensor, noise: Tensor, gamma: Tensor | float, beta: float) -> Loss:

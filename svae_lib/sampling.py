@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .inference import decode_all
 from .models import VAE, Decoded
-from .validation import InputError, check_counts
+from .validation import InputError, check_counts, check_tensors
 
 Way = Literal["linear", "spherical"]
 
@@ -73,8 +73,9 @@ class LatentMixture:
         """Fit to posterior means, float (N, L), and return self.
 
         Raises:
-            InputError: not a matrix, not finite, or fewer vectors than components.
+            InputError: no tensor, not a matrix, not finite, or fewer vectors than components.
         """
+        check_tensors(latents=latents)
         if latents.ndim != 2:
             raise InputError(f"latents must have the shape (N, L), not {tuple(latents.shape)}.")
         if len(latents) < self.components:

@@ -11,7 +11,7 @@ import dataclasses
 import math
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,15 +152,18 @@ def reproduce(
         progress: show progress bars.
 
     Raises:
-        InputError: an unknown table, or a file or a run of another version or other settings.
+        InputError: an unknown table, no steps, no seeds or a negative one, or a file or a run of
+            another version or other settings.
     """
     if name not in TABLES:
         raise InputError(f"unknown table {name!r}; the known ones are {', '.join(TABLES)}.")
+    if seeds is not None and len(seeds) == 0:
+        raise InputError("seeds is empty: give at least one, or None for the table's.")
     table, path = TABLES[name], results / f"{name}.json"
     preset = PRESETS[table.preset]
-    train = dataclasses.replace(preset.train, steps=steps or preset.train.steps)
+    train = dataclasses.replace(preset.train, steps=preset.train.steps if steps is None else steps)
     settings = _settings(table, preset, train)
-    wanted = [(v, s) for s in (seeds or table.seeds) for v in table.variants]
+    wanted = [(v, s) for s in (table.seeds if seeds is None else seeds) for v in table.variants]
     if not any(_missing(path, name, settings, v, s) for v, s in wanted):
         return path
     sets = data.load(preset.data, root)
@@ -327,25 +330,37 @@ class Estimate:
     n: int
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Estimate:
-        """Estimate from one value per seed.
+    def of(cls, values: Iterable[float]) -> Estimate:
+        """Estimate from one value per seed: a list, an array or a tensor (n,).
 
         Raises:
-            InputError: no values.
+            InputError: no values, or something that is no finite number among them.
         """
-        if not values:
+        numbers = _numbers(values)
+        if not numbers:
             raise InputError("there are no values to take the mean of.")
-        n = len(values)
+        n = len(numbers)
         if n == 1:
-            return cls(values[0], math.inf, 1)
+            return cls(numbers[0], math.inf, 1)
         from scipy.stats import t as student_t  # here: its import takes a second
 
-        error = statistics.stdev(values) / math.sqrt(n)
-        return cls(statistics.fmean(values), float(student_t.ppf(0.975, n - 1)) * error, n)
+        error = statistics.stdev(numbers) / math.sqrt(n)
+        return cls(statistics.fmean(numbers), float(student_t.ppf(0.975, n - 1)) * error, n)
 
     def __str__(self) -> str:
         spread = "" if math.isinf(self.half_width) else f" ± {self.half_width:.2f}"
         return f"{self.mean:.2f}{spread}"
+
+
+def _numbers(values: Iterable[float]) -> list[float]:
+    """Finite numbers from a list, an array or a tensor of them; else InputError."""
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError("values must be numbers, one per seed.") from None
+    if not all(map(math.isfinite, numbers)):
+        raise InputError("there is NaN or infinity among the values: leave out what failed.")
+    return numbers
 
 
 def died(cell: dict[str, Any]) -> bool:

@@ -35,15 +35,27 @@ def write_tensors(
     """Write tensors, and a header of JSON-able facts, to a file that holds ``what``.
 
     Raises:
+        InputError: the header holds what JSON does not, such as a tensor.
         FileExistsError: the file exists and ``overwrite`` is False.
         OSError: it cannot be written; nothing is left behind.
     """
     full = {"format": FORMAT, "what": what, "library": __version__, "sha256": digest(tensors)}
+    text = _as_json(full | header)
     with atomic_path(path, overwrite=overwrite) as temporary:
         try:
-            save_file(tensors, temporary, metadata={"svae_lib": json.dumps(full | header)})
+            save_file(tensors, temporary, metadata={"svae_lib": text})
         except SafetensorError as error:  # a full disk, for one
             raise OSError(f"{path} could not be written ({error}); nothing was changed.") from None
+
+
+def _as_json(header: dict[str, Any]) -> str:
+    try:
+        return json.dumps(header)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"a file's header must be text, numbers, lists and dictionaries ({error}): "
+            "turn tensors and arrays into lists with tolist()."
+        ) from None
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -56,15 +68,18 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise InputError(f"{path} does not exist or is no file.")
     try:
         with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {})["svae_lib"]
-            header: dict[str, Any] = json.loads(text)
+            header = json.loads((file.metadata() or {})["svae_lib"])
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is damaged or was not written by svae_lib ({error!r}).") from None
+    if not isinstance(header, dict):
+        raise InputError(f"{path} is damaged: its header is no dictionary.")
     if header.get("format") != FORMAT:
         raise InputError(
             f"{path} has format {header.get('format')}, this library reads {FORMAT}: "
             f"it was written by svae_lib {header.get('library')}."
         )
+    if missing := [key for key in ("what", "sha256") if key not in header]:
+        raise InputError(f"{path} is damaged: its header lacks {' and '.join(missing)}.")
     return header
 
 

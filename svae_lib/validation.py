@@ -22,6 +22,7 @@ def check_images(
     channels: int | None = None,
     image_size: int | None = None,
     name: str = "images",
+    values: bool = True,
 ) -> None:
     """Raise unless ``images`` is a non-empty float tensor (N, C, H, W) with values in [0, 1].
 
@@ -30,6 +31,7 @@ def check_images(
         channels: required C, if any.
         image_size: required H = W in pixels, if any.
         name: how the message calls the tensor.
+        values: look at the values, too, which waits for an accelerator.
 
     Raises:
         InputError: wrong type, shape, dtype, NaN or range.
@@ -40,6 +42,8 @@ def check_images(
             f"{name} must be floats in [0, 1], not {images.dtype}: "
             "convert uint8 images with svae_lib.data.to_float(images)."
         )
+    if not values:
+        return
     low, high = (value.item() for value in torch.aminmax(images.detach()))
     if not (low == low and high == high):  # NaN is not equal to itself
         raise InputError(f"{name} contain NaN: look for broken images or a division by zero.")
@@ -59,7 +63,7 @@ def check_uint8_images(
 ) -> None:
     """Raise unless ``images`` is a non-empty uint8 tensor (N, C, H, W).
 
-    The arguments are those of :func:`check_images`.
+    The arguments are those of :func:`check_images` of the same names.
 
     Raises:
         InputError: wrong type, shape or dtype.
@@ -70,6 +74,20 @@ def check_uint8_images(
             f"{name} must be uint8 with values 0-255, not {images.dtype}: "
             "convert floats in [0, 1] with svae_lib.data.to_uint8(images)."
         )
+
+
+def check_tensors(**values: object) -> None:
+    """Raise unless each value, passed under the name that the user knows it by, is a tensor.
+
+    Raises:
+        InputError: one of them is something else, such as a NumPy array.
+    """
+    for name, value in values.items():
+        if not isinstance(value, Tensor):
+            raise InputError(
+                f"{name} must be a torch tensor, not {type(value).__name__}: "
+                "torch.from_numpy makes one of an array."
+            )
 
 
 def check_posteriors(mu: Tensor, log_var: Tensor, latent_dim: int | None = None) -> None:
@@ -134,8 +152,7 @@ def check_positive(*, or_zero: bool = False, **numbers: float) -> None:
 
 
 def _check_shape(images: Tensor, channels: int | None, image_size: int | None, name: str) -> None:
-    if not isinstance(images, Tensor):
-        raise InputError(f"{name} must be a torch tensor, not {type(images).__name__}.")
+    check_tensors(**{name: images})
     shape = tuple(images.shape)
     if images.ndim != 4:
         raise InputError(f"{name} must have the shape (N, C, H, W), not {shape}.")

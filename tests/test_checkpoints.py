@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -106,6 +107,27 @@ def test_another_format_is_refused(tiny, tmp_path: Path, monkeypatch) -> None:
         sv.load_model(tmp_path / "m.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ({"format": 1, "sha256": ""}, "its header lacks what"),
+        ({"format": 1, "what": "model"}, "its header lacks sha256"),
+        ([1], "its header is no dictionary"),
+    ],
+)
+def test_a_header_that_is_not_ours_is_refused(header, message, tmp_path: Path) -> None:
+    text = {"svae_lib": json.dumps(header)}
+    save_file({"a": torch.zeros(2)}, tmp_path / "m.safetensors", metadata=text)
+    with pytest.raises(sv.InputError, match=message):
+        sv.load_model(tmp_path / "m.safetensors")
+
+
+def test_facts_that_json_does_not_have_are_refused(tiny, tmp_path: Path) -> None:
+    with pytest.raises(sv.InputError, match=r"Tensor is not JSON.*tolist"):
+        sv.save_model(tmp_path / "m", sv.VAE(tiny), about={"score": torch.tensor(1.0)})
+    assert not any(tmp_path.iterdir())
+
+
 def test_weights_of_another_shape_are_told_in_one_line(tiny, tmp_path: Path, monkeypatch) -> None:
     sv.save_model(tmp_path / "m.safetensors", sv.build_model("ae", tiny))
     monkeypatch.setitem(checkpoints.MODEL_KINDS, "ae", sv.SplitVAE)
@@ -200,7 +222,7 @@ def test_images_of_another_set_are_noticed_wherever_they_are(
         changed = blobs.clone()
         changed[place] ^= 1
         other = sv.Trainer(sv.build_model("vae", tiny), changed, fast, "cpu")
-        with pytest.raises(sv.InputError, match="images_sha256"):
+        with pytest.raises(sv.InputError, match="differs in the pixels of the training images"):
             restore_trainer(other, tmp_path / "t")
 
 

@@ -169,11 +169,37 @@ def test_spec_options(mine: Path) -> None:
         ("mine?channels=2", "channels must be 1"),
         ("mine?test=1", "between 0 and 1"),
         ("mine?on_broken=maybe", "on_broken must be"),
+        ("mine?seed=-1", "seed must be at least 0"),
     ],
 )
 def test_bad_specs(mine: Path, spec: str, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         data.load(f"folder:{spec}", mine.parent)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"size": "16"}, "size must be a whole number, not '16'"),
+        ({"channels": 1.0}, "channels must be a whole number"),
+        ({"test": "0.2"}, "test must be a number, not '0.2'"),
+        ({"seed": -1}, "seed must be at least 0"),
+    ],
+)
+def test_bad_options(mine: Path, option, message: str) -> None:
+    add(mine, "1.png", "2.png")
+    with pytest.raises(InputError, match=message):
+        load_folder(mine, **option)
+
+
+def test_whole_numbers_of_numpy_are_taken(mine: Path) -> None:
+    add(mine, "1.png", "2.png")
+    assert load_folder(mine, size=np.int64(16)).train.shape == (1, 3, 16, 16)
+
+
+def test_a_path_is_told_how_to_be_a_name(mine: Path) -> None:
+    with pytest.raises(InputError, match=f"write 'folder:{mine}', or use"):
+        data.load(mine)
 
 
 def test_changed_file_is_noticed(mine: Path) -> None:

@@ -329,6 +329,17 @@ def test_colour_and_greyscale() -> None:
     assert decode(buffer.getvalue(), 8, 3)[0].min() > 250
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lightness_and_two_colours_are_converted(channels: int) -> None:
+    """Mode LAB, which Pillow turns into RGB alone; its band A is no transparency."""
+    lab = Image.new("LAB", (8, 8), (255, 128, 128))  # white
+    lab.paste((0, 128, 128), (0, 0, 8, 4))  # black
+    buffer = io.BytesIO()
+    lab.save(buffer, "TIFF")
+    found = decode(buffer.getvalue(), 8, channels)
+    assert found[:, :4].max() < 5 and found[:, 4:].min() > 250
+
+
 def test_sixteen_bits_are_scaled() -> None:
     deep = (np.arange(64, dtype=np.uint16) * 1024).reshape(8, 8)
     assert np.array_equal(decode(encode(deep), 8, 1)[0], deep // 256)

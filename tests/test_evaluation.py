@@ -209,8 +209,12 @@ def test_seeded(split, small, network, result) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n": 121}, "between 2 and the 120 test images"),
-        ({"n": 1}, "between 2"),
+        ({"n": 121}, "between 4 and the 120 test images"),
+        ({"n": 3}, "between 4"),
+        ({"n": 60.0}, "n must be a whole number"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"second_stage_steps": -1}, "second_stage_steps must be at least 0"),
         ({"protocol": "secret"}, "protocol must be one of"),
         ({"mixture_components": 201}, "too few for 201 components"),
     ],
@@ -218,6 +222,33 @@ def test_seeded(split, small, network, result) -> None:
 def test_bad_arguments(split, small, network, arguments, message) -> None:
     with pytest.raises(sv.InputError, match=message):
         evaluate(split, small, network, progress=False, **arguments)
+
+
+@pytest.mark.parametrize("fault", ["network", "name", "training images"])
+def test_what_cannot_be_scored_is_refused_before_the_work(
+    fault, split, small, network, monkeypatch
+) -> None:
+    monkeypatch.setattr(evaluation, "encode_all", lambda *_: pytest.fail("it went to work"))
+    model, sets, message = split, small, "network must be a FeatureNetwork, not 'lenet'"
+    if fault == "network":
+        model = sv.build_model("vae", dataclasses.replace(CONFIG, channels=3)).eval()
+        message = "LeNet takes greyscale images, not 3 channels"
+    elif fault == "training images":
+        few, labels = small.train[:3], small.train_labels[:3]
+        sets = dataclasses.replace(small, train=few, train_labels=labels)
+        message = "3 training images are too few"
+    with pytest.raises(sv.InputError, match=message):
+        evaluate(model, sets, "lenet" if fault == "name" else network, progress=False)
+
+
+def test_a_class_of_ones_own_is_scored_under_its_name(small, network) -> None:
+    class Mine(sv.VAE):
+        pass
+
+    result = evaluate(
+        Mine(CONFIG).eval(), small, network, n=4, mixture_components=2, progress=False
+    )
+    assert result.how["model"] == "Mine" and result.how["n"] == 4
 
 
 def test_data_of_another_size(small, network) -> None:

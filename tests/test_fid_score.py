@@ -16,6 +16,7 @@ from svae_lib.fid import (
     FeatureNetwork,
     FeatureStatistics,
     Score,
+    cached_statistics,
     extract_features,
     feature_statistics,
     fid,
@@ -154,6 +155,23 @@ def test_statistics_and_features_of_another_network_are_refused(
         kid(torch.zeros(10, 5), reference, lenet)
     with pytest.raises(InputError, match="5 columns, but LeNet gives 64"):
         fid(torch.zeros(10, 5), reference, lenet)
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda images, name: fid(images, images, name),
+        lambda images, name: kid(images, images, name),
+        feature_statistics,
+        extract_features,
+        cached_statistics,
+        FeatureStatistics.of,
+    ],
+)
+def test_a_networks_name_is_no_network(digits: ImageSets, take) -> None:
+    images = torch.zeros(9, 64) if take == FeatureStatistics.of else digits.test[:9]
+    with pytest.raises(InputError, match=r"not 'lenet': svae_lib\.fid\.network\(name\)"):
+        take(images, "lenet")
 
 
 def test_too_few_images_are_named(

@@ -167,6 +167,9 @@ def test_bad_features_are_named() -> None:
         statistics.update(torch.zeros(2, 4))
     with pytest.raises(InputError, match="NaN"):
         statistics.update(torch.tensor([[0.0, 1.0, torch.nan]]))
+    for take in (statistics.update, FeatureStatistics.of):
+        with pytest.raises(InputError, match="features must be a torch tensor, not ndarray"):
+            take(np.zeros((2, 3)))
     statistics.update(torch.zeros(1, 3))
     with pytest.raises(InputError, match="at least 2 images, not 1"):
         _ = statistics.covariance

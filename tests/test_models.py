@@ -279,3 +279,26 @@ def test_images_that_cannot_be_encoded(tiny: sv.ModelConfig, x: object, message:
 def test_latent_vectors_of_another_size_are_refused(tiny: sv.ModelConfig) -> None:
     with pytest.raises(sv.InputError, match=r"\(N, 3\), not \(2, 4\)"):
         sv.VAE(tiny).decode(torch.zeros(2, 4))
+    with pytest.raises(sv.InputError, match="z must be a torch tensor, not ndarray"):
+        sv.VAE(tiny).decode(np.zeros((2, 3)))
+    with pytest.raises(sv.InputError, match="images must be a torch tensor, not ndarray"):
+        sv.VAE(tiny).reconstruct(np.zeros((2, 1, 16, 16)))
+
+
+def test_floats_of_numpys_width_are_taken(tiny: sv.ModelConfig) -> None:
+    model, x, z = sv.SplitVAE(tiny).eval(), torch.rand(2, 1, 16, 16), torch.randn(2, 3)
+    for wide, narrow in zip(model.encode(x.double()), model.encode(x), strict=True):
+        assert torch.equal(wide, narrow)
+    assert torch.equal(model.decode(z.double()).x_hat, model.decode(z).x_hat)
+    assert torch.equal(model.reconstruct(x.double()).x_hat, model.reconstruct(x).x_hat)
+
+
+def test_a_single_image_cannot_be_normalised_in_training(tiny: sv.ModelConfig) -> None:
+    x = torch.rand(1, 1, 16, 16)
+    for kind, model_class in MODEL_KINDS.items():
+        model = model_class(tiny)
+        if kind != "small-vae":  # which has no BatchNorm
+            with pytest.raises(sv.InputError, match="at least two images at a time"):
+                model(x)
+        assert model.eval()(x).x_hat.shape == x.shape
+    assert sv.build_model("small-vae", tiny).train()(x).x_hat.shape == x.shape

@@ -82,6 +82,7 @@ def test_sampling_before_fitting_is_refused(tiny) -> None:
         (torch.zeros(3, 2), "too few for 5 components"),
         (torch.zeros(9), r"\(N, L\)"),
         (torch.full((9, 2), float("nan")), "NaN"),
+        (np.zeros((9, 2)), "latents must be a torch tensor, not ndarray"),
     ],
 )
 def test_latents_that_cannot_be_fitted(latents, message) -> None:

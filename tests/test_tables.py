@@ -9,7 +9,9 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from filelock import FileLock
 
 import svae_lib as sv
@@ -169,8 +171,36 @@ def test_the_interval_is_students() -> None:
     assert estimate.mean == 2.5
     assert estimate.half_width == pytest.approx(3.182 * math.sqrt(5 / 3) / 2, rel=1e-3)
     assert math.isinf(Estimate.of([1.0]).half_width)
-    with pytest.raises(sv.InputError):
+    with pytest.raises(sv.InputError, match="no values"):
         Estimate.of([])
+
+
+@pytest.mark.parametrize("make", [np.array, torch.tensor])
+def test_estimates_of_arrays_are_those_of_lists(make) -> None:
+    assert Estimate.of(make([1.0, 2.0, 4.0])) == Estimate.of([1.0, 2.0, 4.0])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1.0, math.nan], "NaN or infinity"),
+        ([math.inf], "NaN or infinity"),
+        (["7,5"], "values must be numbers"),
+        (torch.zeros(2, 3), "values must be numbers"),
+        (torch.tensor(1.0), "values must be numbers"),
+        (torch.zeros(0), "no values"),
+    ],
+)
+def test_values_without_a_mean_are_refused(values, message) -> None:
+    with pytest.raises(sv.InputError, match=message):
+        Estimate.of(values)
+
+
+def test_nothing_to_do_is_not_taken_for_the_default(tiny_table, tmp_path: Path) -> None:
+    with pytest.raises(sv.InputError, match="steps must be at least 1, not 0"):
+        reproduce("tiny", results=tmp_path, runs=tmp_path, steps=0)
+    with pytest.raises(sv.InputError, match="seeds is empty"):
+        reproduce("tiny", results=tmp_path, runs=tmp_path, seeds=())
 
 
 def test_differences_are_paired_by_seed() -> None:

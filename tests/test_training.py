@@ -342,6 +342,13 @@ def test_impossible_training_settings(change, message) -> None:
         sv.TrainConfig(**change)
 
 
+@pytest.mark.parametrize("change", [{"batch_size": 1}, {"accumulate": 16}])
+def test_single_images_cannot_be_trained_on(tiny, fast, blobs, change) -> None:
+    t = trainer(tiny, dataclasses.replace(fast, **change), blobs)
+    with pytest.raises(sv.InputError, match="at least two images at a time"):
+        t.fit(progress=False)
+
+
 # ---------------------------------------------------------------------- accumulation, memory
 
 

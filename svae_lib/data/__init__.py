@@ -64,6 +64,11 @@ def load(name: str, root: str | os.PathLike[str] | None = None) -> ImageSets:
     Raises:
         InputError: unknown name, or files that are missing, damaged or not to be downloaded.
     """
+    if not isinstance(name, str):
+        raise InputError(
+            f"name must be text, not {name!r}: for a folder of images write "
+            f"{f'{PREFIX}{name}'!r}, or use svae_lib.data.load_folder."
+        )
     if name.startswith(PREFIX):
         return load_folder_spec(name, root)
     if name not in _LOADERS:

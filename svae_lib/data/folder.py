@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from ..validation import InputError
+from ..validation import InputError, check_counts, check_positive
 from .image_sets import ImageSets
 from .places import cache_folder
 from .preparation import FolderSource, OnBroken, Recipe, prepare
@@ -66,12 +66,12 @@ def load_folder(
         InputError: no such folder, fewer than two images, a broken one, a bad option.
     """
     folder = Path(path).expanduser()
-    _check_options(folder, size, channels, test, on_broken)
+    _check_options(folder, size, channels, test, seed, on_broken)
     train, held_out = _parts(folder, test, seed)
     names = train.names + held_out.names
     prepared = prepare(
         FolderSource(folder, names),
-        Recipe(size, channels),
+        Recipe(int(size), int(channels)),  # a NumPy integer is not for JSON
         cache_folder("prepared"),
         "folder",
         on_broken=on_broken,
@@ -126,9 +126,14 @@ def load_folder_spec(name: str, root: str | os.PathLike[str] | None = None) -> I
     )
 
 
-def _check_options(folder: Path, size: int, channels: int, test: float, on_broken: str) -> None:
+def _check_options(
+    folder: Path, size: int, channels: int, test: float, seed: int, on_broken: str
+) -> None:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder.")
+    check_counts(size=size, channels=channels)
+    check_counts(lowest=0, seed=seed)
+    check_positive(or_zero=True, test=test)
     if not SMALLEST <= size <= LARGEST:
         raise InputError(f"size must be {SMALLEST} to {LARGEST} pixels, not {size}.")
     if channels not in (1, 3):

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..files import user_cache
 from ..tensor_files import read_tensors, write_tensors
 from ..validation import InputError
-from .feature_network import FeatureNetwork
+from .feature_network import FeatureNetwork, check_network
 from .statistics import FeatureStatistics, feature_statistics
 
 _WHAT = "feature statistics"  # what the files hold
@@ -72,8 +72,9 @@ def cached_statistics(
         progress: show a progress bar.
 
     Raises:
-        InputError: images that the network cannot take.
+        InputError: images that the network cannot take, or no network.
     """
+    check_network(network)
     key = statistics_key(images, network)
     folder = default_cache_dir() if cache_dir is None else Path(cache_dir)
     path = folder / f"{key}.safetensors"

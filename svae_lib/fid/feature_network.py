@@ -76,15 +76,35 @@ class FeatureNetwork:
             )
         return features.float()
 
+    def check_channels(self, given: int) -> None:
+        """Raise unless the network takes images of as many channels.
+
+        Raises:
+            InputError: it takes greyscale images, or images of its own channel count, alone.
+        """
+        if given not in (1, self.channels):
+            wanted = "greyscale" if self.channels == 1 else "greyscale or RGB"
+            raise InputError(
+                f"{self.name} takes {wanted} images, not {given} channels: choose another network."
+            )
+
     def _with_channels(self, images: Tensor) -> Tensor:
-        given = images.shape[1]
-        if given == self.channels:
+        self.check_channels(images.shape[1])
+        if images.shape[1] == self.channels:
             return images
-        if given == 1:
-            return images.expand(-1, self.channels, -1, -1)
-        wanted = "greyscale" if self.channels == 1 else "greyscale or RGB"
+        return images.expand(-1, self.channels, -1, -1)
+
+
+def check_network(network: object) -> None:
+    """Raise unless ``network`` is a feature network.
+
+    Raises:
+        InputError: it is something else, such as the name of one.
+    """
+    if not isinstance(network, FeatureNetwork):
+        found = repr(network) if isinstance(network, str) else type(network).__name__
         raise InputError(
-            f"{self.name} takes {wanted} images, not {given} channels: choose another network."
+            f"network must be a FeatureNetwork, not {found}: svae_lib.fid.network(name) gives one."
         )
 
 

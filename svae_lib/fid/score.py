@@ -12,7 +12,7 @@ from torch import Tensor
 from ..validation import InputError
 from .cache import cached_statistics
 from .distance import frechet_distance, kernel_distance
-from .feature_network import FeatureNetwork
+from .feature_network import FeatureNetwork, check_network
 from .statistics import FeatureStatistics, Images, extract_features, feature_statistics
 
 
@@ -88,8 +88,9 @@ def fid(
 
     Raises:
         InputError: fewer than two images, images that the network cannot take, or statistics
-            of another network.
+            of another network; or no network but its name.
     """
+    check_network(network)
     ours = _statistics(images, network, batch_size, progress, None)
     theirs = _statistics(reference, network, batch_size, progress, cache_dir)
     _warn_if_few(min(ours.n, theirs.n), network)
@@ -123,8 +124,10 @@ def kid(
         progress: show progress bars.
 
     Raises:
-        InputError: fewer than four images, or images that the network cannot take.
+        InputError: fewer than four images, images that the network cannot take, or no network
+            but its name.
     """
+    check_network(network)
     ours = _features(images, network, batch_size, progress)
     theirs = _features(reference, network, batch_size, progress)
     value, error = kernel_distance(ours, theirs, subsets, subset_size, seed)

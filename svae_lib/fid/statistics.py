@@ -10,8 +10,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..data import to_float
-from ..validation import InputError
-from .feature_network import FeatureNetwork
+from ..validation import InputError, check_tensors
+from .feature_network import FeatureNetwork, check_network
 
 Images = Tensor | Iterable[Tensor]
 """uint8 or float (N, C, H, W), or batches of them from any iterable."""
@@ -59,8 +59,9 @@ class FeatureStatistics:
         """Add a batch of feature vectors (B, D).
 
         Raises:
-            InputError: another shape, or NaN or infinity.
+            InputError: no tensor, another shape, or NaN or infinity.
         """
+        check_tensors(features=features)
         if features.ndim != 2 or features.shape[1] != self.dim:
             raise InputError(
                 f"features must have the shape (N, {self.dim}), not {tuple(features.shape)}."
@@ -84,7 +85,12 @@ class FeatureStatistics:
 
     @classmethod
     def of(cls, features: Tensor, network: FeatureNetwork | None = None) -> FeatureStatistics:
-        """Statistics of features (N, D) that are at hand already."""
+        """Statistics of features (N, D) that are at hand already.
+
+        Raises:
+            InputError: as :meth:`update`.
+        """
+        check_tensors(features=features)
         if features.ndim != 2:
             raise InputError(f"features must have the shape (N, D), not {tuple(features.shape)}.")
         statistics = cls(features.shape[1]) if network is None else _empty(network)
@@ -114,7 +120,7 @@ def feature_statistics(
         progress: show a progress bar.
 
     Raises:
-        InputError: no images, or images that the network cannot take.
+        InputError: no images, images that the network cannot take, or no network.
     """
     statistics = _empty(network)
     for batch in _batches(images, batch_size, progress):
@@ -131,6 +137,7 @@ def extract_features(
 
     Arguments and errors are those of :func:`feature_statistics`.
     """
+    check_network(network)
     parts = [network(batch).cpu() for batch in _batches(images, batch_size, progress)]
     if not parts:
         raise InputError("there is not one image to compute features of.")
@@ -138,6 +145,7 @@ def extract_features(
 
 
 def _empty(network: FeatureNetwork) -> FeatureStatistics:
+    check_network(network)
     return FeatureStatistics(network.dim, network.name, network.weights_hash)
 
 
