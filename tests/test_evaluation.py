@@ -95,7 +95,8 @@ def test_images_are_scored_as_if_they_had_been_saved(split, network) -> None:
             return network.module(images)
 
     recording = dataclasses.replace(network, module=Recording())
-    evaluation._features_by_part(split, torch.randn(9, 4), recording, 0, 20, "prior", False)
+    decoded = evaluation._decoded(split, torch.randn(9, 4), 20, "prior", False)
+    evaluation._features_by_part(decoded, evaluation._half(9, seed=0), recording)
     levels = 255 * torch.cat(seen)
     assert levels.shape[0] == 3 * 9 and (levels - levels.round()).abs().max() < 1e-4
 
