@@ -78,7 +78,9 @@ def test_your_own_research(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     torch.testing.assert_close(model.loss(x, noise, 0.1, 1.0).total, plain + 0.1 * price)
     stripes = torch.arange(4.0).remainder(2).expand(1, 1, 3, 4)  # three borders in three rows
     assert names["total_variation"](stripes).tolist() == [9]
-    assert sv.runs.Run.open(tmp_path / "runs/mine/calm-0").train_config.steps == steps
+    run = sv.runs.Run.open(tmp_path / "runs/mine/calm-0")
+    assert (run.train_config.steps, run.held_out) == (steps, 50)
+    assert run.best_checkpoint() is not None and type(names["best"]) is type(model)
 
     # scores
     assert sv.fid.network("mine") is network
