@@ -53,7 +53,8 @@ class Variant:
 class Table:
     """What is trained and how it is scored."""
 
-    preset: str
+    preset: str | Preset
+    """A name in :data:`svae_lib.PRESETS`, or a preset of your own."""
     variants: tuple[Variant, ...]
     seeds: tuple[int, ...]
     features: str
@@ -152,12 +153,13 @@ def reproduce(
         progress: show progress bars.
 
     Raises:
-        InputError: an unknown table, or a file or a run of another version or other settings.
+        InputError: an unknown table or preset, or a file or a run of another version or other
+            settings.
     """
     if name not in TABLES:
         raise InputError(f"unknown table {name!r}; the known ones are {', '.join(TABLES)}.")
     table, path = TABLES[name], results / f"{name}.json"
-    preset = PRESETS[table.preset]
+    preset = _preset(table)
     train = dataclasses.replace(preset.train, steps=steps or preset.train.steps)
     settings = _settings(table, preset, train)
     wanted = [(v, s) for s in (seeds or table.seeds) for v in table.variants]
@@ -179,6 +181,18 @@ def reproduce(
                 record["cells"].append(cell)
                 write_json(path, record, overwrite=True)
     return path
+
+
+def _preset(table: Table) -> Preset:
+    """The table's preset itself, where the table has its name."""
+    if isinstance(table.preset, Preset):
+        return table.preset
+    if table.preset not in PRESETS:
+        raise InputError(
+            f"unknown preset {table.preset!r}; the known ones are {', '.join(PRESETS)}. (A Table "
+            "also takes a Preset of your own.)"
+        )
+    return PRESETS[table.preset]
 
 
 def _settings(table: Table, preset: Preset, train: TrainConfig) -> dict[str, Any]:
@@ -418,4 +432,10 @@ def paired_difference(
         InputError: no seed has both.
     """
     a, b = _scores(record, *first), _scores(record, *second)
-    return Estimate.of([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])
+    both = sorted(a.keys() & b.keys())
+    if not both:
+        raise InputError(
+            f"no seed has a living run with the rows {'/'.join(first)} and {'/'.join(second)}: "
+            "look at the table's summary for what there is."
+        )
+    return Estimate.of([a[seed] - b[seed] for seed in both])
