@@ -20,9 +20,12 @@ from . import (
     objective,
     plots,
     presets,
+    provenance,
+    runs,
     sampling,
     tables,
     training,
+    weights,
 )
 from ._version import __version__
 from .checkpoints import build_model, load_model, load_trained, save_model
@@ -84,7 +87,9 @@ __all__ = [
     "parameter_count",
     "plots",
     "presets",
+    "provenance",
     "reconstruction_error",
+    "runs",
     "sample_mixture",
     "sample_prior",
     "sampling",
@@ -93,4 +98,5 @@ __all__ = [
     "train",
     "training",
     "variational_loss",
+    "weights",
 ]

@@ -98,16 +98,19 @@ class Run:
                 "with --resume, or remove it yourself."
             )
         run = cls(folder, kind, data, model_config, train_config, held_out)
+        run._write_settings()
+        return run
+
+    def _write_settings(self, *, overwrite: bool = False) -> None:
         settings = {
             "format": FORMAT,
-            "kind": kind,
-            "data": data,
-            "model": dataclasses.asdict(model_config),
-            "train": dataclasses.asdict(train_config),
-            "held_out": held_out,
+            "kind": self.kind,
+            "data": self.data,
+            "model": dataclasses.asdict(self.model_config),
+            "train": dataclasses.asdict(self.train_config),
+            "held_out": self.held_out,
         }
-        write_json(folder / "run.json", settings)
-        return run
+        write_json(self.folder / "run.json", settings, overwrite=overwrite)
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> Run:
@@ -137,6 +140,29 @@ class Run:
             raise InputError(
                 f"{folder / 'run.json'} does not describe a run of this version ({error})."
             ) from None
+
+    def lengthened(self, steps: int) -> Run:
+        """This run with more steps to take, which its folder notes; :meth:`train` takes them.
+
+        With a constant learning rate the longer run is the one that would have had so many steps
+        from its start. (A cosine schedule is stretched to the new length, so that at this point
+        the learning rate jumps up.)
+
+        Args:
+            steps: in all, those that have been taken included.
+
+        Raises:
+            InputError: not more steps than the run has now.
+        """
+        if steps <= self.train_config.steps:
+            raise InputError(
+                f"{self.folder} has {self.train_config.steps} steps already: ask for more than "
+                f"that, not for {steps}."
+            )
+        train_config = dataclasses.replace(self.train_config, steps=steps)
+        longer = dataclasses.replace(self, train_config=train_config)
+        longer._write_settings(overwrite=True)
+        return longer
 
     # ------------------------------------------------------------------ training
 

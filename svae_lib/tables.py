@@ -53,7 +53,8 @@ class Variant:
 class Table:
     """What is trained and how it is scored."""
 
-    preset: str
+    preset: str | Preset
+    """A name in :data:`svae_lib.PRESETS`, or a preset of your own."""
     variants: tuple[Variant, ...]
     seeds: tuple[int, ...]
     features: str
@@ -152,15 +153,15 @@ def reproduce(
         progress: show progress bars.
 
     Raises:
-        InputError: an unknown table, no steps, no seeds or a negative one, or a file or a run of
-            another version or other settings.
+        InputError: an unknown table or preset, no steps, no seeds or a negative one, or a file or
+            a run of another version or other settings.
     """
     if name not in TABLES:
         raise InputError(f"unknown table {name!r}; the known ones are {', '.join(TABLES)}.")
     if seeds is not None and len(seeds) == 0:
         raise InputError("seeds is empty: give at least one, or None for the table's.")
     table, path = TABLES[name], results / f"{name}.json"
-    preset = PRESETS[table.preset]
+    preset = _preset(table)
     train = dataclasses.replace(preset.train, steps=preset.train.steps if steps is None else steps)
     settings = _settings(table, preset, train)
     wanted = [(v, s) for s in (table.seeds if seeds is None else seeds) for v in table.variants]
@@ -182,6 +183,18 @@ def reproduce(
                 record["cells"].append(cell)
                 write_json(path, record, overwrite=True)
     return path
+
+
+def _preset(table: Table) -> Preset:
+    """The table's preset itself, where the table has its name."""
+    if isinstance(table.preset, Preset):
+        return table.preset
+    if table.preset not in PRESETS:
+        raise InputError(
+            f"unknown preset {table.preset!r}; the known ones are {', '.join(PRESETS)}. (A Table "
+            "also takes a Preset of your own.)"
+        )
+    return PRESETS[table.preset]
 
 
 def _settings(table: Table, preset: Preset, train: TrainConfig) -> dict[str, Any]:
@@ -433,4 +446,10 @@ def paired_difference(
         InputError: no seed has both.
     """
     a, b = _scores(record, *first), _scores(record, *second)
-    return Estimate.of([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])
+    both = sorted(a.keys() & b.keys())
+    if not both:
+        raise InputError(
+            f"no seed has a living run with the rows {'/'.join(first)} and {'/'.join(second)}: "
+            "look at the table's summary for what there is."
+        )
+    return Estimate.of([a[seed] - b[seed] for seed in both])

@@ -57,6 +57,20 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     assert finished.history == other.history
 
 
+def test_a_lengthened_run_is_the_one_that_was_longer_from_its_start(
+    tiny, fast, run: Run, blobs, tmp_path
+) -> None:
+    run.train(blobs, device="cpu", progress=False)
+    longer = run.lengthened(fast.steps + 6)
+    assert Run.open(run.folder) == longer  # the folder tells how long it was trained
+    trainer = longer.train(blobs, device="cpu", progress=False)
+    straight = Run.create(tmp_path / "straight", "split-vae", "blobs", tiny, longer.train_config)
+    assert trainer.step == fast.steps + 6
+    assert same_weights(trainer.model, straight.train(blobs, device="cpu", progress=False).model)
+    with pytest.raises(sv.InputError, match="has 30 steps already: ask for more"):
+        longer.lengthened(30)
+
+
 def test_only_the_newest_checkpoints_are_kept(run: Run, blobs) -> None:
     run.train(blobs, device="cpu", progress=False, checkpoint_every=1)
     steps = [int(p.stem.split("-")[1]) for p in run.checkpoints()]

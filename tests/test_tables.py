@@ -82,6 +82,20 @@ def test_a_table_is_resumed_and_summarised(tiny_table, tmp_path: Path, monkeypat
         reproduce("tiny", steps=3, **where)
 
 
+def test_a_table_takes_a_preset_of_ones_own(tiny_table, tmp_path: Path, monkeypatch) -> None:
+    where = {"runs": tmp_path / "runs", "progress": False, "device": "cpu", "seeds": [0]}
+    named = read_table(reproduce("tiny", results=tmp_path, **where))
+    table = tables.TABLES["tiny"]
+    mine = dataclasses.replace(table, preset=tables.PRESETS["tiny"], variants=table.variants[:1])
+    monkeypatch.setitem(tables.TABLES, "mine", mine)
+    record = read_table(reproduce("mine", results=tmp_path, **where))
+    assert record["settings"] == named["settings"]
+    assert record["cells"][0]["rows"] == named["cells"][0]["rows"]
+    monkeypatch.setitem(tables.TABLES, "typo", dataclasses.replace(table, preset="tinny"))
+    with pytest.raises(sv.InputError, match="unknown preset 'tinny'; the known ones are mnist"):
+        reproduce("typo", results=tmp_path, **where)
+
+
 def test_several_processes_share_a_table(tiny_table, tmp_path: Path, monkeypatch) -> None:
     """A cell that somebody else holds is left to them; the next one is taken."""
     where = {"results": tmp_path, "runs": tmp_path / "runs", "progress": False, "device": "cpu"}
@@ -215,6 +229,8 @@ def test_differences_are_paired_by_seed() -> None:
         {"cells": cells}, ("split-vae", "prior", "x"), ("vae", "prior", "x")
     )
     assert estimate.mean == -2 and estimate.n == 2
+    with pytest.raises(sv.InputError, match="no seed has a living run with the rows ae/prior/x"):
+        paired_difference({"cells": cells}, ("ae", "prior", "x"), ("vae", "prior", "x"))
     _, lines = summarise({"cells": cells})
     assert [line[:3] for line in lines] == [["vae", "x", "2 of 3"], ["split-vae", "x", "3"]]
     assert lines[0][3].startswith("15.00")

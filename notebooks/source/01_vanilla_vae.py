@@ -617,7 +617,7 @@ if learning:
     assert flat_mse > 1.5 * mse(test, vae_rebuilt)
 
 # %%
-figure = sv.plots.AltFigure(figsize=(9.6, 5), layout="constrained")
+figure = sv.plots.AltFigure(figsize=(9.6, 5.5), layout="constrained")
 left, right = figure.subplots(1, 2, sharex=True, sharey=True)
 labels = sets.test_labels[: len(test)]
 for digit in range(10):

@@ -437,6 +437,7 @@ print(sv.PRESETS["mnist"].train, "|", sv.PRESETS["mnist"].source)
 # - A claim becomes testable once protocol, data, seeds and the decisive comparison are named.
 # - Mean over seeds $\pm\, t \cdot d / \sqrt n$; differences paired by seed; wider where several
 #   questions are asked.
+# - A hint is a question for new runs, planned before they begin; runs that share a seed are one observation.
 # - Candidates compare when they were tuned with equal care, and not on the test images.
 # - Published scores stand beside ours only with both protocols named; none of these agree.
 # - Undecided, absent and untestable are results too: say them.
