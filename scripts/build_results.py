@@ -21,6 +21,7 @@ from svae_lib.tables import beside_published, recorded, summarise
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "results.md"
 WEIGHTS = ROOT / "results" / "baseline_weights.json"
+CROSSING = ROOT / "results" / "weights_or_order.json"
 HEAD = """# Results
 
 Made from the files in [results/](../results/README.md) by `python scripts/build_results.py`; every
@@ -85,6 +86,24 @@ No protocol of ours is theirs: the two columns stand side by side, and must not 
 """
 
 
+CROSSED = """Four seeds for the first weights, crossed with four for the order of batches and the noise: what
+decides the kind of a split? In brackets the agreement of the map with the contours.
+"""
+
+
+def crossed_section(path: Path) -> str:
+    record = read_json(path)
+    found = {(r["weights"], r["order"]): r for r in record["runs"]}
+    orders = sorted({order for _, order in found})
+    rows = []
+    for weights in sorted({weights for weights, _ in found}):
+        cells = [found[weights, order] for order in orders]
+        rows.append([f"weights {weights}"] + [f"{c['label']} ({c['semantic']:.2f})" for c in cells])
+    columns = ["", *(f"order {order}" for order in orders)]
+    text = f"{CROSSED}{len(found)} runs of the preset quick, commit {record['conditions']['commit']}.\n"
+    return "\n".join(["## Weights or order?\n", text, markdown(columns, rows)])
+
+
 def weights_section(path: Path) -> str:
     record = read_json(path)
     rows = [
@@ -110,6 +129,8 @@ def page() -> str:
     sections = [HEAD, *(table_section(name, record) for name, record in records.items())]
     sections.append("## Published figures\n\n" + PUBLISHED_ONES)
     sections.append(markdown(*beside_published(records)))
+    if CROSSING.exists():
+        sections.append(crossed_section(CROSSING))
     if WEIGHTS.exists():
         sections.append(weights_section(WEIGHTS))
     return "\n".join(sections)

@@ -227,6 +227,8 @@ class Trainer:
         if plain is not None:
             try:
                 return self._gradients(x, noise)
+            except InputError:
+                raise  # the user's, not the compiler's
             except Exception as error:
                 self._metrics = plain
                 self._good.restore()  # BatchNorm may have seen the batch already
