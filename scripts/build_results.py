@@ -86,8 +86,8 @@ No protocol of ours is theirs: the two columns stand side by side, and must not 
 """
 
 
-CROSSED = """Four seeds for the first weights, crossed with four for the order of batches and the noise: what
-decides the kind of a split? In brackets the agreement of the map with the contours.
+CROSSED = """Four seeds for the first weights, crossed with four for the order of batches and the
+noise: what decides the kind of a split? In brackets the agreement of the map with the contours.
 """
 
 
@@ -100,8 +100,8 @@ def crossed_section(path: Path) -> str:
         cells = [found[weights, order] for order in orders]
         rows.append([f"weights {weights}"] + [f"{c['label']} ({c['semantic']:.2f})" for c in cells])
     columns = ["", *(f"order {order}" for order in orders)]
-    text = f"{CROSSED}{len(found)} runs of the preset quick, commit {record['conditions']['commit']}.\n"
-    return "\n".join(["## Weights or order?\n", text, markdown(columns, rows)])
+    how = f"{len(found)} runs of the preset quick, commit {record['conditions']['commit']}.\n"
+    return "\n".join(["## Weights or order?\n", CROSSED + how, markdown(columns, rows)])
 
 
 def weights_section(path: Path) -> str:

@@ -14,9 +14,10 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import mean
+from statistics import mean, pvariance
 from typing import Any
 
 import nbformat
@@ -26,7 +27,7 @@ from nbformat import NotebookNode
 from scipy.stats import t as student_t
 
 from svae_lib import course, exercises
-from svae_lib.files import embedded
+from svae_lib.files import embedded, read_json
 from svae_lib.splits import claim_tests
 from svae_lib.tables import died, paired_difference, read_table
 from svae_lib.validation import InputError
@@ -218,6 +219,31 @@ def test_records_say_what_notebook_9_reads_from_them() -> None:
         three, two = (("split-vae" + more, source, "x") for more in (", K = 3", ""))
         gap = paired_difference(record, three, two)
         assert gap.mean < 0 < gap.mean + gap.half_width
+
+
+def test_crossed_runs_say_what_notebook_9_reads_from_them() -> None:
+    runs = read_json(embedded("results/weights_or_order.json"))["runs"]
+    assert len(runs) == 16
+    rows: dict[int, list[str]] = {}
+    columns: dict[int, list[str]] = {}
+    for run in runs:
+        rows.setdefault(run["weights"], []).append(run["label"])
+        columns.setdefault(run["order"], []).append(run["label"])
+    assert sorted(len(set(row)) for row in rows.values()) == [1, 1, 2, 2]
+    assert all(Counter(row).most_common(1)[0][1] >= 3 for row in rows.values())
+    assert all(len(set(column)) >= 3 for column in columns.values())
+    total = pvariance(run["semantic"] for run in runs)
+    by_weights = pvariance(mean(r["semantic"] for r in runs if r["weights"] == a) for a in rows)
+    assert by_weights / total > 0.5 > 3 / 15
+
+
+def test_the_untrained_map_foretells_as_little_as_notebook_9_says() -> None:
+    path = next(p for p in SOLVED if p.stem == "09_beyond_the_paper")
+    printed = "".join(o.text for o in outputs(path) if o.output_type == "stream")
+    kinds = re.findall(r"^share ([\d.]+) before training, seed +\d+, later (.+)$", printed, re.M)
+    assert len(kinds) == 21
+    syntactic = [i for i, (_, labels) in enumerate(kinds) if "syntactic" in labels]
+    assert min(syntactic) <= 2 and max(syntactic) == len(kinds) - 1  # at both ends
 
 
 # ---------------------------------------------------------------- rules for the text

@@ -677,7 +677,8 @@ sv.plots.image_rows(
 # syntactic splits, not a proof: compare the shares here with the kinds that seeds 0, 1 and 2 ended
 # with in section 6. Does the beginning alone decide? In the stored run seed 1 alternates most here, and
 # ended syntactic; seeds 0 and 2 begin nearly alike and ended under different labels, but seed 0 had twice
-# as many steps. (With `TRAIN = False` seed 2 has as many. How far is it from the border then?)
+# as many steps. (With `TRAIN = False` seed 2 has as many. How far is it from the border then?) Three seeds
+# suggest; [notebook 9](09_beyond_the_paper.ipynb), section 5.1, asks more of them.
 #
 # So the kind of a split is a habit of the architecture plus the accidents of a seed. The loss
 # accepts whatever comes.

@@ -26,7 +26,7 @@ from PIL import Image
 
 import svae_lib as sv
 from svae_lib.data.toy_faces import FACTOR_NAMES
-from svae_lib.files import embedded
+from svae_lib.files import embedded, read_json
 from svae_lib.report import format_table
 from svae_lib.tables import paired_difference, read_table, summarise
 
@@ -474,13 +474,76 @@ assert errors["compact-faces"] < errors["quick-faces"] < one_for_all
 # |---|---|---|
 # | Does $K = 3$ beat $K = 2$? | equal steps and parameters, 5 seeds each; FID of samples, test ELBO | the interval of the differences, paired by seed, contains 0 |
 # | Do more images mean fewer used ones? | $K = 2, 3, 4, 8$: global number and contrast against $K$ | the global number keeps up with $K$ |
-# | What decides between syntactic and semantic? In the recorded runs the seed, hardly $\beta$ | vary one thing at a time: first weights, order and noise, `base_dim`, learning rate, kernel of the last layer; 10 seeds; `sv.diagnostics.split_kind` | the kind is the same throughout, or pure chance in each setting |
+# | What decides between syntactic and semantic? Section 5.1 has a beginning | vary one thing at a time: `base_dim`, learning rate, kernel of the last layer, scale of the first weights; 10 seeds; `sv.diagnostics.split_kind` | the kinds are as frequent as before |
+# | Can the kind be foreseen? | a measure of the *untrained* model (not its alternation, says 5.1), or of the model after 20 steps; 20 new seeds | it tells the later kinds apart no better than chance |
 # | Does the split cause the better score, or the wider head? | a VAE whose head has as many parameters | it scores as well |
 # | Can the kind be chosen? | start $\sigma$'s bias away from 0; or penalise differences of neighbouring $\sigma$ | the penalty worsens FID as soon as it has an effect |
 # | Is $\sigma$ an edge detector? | agreement with contours beside that of *other* images' contours ([notebook 4](04_sigma_map.ipynb)) | chance agreement is as large |
 
 # %% [markdown] tags=["slide"]
-# ### 5.1 More questions, and how to answer one
+# ### 5.1 One of them, begun: weights or order?
+#
+# In the tables of [notebook 8](08_reproduce_the_paper.ipynb) the kind of a split follows the seed. A seed
+# gives a model two things: its first weights, and the stream of batches and noise that it is trained on.
+# Which of them decides? `scripts/weights_or_order.py` crosses four seeds for the one with four for the
+# other. Its first lines say what was fixed before the first run: the measure *semantic*, and the share of
+# its variance over the 16 runs that goes with either. Were all chance, these would be 3/15 each, and 9/15
+# would be left.
+#
+# **What do you expect?** Rows are first weights, columns are orders. Will rows or columns be alike?
+
+# %%
+crossed = read_json(embedded("results/weights_or_order.json"))
+runs = {(run["weights"], run["order"]): run for run in crossed["runs"]}
+weights, orders = (sorted(set(seeds)) for seeds in zip(*runs))
+print(" " * 10, *(f"order {b:<5}" for b in orders))
+for a in weights:
+    print(f"weights {a}", *(f"{runs[a, b]['label']:11}" for b in orders))
+
+grid = torch.tensor([[runs[a, b]["semantic"] for b in orders] for a in weights])
+total = (grid - grid.mean()).square().sum()
+shares = {
+    "the first weights": len(orders) * (grid.mean(dim=1) - grid.mean()).square().sum() / total,
+    "order and noise": len(weights) * (grid.mean(dim=0) - grid.mean()).square().sum() / total,
+}
+for name, share in (shares | {"neither": 1 - sum(shares.values())}).items():
+    print(f"share of the variance that goes with {name:18} {share:.0%}")
+
+# %% [markdown]
+# The rows: mostly **the first weights decide**, before the first image is seen. Not alone, though: in two
+# rows one order leads elsewhere. Sixteen runs, one small network, one data set: a beginning.
+#
+# What is it in the first weights? [Notebook 4](04_sigma_map.ipynb), section 8.2, had a suspicion: the
+# untrained map of seed 1 alternates most of all, and seed 1 became syntactic. That were three seeds. With
+# all that are recorded:
+#
+# **What do you expect?** Sorted by the untrained map's share near Nyquist, where will the syntactic ones
+# stand?
+
+# %%
+later = {}
+for name in ("splits", "same-beta"):
+    for cell in read_table(embedded(f"results/{name}.json"))["cells"]:
+        if cell["split"] and cell["beta"] == 4:
+            later.setdefault(cell["seed"], []).append(cell["split"]["label"])
+for (seed, _), run in runs.items():
+    later.setdefault(seed, []).append(run["label"])
+
+untrained = []
+for seed, labels in later.items():
+    fresh = sv.build_model("split-vae", sv.PRESETS["quick"].model, seed).eval()
+    sigma = sv.inference.reconstruct_all(fresh, sets.test[:50]).sigma_map
+    share = sv.diagnostics.nyquist_share(sigma).mean().item()
+    untrained.append((share, seed, ", ".join(labels)))
+for share, seed, labels in sorted(untrained):
+    print(f"share {share:.2f} before training, seed {seed:2}, later {labels}")
+
+# %% [markdown]
+# At both ends: the share before training does not foretell the kind, and what three seeds suggested is
+# gone. Something else in the weights does; the table has the question.
+
+# %% [markdown] tags=["slide"]
+# ### 5.2 More questions, and how to answer one
 #
 # | question | how to test it | against it |
 # |---|---|---|
