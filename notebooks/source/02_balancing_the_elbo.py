@@ -5,7 +5,8 @@
 # - say why a squared error blurs, and compute how much a VAE blurs on a world of two pixels;
 # - derive the best $\gamma$, the decoder's variance, and explain its running estimate and its start;
 # - predict from $\beta\gamma$ what a VAE will not tell apart, and recognise posterior collapse;
-# - read a trained VAE: KL divergence per latent variable, variance law, inactive variables.
+# - read a trained VAE: KL divergence per latent variable, variance law, inactive variables;
+# - tighten the ELBO by importance weighting, and say what its gap to $\log p(x)$ means.
 #
 # **Prerequisites.** [Notebook 1](01_vanilla_vae.ipynb): ELBO, KL divergence, loss; eigenvalues of a
 # covariance matrix.
@@ -22,6 +23,7 @@ from dataclasses import replace
 
 import torch
 from matplotlib.figure import Figure
+from torch.distributions import Normal
 
 import svae_lib as sv
 from svae_lib.plots.figure import BLACK, BLUE, GREY, ORANGE, PALETTE
@@ -732,6 +734,153 @@ sv.plots.latent_activity(statistics, title="Latent variables of the quick VAE")
 # the right of the dashed line are those whose means are still spread too wide, as in section 5.
 
 # %% [markdown] tags=["slide"]
+# ## 8. How tight is the bound?
+#
+# The ELBO lies below $\log p(x)$ by the gap of [notebook 1](01_vanilla_vae.ipynb), section 3.2, the KL
+# divergence of the encoder's $q(z \mid x)$ from the true posterior. How wide is it? A tighter bound
+# tells at least a part. Draw not one $z$ but $M$, and average *before* the logarithm:
+#
+# $$\log p(x) \ge \mathbb{E}\left[\log \frac{1}{M} \sum_{z} \frac{p(x, z)}{q(z \mid x)}\right],
+# \qquad \text{the sum over } M \text{ draws } z \sim q(z \mid x).$$
+#
+# Each fraction has the mean $\int p(x, z)\, dz = p(x)$, so their average has it too, and the mean of
+# its logarithm can only be lower (Jensen's inequality, as in notebook 1). $M = 1$ is the ELBO. The more
+# draws, the less their average varies, and the less the logarithm costs: this **importance-weighted
+# bound** rises with $M$, and towards $\log p(x)$.
+
+# %% [markdown]
+# ### Exercise 5: `importance_weighted_bound`
+#
+# Inside the expectation, for each image. Densities of images are numbers like $e^{1000}$, which no
+# float holds: stay with logarithms from start to end. (`sv.exercises.hint("importance_weighted_bound", 1)`)
+
+# %%
+def importance_weighted_bound(log_joint, log_q):
+    """log p(x, z) and log q(z | x) of each image's M draws, (N, M) both -> (N,), in nats"""
+    # BEGIN SOLUTION
+    return torch.logsumexp(log_joint - log_q, dim=1) - math.log(log_joint.shape[1])
+    # END SOLUTION
+
+
+importance_weighted_bound = sv.exercises.check(
+    "importance_weighted_bound", importance_weighted_bound
+)
+
+# %% [markdown] tags=["slide"]
+# ### 8.1 Where the answer is known
+#
+# One latent variable, one pixel and the linear decoder of notebook 1, section 3.3: there $\log p(x)$ is
+# known. As $q$ we take two Gaussians at the right place, one with twice the posterior's standard
+# deviation and one with half of it.
+#
+# **What do you expect?** The narrow $q$ has the smaller gap, so it is ahead at $M = 1$. At $M = 1000$
+# too?
+
+# %%
+def climb(log_joint, log_q, counts):
+    """Mean bound for each M in counts, from the same draws, shared out into groups of M."""
+    groups = [(log_joint.reshape(-1, M), log_q.reshape(-1, M)) for M in counts]
+    return torch.stack([importance_weighted_bound(*group).mean() for group in groups])
+
+
+w, gamma, x = 1.5, 0.4, torch.tensor(1.2)
+log_px = Normal(0.0, math.sqrt(w**2 + gamma)).log_prob(x)
+place, width = w * x / (w**2 + gamma), math.sqrt(gamma / (w**2 + gamma))  # of the true posterior
+noise = torch.randn(1000, 1000, generator=torch.Generator().manual_seed(0))
+counts = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+bounds = {}
+for factor in (2, 0.5):
+    q = Normal(place, factor * width)
+    z = place + factor * width * noise
+    log_joint = Normal(w * z, math.sqrt(gamma)).log_prob(x) + Normal(0.0, 1.0).log_prob(z)
+    bounds[factor] = climb(log_joint, q.log_prob(z), counts)
+    elbo = log_px - (factor**2 - 1 - math.log(factor**2)) / 2  # less the KL divergence of q
+    torch.testing.assert_close(bounds[factor][0], elbo, atol=0.01, rtol=0)
+    assert (bounds[factor] < log_px + 0.01).all()
+
+# %%
+figure = Figure(figsize=(6, 3.2), layout="constrained")
+axes = figure.subplots()
+axes.axhline(log_px, color=BLACK, linewidth=1, label="$\\log p(x)$")
+for factor, style, colour in ((2, "o-", BLUE), (0.5, "s--", ORANGE)):
+    label = f"$q$ {factor} x as wide as the posterior"
+    axes.semilogx(counts, bounds[factor], style, color=colour, label=label)
+axes.set(xlabel="$M$, draws under the logarithm", ylabel="bound (nats)")
+axes.legend(fontsize=9, loc="lower right")
+assert bounds[2][0] < bounds[0.5][0] and bounds[2][-1] > bounds[0.5][-1]
+sv.plots.show(
+    figure, "Two curves rise with the number of draws M towards the line log p(x). That of the wide q "
+    "starts lower, crosses the other at a few draws, and soon touches the line; that of the narrow "
+    "q is still a little below it at 1000 draws.",
+)
+
+# %% [markdown]
+# The wide $q$ overtakes. It wastes draws, but covers all places that matter; the narrow one hardly ever
+# draws from the posterior's tails, where its fractions are largest. A few rare draws carry the mean, and
+# most sets of $M$ miss them.
+
+# %% [markdown] tags=["slide"]
+# ### 8.2 Where it is not
+#
+# The same for trained models, with $p(x \mid z)$ at the $\gamma$ that each of them ended with:
+
+# %%
+def log_densities(model, gamma, some, draws):
+    """log p(x, z) and log q(z | x) of draws from the posteriors of bytes (N, ...): (N, draws) both"""
+    x, (mu, log_var) = sv.data.to_float(some), sv.inference.encode_all(model, some)
+    q, prior = Normal(mu, (0.5 * log_var).exp()), Normal(0.0, 1.0)
+    generator = torch.Generator().manual_seed(0)
+    log_joint, log_q = torch.empty(2, len(x), draws)
+    for i in range(draws):
+        z = q.mean + q.stddev * torch.randn(mu.shape, generator=generator)
+        x_hat = sv.inference.decode_all(model, z).x_hat
+        error = sv.reconstruction_error(x, x_hat)
+        log_likelihood = -error / (2 * gamma) - D / 2 * math.log(2 * math.pi * gamma)
+        log_joint[:, i] = log_likelihood + prior.log_prob(z).sum(dim=1)
+        log_q[:, i] = q.log_prob(z).sum(dim=1)
+    return log_joint, log_q
+
+
+# %% [markdown]
+# Beside nats the table has **bits per dimension**: a byte owns an interval of width 1/256, so its
+# probability is about its density times that, and $8 - \log p(x) / (D \log 2)$ bits name it.
+#
+# **What do you expect?** At $\beta = 1$ the loss was the ELBO itself. At $\beta = 4$ and 16, will the
+# bound climb more from $M = 1$, or less? (Divide the loss by $\beta$: for which variance of a pixel is
+# it an ELBO?)
+
+# %%
+counts = (1, 10, 100, 1000)[: sv.course.pick(smoke=2, laptop=4, gpu=4)]
+print("beta    nats: ELBO" + "".join(f"{f'M = {M}':>10}" for M in counts[1:]), end="")
+print("   bits per dimension: ELBO, last bound   effective draws")
+gained = {}
+for beta in (1, 4, 16):
+    log_joint, log_q = log_densities(models[beta], gammas[beta], sets.test[:50], counts[-1])
+    bounds = climb(log_joint, log_q, counts)
+    assert (bounds.diff() > 0).all()  # a theorem, even for these very draws
+    gained[beta] = (bounds[-1] - bounds[0]).item()
+    bits = 8 - bounds / (D * math.log(2))
+    effective = 1 / (log_joint - log_q).softmax(dim=1).square().sum(dim=1)  # share the weight
+    print(f"{beta:4}    {''.join(f'{b:10.1f}' for b in bounds)}", end="")
+    print(f"{bits[0]:28.3f}{bits[-1]:12.3f}{effective.mean():18.1f}")
+if learning:
+    assert gained[1] < gained[16]
+
+# %% [markdown]
+# Each climb is nats by which $\log p(x)$ lies above the ELBO *at least*: so far is the encoder's
+# Gaussian, with independent latent variables and one network for all images, from the true posterior.
+# The gap itself is wider still: of all draws hardly more than one or two carry the weight, and the bound
+# has not stopped climbing.
+#
+# With $\beta$ the climb grows. The loss divided by $\beta$ is a negative ELBO for the variance
+# $\beta\gamma$, so that is the posterior which the encoder learnt, and it is wider than the one for
+# $\gamma$. As in the toy, a wide $q$ wastes draws, and draws repair it.
+#
+# **A warning.** These are densities of numbers in $[0, 1]$, not probabilities. They move with $\gamma$, and with
+# how bytes are made continuous (noise added to them, *dequantisation*, or not); our empty border
+# counts among the $D$ numbers too. Compare them between models of one protocol, never across papers.
+
+# %% [markdown] tags=["slide"]
 # ## Recap
 #
 # - Under squared error the best answer to an uncertain question is the mean of the answers: blur.
@@ -742,6 +891,8 @@ sv.plots.latent_activity(statistics, title="Latent variables of the quick VAE")
 # - $\mathrm{var}(\mu) + \mathrm{mean}(s^2) = 1$ in a network trained to the end; where it is not, the
 #   latent variables can be rescaled for free.
 # - Rate and distortion: $\beta$ chooses a point on the curve, a better model lowers the curve.
+# - More draws under the logarithm tighten the ELBO; how far it climbs tells how far, at least, the
+#   encoder's Gaussian is from the posterior.
 #
 # The symbols are in the [glossary](../docs/glossary.md). Next: a decoder that may say two things at
 # once, [notebook 3](03_split_decoder.ipynb).
@@ -764,4 +915,6 @@ sv.plots.latent_activity(statistics, title="Latent variables of the quick VAE")
 #   framework*, ICLR 2017: $\beta$.
 # - A. Alemi et al., *Fixing a broken ELBO*, ICML 2018,
 #   [arXiv:1711.00464](https://arxiv.org/abs/1711.00464): rate and distortion.
+# - Y. Burda, R. Grosse, R. Salakhutdinov, *Importance weighted autoencoders*, ICLR 2016,
+#   [arXiv:1509.00519](https://arxiv.org/abs/1509.00519): the bound of section 8 (they train with it).
 # - T. Cover, J. Thomas, *Elements of information theory*, chapter 10: rate-distortion functions.

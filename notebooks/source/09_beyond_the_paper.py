@@ -5,10 +5,11 @@
 # - split an image into $K$ parts, and say what the softmax of the maps asks of each;
 # - measure how many of the $K$ images a trained model really uses;
 # - train on a folder of your own images, and name the traps on the way;
-# - turn an open question about splits into a test that can fail.
+# - turn an open question about splits into a test that can fail;
+# - say what diffusion models share with VAEs, what they cure, and at what price.
 #
 # **Prerequisites.** [Notebook 3](03_split_decoder.ipynb): the split decoder, and the gradient of its
-# mixture.
+# mixture. For section 6 also [notebook 6](06_sampling.ipynb): the aggregate posterior and its holes.
 #
 # **Time.** {{minutes}}
 #
@@ -556,6 +557,112 @@ for share, seed, labels in sorted(untrained):
 # chosen on. [Notebook 8](08_reproduce_the_paper.ipynb) does it for the paper's own claims.
 
 # %% [markdown] tags=["slide"]
+# ## 6. Where this stands
+#
+# And why not diffusion? Because one has to know VAEs to see what a diffusion model is. The line of
+# descent:
+#
+# - **Helmholtz machine** (1995): a network that generates and one that recognises, trained in turn.
+#   The **VAE** (2013) trains both on one bound, the ELBO; reparameterisation made it possible.
+# - **Hierarchies**: the Ladder VAE (2016) has layers of latent variables, and its encoder goes through
+#   them from the top, as the decoder does. NVAE (2020) and the very deep VAE (2021) have dozens.
+# - **VQ-VAE** (2017), and VQ-VAE-2 (2019) on several scales: the latent variables are indices into a
+#   learned codebook. A prior of them is fitted *afterwards*: a second stage
+#   ([notebook 6](06_sampling.ipynb), section 5).
+# - **Diffusion** (2015, 2020): a VAE of very many latent layers, all as large as the image. The encoder
+#   is fixed, it adds noise; one network, told the layer, decodes all of them. That its loss is an ELBO
+#   is worked out in *Variational diffusion models* (2021).
+# - **Latent diffusion** (2022): a VAE as first stage, and a diffusion model as the prior of its $z$.
+
+# %% [markdown] tags=["slide"]
+# Blur, holes and collapse, the three troubles of this course, drove them all:
+#
+# | model | latent | prior | decoder's loss | meant to cure |
+# |---|---|---|---|---|
+# | VAE | a vector | $\mathcal{N}(0, I)$ | squared error | codes of an autoencoder cannot be drawn |
+# | hierarchies | many layers, coarse to fine | each layer's given those above, learned | log-likelihood of the pixels | one simple prior for everything |
+# | VQ-VAE | a grid of indices | autoregressive, fitted afterwards | squared error | collapse; holes |
+# | diffusion | noisy images | $\mathcal{N}(0, I)$, matched by construction | squared error in each step | holes; blur |
+# | latent diffusion | a small grid of numbers | diffusion, fitted afterwards | error of pixels and of a network's features, and an adversary | the first stage's blur; the cost of diffusion on pixels |
+# | Split VAE | a vector | $\mathcal{N}(0, I)$, or a latent mixture | squared error of the mixture | a decoder that can give one answer only |
+#
+# Latent diffusion's first stage adds two judges to the error of pixels: **features** that notice missing
+# detail (as FID's do, [notebook 7](07_fid.ipynb)), and an **adversary**, a network trained to tell
+# outputs from images. Diffusion keeps squared error, and asks many small questions: what was the
+# image *a little less noisy*? The answer is a mean again ([notebook 2](02_balancing_the_elbo.ipynb),
+# section 1), but of possibilities that hardly differ.
+
+# %% [markdown] tags=["slide"]
+# ### 6.1 An encoder without parameters
+#
+# Let $t$ run from 0, the image, to 1. The image, scaled to $[-1, 1]$, fades while noise grows:
+#
+# $$q(z_t \mid x) = \mathcal{N}(\alpha_t (2x - 1),\; s_t^2 I), \qquad \alpha_t^2 + s_t^2 = 1 .$$
+#
+# It is a VAE's Gaussian posterior with $\mu = \alpha_t (2x - 1)$, but nothing in it is learned, and $z_t$
+# has as many numbers as the image. We take $s_t = t$. (How noise grows is a choice; in the limit of
+# many steps the bound depends on its two ends alone, says the paper of 2021.)
+
+# %%
+t = torch.linspace(0.02, 1, 50, dtype=torch.float64)
+alpha = (1 - t.square()).sqrt()
+x = 2 * test[0].double().flatten() - 1  # (D,) in [-1, 1]
+mu = alpha[:, None] * x  # (50, D): each t is treated like an image of a batch
+log_var = (2 * t.log())[:, None].expand_as(mu)
+nats = sv.kl_divergence(mu, log_var)  # (50,)
+noise = torch.randn(len(x), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+z = mu + t[:, None] * noise
+
+# %% [markdown]
+# **What do you expect?** Does the KL divergence of $q(z_t \mid x)$ from $\mathcal{N}(0, I)$ end at 0, or
+# at some rest that tells of the digit? And where you can no longer read it, is it near 0 yet?
+
+# %%
+shown = [0, 14, 29, 36, 42, 45, 47, 49]
+figure = sv.plots.AltFigure(figsize=(9, 4.2), layout="constrained")
+parts = figure.subplot_mosaic([shown, ["kl"] * len(shown)], height_ratios=[1, 1.7])
+for i in shown:
+    picture = ((z[i] + 1) / 2).clamp(0, 1).view(32, 32)
+    parts[i].imshow(picture, cmap="gray", vmin=0, vmax=1)
+    parts[i].set_title(f"$t$ = {t[i]:.2f}\n{nats[i]:.1f} nats", fontsize=9)
+    parts[i].axis("off")
+parts["kl"].plot(t, nats)
+parts["kl"].plot(t[shown], nats[shown], "o")
+parts["kl"].set(xlabel="$t$", ylabel="KL divergence (nats)", xlim=(0, 1.02))
+sv.plots.show(figure, "A digit under growing noise, at the end noise alone; below, the KL divergence "
+              "over t, which falls all the way and reaches 0 at t = 1.")
+assert (nats.diff() < 0).all() and nats[-1].abs() < 1e-9
+
+# %% [markdown]
+# It ends at 0, for *every* image, since $\alpha_t = 0$ there. So the aggregate posterior of the last layer
+# **is** the prior: no hole, and nothing had to be trained for it. Before the end, nats are left where the
+# eye has given up: the KL divergence sums a little over all $D$ pixels.
+#
+# Is that not posterior collapse? The last layer alone tells nothing, and is not meant to. An encoder
+# without parameters cannot give up its layers; what the image is comes in on the way back, step by
+# step, and each step has a KL divergence of its own in the ELBO. The prices:
+# - **many decoder calls** for one sample, where a VAE needs one;
+# - in each, the network is handed what it made itself in the step before, not a draw from
+#   $q(z_t \mid x)$: the gap between the two has moved there;
+# - no short code: $z_t$ is noise and image, not a description of it.
+
+# %% [markdown] tags=["slide"]
+# ### 6.2 What VAEs are still for, and where the split sits
+#
+# - **First stages**: latent diffusion draws its $z$ from a better prior; decoding it is a VAE's work.
+# - **Compression**: nats are the length of a message, and learned codecs are trained on rate and
+#   distortion ([notebook 2](02_balancing_the_elbo.ipynb), section 6; Ballé et al., 2018).
+# - **Representation**: a short $z$, from one call of the encoder.
+# - **Likelihood bounds**, cheap to evaluate; and with them **anomaly detection**, with care: models
+#   can give images of *another* data set the higher likelihood (Nalisnick et al., 2019).
+#
+# The Split VAE leaves latent, prior and loss as they are, and changes the last layer: a weighted sum of
+# generated images, the weights a learned map. That is a mixture of experts in each pixel, of images
+# and not of densities: the likelihood is still one Gaussian. So it competes with none of the rows above
+# it. It could be the decoder of a hierarchy or of a first stage; whether it helps there, this course has
+# not tested: one more question for section 5.
+
+# %% [markdown] tags=["slide"]
 # ## Recap
 #
 # - $K$ maps through a softmax weigh $K$ images; for $K = 2$ it is the paper's $\sigma$.
@@ -564,6 +671,8 @@ for share, seed, labels in sorted(untrained):
 #   weights (how many have work). It means little where the images are equal.
 # - Any folder is a data set; split it so that no test image has a twin in training.
 # - An open question becomes a project once it is said what would speak against the idea.
+# - Diffusion is a VAE of many layers with a fixed encoder: its last layer matches the prior by
+#   construction, and a sample takes many decoder calls.
 #
 # All symbols of the course are in the [glossary](../docs/glossary.md).
 
@@ -578,3 +687,35 @@ for share, seed, labels in sorted(untrained):
 #   Neural Computation 3(1), 1991: softmax gates, and how experts starve.
 # - M. O. Hill, *Diversity and evenness: a unifying notation and its consequences*, Ecology 54(2),
 #   1973: the exponential of entropy as an effective number.
+
+# %% [markdown]
+# To section 6, in the order of the text:
+#
+# - P. Dayan, G. E. Hinton, R. M. Neal, R. S. Zemel, *The Helmholtz machine*, Neural Computation 7(5),
+#   1995.
+# - D. P. Kingma, M. Welling, *Auto-encoding variational Bayes*, ICLR 2014,
+#   [arXiv:1312.6114](https://arxiv.org/abs/1312.6114).
+# - C. K. Sønderby, T. Raiko, L. Maaløe, S. K. Sønderby, O. Winther, *Ladder variational autoencoders*,
+#   NIPS 2016, [arXiv:1602.02282](https://arxiv.org/abs/1602.02282).
+# - A. Vahdat, J. Kautz, *NVAE: a deep hierarchical variational autoencoder*, NeurIPS 2020,
+#   [arXiv:2007.03898](https://arxiv.org/abs/2007.03898).
+# - R. Child, *Very deep VAEs generalize autoregressive models and can outperform them on images*,
+#   ICLR 2021, [arXiv:2011.10650](https://arxiv.org/abs/2011.10650).
+# - A. van den Oord, O. Vinyals, K. Kavukcuoglu, *Neural discrete representation learning*, NIPS 2017,
+#   [arXiv:1711.00937](https://arxiv.org/abs/1711.00937): VQ-VAE.
+# - A. Razavi, A. van den Oord, O. Vinyals, *Generating diverse high-fidelity images with VQ-VAE-2*,
+#   NeurIPS 2019, [arXiv:1906.00446](https://arxiv.org/abs/1906.00446).
+
+# %% [markdown]
+# - J. Sohl-Dickstein, E. A. Weiss, N. Maheswaranathan, S. Ganguli, *Deep unsupervised learning using
+#   nonequilibrium thermodynamics*, ICML 2015, [arXiv:1503.03585](https://arxiv.org/abs/1503.03585).
+# - J. Ho, A. Jain, P. Abbeel, *Denoising diffusion probabilistic models*, NeurIPS 2020,
+#   [arXiv:2006.11239](https://arxiv.org/abs/2006.11239).
+# - D. P. Kingma, T. Salimans, B. Poole, J. Ho, *Variational diffusion models*, NeurIPS 2021,
+#   [arXiv:2107.00630](https://arxiv.org/abs/2107.00630).
+# - R. Rombach, A. Blattmann, D. Lorenz, P. Esser, B. Ommer, *High-resolution image synthesis with latent
+#   diffusion models*, CVPR 2022, [arXiv:2112.10752](https://arxiv.org/abs/2112.10752).
+# - J. Ballé, D. Minnen, S. Singh, S. J. Hwang, N. Johnston, *Variational image compression with a scale
+#   hyperprior*, ICLR 2018, [arXiv:1802.01436](https://arxiv.org/abs/1802.01436).
+# - E. Nalisnick, A. Matsukawa, Y. W. Teh, D. Gorur, B. Lakshminarayanan, *Do deep generative models
+#   know what they don't know?*, ICLR 2019, [arXiv:1810.09136](https://arxiv.org/abs/1810.09136).

@@ -1,6 +1,8 @@
-"""Exercises of notebook 02_balancing_the_elbo: gamma, its running estimate, latent variables."""
+"""Exercises of notebook 02_balancing_the_elbo: gamma, latent variables, a tighter bound."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -412,4 +414,109 @@ INACTIVE = Exercise(
 )
 
 
-EXERCISES = (OPTIMAL_GAMMA, RUNNING_GAMMA, KL_PER_VARIABLE, INACTIVE)
+# ------------------------------------------------------------------ a tighter bound
+
+
+def importance_weighted_bound(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    """Importance-weighted estimate of log p(x), whose expectation is a lower bound.
+
+    log of the mean over M draws of p(x, z) / q(z | x): Burda, Grosse and Salakhutdinov, "Importance
+    weighted autoencoders", ICLR 2016, arXiv:1509.00519, equation 8. With one draw, the ELBO's.
+
+    Args:
+        log_joint: log p(x, z) of each image's draws z from q(z | x), float (N, M).
+        log_q: log q(z | x) of the same draws, the same shape.
+
+    Returns:
+        float (N,), nats.
+    """
+    return _log_sum(log_joint, log_q) - math.log(log_joint.shape[1])
+
+
+def _log_sum(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    return torch.logsumexp(log_joint - log_q, dim=1)
+
+
+def _log_densities(g: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Both (4, 6): of one image a density that a float holds, of the others too small or large."""
+    size = torch.tensor([[0.0], [-1500.0], [1200.0], [900.0]])
+    log_q = -20 + 3 * torch.randn(4, 6, generator=g)
+    return size + log_q + 2 * torch.randn(4, 6, generator=g), log_q
+
+
+IMPORTANCE_WEIGHTED_BOUND = Exercise(
+    name="importance_weighted_bound",
+    notebook=NOTEBOOK,
+    reference=importance_weighted_bound,
+    inputs=_log_densities,
+    mistakes=(
+        Mistake(
+            "mean of the logarithms",
+            lambda log_joint, log_q: (log_joint - log_q).mean(dim=1),
+            "You averaged the logarithms: that estimates the ELBO, however many draws there are. "
+            "Average the fractions first and take the logarithm of their mean.",
+        ),
+        Mistake(
+            "log M forgotten",
+            _log_sum,
+            "This is the logarithm of the fractions' sum. Of their mean it should be: where is the "
+            "1/M? Without it more draws would raise the bound beyond log p(x).",
+        ),
+        Mistake(
+            "divided by M outside the logarithm",
+            lambda log_joint, log_q: _log_sum(log_joint, log_q) / log_joint.shape[1],
+            "You divide by M after the logarithm. It belongs inside, where division by M turns "
+            "into subtraction of its logarithm.",
+        ),
+        Mistake(
+            "N instead of M",
+            lambda log_joint, log_q: _log_sum(log_joint, log_q) - math.log(len(log_joint)),
+            "You divide by the number of images, the first dimension. The mean is over the draws, "
+            "the second.",
+        ),
+        Mistake(
+            "log_q added",
+            lambda log_joint, log_q: importance_weighted_bound(log_joint, -log_q),
+            "You added log_q. q stands below the fraction line, so its logarithm is subtracted.",
+        ),
+        Mistake(
+            "log_q forgotten",
+            lambda log_joint, log_q: importance_weighted_bound(log_joint, 0 * log_q),
+            "You averaged p(x, z) alone. The draws come from q, not spread evenly over all z: each "
+            "has to be divided by the density q with which it was drawn.",
+        ),
+        Mistake(
+            "exp without logsumexp",
+            lambda log_joint, log_q: (log_joint - log_q).exp().mean(dim=1).log(),
+            "The right formula, but exp() of numbers like 1000 or -1000 is infinite or 0, and so "
+            "is your answer for some images. torch.logsumexp computes the same without leaving "
+            "the range of floats.",
+        ),
+        Mistake(
+            "upside down",
+            lambda log_joint, log_q: importance_weighted_bound(log_q, log_joint),
+            "Your fractions are upside down, q(z | x) / p(x, z): exchange the two.",
+        ),
+        Mistake(
+            "averaged over the images",
+            lambda log_joint, log_q: importance_weighted_bound(log_joint, log_q).mean(),
+            "You also averaged over the images. Each image keeps its own bound: one number per row.",
+        ),
+        Mistake(
+            "over the images instead of the draws",
+            lambda log_joint, log_q: importance_weighted_bound(log_joint.T, log_q.T),
+            "You summed over dimension 0, the images: fractions of different images have nothing "
+            "to do with each other. An image's draws are along dimension 1.",
+        ),
+    ),
+    hints=(
+        "The logarithm of each fraction is log_joint - log_q. What turns it into the fraction, and "
+        "what is done with the M fractions before the logarithm is taken again?",
+        "torch.logsumexp(t, dim=1) is the logarithm of the sum of exp(t) along each row, without "
+        "overflow. A mean is a sum divided by M: what becomes of the division under a logarithm?",
+        "torch.logsumexp(log_joint - log_q, dim=1) - math.log(log_joint.shape[1])",
+    ),
+)
+
+
+EXERCISES = (OPTIMAL_GAMMA, RUNNING_GAMMA, KL_PER_VARIABLE, INACTIVE, IMPORTANCE_WEIGHTED_BOUND)
