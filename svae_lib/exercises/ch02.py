@@ -500,7 +500,7 @@ IMPORTANCE_WEIGHTED_BOUND = Exercise(
         Mistake(
             "averaged over the images",
             lambda log_joint, log_q: importance_weighted_bound(log_joint, log_q).mean(),
-            "You also averaged over the images. Each image keeps its own bound: one number per row.",
+            "You also averaged over the images. Each image keeps its own bound: a number per row.",
         ),
         Mistake(
             "over the images instead of the draws",
