@@ -59,7 +59,7 @@ def test_samples_have_gammas_noise_on_the_first_stages_scale() -> None:
     stage = SecondStage(2, width=8, steps=1).fit(ring(100, seed=0), torch.zeros(100, 2))
     for parameter in stage.decoder.parameters():
         torch.nn.init.zeros_(parameter)  # it answers 0 to all
-    stage.gamma.value.fill_(0.04)
+    stage.gamma.fill_(0.04)
     stage.mean, stage.std = torch.tensor([5.0, -2.0]), torch.tensor([1.0, 10.0])
     samples = stage.sample(10_000)
     assert samples.mean(dim=0) == pytest.approx(stage.mean, abs=0.1)

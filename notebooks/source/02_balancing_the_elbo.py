@@ -762,9 +762,7 @@ def importance_weighted_bound(log_joint, log_q):
     # END SOLUTION
 
 
-importance_weighted_bound = sv.exercises.check(
-    "importance_weighted_bound", importance_weighted_bound
-)
+importance_weighted_bound = sv.exercises.check("importance_weighted_bound", importance_weighted_bound)
 
 # %% [markdown] tags=["slide"]
 # ### 8.1 Where the answer is known

@@ -322,7 +322,7 @@ sv.plots.show(figure, "Two simulated timelines of eight steps. Above, the GPU wo
 assert queued[-1][3] == 2 + 8 * 3 and looking[-1][3] == 8 * (2 + 3)
 reads = config.steps // config.log_every
 print(f"{config.steps} steps, read every {config.log_every}: the trainer waited {reads} times")
-assert reads <= len(history["step"]) <= reads + 1
+assert reads <= len(history["step"]) <= reads + 1 or not TRAIN
 
 # %% [markdown] tags=["slide"]
 # ### 4.1 Timing without fooling yourself
