@@ -375,10 +375,10 @@ sv.data.load("minst-5k")
 # | 6 | [Sampling](06_sampling.ipynb) | draw better samples from the same decoder |
 # | 7 | [FID](07_fid.ipynb) | measure how good samples are, and the traps of it |
 # | 8 | [The paper, reproduced](08_reproduce_the_paper.ipynb) | compare published numbers with ours |
-# | 9 | [Beyond the paper](09_beyond_the_paper.ipynb) | split in more ways, and use your own images |
+# | 9 | [Beyond the paper](09_beyond_the_paper.ipynb) | split in more ways, use your own images, and see where all this stands |
 #
-# Notebooks 1, 2 and 3 build on each other. After them, 4, 5, 6 and 9 need nothing else; 7 needs 6,
-# and 8 needs 4, 6 and 7. **Help**: the [glossary](../docs/glossary.md) explains every symbol and
+# Notebooks 1, 2 and 3 build on each other. After them, 4, 5, 6 and 9 need nothing else (the last two
+# sections of 9 look back at 4 and 6); 7 needs 6, and 8 needs 4, 6 and 7. **Help**: the [glossary](../docs/glossary.md) explains every symbol and
 # word, the [README](../README.md) how to install and run things, and `help(sv.SplitVAE)` any function
 # or class in Python.
 
