@@ -51,8 +51,7 @@ def score(kind: str, beta: float, penalty: float | None, sets: sv.data.ImageSets
         model.penalty_weight = penalty
     trainer = sv.Trainer(model, sets.train, config)
     trainer.fit()
-    if trainer.step < config.steps:
-        raise KeyboardInterrupt  # somebody stopped it: do not score half a training
+    trainer.check_finished()
     result = evaluate(model, sets, fid.network("lenet"), mixture_components=40, seed=SEED)
     rows = {row.source: row.fid.value for row in result.rows}
     return {"kind": kind, "beta": beta, "penalty_weight": penalty, "fid": rows}

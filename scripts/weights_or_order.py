@@ -34,8 +34,7 @@ def split_of(weights: int, order: int, sets: sv.data.ImageSets) -> dict[str, Any
     config = dataclasses.replace(preset.train, seed=order)
     trainer = sv.Trainer(model, sets.train, config)
     trainer.fit()
-    if trainer.step < config.steps:
-        raise KeyboardInterrupt  # somebody stopped it: half a training does not count
+    trainer.check_finished()
     images = sets.test[:500]
     out = sv.inference.reconstruct_all(model, images)
     kind = sv.diagnostics.split_kind(out.sigma_map, sv.data.to_float(images), out.components)

@@ -17,7 +17,7 @@ from .baselines import AE, RAEGP, RAEL2, BetaVAE, SmallVAE
 from .files import embedded
 from .models import VAE, SplitVAE
 from .presets import ModelConfig, TrainConfig
-from .tensor_files import digest, read_header, read_tensors, tensors_of, write_tensors
+from .tensor_files import digest, read_header, read_tensors, storable, write_tensors
 from .training import Trainer
 from .validation import InputError
 
@@ -105,12 +105,12 @@ def save_model(
         OSError: it cannot be written; nothing is left behind.
     """
     header = _model_header(model) | {"about": about or {}}
-    write_tensors(path, "model", tensors_of(model, dtype), header, overwrite=overwrite)
+    write_tensors(path, "model", storable(model.state_dict(), dtype), header, overwrite=overwrite)
 
 
 def weights_hash(model: VAE) -> str:
     """SHA-256 of the weights in float32, which the header of their file has too: 64 digits."""
-    return digest(tensors_of(model))
+    return digest(storable(model.state_dict()))
 
 
 def load_model(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> VAE:
@@ -200,8 +200,7 @@ def save_trainer(path: str | os.PathLike[str], trainer: Trainer) -> None:
         "scaler": trainer.scaler.state_dict(),
         **_images_header(trainer),
     }
-    plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    write_tensors(path, "trainer", plain, header, overwrite=True)
+    write_tensors(path, "trainer", storable(tensors), header, overwrite=True)
 
 
 def _images_header(trainer: Trainer) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from .checkpoints import MODEL_KINDS, kind_of, weights_hash
 from .data import ImageSets, to_float, to_uint8
 from .diagnostics import LatentStatistics, SplitKind, latent_statistics, split_kind
 from .fid import FeatureNetwork, FeatureStatistics, Score
+from .fid.distance import FEWEST
 from .fid.feature_network import check_network
 from .inference import decode_all, device_of, encode_all
 from .models import VAE, Decoded
@@ -36,8 +37,6 @@ AUTHORS_COUNT = 10_000
 KID_IMAGES = 10_000
 """Images of each kind, the first ones, that KID is estimated on: it needs all features at once."""
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
-FEWEST = 4
-"""Images of each kind that KID needs at least."""
 FITTED_ON = 10_000
 """Training images, at random, that the mixture and the second stage are fitted on: as many as the
 authors take. The fit's time grows with them."""

@@ -239,8 +239,7 @@ def _cell(
 ) -> dict[str, Any]:
     """Train a run to its end and score it."""
     trainer = run.train(sets.train, device=device, progress=progress)
-    if trainer.step < run.train_config.steps:
-        raise KeyboardInterrupt  # the person stopped the training: do not score half of it
+    trainer.check_finished()
     result = evaluate(
         trainer.model,
         sets,

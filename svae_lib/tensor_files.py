@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ._version import __version__
 from .files import atomic_path
@@ -110,13 +111,13 @@ def digest(tensors: dict[str, Tensor]) -> str:
     return sha.hexdigest()
 
 
-def tensors_of(network: nn.Module, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    """The network's ``state_dict`` on the CPU, floating-point weights in ``dtype`` if given."""
-    tensors = {}
-    for name, tensor in network.state_dict().items():
-        stored = tensor.detach().cpu().contiguous()
+def storable(tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """A ``state_dict``, say, on the CPU and without gaps; floating point in ``dtype`` if given."""
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    if dtype is None:
+        return stored
+    return {
         # The running statistics stay exact: there are few, and their range may be large.
-        if dtype is not None and stored.is_floating_point() and "running_" not in name:
-            stored = stored.to(dtype)
-        tensors[name] = stored
-    return tensors
+        name: x.to(dtype) if x.is_floating_point() and "running_" not in name else x
+        for name, x in stored.items()
+    }

@@ -312,6 +312,15 @@ class Trainer:
             print(f"Stopped at step {self.step} of {target}; what was learnt is kept.")
         return self.history
 
+    def check_finished(self) -> None:
+        """Raise unless all steps have been taken: half a training is not to be scored.
+
+        Raises:
+            KeyboardInterrupt: somebody stopped :meth:`fit`, which then returns as if all were well.
+        """
+        if self.step < self.config.steps:
+            raise KeyboardInterrupt
+
     @torch.no_grad()
     def _add(self, loss: Loss) -> None:
         self._sums += torch.stack((loss.total, loss.reconstruction, loss.kl, loss.mse)).float()

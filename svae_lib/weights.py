@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from .files import embedded
-from .tensor_files import read_tensors, tensors_of, write_tensors
+from .tensor_files import read_tensors, storable, write_tensors
 from .validation import InputError
 
 
@@ -38,7 +38,9 @@ def save_weights(
         OSError: it cannot be written; nothing is left behind.
     """
     facts = {"about": about or {}}
-    write_tensors(path, "set of weights", tensors_of(network, dtype), facts, overwrite=overwrite)
+    write_tensors(
+        path, "set of weights", storable(network.state_dict(), dtype), facts, overwrite=overwrite
+    )
 
 
 def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:

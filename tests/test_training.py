@@ -218,18 +218,23 @@ def test_the_second_ctrl_c_is_no_request_but_further_sigterms_are() -> None:
     signal.signal(signal.SIGINT, before)
 
 
-def test_nan_stops_with_the_last_good_weights(tiny, fast, blobs) -> None:
-    t = trainer(tiny, fast, blobs)
-    t.fit(10, progress=False)
-    good = {k: v.clone() for k, v in t.model.state_dict().items()}
-    inner = t.model.loss
+def give_nan(model: sv.VAE) -> None:
+    """From now on the model's loss is NaN."""
+    inner = model.loss
 
     def broken(*args):
         loss = inner(*args)
         loss.total = loss.total * float("nan")
         return loss
 
-    t.model.loss = broken
+    model.loss = broken
+
+
+def test_nan_stops_with_the_last_good_weights(tiny, fast, blobs) -> None:
+    t = trainer(tiny, fast, blobs)
+    t.fit(10, progress=False)
+    good = {k: v.clone() for k, v in t.model.state_dict().items()}
+    give_nan(t.model)
     with pytest.raises(sv.TrainingDiverged, match=r"by step 15.*learning rate"):
         t.fit(10, progress=False)
     assert all(torch.equal(good[k], v) for k, v in t.model.state_dict().items())
@@ -244,14 +249,7 @@ def test_nan_after_a_restore_goes_back_to_what_was_restored(tiny, fast, blobs, t
     t = trainer(tiny, fast, blobs)
     t.fit(10, progress=False)  # has good weights of its own
     restore_trainer(t, tmp_path / "t.safetensors")
-    inner = t.model.loss
-
-    def broken(*args):
-        loss = inner(*args)
-        loss.total = loss.total * float("nan")
-        return loss
-
-    t.model.loss = broken
+    give_nan(t.model)
     with pytest.raises(sv.TrainingDiverged):
         t.fit(10, progress=False)
     assert same_weights(t.model, saved.model)

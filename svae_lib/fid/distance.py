@@ -15,6 +15,9 @@ from torch.linalg import vector_norm
 
 from ..validation import InputError
 
+FEWEST = 4
+"""Samples that the kernel distance, KID, needs of each set."""
+
 
 def frechet_distance(
     mu1: ArrayLike | Tensor,
@@ -199,9 +202,9 @@ def _features(values: ArrayLike | Tensor, name: str) -> Tensor:
     features = _float64(values, name)
     if features.ndim != 2 or features.shape[1] == 0:
         raise InputError(f"{name} must have the shape (N, D), not {tuple(features.shape)}.")
-    if len(features) < 4:
+    if len(features) < FEWEST:
         raise InputError(
-            f"{name} has {len(features)} sample(s): the kernel distance needs at least 4."
+            f"{name} has {len(features)} sample(s): the kernel distance needs at least {FEWEST}."
         )
     return features
 

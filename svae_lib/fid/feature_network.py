@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..devices import exact_float32
-from ..tensor_files import digest, tensors_of
+from ..tensor_files import digest, storable
 from ..validation import InputError, check_images
 
 
@@ -114,7 +114,7 @@ def _hash_of(module: nn.Module) -> str:
     Raises:
         InputError: it has none.
     """
-    tensors = tensors_of(module)
+    tensors = storable(module.state_dict())
     if not tensors:
         raise InputError("the module has no tensors of its own to tell it by: pass a weights_hash.")
     return digest(tensors)
