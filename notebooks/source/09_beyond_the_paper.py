@@ -515,7 +515,7 @@ for name, share in (shares | {"neither": 1 - sum(shares.values())}).items():
 # rows one order leads elsewhere. Sixteen runs, one small network, one data set: a beginning.
 #
 # What is it in the first weights? [Notebook 4](04_sigma_map.ipynb), section 8.2, had a suspicion: the
-# untrained map of seed 1 alternates most of all, and seed 1 became syntactic. That were three seeds. With
+# untrained map of seed 1 alternates most of all, and seed 1 became syntactic. Those were three seeds. With
 # all that are recorded:
 #
 # **What do you expect?** Sorted by the untrained map's share near Nyquist, where will the syntactic ones
