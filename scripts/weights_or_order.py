@@ -27,18 +27,23 @@ from svae_lib.provenance import provenance
 WEIGHTS, ORDERS = (20, 21, 22, 23), (30, 31, 32, 33)  # seeds that no table has
 
 
-def split_of(weights: int, order: int, sets: sv.data.ImageSets) -> dict[str, Any]:
-    """Train one Split VAE, and measure its split."""
-    preset = sv.PRESETS["quick"]
-    model = build_model("split-vae", preset.model, seed=weights)
-    config = dataclasses.replace(preset.train, seed=order)
+def first_weights(seed: int) -> sv.SplitVAE:
+    """A Split VAE of the preset quick, before training."""
+    model = build_model("split-vae", sv.PRESETS["quick"].model, seed=seed)
+    assert isinstance(model, sv.SplitVAE)
+    return model
+
+
+def split_of(model: sv.SplitVAE, order: int, sets: sv.data.ImageSets) -> dict[str, Any]:
+    """Train the model with the batches and noise of seed ``order``; measure its split."""
+    config = dataclasses.replace(sv.PRESETS["quick"].train, seed=order)
     trainer = sv.Trainer(model, sets.train, config)
     trainer.fit()
     trainer.check_finished()
     images = sets.test[:500]
     out = sv.inference.reconstruct_all(model, images)
     kind = sv.diagnostics.split_kind(out.sigma_map, sv.data.to_float(images), out.components)
-    return {"weights": weights, "order": order, **dataclasses.asdict(kind)}
+    return dataclasses.asdict(kind)
 
 
 def main() -> None:
@@ -57,7 +62,8 @@ def main() -> None:
     for weights in WEIGHTS:
         for order in ORDERS:
             if (weights, order) not in done:
-                record["runs"].append(split_of(weights, order, sets))
+                split = split_of(first_weights(weights), order, sets)
+                record["runs"].append({"weights": weights, "order": order, **split})
                 write_json(arguments.out, record, overwrite=True)
 
 
