@@ -198,7 +198,7 @@ Scoring = Annotated[_Scoring, tyro.conf.arg(name="")]  # --seed, not --scoring.s
 
 @dataclass
 class Evaluate:
-    """Score a trained run: FID and KID of reconstructions and samples, and its statistics."""
+    """Score a trained run: FID, KID, precision and recall of its images, and its statistics."""
 
     run_folder: Annotated[RunFolder, tyro.conf.arg(name="run")]
     """Folder that svae train made."""

@@ -34,8 +34,9 @@ from .validation import InputError, check_counts
 
 FORMAT = 1
 AUTHORS_COUNT = 10_000
-KID_IMAGES = 10_000
-"""Images of each kind, the first ones, that KID is estimated on: it needs all features at once."""
+KEPT = 10_000
+"""Images of each kind, the first ones, that KID, precision and recall are estimated on: they need
+all features at once."""
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
 FITTED_ON = 10_000
 """Training images, at random, that the mixture and the second stage are fitted on: as many as the
@@ -59,6 +60,15 @@ class Row:
     """"x", "x1", "x2" or "mix"."""
     fid: Score
     kid: Score
+    precision: Score
+    recall: Score
+
+    def to_dict(self) -> dict[str, Any]:
+        """Source, part and scores, for a JSON file."""
+        scores = {"fid": self.fid, "kid": self.kid}
+        scores |= {"precision": self.precision, "recall": self.recall}
+        named = {name: score.to_dict() for name, score in scores.items()}
+        return {"source": self.source, "part": self.part, **named}
 
 
 @dataclass(frozen=True)
@@ -93,10 +103,7 @@ class Evaluation:
         """All of it, for a JSON file."""
         return {
             "format": FORMAT,
-            "rows": [
-                {"source": r.source, "part": r.part, "fid": r.fid.to_dict(), "kid": r.kid.to_dict()}
-                for r in self.rows
-            ],
+            "rows": [row.to_dict() for row in self.rows],
             "test_mse": self.test_mse,
             "test_kl": self.test_kl,
             "latent": self.latent.summary(),
@@ -107,12 +114,15 @@ class Evaluation:
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Columns and rows of text, for a terminal or a page."""
         columns = ["images", "part", self.rows[0].fid.metric, self.rows[0].kid.metric]
+        columns += ["precision", "recall"]
         lines = [
             [
                 row.source,
                 row.part,
                 f"{row.fid.value:.2f}",
                 f"{row.kid.value:.3f} ± {row.kid.standard_error or 0.0:.3f}",
+                f"{row.precision.value:.2f}",
+                f"{row.recall.value:.2f}",
             ]
             for row in self.rows
         ]
@@ -132,11 +142,12 @@ def evaluate(
     batch_size: int = 100,
     progress: bool = True,
 ) -> Evaluation:
-    """Score a model's reconstructions and samples with FID and KID, and take its statistics.
+    """Score a model's reconstructions and samples, and take its statistics.
 
-    Images are rounded to 8 bits before they are scored, as if they had been saved. Memory does not
-    grow with ``n``, but for the latent vectors: a batch of images is held at a time, FID takes
-    running statistics, and KID the first :data:`KID_IMAGES` features.
+    The scores are FID, KID, precision and recall. Images are rounded to 8 bits before they are
+    scored, as if they had been saved. Memory does not grow with ``n``, but for the latent vectors:
+    a batch of images is held at a time, FID takes running statistics, and the other scores the
+    first :data:`KEPT` features.
 
     Args:
         model: in evaluation mode.
@@ -268,7 +279,7 @@ class _SquaredError:
 
 
 class _Features:
-    """Statistics of all feature vectors for FID, and the first of them for KID: bounded memory."""
+    """Statistics of all feature vectors for FID, the first for the other scores: bounded memory."""
 
     def __init__(self, network: FeatureNetwork) -> None:
         self.statistics = FeatureStatistics(network.dim, network.name, network.weights_hash)
@@ -276,14 +287,14 @@ class _Features:
 
     def add(self, features: Tensor) -> None:
         """Take in vectors (N, D)."""
-        room = max(KID_IMAGES - self.statistics.n, 0)
+        room = max(KEPT - self.statistics.n, 0)
         self.statistics.update(features)
         if room:
             self._kept.append(features[:room].cpu())
 
     @property
     def kept(self) -> Tensor:
-        """The first vectors, at most KID_IMAGES: float32 (M, D)."""
+        """The first vectors, at most KEPT: float32 (M, D)."""
         return torch.cat(self._kept)
 
 
@@ -303,6 +314,7 @@ class _Scorer:
         return found
 
     def row(self, source: str, part: str, features: _Features) -> Row:
+        kept = features.kept, self.reference.kept, self.network
         score = fid.fid(
             features.statistics,
             self.reference.statistics,
@@ -310,15 +322,14 @@ class _Scorer:
             reference_name=self.name,
         )
         kernel = fid.kid(
-            features.kept,
-            self.reference.kept,
-            self.network,
+            *kept,
             reference_name=self.name,
             subsets=KID_SUBSETS,
             subset_size=KID_SUBSET_SIZE,
             seed=self.seed,
         )
-        return Row(source, part, score, kernel)
+        shares = fid.precision_recall(*kept, reference_name=self.name)
+        return Row(source, part, score, kernel, *shares)
 
 
 def _decoded(

@@ -90,7 +90,8 @@ def _caption(subjects: list[Subject]) -> str:
     if steps:
         two_stage = f"two-stage: latent vectors from a second VAE, trained for {steps:,} steps. "
     return (
-        f"Lower is better. {score.metric}; {score.n:,} images against {score.n_reference:,} of "
+        f"FID and KID: lower is better; precision and recall: higher. {score.metric}; {score.n:,} "
+        f"images against {score.n_reference:,} of "
         f"{score.reference}; {PROTOCOLS[result.how['protocol']]}. Scores on other features "
         "are not comparable with these. REC: reconstructions of the test images. x1, x2: a Split "
         "VAE's two images; mix: half of the samples answer with x1, half with x2. "

@@ -1,4 +1,4 @@
-"""Scores of generated images: Frechet (FID) and kernel (KID) distances on network features.
+"""Scores of generated images: FID, KID, precision and recall on network features.
 
     net = sv.fid.network("lenet")
     print(sv.fid.fid(generated, sets.test, net, reference_name="mnist-5k test"))
@@ -12,7 +12,8 @@ from .cache import cached_statistics, default_cache_dir
 from .distance import frechet_distance, kernel_distance
 from .feature_network import FeatureNetwork
 from .features import NETWORKS, network
-from .score import Score, fid, kid
+from .neighbours import share_inside
+from .score import Score, fid, kid, precision_recall
 from .statistics import FeatureStatistics, extract_features, feature_statistics
 
 __all__ = [
@@ -29,4 +30,6 @@ __all__ = [
     "kernel_distance",
     "kid",
     "network",
+    "precision_recall",
+    "share_inside",
 ]

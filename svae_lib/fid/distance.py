@@ -177,7 +177,8 @@ def kernel_distance(
     Raises:
         InputError: shapes that do not fit, NaN or infinity, too few samples or subsets.
     """
-    first, second = _features(features1, "features1"), _features(features2, "features2")
+    first = float64_features(features1, "features1")
+    second = float64_features(features2, "features2")
     if first.shape[1] != second.shape[1]:
         raise InputError(
             f"features1 has {first.shape[1]} columns and features2 has {second.shape[1]}: "
@@ -185,6 +186,11 @@ def kernel_distance(
         )
     if subsets < 2 or subset_size < 2:
         raise InputError("the kernel distance needs at least 2 subsets of at least 2 samples.")
+    for name, features in {"features1": first, "features2": second}.items():
+        if len(features) < FEWEST:
+            raise InputError(
+                f"{name} has {len(features)} sample(s): the kernel distance needs at least {FEWEST}."
+            )
     n = min(len(first), len(second))
     size = min(subset_size, n // 2)
     generator = torch.Generator().manual_seed(seed)
@@ -198,14 +204,15 @@ def kernel_distance(
     return estimates.mean().item(), math.sqrt(variance * (size / (n - size) + 1 / subsets))
 
 
-def _features(values: ArrayLike | Tensor, name: str) -> Tensor:
+def float64_features(values: ArrayLike | Tensor, name: str) -> Tensor:
+    """Features (N, D) in float64.
+
+    Raises:
+        InputError: another shape, no numbers, NaN or infinity; ``name`` is what it calls them.
+    """
     features = _float64(values, name)
-    if features.ndim != 2 or features.shape[1] == 0:
+    if features.ndim != 2 or features.numel() == 0:
         raise InputError(f"{name} must have the shape (N, D), not {tuple(features.shape)}.")
-    if len(features) < FEWEST:
-        raise InputError(
-            f"{name} has {len(features)} sample(s): the kernel distance needs at least {FEWEST}."
-        )
     return features
 
 

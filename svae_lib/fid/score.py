@@ -1,4 +1,4 @@
-"""FID and KID of a set of images, with everything that the number depends on."""
+"""FID, KID, precision and recall of a set of images, with all that the numbers depend on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..validation import InputError
 from .cache import cached_statistics
 from .distance import frechet_distance, kernel_distance
 from .feature_network import FeatureNetwork, check_network
+from .neighbours import NEIGHBOURS, share_inside
 from .statistics import FeatureStatistics, Images, extract_features, feature_statistics
 
 
@@ -22,8 +23,9 @@ class Score:
 
     Attributes:
         metric: "FID (LeNet)", "KID (Inception)" and so on: the network is part of the name.
-        value: the score; lower is better. KID is not multiplied by any power of ten.
-        standard_error: of KID; None for FID.
+        value: the score. FID and KID: lower is better; KID is not multiplied by any power of ten.
+            Precision and recall: shares in [0, 1], higher is better.
+        standard_error: of KID; None for the others.
         network: the feature network.
         weights: which weights it has, in words.
         weights_hash: SHA-256 of their file.
@@ -134,6 +136,54 @@ def kid(
     return _score("KID", value, error, network, len(ours), reference_name, len(theirs))
 
 
+def precision_recall(
+    images: Images,
+    reference: Images,
+    network: FeatureNetwork,
+    *,
+    reference_name: str = "the reference",
+    neighbours: int = NEIGHBOURS,
+    batch_size: int = 100,
+    progress: bool = False,
+) -> tuple[Score, Score]:
+    """Precision and recall of images: see :func:`svae_lib.fid.share_inside`.
+
+    Precision is the share of the images that lie among the reference's, recall the share of the
+    reference that lies among the images. Both depend on the numbers of images.
+
+    Args:
+        images: uint8 or float (N, C, H, W), batches of them, or features (N, D) of this network.
+        reference: the same for the reference.
+        network: from :func:`svae_lib.fid.network`.
+        reference_name: the reference in words.
+        neighbours: k, whose distance is the radius of an image's ball.
+        batch_size: images at a time.
+        progress: show progress bars.
+
+    Raises:
+        InputError: no more images than ``neighbours``, images that the network cannot take, or
+            no network but its name.
+    """
+    check_network(network)
+    ours = _features(images, network, batch_size, progress)
+    theirs = _features(reference, network, batch_size, progress)
+    shares = {"Precision": (theirs, ours), "Recall": (ours, theirs)}
+    precision, recall = (
+        _score(
+            name,
+            share_inside(manifold, vectors, neighbours),
+            None,
+            network,
+            len(ours),
+            reference_name,
+            len(theirs),
+            f", k = {neighbours}",
+        )
+        for name, (manifold, vectors) in shares.items()
+    )
+    return precision, recall
+
+
 def _statistics(
     images: Images | FeatureStatistics,
     network: FeatureNetwork,
@@ -194,9 +244,10 @@ def _score(
     n: int,
     reference: str,
     n_reference: int,
+    settings: str = "",
 ) -> Score:
     return Score(
-        metric=f"{kind} ({network.name})",
+        metric=f"{kind} ({network.name}{settings})",
         value=value,
         standard_error=standard_error,
         network=network.name,
