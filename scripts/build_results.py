@@ -28,7 +28,8 @@ Made from the files in [results/](../results/README.md) by `python scripts/build
 number of ours comes from a recorded run. Mean over seeds ± half-width of the 95 % interval
 (Student's t). A run in which every latent variable is inactive has died: it is counted, but left
 out of the means. FID: lower is better. *real*: as many training images against the same reference.
-*mix*: half of the samples answer with their x1, the other half with their x2.
+Which image is called x1 and which x2 is up to the seed: their rows are means of a name, not of a
+thing. *mix*: half of the samples answer with their x1, the other half with their x2.
 """
 
 
@@ -75,9 +76,11 @@ def table_section(name: str, record: dict[str, Any]) -> str:
 
 
 CLAIM = """The paper's claim is about semantic splits. *better* is the lower of the two scores,
-which is lower by chance alone; *mean* is the mean of both and the fair test. Runs of one seed share
-first weights, order and noise: they count as one observation, their mean. The last column is the
-one-sided sign test: the chance of so many seeds below, were below and above equally likely.
+which is lower by chance alone; *mean*, of both scores, and *mix* are fair tests. Runs of one seed
+share first weights, order and noise: they count as one observation, their mean. The last column is
+the one-sided sign test: the chance of so many seeds below, were below and above equally likely
+(with fewer than five seeds it cannot fall to 0.05, and is left out). Intervals are for one
+question; who asks of several sources must widen them.
 """
 
 
@@ -119,7 +122,8 @@ def weights_section(path: Path) -> str:
     text = (
         f"{record['what']}, seed {record['seed']}, commit {record['conditions']['commit']}. The "
         "table mnist-5k takes the values with the lowest mixture score; the test digits were not "
-        "touched.\n"
+        "touched. Each of the chosen values lies at an edge of what was tried: these baselines "
+        "may still become better.\n"
     )
     return "\n".join(["## How the baselines' weights were chosen\n", text, markdown(columns, rows)])
 

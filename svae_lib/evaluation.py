@@ -8,6 +8,7 @@ their x1, the other half with their x2, as in the paper.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -154,7 +155,7 @@ def evaluate(
         sets: the data; the reference is (the first ``n`` of) its test images.
         network: from :func:`svae_lib.fid.network`.
         n: images to generate, and to take as reference, at least 4; default: as many as there are
-            test images, at most 10,000.
+            test images, at most 10,000. The first test images are taken: they must not be sorted.
         protocol: "clean", or "paper" to repeat the authors' leak; see :data:`PROTOCOLS`.
         mixture_components: Gaussians in the mixture.
         second_stage_steps: steps to train a :class:`svae_lib.second_stage.SecondStage` for, on the
@@ -163,6 +164,9 @@ def evaluate(
             KID's subsets.
         batch_size: images at a time.
         progress: show a progress bar.
+
+    Warns:
+        UserWarning: the test images are sorted by class, and not all of them are used.
 
     Raises:
         InputError: the data do not fit the model or the network, an unknown protocol, a count or
@@ -226,6 +230,18 @@ def _check(model: VAE, sets: ImageSets, network: FeatureNetwork, n: int, protoco
         raise InputError(
             f"n must lie between {FEWEST} and the {len(sets.test)} test images, not {n}."
         )
+    if min(n, KEPT) < len(sets.test) and _sorted_by_class(sets.test_labels):
+        warnings.warn(
+            "the test images are sorted by class, so that the first of them are no fair reference: "
+            "shuffle images and labels together.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _sorted_by_class(labels: Tensor) -> bool:
+    """Whether labels (N,) never fall, and are not all the same."""
+    return bool((labels.diff() >= 0).all() and labels[0] != labels[-1])
 
 
 def _name_of(model: VAE) -> str:

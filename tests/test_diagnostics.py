@@ -253,7 +253,7 @@ def test_kinds_of_constructed_splits(digits: Tensor) -> None:
         expected = {
             "syntactic": [checkerboard(), 0.5 + 0.3 * (checkerboard() - 0.5)],
             "semantic": [images, 1 - images, outlines(images), (images > 0.5).float()],
-            "mixed": [blobs()],
+            "unclear": [blobs()],
             "none": [torch.full_like(images, 0.3), 0.5 + 0.01 * images],
         }
         for label, maps in expected.items():

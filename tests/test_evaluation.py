@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 
 import pytest
 import torch
@@ -240,6 +241,21 @@ def test_what_cannot_be_scored_is_refused_before_the_work(
         message = "3 training images are too few"
     with pytest.raises(sv.InputError, match=message):
         evaluate(model, sets, "lenet" if fault == "name" else network, progress=False)
+
+
+def test_a_reference_sorted_by_class_is_warned_of(small, network) -> None:
+    order = small.test_labels.argsort(stable=True)
+    by_class = dataclasses.replace(
+        small, test=small.test[order], test_labels=small.test_labels[order]
+    )
+    model = sv.build_model("vae", CONFIG).eval()
+    options = {"mixture_components": 2, "progress": False}
+    with pytest.warns(UserWarning, match="sorted by class"):
+        evaluate(model, by_class, network, n=60, **options)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "the test images are sorted")
+        evaluate(model, by_class, network, **options)  # all of them: the order does not matter
+        evaluate(model, small, network, n=60, **options)
 
 
 def test_a_class_of_ones_own_is_scored_under_its_name(small, network) -> None:

@@ -11,7 +11,7 @@ from svae_lib.splits import claim_tests, kinds_of, summarise_claim
 
 
 def cell(label: str, x: float, x1: float, x2: float, components: int = 2, seed: int = 0) -> dict:
-    values = {"x": x, "x1": x1, "x2": x2}
+    values = {"x": x, "x1": x1, "x2": x2, "mix": x1 + x2}
     rows = [
         {"source": source, "part": part, "fid": {"value": value + shift}}
         for source, shift in (("prior", 5.0), ("mixture", 0.0))
@@ -39,7 +39,7 @@ def test_each_run_is_compared_with_itself_and_counted_by_its_kind() -> None:
         ]
     }
     tests = {(t.label, t.source, t.half): t for t in claim_tests(record)}
-    assert len(tests) == 2 * 2 * 4
+    assert len(tests) == 2 * 2 * 5
     x1, x2 = tests["semantic", "mixture", "x1"], tests["semantic", "mixture", "x2"]
     assert (x1.runs, x1.below, x2.below) == (3, 3, 2)
     assert x1.difference.mean == pytest.approx((-2 - 1 - 3) / 3)
@@ -47,6 +47,8 @@ def test_each_run_is_compared_with_itself_and_counted_by_its_kind() -> None:
     assert tests["semantic", "mixture", "better"].difference.mean == x1.difference.mean
     mean = tests["semantic", "prior", "mean"]  # a shift of all scores changes nothing
     assert mean.difference.mean == pytest.approx((x1.difference.mean + x2.difference.mean) / 2)
+    mix = tests["semantic", "mixture", "mix"]  # a set of its own
+    assert mix.difference.mean == pytest.approx((7 + 21 + 25) / 3)
     assert x1.p_value == pytest.approx(1 / 8)  # three heads in three throws
     assert x2.p_value == pytest.approx(4 / 8)  # at least two
     alone = tests["syntactic", "mixture", "x1"]
@@ -54,6 +56,9 @@ def test_each_run_is_compared_with_itself_and_counted_by_its_kind() -> None:
     json.dumps([t.to_dict() for t in tests.values()], allow_nan=False)
     columns, lines = summarise_claim(list(tests.values()))
     assert all(len(line) == len(columns) for line in lines)
+    assert {line[-1] for line in lines} == {"–"}  # three seeds can reject nothing
+    five = claim_tests({"cells": _semantic(1, 1, 1, 1, 1)})
+    assert {line[-1] for line in summarise_claim(five)[1] if line[2] == "x1"} == {"0.031"}
     assert [kind.label for kind in kinds_of(record)].count("semantic") == 4
 
 

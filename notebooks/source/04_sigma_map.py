@@ -288,7 +288,7 @@ for name, maps in (("sigma", sigma), ("sigma where it matters", relevant)):
 #
 # - **none** where $\sigma$ is constant or $x_1 = x_2$;
 # - **syntactic** from a share of 0.5 on, whatever else the map does;
-# - below it, alternation counts from 0.2 and contours from 0.2; **mixed** where both or neither do.
+# - below it, alternation counts from 0.2 and contours from 0.2; **mixed** where both do, **unclear** where neither does.
 #
 # A bound is a convention, and a label hides how close it was. The numbers say more. Two of them have
 # no name yet: the *activity* is the standard deviation of $\sigma$ over the pixels, the *contrast* the

@@ -634,8 +634,8 @@ for name in ("lenet", "lenet-mnist", "efficientnet-lite0"):
     print(sv.fid.kid(generated[:count], sets.test[:count], other, reference_name="test"), "\n")
 
 # %% [markdown]
-# Every network has a scale of its own. Even two LeNets of the same design, with different weights,
-# disagree. That is why a score prints its network, and the hash of its weights.
+# Every network has a scale of its own, and even two LeNets of the same design, with different weights,
+# give different numbers. That is why a score prints its network, and the hash of its weights.
 
 # %% [markdown] tags=["slide"]
 # ## 8. The canonical network

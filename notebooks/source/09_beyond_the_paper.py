@@ -476,7 +476,7 @@ assert errors["compact-faces"] < errors["quick-faces"] < one_for_all
 # | Does $K = 3$ beat $K = 2$? | equal steps and parameters, 5 seeds each; FID of samples, test ELBO | the interval of the differences, paired by seed, contains 0 |
 # | Do more images mean fewer used ones? | $K = 2, 3, 4, 8$: global number and contrast against $K$ | the global number keeps up with $K$ |
 # | What decides between syntactic and semantic? Section 5.1 has a beginning | vary one thing at a time: `base_dim`, learning rate, kernel of the last layer, scale of the first weights; 10 seeds; `sv.diagnostics.split_kind` | the kinds are as frequent as before |
-# | Can the kind be foreseen? | a measure of the *untrained* model (not its alternation, says 5.1), or of the model after 20 steps; 20 new seeds | it tells the later kinds apart no better than chance |
+# | Can the kind be foreseen? | a measure of the *untrained* model (5.1 tries one), or of the model after 20 steps; 20 new seeds | it tells the later kinds apart no better than chance |
 # | Does the split cause the better score, or the wider head? | a VAE whose head has as many parameters | it scores as well |
 # | Can the kind be chosen? | start $\sigma$'s bias away from 0; or penalise differences of neighbouring $\sigma$ | the penalty worsens FID as soon as it has an effect |
 # | Is $\sigma$ an edge detector? | agreement with contours beside that of *other* images' contours ([notebook 4](04_sigma_map.ipynb)) | chance agreement is as large |
@@ -540,8 +540,9 @@ for share, seed, labels in sorted(untrained):
     print(f"share {share:.2f} before training, seed {seed:2}, later {labels}")
 
 # %% [markdown]
-# At both ends: the share before training does not foretell the kind, and what three seeds suggested is
-# gone. Something else in the weights does; the table has the question.
+# At both ends: *the more alternation before training, the sooner syntactic after it*, which three seeds
+# suggested, is gone. (The semantic ones all stand in the middle. But that was found by looking at these
+# seeds: others must test it.)
 
 # %% [markdown] tags=["slide"]
 # ### 5.2 More questions, and how to answer one
@@ -570,8 +571,9 @@ for share, seed, labels in sorted(untrained):
 #   learned codebook. A prior of them is fitted *afterwards*: a second stage
 #   ([notebook 6](06_sampling.ipynb), section 5).
 # - **Diffusion** (2015, 2020): a VAE of very many latent layers, all as large as the image. The encoder
-#   is fixed, it adds noise; one network, told the layer, decodes all of them. That its loss is an ELBO
-#   is worked out in *Variational diffusion models* (2021).
+#   is fixed, it adds noise; one network, told the layer, decodes all of them. Its
+#   first loss was an ELBO, that of 2020 a reweighted one; *Variational diffusion models* (2021) work
+#   it out.
 # - **Latent diffusion** (2022): a VAE as first stage, and a diffusion model as the prior of its $z$.
 
 # %% [markdown] tags=["slide"]

@@ -47,7 +47,8 @@ def load_folder(
 
     Folders in it are classes (files of deeper folders belong to the class above). If it has
     the folders train and test (or val), these are the two parts; else a share of each class,
-    drawn at random, is the test part. The images are decoded once and kept, without loss, in an
+    drawn at random, is the test part. Both parts are shuffled, so that the first images of each
+    are a fair sample of all classes. The images are decoded once and kept, without loss, in an
     array beside the other prepared data; a change of the files makes a new one.
 
     Files of any common kind are converted: 16 bits are scaled to 8, transparent pixels turn white,
@@ -58,7 +59,7 @@ def load_folder(
         size: height and width in pixels.
         channels: 1 (greyscale) or 3 (RGB).
         test: share of the images to test on, in (0, 1).
-        seed: of the random split.
+        seed: of the random split and order.
         on_broken: "refuse" stops at a file that is no image and names it, "skip" leaves it out.
         name: of the result; "folder:PATH" by default.
 
@@ -67,7 +68,7 @@ def load_folder(
     """
     folder = Path(path).expanduser()
     _check_options(folder, size, channels, test, seed, on_broken)
-    train, held_out = _parts(folder, test, seed)
+    train, held_out = (_shuffled(part, seed) for part in _parts(folder, test, seed))
     names = train.names + held_out.names
     prepared = prepare(
         FolderSource(folder, names),
@@ -167,6 +168,12 @@ def _within(files: list[str], prefix: str) -> _Split:
     names = [file for file in files if file.startswith(prefix)]
     parts = [PurePosixPath(file.removeprefix(prefix)).parts for file in names]
     return _Split(names, [part[0] if len(part) > 1 else "images" for part in parts])
+
+
+def _shuffled(files: _Split, seed: int) -> _Split:
+    """The same files in random order."""
+    order = np.random.default_rng(seed).permutation(len(files.names))
+    return _Split([files.names[i] for i in order], [files.classes[i] for i in order])
 
 
 def _random_split(files: _Split, test: float, seed: int) -> tuple[_Split, _Split]:

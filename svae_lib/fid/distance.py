@@ -189,7 +189,8 @@ def kernel_distance(
     for name, features in {"features1": first, "features2": second}.items():
         if len(features) < FEWEST:
             raise InputError(
-                f"{name} has {len(features)} sample(s): the kernel distance needs at least {FEWEST}."
+                f"{name} has {len(features)} sample(s): the kernel distance needs at least "
+                f"{FEWEST}."
             )
     n = min(len(first), len(second))
     size = min(subset_size, n // 2)

@@ -361,9 +361,9 @@ _LOW, _HIGH = -0.05, 1.05
 _REGIONS = (
     ("semantic", _LOW, SEMANTIC_FROM, ALTERNATING_FROM, _HIGH),
     ("mixed", ALTERNATING_FROM, SEMANTIC_FROM, SYNTACTIC_FROM, _HIGH),
-    ("mixed", _LOW, _LOW, ALTERNATING_FROM, SEMANTIC_FROM),
+    ("unclear", _LOW, _LOW, ALTERNATING_FROM, SEMANTIC_FROM),
     ("syntactic", ALTERNATING_FROM, _LOW, SYNTACTIC_FROM, SEMANTIC_FROM),
     ("syntactic", SYNTACTIC_FROM, _LOW, _HIGH, _HIGH),
 )
-_SHADES = {"semantic": "#e3f1fa", "mixed": "#f2f2f2", "syntactic": "#fbf0d9"}
-_KINDS = ("syntactic", "semantic", "mixed", "none")
+_SHADES = {"semantic": "#e3f1fa", "mixed": "#f2f2f2", "unclear": "#ffffff", "syntactic": "#fbf0d9"}
+_KINDS = ("syntactic", "semantic", "mixed", "unclear", "none")
