@@ -31,7 +31,7 @@ from .data import ImageSets, to_float, to_uint8
 from .demo import demo
 from .devices import find_device
 from .distributed import join, leave
-from .evaluation import PROTOCOLS, Evaluation, Protocol, evaluate, fitting_images
+from .evaluation import PROTOCOLS, Evaluation, Protocol, Reference, evaluate, fitting_images
 from .files import atomic_path, write_json
 from .inference import decode_all, encode_all, reconstruct_all
 from .models import Decoded, parameter_count
@@ -161,7 +161,11 @@ class _Scoring:
     weights: Path | None = None
     """File with the feature network's weights."""
     n: int | None = None
-    """Images to generate and to take as reference; default: the test set, at most 10,000."""
+    """Images to generate; default: as many as the reference has, at most 10,000."""
+    reference: Reference = "test"
+    """What is compared with: test or training images."""
+    n_reference: int | None = None
+    """Images of the reference; default: as many as are generated."""
     mixture_components: int = 100
     """Gaussians in the mixture."""
     second_stage_steps: int = 0
@@ -186,6 +190,8 @@ class _Scoring:
             sets,
             network,
             n=self.n,
+            reference=self.reference,
+            n_reference=self.n_reference,
             protocol=protocol,
             mixture_components=self.mixture_components,
             second_stage_steps=self.second_stage_steps,
@@ -212,7 +218,7 @@ class Evaluate:
         """Do it."""
         run = Run.open(self.run_folder)
         network = self.scoring.network()
-        path = run.evaluation_path(self.protocol, network.weights)
+        path = run.evaluation_path(self.protocol, network.weights, self.scoring.reference)
         if path.exists() and not self.overwrite:  # before minutes are spent on it
             raise FileExistsError(f"{path} exists already: --overwrite replaces it.")
         sets = data.load(run.data, self.scoring.root)

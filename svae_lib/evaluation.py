@@ -43,9 +43,9 @@ FITTED_ON = 10_000
 """Training images, at random, that the mixture and the second stage are fitted on: as many as the
 authors take. The fit's time grows with them."""
 Protocol = Literal["clean", "paper"]
+Reference = Literal["test", "train"]
 PROTOCOLS: dict[str, str] = {
-    "clean": "mixture fitted on the means of (at most 10,000) training images; reference: the test "
-    "images",
+    "clean": "mixture fitted on the means of (at most 10,000) training images",
     "paper": "LEAKING, as the paper's authors do it: mixture fitted on the means of the first "
     "10,000 test images, which are also the reference",
 }
@@ -56,7 +56,8 @@ class Row:
     """Scores of one part of the images of one source."""
 
     source: str
-    """"REC", "prior", "mixture", "two-stage", or "real" for the training images themselves."""
+    """"REC", "prior", "mixture", "two-stage", or "real": images of the data set itself, of the part
+    that is not the reference."""
     part: str
     """"x", "x1", "x2" or "mix"."""
     fid: Score
@@ -85,6 +86,8 @@ class Evaluation:
     """Of the posterior on the test images."""
     split: SplitKind | None
     """What kind of split the model makes of the test images; None for models without one."""
+    mixture: LatentMixture = field(repr=False)
+    """The mixture that the samples were drawn from."""
     how: dict[str, Any] = field(default_factory=dict)
     """Protocol, counts, seeds, versions and device."""
 
@@ -136,6 +139,8 @@ def evaluate(
     network: FeatureNetwork,
     *,
     n: int | None = None,
+    reference: Reference = "test",
+    n_reference: int | None = None,
     protocol: Protocol = "clean",
     mixture_components: int = 100,
     second_stage_steps: int = 0,
@@ -152,10 +157,13 @@ def evaluate(
 
     Args:
         model: in evaluation mode.
-        sets: the data; the reference is (the first ``n`` of) its test images.
+        sets: the data.
         network: from :func:`svae_lib.fid.network`.
-        n: images to generate, and to take as reference, at least 4; default: as many as there are
-            test images, at most 10,000. The first test images are taken: they must not be sorted.
+        n: images to generate, at least 4 (and to reconstruct: test images, as far as there are so
+            many); default: as many as the reference has, at most 10,000.
+        reference: what is compared with: "test" or "train" images. (Papers differ; 50,000
+            generated images against the 50,000 training images are usual for CIFAR-10.)
+        n_reference: images of the reference, the first ones: they must not be sorted; default: n.
         protocol: "clean", or "paper" to repeat the authors' leak; see :data:`PROTOCOLS`.
         mixture_components: Gaussians in the mixture.
         second_stage_steps: steps to train a :class:`svae_lib.second_stage.SecondStage` for, on the
@@ -166,7 +174,7 @@ def evaluate(
         progress: show a progress bar.
 
     Warns:
-        UserWarning: the test images are sorted by class, and not all of them are used.
+        UserWarning: the reference's images are sorted by class, and not all of them are used.
 
     Raises:
         InputError: the data do not fit the model or the network, an unknown protocol, a count or
@@ -174,15 +182,19 @@ def evaluate(
     """
     check_counts(mixture_components=mixture_components, batch_size=batch_size)
     check_counts(lowest=0, second_stage_steps=second_stage_steps, seed=seed)
-    n = min(len(sets.test), AUTHORS_COUNT) if n is None else n
-    _check(model, sets, network, n, protocol)
+    theirs, others = _parts(sets, reference)
+    n = min(n_reference or len(theirs), AUTHORS_COUNT) if n is None else n
+    n_reference = n if n_reference is None else n_reference
+    _check(model, sets, network, n, reference, n_reference, protocol)
     test = sets.test[:n]
-    mu, log_var = encode_all(model, test)
-    fitting = test if protocol == "paper" else fitting_images(sets, seed)
-    posteriors = encode_all(model, fitting)
-    drawn = _draw(posteriors, n, mixture_components, second_stage_steps, seed, progress)
-    scorer = _Scorer(test, network, f"{sets.name} test", seed, batch_size)
-    rows = [scorer.row("real", "x", scorer.features_of(_some(sets.train, n, seed)))]
+    mu, log_var = encode_all(model, test, batch_size)
+    fitting = sets.test[:AUTHORS_COUNT] if protocol == "paper" else fitting_images(sets, seed)
+    posteriors = encode_all(model, fitting, batch_size)
+    mixture = LatentMixture(mixture_components, seed=seed).fit(posteriors[0])
+    drawn = _draw(posteriors, mixture, n, second_stage_steps, seed, progress)
+    name = f"{sets.name} {'test' if reference == 'test' else 'training images'}"
+    scorer = _Scorer(theirs[:n_reference], network, name, seed, batch_size)
+    rows = [scorer.row("real", "x", scorer.features_of(_some(others, n, seed)))]
     error = _SquaredError(test, batch_size)
     for source, z in {"REC": mu, **drawn}.items():
         decoded = _decoded(model, z, batch_size, source, progress)
@@ -195,7 +207,8 @@ def evaluate(
         test_mse=error.mean,
         test_kl=None if is_deterministic(model) else kl_divergence(mu, log_var).mean().item(),
         latent=latent_statistics(mu, log_var),
-        split=_split(model, test[:500], mu[:500]),
+        split=_split(model, test[:500], mu[:500], batch_size),
+        mixture=mixture,
         how={
             "model": _name_of(model),
             "model_sha256": weights_hash(model),
@@ -203,6 +216,8 @@ def evaluate(
             "protocol": protocol,
             "protocol_in_words": PROTOCOLS[protocol],
             "n": n,
+            "reference": reference,
+            "n_reference": n_reference,
             "mixture_components": mixture_components,
             "mixture_fitted_on": len(posteriors[0]),
             "second_stage_steps": second_stage_steps,
@@ -214,26 +229,46 @@ def evaluate(
     )
 
 
-def _check(model: VAE, sets: ImageSets, network: FeatureNetwork, n: int, protocol: str) -> None:
+def _parts(sets: ImageSets, reference: str) -> tuple[Tensor, Tensor]:
+    """Images of the reference, and those of the other part."""
+    if reference not in ("test", "train"):
+        raise InputError(f'reference must be "test" or "train", not {reference!r}.')
+    return (sets.test, sets.train) if reference == "test" else (sets.train, sets.test)
+
+
+def _check(
+    model: VAE,
+    sets: ImageSets,
+    network: FeatureNetwork,
+    n: int,
+    reference: Reference,
+    n_reference: int,
+    protocol: str,
+) -> None:
     """Raise before anything is computed if it would come to nothing later."""
     if protocol not in PROTOCOLS:
         raise InputError(f"protocol must be one of {tuple(PROTOCOLS)}, not {protocol!r}.")
+    if protocol == "paper" and reference != "test":
+        raise InputError('the protocol "paper" has the test images as its reference.')
     check_network(network)
     network.check_channels(model.config.channels)
-    check_counts(n=n)
+    check_counts(lowest=FEWEST, n=n, n_reference=n_reference)
     for part, images in {"test": sets.test, "training": sets.train}.items():
         if len(images) < FEWEST:
             raise InputError(
                 f"{len(images)} {part} images are too few: scores need at least {FEWEST}."
             )
-    if not FEWEST <= n <= len(sets.test):
+    available = len(_parts(sets, reference)[0])
+    if n_reference > available:
         raise InputError(
-            f"n must lie between {FEWEST} and the {len(sets.test)} test images, not {n}."
+            f"there are {available} {reference} images, too few for a reference of {n_reference}: "
+            "lower n_reference, or n where only that is given."
         )
-    if min(n, KEPT) < len(sets.test) and _sorted_by_class(sets.test_labels):
+    labels = sets.test_labels if reference == "test" else sets.train_labels
+    if min(n_reference, KEPT) < available and _sorted_by_class(labels):
         warnings.warn(
-            "the test images are sorted by class, so that the first of them are no fair reference: "
-            "shuffle images and labels together.",
+            f"the {reference} images are sorted by class, so that the first of them are no fair "
+            "reference: shuffle images and labels together.",
             UserWarning,
             stacklevel=3,
         )
@@ -256,8 +291,8 @@ def fitting_images(sets: ImageSets, seed: int) -> Tensor:
 
 def _draw(
     posteriors: tuple[Tensor, Tensor],
+    mixture: LatentMixture,
     n: int,
-    components: int,
     second_stage_steps: int,
     seed: int,
     progress: bool,
@@ -266,7 +301,7 @@ def _draw(
     mu, log_var = posteriors
     drawn = {
         "prior": prior_latents(n, mu.shape[1], seed),
-        "mixture": LatentMixture(components, seed=seed).fit(mu).sample(n, seed),
+        "mixture": mixture.sample(n, seed),
     }
     if second_stage_steps:
         stage = SecondStage(mu.shape[1], steps=second_stage_steps, seed=seed)
@@ -397,8 +432,8 @@ def _some(images: Tensor, n: int, seed: int) -> Tensor:
     return images[order[:n]]
 
 
-def _split(model: VAE, images: Tensor, mu: Tensor) -> SplitKind | None:
-    out = decode_all(model, mu)
+def _split(model: VAE, images: Tensor, mu: Tensor, batch_size: int) -> SplitKind | None:
+    out = decode_all(model, mu, batch_size)
     if out.weights is None:
         return None
     return split_kind(out.sigma_map, to_float(images), out.components)

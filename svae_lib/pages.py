@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from . import plots
 from .data import ImageSets, to_float
-from .evaluation import PROTOCOLS, Evaluation, fitting_images
-from .inference import decode_all, encode_all, reconstruct_all
+from .evaluation import PROTOCOLS, Evaluation
+from .inference import decode_all, reconstruct_all
 from .models import VAE
 from .provenance import provenance
 from .report import write_report
@@ -103,7 +103,7 @@ def _figures(subjects: list[Subject], sets: ImageSets) -> list[tuple[str, Figure
     models = {s.name: s.run.load_model() for s in subjects}
     test = sets.test[:SHOWN]
     reconstructions = {name: reconstruct_all(m, test).x_hat for name, m in models.items()}
-    mixtures = {s.name: _mixture(models[s.name], s, sets) for s in subjects}
+    mixtures = {s.name: s.result.mixture for s in subjects}
     samples: dict[str, torch.Tensor] = {}
     for s in subjects:
         model, seed = models[s.name], s.result.how["seed"]
@@ -132,12 +132,6 @@ def _figures(subjects: list[Subject], sets: ImageSets) -> list[tuple[str, Figure
             for s in subjects
         ),
     ]
-
-
-def _mixture(model: VAE, subject: Subject, sets: ImageSets) -> LatentMixture:
-    how = subject.result.how
-    mu, _ = encode_all(model, fitting_images(sets, how["seed"]))  # the mixture that was scored
-    return LatentMixture(how["mixture_components"], seed=how["seed"]).fit(mu)
 
 
 def _splits(

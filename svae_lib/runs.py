@@ -378,14 +378,16 @@ class Run:
         history: dict[str, list[float]] = read_json(self.folder / "history.json")
         return history
 
-    def evaluation_path(self, protocol: str, weights: str) -> Path:
-        """File of the scores by a protocol on the features of a network with these weights."""
+    def evaluation_path(self, protocol: str, weights: str, reference: str = "test") -> Path:
+        """File of the scores by a protocol, on a network with these weights, from a reference."""
         name = re.sub(r"[^a-z0-9]+", "-", weights.lower()).strip("-")
-        return self.folder / f"evaluation-{protocol}-{name}.json"
+        against = "" if reference == "test" else f"-{reference}"
+        return self.folder / f"evaluation-{protocol}-{name}{against}.json"
 
     def save_evaluation(self, evaluation: Evaluation, *, overwrite: bool = False) -> Path:
-        """Write the scores to a file named by protocol and weights, and return its path."""
-        path = self.evaluation_path(evaluation.how["protocol"], evaluation.rows[0].fid.weights)
+        """Write the scores to :meth:`evaluation_path`, and return it."""
+        how, weights = evaluation.how, evaluation.rows[0].fid.weights
+        path = self.evaluation_path(how["protocol"], weights, how["reference"])
         write_json(path, evaluation.to_dict(), overwrite=overwrite)
         return path
 

@@ -211,8 +211,12 @@ def test_seeded(split, small, network, result) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n": 121}, "between 4 and the 120 test images"),
-        ({"n": 3}, "between 4"),
+        ({"n": 121}, "120 test images, too few for a reference of 121"),
+        ({"n": 3}, "n must be at least 4"),
+        ({"n": 60, "n_reference": 3}, "n_reference must be at least 4"),
+        ({"reference": "train", "n_reference": 201}, "200 train images, too few"),
+        ({"reference": "all"}, 'must be "test" or "train"'),
+        ({"reference": "train", "protocol": "paper"}, "has the test images as its reference"),
         ({"n": 60.0}, "n must be a whole number"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
@@ -241,6 +245,36 @@ def test_what_cannot_be_scored_is_refused_before_the_work(
         message = "3 training images are too few"
     with pytest.raises(sv.InputError, match=message):
         evaluate(model, sets, "lenet" if fault == "name" else network, progress=False)
+
+
+def test_the_reference_may_be_the_training_images(split, small, network) -> None:
+    result = evaluate(
+        split,
+        small,
+        network,
+        n=150,
+        reference="train",
+        n_reference=180,
+        mixture_components=5,
+        progress=False,
+    )
+    assert (result.how["reference"], result.how["n"], result.how["n_reference"]) == (
+        "train",
+        150,
+        180,
+    )
+    for source, n in (("REC", 120), ("prior", 150), ("mixture", 150), ("real", 120)):
+        score = result.score(source)  # of 120 test images no more can be taken
+        assert (score.n, score.n_reference) == (n, 180), source
+        assert score.reference.endswith("training images")
+    by_hand = fid.fid(small.test, small.train[:180], network)
+    assert result.score("real").value == pytest.approx(by_hand.value, rel=1e-4)
+
+
+def test_the_mixture_that_was_scored_is_at_hand(result, split, small, network) -> None:
+    drawn = decode_all(split, result.mixture.sample(120, seed=0)).x_hat
+    expected = fid.fid(to_uint8(drawn), small.test, network)
+    assert result.score("mixture").value == pytest.approx(expected.value, rel=1e-4)
 
 
 def test_a_reference_sorted_by_class_is_warned_of(small, network) -> None:

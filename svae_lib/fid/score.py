@@ -28,7 +28,7 @@ class Score:
         standard_error: of KID; None for the others.
         network: the feature network.
         weights: which weights it has, in words.
-        weights_hash: SHA-256 of their file.
+        weights_hash: SHA-256 of their file; of a module of your own, of its tensors.
         n: images scored.
         reference: what they were compared with, in words.
         n_reference: images of the reference.

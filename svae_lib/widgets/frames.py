@@ -103,7 +103,8 @@ def draw(
 @functools.cache
 def font(size: int = 14) -> ImageFont.FreeTypeFont:
     """Matplotlib's font: it is always there, and it has Greek letters and subscripts."""
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", size)
+    path = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
+    return ImageFont.truetype(str(path), size)  # Pillow takes a Path from 10.1 on only
 
 
 _SUBSCRIPTS = "₁₂₃₄₅₆₇₈₉"
