@@ -4,6 +4,7 @@
 # **Objectives.** After this notebook you can
 # - compute the Fréchet distance between two Gaussians by hand, from one feature to many;
 # - say what FID sees in a set of images, and what it cannot see;
+# - tell quality from variety by precision and recall;
 # - measure its bias in the number of images, and use KID, which has none;
 # - name everything that belongs to a score, and spot the traps that change it;
 # - score a VAE against a Split VAE without fooling yourself.
@@ -16,6 +17,7 @@
 # {{versions}}
 
 # %%
+import math
 from dataclasses import replace
 
 import torch
@@ -56,6 +58,12 @@ network = sv.fid.network("lenet")
 def features_of(images):
     """Features (N, d) of images (N, 1, 32, 32), uint8 or float in [0, 1]."""
     return sv.fid.extract_features(images, network).double()
+
+
+def two_sets(features, count, seed):
+    """Two disjoint random sets of features, count each."""
+    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))
+    return features[order[:count]], features[order[count : 2 * count]]
 
 
 real, train_features, fake = map(features_of, (sets.test, sets.train, generated))
@@ -337,8 +345,84 @@ print(f"FID (LeNet) of real, other images  {fid(new_images, real):.2f}")
 
 # %% [markdown]
 # As good as real digits, though no image ever had these features. Other scores ask what FID does not:
-# *precision and recall* (Kynkäänniemi and others, 2019) tell quality from variety, by nearest neighbours
-# among the features, and distances to the training images, as in notebook 6, find copies.
+# distances to the training images, as in notebook 6, find copies; and there is a way to tell missing
+# quality from missing variety.
+
+# %% [markdown] tags=["slide"]
+# ### 4.1 Two faults, two numbers: precision and recall
+#
+# A model can make bad images, or good ones that are all alike. FID adds both faults up. **Precision** and
+# **recall** (Kynkäänniemi and others, 2019) keep them apart, and need no Gaussians. Draw a ball around the
+# features of every *real* image, so large that it reaches to the $k$-th nearest other real image (here
+# $k = 3$). Together the balls are the region where real images are found. Then
+# - **precision** is the share of *generated* images inside a ball of a real one: quality;
+# - **recall** is the share of *real* images inside a ball of a generated one: variety.
+#
+# #### Exercise 4: `precision`
+#
+# `torch.cdist(a, b)` gives all distances, `kthvalue(j, dim=1).values` the $j$-th smallest of each row.
+
+# %%
+def precision(real, generated, k):
+    """features, float64 (N, d) and (M, d) -> share of the generated ones, a scalar tensor"""
+    # BEGIN SOLUTION
+    radii = torch.cdist(real, real).kthvalue(k + 1, dim=1).values  # each is its own nearest
+    inside = torch.cdist(generated, real) <= radii  # (M, N)
+    return inside.any(dim=1).double().mean()
+    # END SOLUTION
+
+
+precision = sv.exercises.check("precision", precision)
+
+# %% [markdown]
+# **What do you expect?** Of the changed digits above, which lose precision, which recall? And what is
+# wrong with *our model's* images, quality or variety?
+
+# %%
+some = two_sets(train_features, n, seed=0)[0]  # as many reference images as images: both numbers count
+mu, _ = sv.inference.encode_all(model, sets.test)
+shown = {name: features_of(images) for name, images in changed.items() if name != "training copies"}
+shown |= {"invented": invented, "model, mixture": fake[:n]}
+shown["model, REC"] = features_of(sv.inference.decode_all(model, mu).x_hat)
+quality = {name: precision(some, features, 3).item() for name, features in shown.items()}
+variety = {name: precision(features, some, 3).item() for name, features in shown.items()}
+assert math.isclose(quality["untouched"], sv.fid.share_inside(some, real))
+
+# %%
+figure = sv.plots.AltFigure(figsize=(6.4, 3.8), layout="constrained")
+axes = figure.subplots()
+for i, (name, shares) in enumerate({"precision: quality": quality, "recall: variety": variety}.items()):
+    axes.plot(list(shares.values()), range(len(shown)), MARKERS[i], color=PALETTE[i], label=name)
+axes.set(yticks=range(len(shown)), yticklabels=shown, xlim=(0, 1), xlabel="share (LeNet, k = 3)")
+axes.invert_yaxis()
+figure.legend(loc="outside upper center", ncols=2)
+values = ", ".join(f"{name}: {quality[name]:.2f} and {variety[name]:.2f}" for name in shown)
+sv.plots.show(figure, f"Precision and recall of real digits and of our model's images: {values}.")
+
+# %%
+if learning:
+    assert quality["ones for fours"] > 0.95 * quality["untouched"]
+    assert variety["ones for fours"] < 0.95 * variety["untouched"]
+    assert variety["half, twice"] < 0.8 * variety["untouched"]
+    assert quality["model, REC"] > 0.95 * quality["untouched"]
+    assert max(variety[name] for name in ("blur 3x3", "model, REC", "model, mixture")) < 0.5
+    assert quality["invented"] < 0.2 and variety["invented"] > variety["untouched"]
+
+# %% [markdown]
+# - The **missing class** costs recall alone, as it should. So do repeated images (*half, twice*), which FID
+#   hardly noticed.
+# - **Our model's reconstructions** have the precision of real digits, and far less recall. Notebook 2
+#   foretold it: an average of all answers that are possible is a *typical* image. Nobody takes it for
+#   bad; what is lost is what makes digits differ. "VAEs blur" is a loss of variety first. Samples of the
+#   mixture lack a little precision besides.
+# - **Blur** shows why: blurred digits are more alike than real ones, so that their balls are small and hold
+#   hardly a real digit.
+# - The **invented** features, as good as real ones for FID, are found out: their Gaussian lies about the
+#   real ones, and hardly ever where one of them is.
+#
+# Low recall need not mean that something is missing: with 80 % of the contrast all digits are still there,
+# but the whole set has moved away. And one outlier with a large ball can hold much. Both numbers depend on
+# $N$, $k$ and the network: `sv.fid.precision_recall` names them.
 
 # %% [markdown] tags=["slide"]
 # ## 5. Its bias
@@ -350,12 +434,6 @@ print(f"FID (LeNet) of real, other images  {fid(new_images, real):.2f}")
 # them, many times, with growing $N$. What do you see on average: 0 with scatter, or more?
 
 # %%
-def two_sets(features, count, seed):
-    """Two disjoint random sets of features, count each."""
-    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))
-    return features[order[:count]], features[order[count : 2 * count]]
-
-
 many = (80, 120, 250, 500, 1000, 2000)
 counts = sv.course.pick(smoke=(50, 100), laptop=many, gpu=many)
 repeats = sv.course.pick(smoke=2, laptop=10, gpu=40)
@@ -460,7 +538,7 @@ print(f"line at 1/N = 0: {extrapolate(by_count):.2f}; real against real: {extrap
 # itself, the diagonal of the kernel's matrix, and is **unbiased**: right on average for any $N$. The
 # price: it may come out below 0.
 #
-# ### Exercise 4: `squared_mmd`
+# ### Exercise 5: `squared_mmd`
 
 # %%
 def squared_mmd(kxx, kyy, kxy):
@@ -542,7 +620,7 @@ network(255 * base[:4])
 # %% [markdown]
 # What cannot be refused is an image that was divided by 255 twice: it is nearly black, and valid.
 #
-# #### Exercise 5: `to_network_range`
+# #### Exercise 6: `to_network_range`
 #
 # Inception and our LeNet want $[-1, 1]$. Write the conversion from bytes, once and for all.
 
@@ -717,9 +795,14 @@ for name, report in reports.items():
     print(f"{name}: test MSE {report.test_mse:.4f}, KL {report.test_kl:.1f} nats; {report.latent}")
 print("The Split VAE's split:", reports["Split VAE"].split)
 columns, lines = reports["Split VAE"].table()
-print("\n" + "".join(f"{column:>26}" if i > 1 else f"{column:9}" for i, column in enumerate(columns)))
+print("\n" + "".join(f"{column:>16}" if i > 1 else f"{column:9}" for i, column in enumerate(columns)))
 for line in lines:
-    print("".join(f"{entry:>26}" if i > 1 else f"{entry:9}" for i, entry in enumerate(line)))
+    print("".join(f"{entry:>16}" if i > 1 else f"{entry:9}" for i, entry in enumerate(line)))
+by_part = {row.part: row for row in reports["Split VAE"].rows if row.source == "REC"}
+if learning:
+    for part in ("x1", "x2"):
+        assert by_part[part].recall.value < 0.6 * by_part["x"].recall.value
+        assert by_part[part].precision.value > 0.8 * by_part["x"].precision.value
 
 # %%
 split = sv.sample_mixture(model, mixture, 10, seed=0)
@@ -753,7 +836,8 @@ if len(won) == 1 or parts_won:
 # - **The paper's claim does not show up here**: no part beats the whole, although the split counts as
 #   semantic. Why? Look at the split: $\sigma$ takes the strokes from $x_1$ and their surroundings from
 #   $x_2$. Where a part is not taken nobody corrects it (notebook 3), so its strokes are too bold, or
-#   its border grey, and LeNet minds strokes (section 4). The paper's models are far larger, trained
+#   its border grey, and LeNet minds strokes (section 4). What the parts lose is mostly recall: bold strokes
+#   are good digits still, but all of one kind. The paper's models are far larger, trained
 #   for longer, and seen by Inception. Which of these decides, one small model cannot tell.
 
 # %% [markdown] tags=["slide"]
@@ -762,6 +846,7 @@ if len(won) == 1 or parts_won:
 # - FID = squared Fréchet distance between Gaussians fitted to a network's features: means, and
 #   covariances through the root of a matrix, by eigenvalues.
 # - It sees quality and variety with its network's eyes, in two moments; it does not see copies.
+# - Precision (quality) and recall (variety) take it apart: a VAE loses variety first.
 # - It is biased, about as $1 / N$, and always upwards: compare at equal $N$ only. KID is unbiased, and
 #   comes with an error.
 # - A score consists of network, weights, resize, range, rounding, reference, both numbers of images,

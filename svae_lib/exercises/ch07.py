@@ -1,11 +1,13 @@
-"""Exercises of notebook 07_fid: Frechet distance, covariance, matrix root, MMD, value range."""
+"""Exercises of notebook 07_fid: Frechet distance and its parts, precision, MMD, value range."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .engine import Exercise, Mistake
+from .engine import Exercise, Function, Mistake
 
 NOTEBOOK = "07_fid"
 
@@ -274,6 +276,123 @@ MATRIX_SQRT = Exercise(
 )
 
 
+# ------------------------------------------------------------------ precision
+
+
+def precision(real: Tensor, generated: Tensor, k: int) -> Tensor:
+    """Share of generated features (M, d) inside a ball of a real one, from real (N, d): a scalar.
+
+    The ball of a real one reaches to its k-th nearest other real one. Kynkäänniemi et al. 2019,
+    equations 1 and 2.
+    """
+    return _inside(real, generated, k).any(dim=1).to(real.dtype).mean()
+
+
+def _radii(features: Tensor, k: int) -> Tensor:
+    return torch.cdist(features, features).kthvalue(k + 1, dim=1).values
+
+
+def _inside(real: Tensor, generated: Tensor, k: int) -> Tensor:
+    """Whether a generated vector is in a real one's ball: bool (M, N)."""
+    return torch.cdist(generated, real) <= _radii(real, k)
+
+
+def _two_sets(g: torch.Generator) -> tuple[Tensor, Tensor, int]:
+    real = torch.randn(40, 3, generator=g, dtype=torch.float64)
+    return real, 1.3 * torch.randn(50, 3, generator=g, dtype=torch.float64) + 0.7, 2
+
+
+def _share(inside: Tensor) -> Tensor:
+    return inside.double().mean()
+
+
+def _any_float(function: Function, inputs: tuple[Any, ...]) -> Any:
+    """What the function returns; whether float32 or float64 does not matter for a share."""
+    share = function(*inputs)
+    return share.double() if isinstance(share, Tensor) and share.is_floating_point() else share
+
+
+PRECISION = Exercise(
+    name="precision",
+    notebook=NOTEBOOK,
+    reference=precision,
+    inputs=_two_sets,
+    observe=_any_float,
+    mistakes=(
+        Mistake(
+            "recall",
+            lambda real, generated, k: precision(generated, real, k),
+            "This is recall: the share of real ones inside the balls of generated ones. Exchange "
+            "the two.",
+        ),
+        Mistake(
+            "itself counted",
+            lambda real, generated, k: precision(real, generated, k - 1),
+            "Your balls are too small: each vector is its own nearest neighbour, at distance 0. "
+            "The k-th other one is number k + 1.",
+        ),
+        Mistake(
+            "balls around the generated ones",
+            lambda real, generated, k: _share(
+                (torch.cdist(generated, real) <= _radii(generated, k)[:, None]).any(dim=1)
+            ),
+            "Your radii are those of the generated vectors. The balls stand around the real ones.",
+        ),
+        Mistake(
+            "coverage",
+            lambda real, generated, k: _share(_inside(real, generated, k).any(dim=0)),
+            "You counted the real ones whose ball holds something (that is called coverage). Count "
+            "the generated ones that are in some ball.",
+        ),
+        Mistake(
+            "density",
+            lambda real, generated, k: _inside(real, generated, k).double().sum(dim=1).mean() / k,
+            "You counted in how many balls each generated vector is (divided by k, that is called "
+            "density). Here it counts once: any(dim=1).",
+        ),
+        Mistake(
+            "all pairs",
+            lambda real, generated, k: _share(_inside(real, generated, k)),
+            "This is the share of all pairs. First ask of each generated vector whether it is in "
+            "any ball.",
+        ),
+        Mistake(
+            "in all balls",
+            lambda real, generated, k: _share(_inside(real, generated, k).all(dim=1)),
+            "You ask for all balls at once; one is enough: any instead of all.",
+        ),
+        Mistake(
+            "farthest neighbour",
+            lambda real, generated, k: _share(
+                (
+                    torch.cdist(generated, real)
+                    <= torch.cdist(real, real).topk(k, dim=1).values[:, -1]
+                ).any(dim=1)
+            ),
+            "Your radius is the distance to the k-th *farthest* vector: topk takes the largest, "
+            "unless you say largest=False.",
+        ),
+        Mistake(
+            "complement",
+            lambda real, generated, k: 1 - precision(real, generated, k),
+            "This is the share outside of all balls: 1 minus the right answer.",
+        ),
+        Mistake(
+            "number instead of share",
+            lambda real, generated, k: _inside(real, generated, k).any(dim=1).double().sum(),
+            "This is how many are inside. Divide by the number of generated vectors.",
+        ),
+    ),
+    hints=(
+        "Two matrices of distances: real ones among themselves give the radii, generated ones to "
+        "real ones are compared with them.",
+        "torch.cdist(a, b) is (len(a), len(b)). sort or kthvalue along dim=1 finds the k-th "
+        "nearest; remember who is nearest of all.",
+        "inside = torch.cdist(generated, real) <= radii is (M, N). any(dim=1), and the mean.",
+    ),
+)
+
+
 # ------------------------------------------------------------------ unbiased squared MMD
 
 
@@ -440,4 +559,4 @@ TO_NETWORK_RANGE = Exercise(
 )
 
 
-EXERCISES = (FRECHET_DIAGONAL, COVARIANCE, MATRIX_SQRT, SQUARED_MMD, TO_NETWORK_RANGE)
+EXERCISES = (FRECHET_DIAGONAL, COVARIANCE, MATRIX_SQRT, PRECISION, SQUARED_MMD, TO_NETWORK_RANGE)
