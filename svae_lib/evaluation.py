@@ -275,8 +275,8 @@ def _check(
 
 
 def _sorted_by_class(labels: Tensor) -> bool:
-    """Whether labels (N,) never fall, and are not all the same."""
-    return bool((labels.diff() >= 0).all() and labels[0] != labels[-1])
+    """Whether classes (N,) never fall, and are not all the same; factors (N, F) are no classes."""
+    return labels.ndim == 1 and bool((labels.diff() >= 0).all() and labels[0] != labels[-1])
 
 
 def _name_of(model: VAE) -> str:

@@ -596,7 +596,8 @@ def test_cuda_graphs_are_for_whole_steps(tiny, fast, blobs) -> None:
 
 def test_the_compiler_knows_the_options(tiny, fast, blobs) -> None:
     """torch.compile checks names and types when it is called, not when it compiles."""
-    for compile in (True, "reduce-overhead", "max-autotune-no-cudagraphs", {"epilogue_fusion": True}):
+    modes = (True, "reduce-overhead", "max-autotune-no-cudagraphs", {"epilogue_fusion": True})
+    for compile in modes:
         t = trainer(tiny, fast, blobs, compile=compile)
         assert t._metrics is not t._metrics._orig_mod
     with pytest.raises(RuntimeError, match="no_such_option"):

@@ -19,6 +19,7 @@ from .mnist5k import load_mnist_5k
 from .toy_faces import draw_faces, load_toy_faces
 
 __all__ = [
+    "LOADERS",
     "ImageSets",
     "available",
     "draw_faces",
@@ -32,7 +33,7 @@ __all__ = [
 
 Loader = Callable[[str | os.PathLike[str] | None], ImageSets]
 
-_LOADERS: dict[str, Loader] = {
+LOADERS: dict[str, Loader] = {
     "mnist-5k": load_mnist_5k,
     "toy-faces": load_toy_faces,
     "mnist": load_mnist,
@@ -40,11 +41,12 @@ _LOADERS: dict[str, Loader] = {
     "cifar10": load_cifar10,
     "celeba": load_celeba,
 }
+"""Loaders by name, called with :func:`load`'s ``root``; one of your own may be added."""
 
 
 def available() -> tuple[str, ...]:
     """The names that :func:`load` knows, beside ``folder:PATH``."""
-    return tuple(_LOADERS)
+    return tuple(LOADERS)
 
 
 def load(name: str, root: str | os.PathLike[str] | None = None) -> ImageSets:
@@ -71,9 +73,9 @@ def load(name: str, root: str | os.PathLike[str] | None = None) -> ImageSets:
         )
     if name.startswith(PREFIX):
         return load_folder_spec(name, root)
-    if name not in _LOADERS:
+    if name not in LOADERS:
         raise InputError(
             f"unknown data set {name!r}; the known ones are {', '.join(available())} and "
             f"{PREFIX}PATH."
         )
-    return _LOADERS[name](root)
+    return LOADERS[name](root)
