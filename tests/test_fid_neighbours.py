@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import svae_lib as sv
-from svae_lib.fid import neighbours, precision_recall, share_inside
+from svae_lib.fid import neighbours, precision_recall, shares_inside
 from svae_lib.validation import InputError
 
 
@@ -29,30 +29,31 @@ def by_definition(manifold: np.ndarray, vectors: np.ndarray, k: int) -> float:
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 7])
-def test_share_inside_is_the_definition(k: int) -> None:
-    manifold, vectors = samples(40), 1.5 * samples(33, seed=1)
-    share = share_inside(manifold, vectors, neighbours=k)
-    assert share == pytest.approx(by_definition(manifold.numpy(), vectors.numpy(), k))
-    assert 0 < share < 1
+def test_the_shares_are_the_definition(k: int) -> None:
+    real, generated = samples(40), 1.5 * samples(33, seed=1)
+    precision, recall = shares_inside(real, generated, neighbours=k)
+    assert precision == pytest.approx(by_definition(real.numpy(), generated.numpy(), k))
+    assert recall == pytest.approx(by_definition(generated.numpy(), real.numpy(), k))
+    assert 0 < precision < 1 and 0 < recall <= 1 and precision != recall
 
 
-def test_on_a_line_it_can_be_counted() -> None:
-    manifold = torch.tensor([[0.0], [1.0], [3.0]])  # radii of the nearest neighbour: 1, 1, 2
-    vectors = torch.tensor([[-1.5], [-1.0], [2.5], [5.0], [5.5]])  # out, edge, in, edge, out
-    assert share_inside(manifold, vectors, neighbours=1) == pytest.approx(3 / 5)
+def test_on_a_line_they_can_be_counted() -> None:
+    real = torch.tensor([[0.0], [1.0], [3.0]])  # radii of the nearest neighbour: 1, 1, 2
+    generated = torch.tensor([[-1.5], [-1.0], [2.5], [5.0], [5.5]])  # out, edge, in, edge, out
+    assert shares_inside(real, generated, neighbours=1) == pytest.approx((3 / 5, 1))
 
 
 def test_the_number_of_rows_held_at_a_time_does_not_matter(monkeypatch) -> None:
-    manifold, vectors = samples(40), samples(33, seed=1)
-    whole = share_inside(manifold, vectors)
+    real, generated = samples(40), samples(33, seed=1)
+    whole = shares_inside(real, generated)
     monkeypatch.setattr(neighbours, "ROWS", 7)
-    assert share_inside(manifold, vectors) == whole
+    assert shares_inside(real, generated) == whole
 
 
 def test_a_set_lies_inside_itself_and_far_away_nothing_does() -> None:
-    features = samples(50)
-    assert share_inside(features, features) == 1
-    assert share_inside(features, features + 100) == 0
+    features = samples(50) + 1000  # far from 0: differences of large squares
+    assert shares_inside(features, features) == (1, 1)
+    assert shares_inside(features, features + 100) == (0, 0)
 
 
 def test_precision_and_recall_tell_missing_quality_from_missing_variety() -> None:
@@ -60,9 +61,9 @@ def test_precision_and_recall_tell_missing_quality_from_missing_variety() -> Non
     real = torch.cat((left, right))
     only_left = torch.cat((samples(100, seed=3), samples(100, seed=4))) - 20
     half_wrong = torch.cat((samples(100, seed=3) - 20, samples(100, seed=4)))  # nothing near 0
-    assert share_inside(real, only_left) > 0.8  # good, but
-    assert share_inside(only_left, real) < 0.55  # half is missing
-    assert 0.4 < share_inside(real, half_wrong) <= 0.5  # half of them is no good
+    precision, recall = shares_inside(real, only_left)
+    assert precision > 0.8 and recall < 0.55  # good, but half is missing
+    assert 0.4 < shares_inside(real, half_wrong)[0] <= 0.5  # half of them is no good
 
 
 def test_scores_are_named_and_not_exchanged() -> None:
@@ -73,8 +74,7 @@ def test_scores_are_named_and_not_exchanged() -> None:
     )
     assert precision.metric == "Precision (LeNet, k = 5)"
     assert recall.metric == "Recall (LeNet, k = 5)"
-    assert precision.value == share_inside(real, one_kind, 5) == 1
-    assert recall.value == share_inside(one_kind, real, 5) == 0
+    assert (precision.value, recall.value) == shares_inside(real, one_kind, 5) == (1, 0)
     for score in (precision, recall):
         assert (score.n, score.n_reference, score.reference) == (40, 60, "invented")
         assert score.standard_error is None and score.weights_hash == network.weights_hash
@@ -88,17 +88,17 @@ def test_images_are_taken_as_well_as_features() -> None:
 
 
 @pytest.mark.parametrize(
-    ("manifold", "vectors", "k", "words"),
+    ("real", "generated", "k", "words"),
     [
         (samples(3), samples(5), 3, "3 features have no 3 neighbours each"),
         (samples(5), samples(5, 3), 3, "the same network"),
-        (samples(5), samples(5)[0], 3, "vectors must have the shape"),
-        (samples(5) * float("nan"), samples(5), 3, "manifold contains NaN"),
+        (samples(5), samples(5)[0], 3, "generated must have the shape"),
+        (samples(5) * float("nan"), samples(5), 3, "real contains NaN"),
         (samples(5), samples(5), 0, "neighbours"),
-        (samples(5), samples(0), 3, "vectors must have the shape"),
-        ("abc", samples(5), 3, "manifold must be an array"),
+        (samples(5), samples(0), 3, "generated must have the shape"),
+        ("abc", samples(5), 3, "real must be an array"),
     ],
 )
-def test_bad_input(manifold, vectors, k: int, words: str) -> None:
+def test_bad_input(real, generated, k: int, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        share_inside(manifold, vectors, neighbours=k)
+        shares_inside(real, generated, neighbours=k)

@@ -12,7 +12,7 @@ from .cache import cached_statistics, default_cache_dir
 from .distance import frechet_distance, kernel_distance
 from .feature_network import FeatureNetwork
 from .features import NETWORKS, network
-from .neighbours import share_inside
+from .neighbours import shares_inside
 from .score import Score, fid, kid, precision_recall
 from .statistics import FeatureStatistics, extract_features, feature_statistics
 
@@ -31,5 +31,5 @@ __all__ = [
     "kid",
     "network",
     "precision_recall",
-    "share_inside",
+    "shares_inside",
 ]

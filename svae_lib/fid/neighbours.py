@@ -17,51 +17,60 @@ NEIGHBOURS = 3
 ROWS = 1000  # vectors whose distances to all others are held at a time
 
 
-def share_inside(
-    manifold: ArrayLike | Tensor, vectors: ArrayLike | Tensor, neighbours: int = NEIGHBOURS
-) -> float:
-    """Share of vectors that lie on the manifold which a set of features spans.
+def shares_inside(
+    real: ArrayLike | Tensor, generated: ArrayLike | Tensor, neighbours: int = NEIGHBOURS
+) -> tuple[float, float]:
+    """Precision and recall: shares of vectors that lie on the manifold of the other set.
 
-    The manifold is estimated by balls: around each of its features one that reaches to its k-th
-    nearest neighbour in the set (itself not counted). Kynkäänniemi et al. 2019, "Improved precision
-    and recall metric for assessing generative models", equations 1 and 2:
-
-        precision = share_inside(real, generated),   recall = share_inside(generated, real).
-
-    Both depend on the numbers of features, and one outlier's large ball can hold much: compare at
-    equal numbers only. In float64.
+    The manifold of a set is estimated by balls: around each of its vectors one that reaches to the
+    k-th nearest neighbour in the set (itself not counted). Precision is the share of generated
+    vectors in a ball of a real one, recall the share of real ones in a ball of a generated one:
+    Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing generative
+    models", equations 1 and 2. Both depend on the numbers of vectors, and one outlier's large ball
+    can hold much: compare at equal numbers only. In float64; time grows with N^2, memory with N.
 
     Args:
-        manifold: features that span it, (N, D), more than ``neighbours``.
-        vectors: features that are looked for on it, (M, D).
+        real: features of real images, (N, D), more than ``neighbours``.
+        generated: features of generated images, (M, D), more than ``neighbours``.
         neighbours: k, at least 1.
 
     Returns:
-        The share, in [0, 1].
+        Precision and recall, each in [0, 1].
 
     Raises:
         InputError: shapes that do not fit, NaN or infinity, or too few features.
     """
     check_counts(neighbours=neighbours)
-    centres, points = float64_features(manifold, "manifold"), float64_features(vectors, "vectors")
-    if centres.shape[1] != points.shape[1]:
+    ours, theirs = float64_features(generated, "generated"), float64_features(real, "real")
+    if ours.shape[1] != theirs.shape[1]:
         raise InputError(
-            f"manifold has {centres.shape[1]} columns and vectors has {points.shape[1]}: "
-            "both must come from the same network."
+            f"real has {theirs.shape[1]} columns and generated has {ours.shape[1]}: both must come "
+            "from the same network."
         )
-    if len(centres) <= neighbours:
-        raise InputError(
-            f"{len(centres)} features have no {neighbours} neighbours each: take more images."
-        )
-    radii = _radii(centres, neighbours)
-    inside = [(torch.cdist(rows, centres) <= radii).any(dim=1) for rows in points.split(ROWS)]
-    return torch.cat(inside).double().mean().item()
+    few = min(len(ours), len(theirs))
+    if few <= neighbours:
+        raise InputError(f"{few} features have no {neighbours} neighbours each: take more images.")
+    our_radii, their_radii = _squared_radii(ours, neighbours), _squared_radii(theirs, neighbours)
+    precise = torch.zeros(len(ours), dtype=torch.bool)
+    recalled = torch.zeros(len(theirs), dtype=torch.bool)
+    for rows in torch.arange(len(ours)).split(ROWS):
+        distances = _squared_distances(ours[rows], theirs)
+        precise[rows] = (distances <= their_radii).any(dim=1)
+        recalled |= (distances <= our_radii[rows, None]).any(dim=0)
+    return precise.double().mean().item(), recalled.double().mean().item()
 
 
-def _radii(centres: Tensor, neighbours: int) -> Tensor:
-    """Distance of each vector (N, D) to its k-th nearest other one: (N,)."""
+def _squared_radii(centres: Tensor, neighbours: int) -> Tensor:
+    """Squared distance of each vector (N, D) to its k-th nearest other one: (N,)."""
     nearest = neighbours + 1  # a vector is its own nearest neighbour
     parts = [
-        torch.cdist(rows, centres).kthvalue(nearest, dim=1).values for rows in centres.split(ROWS)
+        _squared_distances(rows, centres).topk(nearest, dim=1, largest=False).values[:, -1]
+        for rows in centres.split(ROWS)
     ]
     return torch.cat(parts)
+
+
+def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """|a - b|^2 = |a|^2 - 2 a.b + |b|^2 of all pairs, (N, D) and (M, D) to (N, M)."""
+    squares = torch.addmm(b.square().sum(dim=1), a, b.T, alpha=-2)
+    return squares.add_(a.square().sum(dim=1, keepdim=True)).clamp_(min=0)

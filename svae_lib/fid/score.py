@@ -13,7 +13,7 @@ from ..validation import InputError
 from .cache import cached_statistics
 from .distance import frechet_distance, kernel_distance
 from .feature_network import FeatureNetwork, check_network
-from .neighbours import NEIGHBOURS, share_inside
+from .neighbours import NEIGHBOURS, shares_inside
 from .statistics import FeatureStatistics, Images, extract_features, feature_statistics
 
 
@@ -146,7 +146,7 @@ def precision_recall(
     batch_size: int = 100,
     progress: bool = False,
 ) -> tuple[Score, Score]:
-    """Precision and recall of images: see :func:`svae_lib.fid.share_inside`.
+    """Precision and recall of images: see :func:`svae_lib.fid.shares_inside`.
 
     Precision is the share of the images that lie among the reference's, recall the share of the
     reference that lies among the images. Both depend on the numbers of images.
@@ -167,21 +167,12 @@ def precision_recall(
     check_network(network)
     ours = _features(images, network, batch_size, progress)
     theirs = _features(reference, network, batch_size, progress)
-    shares = {"Precision": (theirs, ours), "Recall": (ours, theirs)}
-    precision, recall = (
-        _score(
-            name,
-            share_inside(manifold, vectors, neighbours),
-            None,
-            network,
-            len(ours),
-            reference_name,
-            len(theirs),
-            f", k = {neighbours}",
-        )
-        for name, (manifold, vectors) in shares.items()
+    counts, settings = (len(ours), reference_name, len(theirs)), f", k = {neighbours}"
+    precision, recall = shares_inside(theirs, ours, neighbours)
+    return (
+        _score("Precision", precision, None, network, *counts, settings),
+        _score("Recall", recall, None, network, *counts, settings),
     )
-    return precision, recall
 
 
 def _statistics(
