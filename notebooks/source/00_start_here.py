@@ -85,7 +85,7 @@ print(f"{budget.steps} steps take about {budget.steps * per_step / 60:.1f} minut
 
 # %% [markdown]
 # Trained models come with the course, such as that of section 1, so nobody has to wait in a lecture.
-# The minutes at the top of each notebook were measured.
+# The minutes at the top of each notebook were measured, where a number stands.
 
 # %% [markdown] tags=["slide"]
 # ## 3. The data
@@ -301,7 +301,7 @@ sv.plots.image_rows({"independent pixels": by_pixel, "mean of each digit": by_cl
 
 # %% [markdown]
 # Noise: in a real digit neighbouring pixels depend on each other, they know which stroke they belong
-# to. Now look at the second row. Knowing *which* digit it is makes the answer much better, and still
+# to. Now look at the second row. Knowing *which* digit it is makes the answer better, and still
 # blurred, since a class has many ways of writing. This is the idea of all that follows: a few hidden
 # numbers, **latent variables**, say what the image is about; given them, the pixels can be drawn.
 # A VAE finds such variables without labels.
@@ -388,7 +388,7 @@ sv.data.load("minst-5k")
 # - Images are tensors $(N, C, H, W)$: bytes on disk, floats in $[0, 1]$ in models.
 # - An error may be summed per image or averaged per pixel; say which.
 # - The mean image has the variance of the data as its MSE, and answers every question with a blur.
-# - Independent pixels draw noise: a model of images needs latent variables.
+# - Independent pixels draw noise: a model must tie pixels together. Latent variables are one way.
 # - Predict, run, solve; hints and solutions are there; the stop button is safe.
 
 # %% [markdown]

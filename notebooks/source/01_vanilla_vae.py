@@ -279,7 +279,7 @@ torch.testing.assert_close(log_px - elbo(m, s2), gap, atol=1e-4, rtol=0)
 # (`log_var`), and $s = \exp(\frac12 \log s^2)$: in code, `torch.exp(0.5 * log_var)`. (Papers often
 # write $\sigma$ for $s$; this course keeps $\sigma$ for the Split VAE's map.) The true posterior need
 # not be such a Gaussian, and one network need not find the best one for every $x$: the gap of section
-# 3.2 gets small, not zero.
+# 3.2 shrinks and does not vanish. [Notebook 2](02_balancing_the_elbo.ipynb), section 8, measures it.
 
 # %% [markdown] tags=["subslide"]
 # ### 4.1 The KL divergence in closed form
@@ -593,7 +593,7 @@ sv.plots.image_rows(
 # ### 5.2 All of it on one page
 #
 # Ten dimensions cannot be drawn, two can. So here is the same VAE once more, with two latent variables
-# only: too few for good reconstructions, but its whole latent space fits on a page.
+# only: too few for good reconstructions, but nearly all of its latent space fits on a page.
 #
 # **What do you expect?** Ten kinds of digits have to share one plane. Will they keep to regions of their
 # own? What will the decoder draw on the border of two regions?
@@ -626,6 +626,7 @@ for digit in range(10):
 left.legend(ncols=10, loc="upper center", markerscale=3, handletextpad=0, columnspacing=0.5, fontsize=8)
 page = tiles.permute(0, 2, 1, 3).reshape(17 * 32, 17 * 32)  # rows of images, side by side
 edge = 3 * 17 / 16  # half an image beyond the outermost centres
+print(f"beyond the page: {(flat_mu.abs() > edge).any(dim=1).float().mean():.0%} of the means")
 right.imshow(page, cmap="gray", vmin=0, vmax=1, extent=(-edge, edge, -edge, edge))
 left.set(title="means of test images, by digit", xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
 right.set(title="the decoder's answer at each place", xlabel="$z_1$", xlim=(-3.5, 3.5), ylim=(-3.5, 3.5))
@@ -653,10 +654,10 @@ sv.plots.show(
 preset = sv.PRESETS[budget.preset]
 model = sv.build_model("vae", preset.model, seed=0)  # sv.VAE(preset.model), reproducibly
 
-out = model(test[:50])  # .x_hat, .mu, .log_var, .z
+out = model.eval()(train[:50])  # .x_hat, .mu, .log_var, .z
 torch.testing.assert_close(kl_divergence(out.mu, out.log_var), sv.kl_divergence(out.mu, out.log_var))
-theirs = sv.variational_loss(test[:50], out.x_hat, out.mu, out.log_var, gamma=GAMMA, beta=1.0)
-ours = vae_loss(test[:50], out.x_hat, out.mu, out.log_var, GAMMA)
+theirs = sv.variational_loss(train[:50], out.x_hat, out.mu, out.log_var, gamma=GAMMA, beta=1.0)
+ours = vae_loss(train[:50], out.x_hat, out.mu, out.log_var, GAMMA)
 torch.testing.assert_close(ours, theirs.total)
 tiny = sum(p.numel() for p in vae.parameters())
 print(f"parameters: {tiny:,} by hand, {sv.parameter_count(model):,} in preset {budget.preset}")

@@ -239,9 +239,12 @@ sv.plots.show(figure, "Left: error and KL over the price; above 1/2 the KL is 0.
 # ### 2.1 From two pixels to digits
 #
 # Where did the $\frac12$ come from? It is the variance of the toy data along their one direction,
-# $(1, -1)/\sqrt2$. For Gaussian data and a linear VAE each direction stands for itself. To bring the
-# error along a direction of variance $\lambda$ down to $d$ takes $\frac12 \log (\lambda / d)$ nats
-# (the rate-distortion function of a Gaussian). Minimise
+# $(1, -1)/\sqrt2$. For Gaussian data and a linear VAE each direction stands for itself. Let $x$ be the
+# coordinate along one of them, of variance $\lambda$ and mean 0, and let the encoder give $\mu = a x$ with
+# the variance $s^2$. Over all images $z$ then has the variance $a^2 \lambda + s^2$. The cheapest code of a
+# given quality has the prior's, 1, and its mean KL divergence is $\frac12 \log (1 / s^2)$. The best
+# linear answer to $z$ leaves the error $d = \lambda - (a \lambda)^2 = \lambda s^2$. So an error of $d$
+# takes $\frac12 \log (\lambda / d)$ nats (the rate-distortion function of a Gaussian). Minimise
 #
 # $$\frac{d}{2\gamma} + \frac{\beta}{2} \log\frac{\lambda}{d}: \qquad
 # \frac{1}{2\gamma} - \frac{\beta}{2d} = 0, \qquad d = \beta\gamma .$$
@@ -347,7 +350,9 @@ for beta in (0.5, 1.0, 1.9, 2.0, 4.0):
     assert (toy_kl[at] > 0.1) == (beta < 2)
 
 # %% [markdown]
-# Below $\beta = 2$ the spiral turns until both images are told apart perfectly. (One bit,
+# Below $\beta = 2$ the spiral turns until $\gamma$ reaches the floor that the code sets. Without it the two
+# images would be told apart ever better, $\gamma$ would go to 0 and the density beyond all bounds: two
+# images can be learnt by heart. (On digits the error that remains stops $\gamma$, and blur stays. One bit,
 # $\log 2 \approx 0.69$ nats, would do to name one of two images. The toy pays more, since two narrow
 # hills are a poor match for the one wide prior; [notebook 6](06_sampling.ipynb) is about this mismatch.)
 # From $\beta = 2$ on, the average itself keeps $\beta\gamma$ at $\frac12$ or above, and the toy stays
@@ -437,7 +442,7 @@ thinned = {name: {k: v[::10] for k, v in h.items()} for name, h in histories.ite
 sv.plots.training_curves(thinned, ("mse", "gamma", "kl"), title="Two starts of gamma, beta = 4")
 
 # %% [markdown]
-# From 1, the KL divergence first falls to very little: collapse, as the rule says, until $\gamma$ has
+# From 1, the KL divergence first falls to very little (the rule leaves one direction), until $\gamma$ has
 # come down. Then the run recovers, catches up, and ends at nearly the same place. From the variance
 # the price is right at once. The longer the training, the less it matters; a small network in a
 # hurry feels it. Your `running_gamma` must reproduce both curves from the errors alone:
@@ -463,8 +468,8 @@ if learning:
 # in the paper. With $\gamma$ adapting, the price $\beta\gamma$ follows the decoder's success.
 #
 # **What do you expect?** The next cell trains with $\beta$ = 1, 16, 64 and 256 (4 we have). How many
-# of the 16 latent variables will be active at each? Use the prediction of section 3.1. (The pictures
-# come first, the count in section 4.1.)
+# of the 16 latent variables will be active at each? Use the rule of section 2.1, with $\gamma$ at its
+# start, and the prediction of section 3.1. (The pictures come first, the count in section 4.1.)
 
 # %%
 models, gammas = {4: from_data}, {4: history_data["gamma"][-1]}
@@ -550,7 +555,8 @@ if learning:
 
 # %% [markdown]
 # A rule made for linear networks and Gaussian data tells where a neural VAE collapses. (The test is
-# mild: $\gamma$ is taken from each run, and at the three lower prices the rule says no more than "all".)
+# mild: $\gamma$ is taken from each run, and at the three lower prices the rule says no more than "all".
+# Where it says something in between, it leaves more than the network keeps.)
 # Collapse is often blamed on decoders that are too strong, or on bad luck in training; those exist, but
 # the first suspect is the price.
 
@@ -584,7 +590,7 @@ sv.plots.image_rows(walks, title="One latent variable moved from -2 to 2 (beta =
 
 # %% [markdown]
 # Next to nothing: the decoder has learnt not to listen to it. Nearly all of this model's work is done
-# by the few variables that are active.
+# by its most active variable.
 #
 # And here is section 1 once more, in a trained network. The best answer to a latent vector $z$ is the
 # mean of all training images $x_i$ that may have led to it, weighted by $q(z \mid x_i)$. At
@@ -631,7 +637,8 @@ for name, s in statistics.items():
 sv.plots.variance_law(statistics, title="The variance law")
 
 # %% [markdown]
-# At $\beta = 64$ the law holds, at 16 nearly; at 4 and 1 the bars stand above 1, most of all where the
+# At $\beta = 64$ the law holds, but trivially: most variables there are just the prior. At 16 it nearly
+# holds; at 4 and 1 the bars stand above 1, most of all where the
 # KL divergence has little weight. Is the law wrong? It speaks of networks trained to the end, and
 # these were not: the law is a thermometer of training. The derivation even says how to repair them
 # by hand: divide each latent variable by the root of its bar, and let the decoder multiply.
@@ -734,7 +741,7 @@ sv.plots.latent_activity(statistics, title="Latent variables of the quick VAE")
 # the right of the dashed line are those whose means are still spread too wide, as in section 5.
 
 # %% [markdown] tags=["slide"]
-# ## 8. How tight is the bound?
+# ## 8. How tight is the bound? (Optional)
 #
 # The ELBO lies below $\log p(x)$ by the gap of [notebook 1](01_vanilla_vae.ipynb), section 3.2, the KL
 # divergence of the encoder's $q(z \mid x)$ from the true posterior. How wide is it? A tighter bound
@@ -840,10 +847,11 @@ def log_densities(model, gamma, some, draws):
 
 
 # %% [markdown]
-# Beside nats the table has **bits per dimension**: a byte owns an interval of width 1/256, so its
-# probability is about its density times that, and $8 - \log p(x) / (D \log 2)$ bits name it.
+# Beside nats the table has **bits per dimension**: a byte, divided by 255, owns an interval of width
+# 1/255, so its probability is about its density times that, and $\log_2 255 - \log p(x) / (D \log 2)$
+# bits name it.
 #
-# **What do you expect?** At $\beta = 1$ the loss was the ELBO itself. At $\beta = 4$ and 16, will the
+# **What do you expect?** At $\beta = 1$ the loss was the negative ELBO, but for its constant. At $\beta = 4$ and 16, will the
 # bound climb more from $M = 1$, or less? (Divide the loss by $\beta$: for which variance of a pixel is
 # it an ELBO?)
 
@@ -857,7 +865,7 @@ for beta in (1, 4, 16):
     bounds = climb(log_joint, log_q, counts)
     assert (bounds.diff() > -0.01).all()  # Jensen's, even for these very draws; rounding aside
     gained[beta] = (bounds[-1] - bounds[0]).item()
-    bits = 8 - bounds / (D * math.log(2))
+    bits = math.log2(255) - bounds / (D * math.log(2))
     effective = 1 / (log_joint - log_q).softmax(dim=1).square().sum(dim=1)  # share the weight
     print(f"{beta:4}    {''.join(f'{b:10.1f}' for b in bounds)}", end="")
     print(f"{bits[0]:28.3f}{bits[-1]:12.3f}{effective.mean():18.1f}")

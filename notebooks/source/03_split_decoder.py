@@ -46,8 +46,8 @@ print("profile:", sv.course.profile())
 # ```
 #
 # Everything else stays a VAE: the same encoder, the same loss, computed on $x$ alone. In this notebook
-# $x$ is the mixture, the decoder's answer, which notebook 1 called $\hat{x}$; in code it is `x_hat`
-# throughout.
+# $x$ is the mixture, the decoder's answer, which notebook 1 called $\hat{x}$; the library calls it
+# `x_hat`.
 
 # %% [markdown]
 # ### Exercise 1: `mix`
@@ -125,13 +125,14 @@ sv.plots.image_rows(
 # %%
 generator = torch.Generator().manual_seed(0)
 sigma = torch.rand(4, 1, 8, 8, generator=generator)
-x1, x2 = torch.rand(2, 4, 3, 8, 8, generator=generator)
+x1, x2 = 0.1 + 0.8 * torch.rand(2, 4, 3, 8, 8, generator=generator)
 x = mix(sigma, x1, x2)
 
 torch.testing.assert_close(mix(1 - sigma, x2, x1), x)  # swapped
 torch.testing.assert_close(mix(sigma, x, x), x)  # not split at all
-nudged = (x1 + 0.01 * (1 - sigma)).clamp(max=1)  # another x1 ...
+nudged = x1 + 0.01 * (1 - sigma)  # another x1 ...
 partner = (x - sigma * nudged) / (1 - sigma)  # ... and the x2 that goes with it
+assert 0 < partner.min() and partner.max() < 1
 torch.testing.assert_close(mix(sigma, nudged, partner), x)
 
 # %% [markdown] tags=["slide"]
@@ -197,7 +198,7 @@ for name, hand, auto in zip(("sigma", "x1", "x2"), by_hand, by_autograd):
 # - Where $x_1 = x_2$, $\sigma$ gets **no gradient**: there is nothing to choose.
 # - Where $\sigma$ is near 1, $x_1$ gets nearly all of $g$, and $x_2$ nearly none: **whoever is not
 #   used is not corrected**, and may look like anything there.
-# - $x_1$ and $x_2$ are always pushed in the **same direction**, that of $g$. No term pushes them
+# - $x_1$ and $x_2$ are always pushed in the **same direction**, against $g$. No term pushes them
 #   apart.
 #
 # **What do you expect?** The next cell needs no network: it makes the logits of $\sigma$, $x_1$ and
