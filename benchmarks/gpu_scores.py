@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -113,7 +114,7 @@ def _by_pytorch_fid(
 
 
 @contextlib.contextmanager
-def _patched(weights: Path) -> Any:
+def _patched(weights: Path) -> Iterator[None]:
     def sqrtm(matrix: Any, disp: bool = True) -> Any:
         root = scipy.linalg.sqrtm(matrix)
         return root if disp else (root, None)
@@ -193,23 +194,21 @@ def _compact(data: str, **model: Any) -> sv.Preset:
 
 
 CIFAR_JPEG = "folder:cifar10-jpeg?size=32"  # train/CLASS and test/CLASS below the root
-# Presets and tables of the session, beside the library's own.
-EXTRA: dict[str, tuple[sv.Preset, Table]] = {
-    "compact-mnist": (
-        _compact("mnist"),
-        Table("compact-mnist", PAIR, (0, 1, 2), "lenet-mnist", 20),
+# Tables of the session, beside the library's own.
+EXTRA: dict[str, Table] = {
+    "compact-mnist": Table(_compact("mnist"), PAIR, (0, 1, 2), "lenet-mnist", 20),
+    "compact-fashion-mnist": Table(
+        _compact("fashion-mnist"), PAIR, (0, 1, 2), "lenet-fashion-mnist", 20
     ),
-    "compact-fashion-mnist": (
-        _compact("fashion-mnist"),
-        Table("compact-fashion-mnist", PAIR, (0, 1, 2), "lenet-fashion-mnist", 20),
+    "compact-cifar10-jpeg": Table(
+        _compact(CIFAR_JPEG, channels=3, latent_dim=128), PAIR, (0, 1, 2), "efficientnet-lite0", 20
     ),
-    "compact-cifar10-jpeg": (
-        _compact(CIFAR_JPEG, channels=3, latent_dim=128),
-        Table("compact-cifar10-jpeg", PAIR, (0, 1, 2), "efficientnet-lite0", 20),
-    ),
-    "cifar10-jpeg": (
+    "cifar10-jpeg": Table(
         dataclasses.replace(sv.PRESETS["cifar10"], data=CIFAR_JPEG),
-        Table("cifar10-jpeg", PAIR, (0, 1, 2), "efficientnet-lite0", 20),
+        PAIR,
+        (0, 1, 2),
+        "efficientnet-lite0",
+        20,
     ),
 }
 
@@ -221,7 +220,8 @@ def course_table(
 
     Where this session knows which mode of the compiler is the fastest, that one is used.
     """
-    preset, table = EXTRA.get(name) or (sv.PRESETS[name], tables.TABLES[name])
+    table = EXTRA.get(name) or tables.TABLES[name]
+    preset = sv.PRESETS[table.preset] if isinstance(table.preset, str) else table.preset
     if context.tiny:
         preset, table = _tiny(preset, table)
     elif context.root is None:
@@ -235,8 +235,7 @@ def course_table(
     mode = fastest_mode(context)
     with (
         mock.patch("svae_lib.training.compiler_options", lambda _: compiler_options(mode)),
-        mock.patch.dict(tables.TABLES, {name: dataclasses.replace(table, preset=name)}),
-        mock.patch.dict(sv.PRESETS, {name: preset}),
+        mock.patch.dict(tables.TABLES, {name: dataclasses.replace(table, preset=preset)}),
     ):
         path = tables.reproduce(
             name,
@@ -247,23 +246,27 @@ def course_table(
             device=context.device,
             progress=False,
         )
-    seed = table.seeds[0]
-    kept = {}
-    for variant in table.variants:
-        found = runs / f"{name}-{preset.train.steps}" / f"{variant.name}-{seed}".replace(" ", "")
-        weights = found / "model.safetensors"
-        kept[variant.name] = save_small(
-            sv.load_model(weights), f"{name}-{variant.kind}", read_about(weights), context.out
-        )
     columns, rows = tables.summarise(tables.read_table(path))
     return {
         "table": path.name,
         "columns": columns,
         "rows": rows,
-        "models": kept,
-        "seed": seed,
+        "models": _kept(name, table, runs / f"{name}-{preset.train.steps}", context.out),
+        "seed": table.seeds[0],
         "compiler_mode": mode or "default",
     }
+
+
+def _kept(name: str, table: Table, runs: Path, out: Path) -> dict[str, Any]:
+    """Store a table's models of the first seed in ``out``; what was stored, by variant."""
+    kept = {}
+    for variant in table.variants:
+        run = runs / f"{variant.name}-{table.seeds[0]}".replace(" ", "")
+        weights = run / "model.safetensors"
+        kept[variant.name] = save_small(
+            sv.load_model(weights), f"{name}-{variant.kind}", read_about(weights), out
+        )
+    return kept
 
 
 def _tiny(preset: sv.Preset, table: Table) -> tuple[sv.Preset, Table]:

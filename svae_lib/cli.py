@@ -30,7 +30,7 @@ from .checkpoints import MODEL_KINDS, load_model, read_about
 from .data import ImageSets, to_float, to_uint8
 from .demo import demo
 from .devices import find_device
-from .distributed import join, leave
+from .distributed import Processes, join, leave
 from .evaluation import PROTOCOLS, Evaluation, Protocol, Reference, evaluate, fitting_images
 from .files import atomic_path, write_json
 from .inference import decode_all, encode_all, reconstruct_all
@@ -43,8 +43,8 @@ from .rescue import TrainingDiverged, TrainingOutOfMemory
 from .runs import Run
 from .sampling import LatentMixture, prior_latents
 from .splits import claim_tests, kinds_of, summarise_claim
-from .tables import TABLES, read_table, reproduce, summarise
-from .training import Trainer, check_trainable
+from .tables import lock_of, read_table, reproduce, summarise
+from .training import Trainer
 from .validation import InputError
 
 RunFolder = tyro.conf.Positional[Path]
@@ -93,7 +93,7 @@ class Train:
                 sets = data.load(name, self.root)
                 on_log = self._watchers(sets.test, stack) if processes.main else []
                 # after the watchers: they may refuse, and then there shall be no folder
-                run = resumed or self._new(name, sets.train, processes.main)
+                run = resumed or self._new(name, sets.train, processes)
             stack.callback(leave)  # in good order, also when SIGTERM ends it
             trainer = run.train(
                 sets.train,
@@ -107,12 +107,14 @@ class Train:
         if trainer.step < run.train_config.steps:
             print(f"Continue with: svae train --resume {run.folder}")
 
-    def _new(self, data_name: str, images: torch.Tensor, main: bool) -> Run:
+    def _new(self, data_name: str, images: torch.Tensor, processes: Processes) -> Run:
         """The run in a folder that the main process makes, if it can be trained at all."""
         assert self.out is not None
-        check_trainable(images, self.model, self.train)
-        if main:
-            Run.create(self.out, self.kind, data_name, self.model, self.train, self.held_out)
+        new = self.out, self.kind, data_name, self.model, self.train, self.held_out
+        Run(*new).check(images)
+        processes.check_shares(self.train.batch_size, self.train.accumulate)
+        if processes.main:
+            Run.create(*new)
         return Run.open(self.out)
 
     def _resumed(self, run: Run) -> Run:
@@ -121,22 +123,28 @@ class Train:
         Raises:
             InputError: other settings are given: they would be without effect.
         """
-        preset = PRESETS[self.preset]
-        given = self.model, dataclasses.replace(self.train, accumulate=preset.train.accumulate)
-        named = [
-            name
-            for name in ("kind", "data", "held_out")
-            if getattr(self, name) not in (getattr(Train, name), getattr(run, name))
+        usual = PRESETS[Train.preset]
+        given: list[tuple[object, object, object]] = [  # here, by default, in the run
+            (self.kind, Train.kind, run.kind),
+            (self._data_asked_for(), None, run.data),
+            (self.held_out, Train.held_out, run.held_out),
+            (self.model, usual.model, run.model_config),
+            (_in_one_part(self.train), _in_one_part(usual.train), _in_one_part(run.train_config)),
         ]
-        if named or given != (preset.model, preset.train):
+        if any(asked not in (default, own) for asked, default, own in given):
             raise InputError(
-                f"--resume goes on with the settings of {run.folder}: of kind, data, held-out, "
-                "model and train options it takes --train.accumulate alone."
+                f"--resume goes on with the settings of {run.folder}: of preset, kind, data, "
+                "held-out, model and train options it takes --train.accumulate alone."
             )
-        if self.train.accumulate == preset.train.accumulate:
+        if self.train.accumulate == PRESETS[self.preset].train.accumulate:
             return run
         train = dataclasses.replace(run.train_config, accumulate=self.train.accumulate)
         return dataclasses.replace(run, train_config=train)
+
+    def _data_asked_for(self) -> str | None:
+        """The data set that was named, or that a preset brings that was named."""
+        brought = None if self.preset == Train.preset else PRESETS[self.preset].data
+        return self.data or brought
 
     def _watchers(
         self, images: torch.Tensor, stack: contextlib.ExitStack
@@ -150,6 +158,10 @@ class Train:
         if self.tensorboard:
             watchers.append(stack.enter_context(TensorBoard(folder / "events")))
         return watchers
+
+
+def _in_one_part(train: TrainConfig) -> TrainConfig:
+    return dataclasses.replace(train, accumulate=1)
 
 
 @dataclass
@@ -287,6 +299,7 @@ class Sample:
 
     def run(self) -> None:
         """Do it."""
+        _check_free(self.out)
         run = Run.open(self.run_folder)
         model = run.load_model()
         if self.source == "prior":
@@ -318,6 +331,7 @@ class Reconstruct:
 
     def run(self) -> None:
         """Do it."""
+        _check_free(self.out)
         run = Run.open(self.run_folder)
         model = run.load_model()
         images = data.load(run.data, self.root).test[: self.n]
@@ -362,10 +376,8 @@ class Info:
 class Reproduce:
     """Train and score the models of a table, cell by cell; an interrupted table goes on."""
 
-    name: tyro.conf.Positional[str | None] = None
-    """Name of the table: one of svae_lib.tables.TABLES."""
-    table: str | None = None
-    """The same, as an option."""
+    name: tyro.conf.Positional[str]
+    """Name of the table, such as mnist-5k or splits: one of svae_lib.tables.TABLES."""
     results: Path = Path("results")
     """Folder of the tables' files."""
     steps: int | None = None
@@ -379,11 +391,8 @@ class Reproduce:
 
     def run(self) -> None:
         """Do it."""
-        name = self.name or self.table
-        if name is None or (self.name and self.table):
-            raise InputError(f"name one table of {', '.join(TABLES)}: svae reproduce NAME.")
         path = reproduce(
-            name,
+            self.name,
             results=self.results,
             steps=self.steps,
             seeds=self.seeds,
@@ -411,12 +420,15 @@ class Splits:
 
     def run(self) -> None:
         """Do it."""
+        if self.picture is not None:
+            _check_free(self.picture)
         path = reproduce(
             "splits", results=self.results, steps=self.steps, seeds=self.seeds, device=self.device
         )
-        record = read_table(path)
-        tests = claim_tests(record)
-        write_json(path, record | {"claim": [t.to_dict() for t in tests]}, overwrite=True)
+        with lock_of(path):  # another process may be about to add a cell
+            record = read_table(path)
+            tests = claim_tests(record)
+            write_json(path, record | {"claim": [t.to_dict() for t in tests]}, overwrite=True)
         if self.picture is not None:
             names = [f"beta {cell['beta']:g}" for cell in record["cells"] if cell["split"]]
             _save_figure(self.picture, plots.split_plane(kinds_of(record), names))
@@ -517,14 +529,18 @@ def _commands(arguments: list[str]) -> Any:
     return union
 
 
+def _check_free(path: Path) -> None:
+    """Raise FileExistsError if a file is there already: before minutes are spent on another."""
+    if path.exists():
+        raise FileExistsError(f"{path} exists already: choose another name.")
+
+
 def _save_figure(path: Path, figure: Figure) -> None:
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
 
 
 def _save_each(folder: Path, images: torch.Tensor) -> None:
-    if folder.exists():
-        raise FileExistsError(f"{folder} exists already: choose another name.")
     folder.mkdir(parents=True)
     for index, pixels in enumerate(to_uint8(images).permute(0, 2, 3, 1).numpy()):
         Image.fromarray(pixels.squeeze()).save(folder / f"{index:05d}.png")

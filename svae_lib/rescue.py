@@ -88,9 +88,13 @@ def explaining_lack_of_memory(
 
 def _advice(batch_size: int, parts: int, count: int) -> str:
     images = batch_size // count
-    finer = next((n for n in range(parts + 1, images + 1) if images % n == 0), None)
+    # At least two at a time: BatchNorm has nothing to normalise a single image by.
+    finer = next((n for n in range(parts + 1, images // 2 + 1) if images % n == 0), None)
     if finer is None:
-        return "Not even one fits: train a smaller model, or on a larger device."
+        smaller = "" if images // parts <= 2 else "a smaller batch_size, "
+        return (
+            f"No smaller part can be trained on: take {smaller}a smaller model or a larger device."
+        )
     return (
         f"Try accumulate={finer} (svae train: --train.accumulate {finer}), which works off the "
         f"same batch in parts of {images // finer}, or a batch_size below {batch_size}. The model "

@@ -42,7 +42,7 @@ from .models import VAE
 from .monitoring import validate
 from .presets import ModelConfig, TrainConfig
 from .provenance import provenance
-from .training import Trainer
+from .training import Trainer, check_trainable
 from .validation import InputError
 
 FORMAT = 1
@@ -60,6 +60,10 @@ class Run:
     train_config: TrainConfig
     held_out: int = 0
     """Training images that are kept back to find the best checkpoint by; see :meth:`split`."""
+
+    def __post_init__(self) -> None:
+        if self.held_out < 0:
+            raise InputError(f"held_out must not be negative, not {self.held_out}.")
 
     # ------------------------------------------------------------------ making and opening
 
@@ -90,14 +94,12 @@ class Run:
         """
         folder = Path(folder)
         check_kind(kind)
-        if held_out < 0:
-            raise InputError(f"held_out must not be negative, not {held_out}.")
+        run = cls(folder, kind, data, model_config, train_config, held_out)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise FileExistsError(
                 f"{folder} exists already and is not empty: choose another --out, continue it "
                 "with --resume, or remove it yourself."
             )
-        run = cls(folder, kind, data, model_config, train_config, held_out)
         run._write_settings()
         return run
 
@@ -221,6 +223,21 @@ class Run:
             raise SystemExit(128 + signal.SIGTERM)
         return trainer
 
+    def check(self, images: Tensor) -> None:
+        """Raise, before anything is written, if this run cannot be trained on these images.
+
+        Args:
+            images: uint8 (N, C, S, S), all training images.
+
+        Raises:
+            InputError: an unknown kind, or as :meth:`split` and
+                :func:`svae_lib.training.check_trainable`.
+        """
+        self._check_held_out(images)
+        with torch.device("meta"):  # layers without memory
+            model = build_model(self.kind, self.model_config)
+        check_trainable(images[self.held_out :], model, self.train_config)  # so many are left
+
     def split(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The images to train on, and the ``held_out`` others: the same at every call.
 
@@ -232,14 +249,17 @@ class Run:
         """
         if self.held_out == 0:
             return images, images[:0]
-        if self.held_out >= len(images):
+        self._check_held_out(images)
+        generator = torch.Generator().manual_seed(self.train_config.seed)
+        order = torch.randperm(len(images), generator=generator)
+        return images[order[self.held_out :]], images[order[: self.held_out]]
+
+    def _check_held_out(self, images: Tensor) -> None:
+        if self.held_out and self.held_out >= len(images):
             raise InputError(
                 f"{self.held_out} images cannot be held out of {len(images)}: none is left to "
                 "train on."
             )
-        generator = torch.Generator().manual_seed(self.train_config.seed)
-        order = torch.randperm(len(images), generator=generator)
-        return images[order[self.held_out :]], images[order[: self.held_out]]
 
     def trainer(self, images: Tensor, device: torch.device | str | None = None) -> Trainer:
         """A trainer for this run, at its newest readable checkpoint if there is one.

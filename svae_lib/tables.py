@@ -178,11 +178,16 @@ def reproduce(
             print(f"{name}: {variant.name}, seed {seed}", flush=True)
             run = _run(folder, variant, preset, dataclasses.replace(train, seed=seed))
             cell = _cell(run, variant, sets, network, table, device, progress)
-            with FileLock(path.with_name(f".{path.name}.lock")):
+            with lock_of(path):
                 record = _open(path, name, settings)
                 record["cells"].append(cell)
                 write_json(path, record, overwrite=True)
     return path
+
+
+def lock_of(path: Path) -> FileLock:
+    """The lock to hold while a table's file is read, changed and written back."""
+    return FileLock(path.with_name(f".{path.name}.lock"))
 
 
 def _preset(table: Table) -> Preset:
@@ -383,20 +388,23 @@ def died(cell: dict[str, Any]) -> bool:
 def summarise(record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of text: a row per model and part, a column per source of images.
 
-    Means are over the runs that did not die; "4 of 5" seeds says that one of five did.
+    Means are over the runs that did not die; "4 of 5" seeds says that one of five did, and "–"
+    stands for the mean of none.
     """
     scores: dict[tuple[str, str], dict[str, list[float]]] = {}
     runs = Counter(cell["variant"] for cell in record["cells"])
     for cell in record["cells"]:
-        for row in cell["rows"] if not died(cell) else ():
+        for row in cell["rows"]:
             by_source = scores.setdefault((cell["variant"], row["part"]), {})
-            by_source.setdefault(row["source"], []).append(row["fid"]["value"])
+            values = by_source.setdefault(row["source"], [])
+            if not died(cell):
+                values.append(row["fid"]["value"])
     sources = list(dict.fromkeys(source for by_source in scores.values() for source in by_source))
     lines = []
     for (variant, part), by_source in scores.items():
         alive, begun = max(map(len, by_source.values())), runs[variant]
         seeds = f"{begun}" if alive == begun else f"{alive} of {begun}"
-        cells = [str(Estimate.of(by_source[s])) if s in by_source else "–" for s in sources]
+        cells = [str(Estimate.of(by_source[s])) if by_source.get(s) else "–" for s in sources]
         lines.append([variant, part, seeds, *cells])
     return ["model", "part", "seeds", *sources], lines
 

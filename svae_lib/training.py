@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from .devices import (
     autocast,
@@ -31,7 +32,7 @@ from .distributed import join
 from .feeding import NOISE, Feed, stream_seed
 from .models import VAE
 from .objective import Loss, RunningGamma
-from .presets import ModelConfig, TrainConfig
+from .presets import TrainConfig
 from .progress import Progress
 from .rescue import LastGood, diverged, explaining_lack_of_memory
 from .stopping import stop_requests
@@ -40,22 +41,30 @@ from .validation import InputError, check_uint8_images
 METRICS = ("loss", "reconstruction", "kl", "mse")
 
 
-def check_trainable(images: Tensor, model: ModelConfig, train: TrainConfig) -> None:
-    """Raise unless a model of this configuration can be trained on these images.
+def check_trainable(images: Tensor, model: VAE, train: TrainConfig) -> None:
+    """Raise unless a model can be trained on these images.
 
     Args:
         images: uint8 (N, C, S, S).
-        model: the model's size and shape.
+        model: its configuration and layers are looked at, its weights are not.
         train: how it is to be trained.
 
     Raises:
-        InputError: the images do not fit the model, or do not fill one batch.
+        InputError: the images do not fit the model, or do not fill one batch, or BatchNorm would
+            see one image at a time.
     """
-    check_uint8_images(images, channels=model.channels, image_size=model.image_size)
+    config = model.config
+    check_uint8_images(images, channels=config.channels, image_size=config.image_size)
     if len(images) < train.batch_size:
         raise InputError(
             f"{len(images)} images do not fill one batch of {train.batch_size}: "
             "lower batch_size or add images."
+        )
+    normalised = any(isinstance(layer, _BatchNorm) for layer in model.modules())
+    if normalised and train.batch_size == train.accumulate:
+        raise InputError(
+            "in training mode BatchNorm needs at least two images at a time, not one: raise "
+            "batch_size or lower accumulate."
         )
 
 
@@ -83,8 +92,8 @@ class Trainer:
         processes: this process among those that train together.
 
     Raises:
-        InputError: the images do not fit the model, or do not fill one batch, or a batch cannot
-            be shared evenly by the processes, or the mode of compilation does not go with them.
+        InputError: as :func:`check_trainable`; or a batch cannot be shared evenly by the
+            processes, or the mode of compilation does not go with them.
     """
 
     def __init__(
@@ -98,7 +107,7 @@ class Trainer:
         resident: bool | None = None,
         memory_format: torch.memory_format | None = None,
     ) -> None:
-        check_trainable(images, model.config, config)
+        check_trainable(images, model, config)
         self.config = config
         self.processes = join(device)
         self.device = self.processes.device

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import threading
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 
 from svae_lib import (
+    InputError,
     ModelConfig,
     Preset,
     TrainConfig,
@@ -20,6 +24,8 @@ from svae_lib import (
     tables,
 )
 from svae_lib.cli import main
+from svae_lib.distributed import Processes
+from svae_lib.files import write_json
 from svae_lib.inference import encode_all
 from svae_lib.runs import Run
 
@@ -76,6 +82,7 @@ def test_resume_of_a_finished_run_changes_nothing(run: Path, capsys) -> None:
         ["--kind", "vae"],
         ["--data", "toy-faces"],
         ["--held-out", "10"],
+        ["--preset", "mnist"],
     ],
 )
 def test_resume_refuses_settings_that_it_would_ignore(
@@ -88,6 +95,27 @@ def test_resume_refuses_settings_that_it_would_ignore(
 def test_resume_takes_finer_parts_and_what_the_run_has_anyway(run: Path) -> None:
     options = ["--train.accumulate", "2", "--kind", "split-vae", "--data", "mnist-5k"]
     assert main(["train", "--resume", str(run), *options]) == 0
+
+
+def test_resume_knows_the_preset_that_the_run_was_made_with(
+    run: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    preset = cli.PRESETS["compact"]
+    made = Run(tmp_path, "split-vae", preset.data, preset.model, preset.train)
+    again = cli.Train(resume=tmp_path, preset="compact", model=preset.model, train=preset.train)
+    assert again._resumed(made) == made
+    elsewhere = dataclasses.replace(cli.PRESETS["quick"], data="toy-faces")
+    monkeypatch.setitem(cli.PRESETS, "elsewhere", elsewhere)
+    assert main(["train", "--resume", str(run), "--preset", "elsewhere"]) == 2
+    assert "of preset, kind, data" in capsys.readouterr().err
+
+
+def test_processes_that_cannot_share_a_batch_leave_no_folder(tmp_path: Path) -> None:
+    images, three = data.load("mnist-5k").train, Processes(torch.device("cpu"), 0, 3)
+    new = cli.Train(out=tmp_path / "new", train=TrainConfig(batch_size=20))
+    with pytest.raises(InputError, match="shared evenly by 3 processes"):
+        new._new("mnist-5k", images, three)
+    assert not (tmp_path / "new").exists()
 
 
 def test_version(capsys) -> None:
@@ -153,10 +181,7 @@ def test_a_two_stage_vae_is_scored_with_the_others(run: Path, tmp_path: Path, ca
     assert "a second VAE, trained for 3 steps" in (tmp_path / "page.html").read_text()
 
 
-@pytest.mark.parametrize("words", [["tiny"], ["--table", "tiny"]])
-def test_reproduce_names_its_table_either_way(
-    words: list[str], tmp_path: Path, monkeypatch, capsys
-) -> None:
+def test_reproduce_takes_the_name_of_a_table(tmp_path: Path, monkeypatch, capsys) -> None:
     model = ModelConfig(latent_dim=3, base_dim=2, embedding_dim=4)
     preset = Preset("mnist-5k", model, TrainConfig(steps=2, batch_size=20), "a test")
     monkeypatch.setitem(tables.PRESETS, "tiny", preset)
@@ -166,15 +191,18 @@ def test_reproduce_names_its_table_either_way(
         tables.Table("tiny", (tables.Variant("vae"),), (0,), "lenet", 2, n=60),
     )
     monkeypatch.chdir(tmp_path)
-    assert main(["reproduce", *words, "--device", "cpu"]) == 0
+    assert main(["reproduce", "tiny", "--device", "cpu"]) == 0
     assert "results/tiny.json" in capsys.readouterr().out
     assert len(tables.read_table(tmp_path / "results" / "tiny.json")["cells"]) == 1
-    for wrong in ([], ["tiny", "--table", "tiny"]):
+    for wrong, message in (([], "name"), (["--table", "tiny"], "name"), (["tny"], "mnist-5k")):
         assert main(["reproduce", *wrong]) == 2
-        assert "name one table of mnist-5k" in capsys.readouterr().err
+        error = capsys.readouterr().err
+        assert message in error.lower() and error.count("\n") == 1
 
 
-def test_splits_stores_its_runs_the_test_and_a_picture(tmp_path: Path, monkeypatch, capsys) -> None:
+@pytest.fixture
+def tiny_splits(tmp_path: Path, monkeypatch) -> None:
+    """A table "splits" of two cells, in a working folder of its own."""
     model = ModelConfig(latent_dim=3, base_dim=2, embedding_dim=4)
     preset = Preset("mnist-5k", model, TrainConfig(steps=2, batch_size=20), "a test")
     variants = tuple(tables.Variant("split-vae", beta=beta) for beta in (1.0, 4.0))
@@ -183,6 +211,11 @@ def test_splits_stores_its_runs_the_test_and_a_picture(tmp_path: Path, monkeypat
         tables.TABLES, "splits", tables.Table("tiny", variants, (0,), "lenet", 2, n=60)
     )
     monkeypatch.chdir(tmp_path)
+
+
+def test_splits_stores_its_runs_the_test_and_a_picture(
+    tiny_splits: None, tmp_path: Path, capsys
+) -> None:
     assert main(["splits", "--picture", "plane.png", "--device", "cpu"]) == 0
     assert "sign test" in capsys.readouterr().out
     record = tables.read_table(tmp_path / "results" / "splits.json")
@@ -190,6 +223,55 @@ def test_splits_stores_its_runs_the_test_and_a_picture(tmp_path: Path, monkeypat
     assert {test["source"] for test in record["claim"]} == {"prior", "mixture"}
     assert sum(test["runs"] for test in record["claim"] if test["half"] == "mean") == 2 * 2
     assert (tmp_path / "plane.png").stat().st_size > 1000
+
+
+def test_a_cell_that_comes_while_the_splits_are_tested_is_kept(
+    tiny_splits: None, tmp_path: Path, monkeypatch
+) -> None:
+    path, claim_tests = tmp_path / "results" / "splits.json", cli.claim_tests
+
+    def add_a_cell() -> None:
+        with FileLock(path.with_name(".splits.json.lock")):
+            record = tables.read_table(path)
+            record["cells"].append({**record["cells"][0], "seed": 7})
+            write_json(path, record, overwrite=True)
+
+    other = threading.Thread(target=add_a_cell)
+
+    def slow(record):
+        other.start()
+        other.join(0.5)  # time enough, unless it has to wait for us
+        return claim_tests(record)
+
+    monkeypatch.setattr(cli, "claim_tests", slow)
+    assert main(["splits", "--device", "cpu"]) == 0
+    other.join()
+    record = tables.read_table(path)
+    assert [cell["seed"] for cell in record["cells"]] == [0, 0, 7] and record["claim"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["splits", "--picture", "there"],
+        ["sample", "run", "--out", "there"],
+        ["sample", "run", "--out", "there", "--separate"],
+        ["reconstruct", "run", "--out", "there"],
+    ],
+)
+def test_what_is_there_already_is_refused_before_any_work(
+    run: Path, command: list[str], tmp_path: Path, monkeypatch, capsys
+) -> None:
+    def never(*arguments, **options):
+        raise AssertionError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "reproduce", never)
+    monkeypatch.setattr(Run, "load_model", never)
+    Path("there").write_text("kept")
+    assert main([str(run) if word == "run" else word for word in command]) == 2
+    assert "there exists already: choose another name" in capsys.readouterr().err
+    assert Path("there").read_text() == "kept"
 
 
 @pytest.mark.parametrize("source", ["prior", "mixture"])
@@ -264,6 +346,14 @@ def test_info_on_a_run_without_a_model_says_what_to_do(tmp_path: Path, capsys) -
         (["train", "--resume", "nowhere"], "not a run"),
         (["train", "--out", "x", "--model.channels", "3"], "set ModelConfig.channels"),
         (["train", "--out", "x", "--train.batch-size", "5000"], "lower batch_size"),
+        (["train", "--out", "x", "--train.batch-size", "1"], "at least two images at a time"),
+        (
+            ["train", "--out", "x", "--train.batch-size", "20", "--train.accumulate", "20"],
+            "at least two images at a time",
+        ),
+        (["train", "--out", "x", "--held-out", "4000"], "4000 images cannot be held out of 4000"),
+        (["train", "--out", "x", "--held-out", "3990"], "10 images do not fill one batch"),
+        (["train", "--out", "x", "--held-out", "-1"], "held_out must not be negative"),
         (["train", "--out", "x", "--train.seed", "-1"], "seed must be at least 0"),
         (["train", "--out", "x", "--device", "tpu"], "'tpu' cannot be used here"),
     ],

@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -114,6 +115,12 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(bytes([byte]))
             time.sleep(0.02)
 
+    def way_leisurely(self) -> None:
+        body = self.part()
+        for start in range(0, len(body), 20_000):
+            self.wfile.write(body[start : start + 20_000])
+            time.sleep(0.03)
+
     def way_silent(self) -> None:
         self.head(len(CONTENT))
         time.sleep(1.5)
@@ -155,6 +162,11 @@ def ask(server: ThreadingHTTPServer, folder: Path, *ways: str) -> Path:
     return fetch(file(server, *ways), folder, HURRY, progress=False)
 
 
+def there(folder: Path) -> list[str]:
+    """Names of the files in a folder, but for the locks."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
 def asked(server: ThreadingHTTPServer) -> list[tuple[str, str | None]]:
     return list(server.requests)  # type: ignore[attr-defined]
 
@@ -166,7 +178,7 @@ def test_download_and_reuse(server: ThreadingHTTPServer, tmp_path: Path) -> None
     assert path.read_bytes() == CONTENT
     assert ask(server, folder, "good") == path
     assert len(asked(server)) == 1
-    assert list(folder.iterdir()) == [path]
+    assert there(folder) == ["data.bin"]
 
 
 def test_sha256(server: ThreadingHTTPServer, tmp_path: Path) -> None:
@@ -260,7 +272,17 @@ def test_next_call_continues(server: ThreadingHTTPServer, tmp_path: Path) -> Non
     assert (tmp_path / ".data.bin.partial").read_bytes() == CONTENT[:1000]
     ask(server, tmp_path, "good")
     assert asked(server)[-1] == ("good", "bytes=1000-")
-    assert [path.name for path in tmp_path.iterdir()] == ["data.bin"]
+    assert there(tmp_path) == ["data.bin"]
+
+
+def test_of_two_at_once_one_downloads_and_the_other_waits(
+    server: ThreadingHTTPServer, tmp_path: Path
+) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(ask, server, tmp_path, "leisurely") for _ in range(2)]
+        assert [one.result().read_bytes() for one in both] == [CONTENT, CONTENT]
+    assert asked(server) == [("leisurely", None)]
+    assert there(tmp_path) == ["data.bin"]
 
 
 @pytest.mark.parametrize("way", ["norange", "good"])

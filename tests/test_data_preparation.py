@@ -7,8 +7,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +77,11 @@ def expected(numbers: Sequence[int]) -> torch.Tensor:
     return torch.from_numpy(np.stack([picture(number) for number in numbers])).permute(0, 3, 1, 2)
 
 
+def suffixes(folder: Path) -> list[str]:
+    """Of the files in a folder, but for the locks."""
+    return sorted(path.suffix for path in folder.iterdir() if path.suffix != ".lock")
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_lossless_and_found_again(source: Files, tmp_path: Path, workers: int) -> None:
     prepared = run(source, tmp_path, workers)
@@ -82,7 +89,25 @@ def test_lossless_and_found_again(source: Files, tmp_path: Path, workers: int) -
     assert prepared.broken == {}
     source.spoil(*range(25))  # they are not read again
     assert torch.equal(run(source, tmp_path).images, prepared.images)
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".npy"]
+    assert suffixes(tmp_path) == [".json", ".npy"]
+
+
+def test_of_two_at_once_one_prepares_and_the_other_waits(
+    source: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locate, read = source.locate, []
+
+    def slowly(name: str) -> decoding.Locator:
+        read.append(name)
+        time.sleep(0.01)
+        return locate(name)
+
+    monkeypatch.setattr(source, "locate", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(run, source, tmp_path) for _ in range(2)]
+        assert all(torch.equal(one.result().images, expected(range(25))) for one in both)
+    assert read == source.names
+    assert suffixes(tmp_path) == [".json", ".npy"]
 
 
 def test_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +148,7 @@ def test_interrupted_work_is_continued(source: Files, tmp_path: Path, workers: i
     source.stop_at = None
     source.spoil(*range(12))  # the first three blocks are not read again
     assert torch.equal(run(source, tmp_path, workers).images, expected(range(25)))
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".npy"]
+    assert suffixes(tmp_path) == [".json", ".npy"]
 
 
 def test_killed_while_writing_the_journal(source: Files, tmp_path: Path) -> None:
@@ -207,7 +232,7 @@ def test_no_space(source: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )
     with pytest.raises(InputError, match=r"0\.00 GB are needed"):
         run(source, tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert suffixes(tmp_path) == []
 
 
 def test_folder_fingerprint_follows_the_files(tmp_path: Path) -> None:

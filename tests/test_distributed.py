@@ -76,7 +76,7 @@ def test_two_processes_follow_the_one(found: Path, name: str) -> None:
     assert not any(torch.equal(weights[k], start[k]) for k in start if k.endswith("weight"))
 
 
-@pytest.mark.parametrize("name", list(two_processes.SETTINGS))
+@pytest.mark.parametrize("name", [*two_processes.SETTINGS, "between-entries"])
 def test_the_processes_agree(found: Path, name: str) -> None:
     assert findings(found, 0)[name] == findings(found, 1)[name]
     first, second = (torch.load(found / f"{name}-{r}.pt", weights_only=True) for r in (0, 1))

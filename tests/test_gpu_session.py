@@ -357,13 +357,14 @@ def test_a_table_that_is_cut_off_leaves_the_library_as_it_was(
     context: Context, monkeypatch
 ) -> None:
     seen = []
+    presets, tables = dict(sv.PRESETS), dict(gpu_scores.tables.TABLES)
 
     def interrupted(name, **options):
-        seen.append(sv.PRESETS[name].train.steps)
+        seen.append(gpu_scores.tables.TABLES[name].preset.train.steps)
+        assert presets == sv.PRESETS  # the table has its preset with it
         raise KeyboardInterrupt
 
     monkeypatch.setattr(gpu_scores.tables, "reproduce", interrupted)
-    presets, tables = dict(sv.PRESETS), dict(gpu_scores.tables.TABLES)
     for name in ("compact-mnist", "mnist"):
         with pytest.raises(KeyboardInterrupt):
             gpu_scores.course_table(context, name)

@@ -44,6 +44,14 @@ def test_environment_agrees_with_pyproject() -> None:
     assert listed == dict(map(requirement, course))
 
 
+def test_releases_that_cannot_be_used_are_out_of_bounds() -> None:
+    """The wheel of tyro 0.9.0 is empty; pytest-timeout 2.3.0 was withdrawn."""
+    assert dict(map(requirement, PROJECT["dependencies"]))["tyro"] == ">=0.9.1"
+    extras = [e for e in PROJECT["optional-dependencies"]["tests"] if "[" not in e]
+    timeout = next(e for e in extras if e.startswith("pytest-timeout"))
+    assert requirement(timeout)[1] == ">=2.3.1"
+
+
 def test_torch_has_no_upper_bound() -> None:
     bounds = dict(map(requirement, PROJECT["dependencies"]))
     assert bounds["torch"].startswith(">=") and "<" not in bounds["torch"]

@@ -184,6 +184,20 @@ def test_impossible_numbers_of_held_out_images(tiny, fast, blobs, tmp_path: Path
         all_of_them.train(blobs, device="cpu", progress=False)
 
 
+def test_a_run_is_checked_before_anything_is_written(tiny, fast, blobs, tmp_path: Path) -> None:
+    one = dataclasses.replace(fast, batch_size=1)
+    Run(tmp_path / "a", "small-vae", "blobs", tiny, one).check(blobs)  # it has no BatchNorm
+    Run(tmp_path / "a", "vae", "blobs", tiny, fast, held_out=48).check(blobs)
+    for train, held_out, message in [
+        (one, 0, "at least two images at a time"),
+        (fast, 49, "15 images do not fill one batch of 16"),
+        (fast, 64, "64 images cannot be held out of 64"),
+    ]:
+        with pytest.raises(sv.InputError, match=message):
+            Run(tmp_path / "a", "vae", "blobs", tiny, train, held_out).check(blobs)
+    assert list(tmp_path.iterdir()) == []
+
+
 # ---------------------------------------------------------------------- a disk that fills
 
 

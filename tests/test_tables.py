@@ -236,6 +236,25 @@ def test_differences_are_paired_by_seed() -> None:
     assert lines[0][3].startswith("15.00")
 
 
+def test_a_model_of_which_every_seed_died_is_counted() -> None:
+    def cell(kind: str, seed: int, active: int, parts: tuple[str, ...]) -> dict:
+        rows = [
+            {"source": source, "part": part, "fid": {"value": 7.0}}
+            for source in ("REC", "prior")
+            for part in parts
+        ]
+        return {"variant": kind, "seed": seed, "rows": rows, "latent": {"active": active}}
+
+    dead = [cell("split-vae", seed, 0, ("x", "x1")) for seed in (0, 1)]
+    columns, lines = summarise({"cells": [dead[0], cell("vae", 0, 3, ("x",)), dead[1]]})
+    assert columns == ["model", "part", "seeds", "REC", "prior"]
+    assert lines == [
+        ["split-vae", "x", "0 of 2", "–", "–"],
+        ["split-vae", "x1", "0 of 2", "–", "–"],
+        ["vae", "x", "1", "7.00", "7.00"],
+    ]
+
+
 def test_recorded_tables_are_read_once_each_the_librarys_own_first(
     tmp_path: Path, monkeypatch
 ) -> None:

@@ -342,9 +342,8 @@ def test_impossible_training_settings(change, message) -> None:
 
 @pytest.mark.parametrize("change", [{"batch_size": 1}, {"accumulate": 16}])
 def test_single_images_cannot_be_trained_on(tiny, fast, blobs, change) -> None:
-    t = trainer(tiny, dataclasses.replace(fast, **change), blobs)
     with pytest.raises(sv.InputError, match="at least two images at a time"):
-        t.fit(progress=False)
+        trainer(tiny, dataclasses.replace(fast, **change), blobs)
 
 
 # ---------------------------------------------------------------------- accumulation, memory
@@ -424,8 +423,17 @@ def test_out_of_memory_names_the_setting_that_helps(tiny, fast, blobs, where: st
     assert t.step == 15
 
 
-def test_out_of_memory_at_the_first_step_and_at_single_images(tiny, fast, blobs) -> None:
-    t = trainer(tiny, dataclasses.replace(fast, accumulate=16), blobs)
+@pytest.mark.parametrize(
+    ("change", "at_once", "advice"),
+    [
+        ({"accumulate": 8}, 2, "take a smaller model or"),
+        ({"batch_size": 7}, 7, "take a smaller batch_size, a smaller model or"),
+    ],
+)
+def test_out_of_memory_at_the_first_step_with_no_smaller_part(
+    tiny, fast, blobs, change, at_once: int, advice: str
+) -> None:
+    t = trainer(tiny, dataclasses.replace(fast, **change), blobs)
     start = {k: v.clone() for k, v in t.model.state_dict().items()}
 
     def hungry(*args):
@@ -433,7 +441,8 @@ def test_out_of_memory_at_the_first_step_and_at_single_images(tiny, fast, blobs)
         raise torch.OutOfMemoryError
 
     t.model.loss = hungry
-    with pytest.raises(sv.TrainingOutOfMemory, match=r"step 1, at 1 images.*Not even one fits"):
+    message = rf"step 1, at {at_once} images.*No smaller part can be trained on: {advice}"
+    with pytest.raises(sv.TrainingOutOfMemory, match=message):
         t.fit(progress=False)
     assert all(torch.equal(start[k], v) for k, v in t.model.state_dict().items())
 

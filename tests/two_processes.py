@@ -28,12 +28,12 @@ SETTINGS = {
 }
 
 
-def trained(name: str, resident: bool | None = None) -> sv.Trainer:
-    """A trainer that has gone through one of the settings."""
+def trained(name: str, resident: bool | None = None, steps: int | None = None) -> sv.Trainer:
+    """A trainer that has gone through one of the settings, or through its first steps."""
     config = SETTINGS[name]
     model = sv.build_model("split-vae", MODEL, config.seed)
     trainer = sv.Trainer(model, make_blobs(), config, "cpu", resident=resident)
-    trainer.fit()
+    trainer.fit(steps)
     return trainer
 
 
@@ -69,8 +69,9 @@ def main(folder: Path) -> None:
     """Write what this process has found to files of its own."""
     rank = join("cpu").rank
     found: dict[str, Any] = {"stopped": stopped_by_one(), "failing": message_of_failing_main()}
-    for name in SETTINGS:
-        trainer = trained(name, resident=False if name == "plain" else None)
+    trainers = {n: trained(n, resident=False if n == "plain" else None) for n in SETTINGS}
+    trainers["between-entries"] = trained("own-statistics", steps=7)  # entries are at 5 and 10
+    for name, trainer in trainers.items():
         found[name] = trainer.history
         torch.save(trainer.model.state_dict(), folder / f"{name}-{rank}.pt")
     (folder / f"{rank}.json").write_text(json.dumps(found))

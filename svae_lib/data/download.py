@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from ..files import file_hash
 from ..validation import InputError
-from .places import VARIABLE, writing
+from .places import VARIABLE, one_at_a_time, writing
 
 BLOCK = 1 << 16  # bytes
 START = 1024  # bytes that tell a web page from a file
@@ -88,20 +88,26 @@ def fetch(
 ) -> Path:
     """Download a file unless ``folder`` has it, and return its path.
 
-    An interrupted download goes on where it stopped, at the next mirror or at the next call.
+    An interrupted download goes on where it stopped, at the next mirror or at the next call. Of
+    several processes that want the file at once, one downloads it and the others wait.
 
     Raises:
         DownloadError: no mirror delivered the file.
         InputError: the file that is there has another hash, or the folder cannot be written.
     """
     target = folder / file.name
-    if target.exists():
-        check_hash(target, file)
-        return target
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{file.name}.partial"
-    patience = patience or Patience()
+    if not target.exists():
+        with one_at_a_time(target):
+            if not target.exists():
+                _download(file, target, patience or Patience(), progress)
+                return target
+    check_hash(target, file)
+    return target
+
+
+def _download(file: RemoteFile, target: Path, patience: Patience, progress: bool) -> None:
+    """Try the mirrors in turn until one delivers the file."""
+    partial = target.with_name(f".{file.name}.partial")
     reasons: dict[str, str] = {}
     refused: set[str] = set()
     for attempt in range(patience.rounds):
@@ -111,7 +117,7 @@ def fetch(
             try:
                 _receive(url, partial, patience, progress)
                 _accept(partial, target, file)
-                return target
+                return
             except _TryAgain as error:
                 reasons[url] = str(error)
             except _Refused as error:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 from ..files import user_cache
 from ..validation import InputError
 
@@ -54,3 +56,20 @@ def writing(place: Path) -> Iterator[None]:
             "writable, or (where the library is installed without a checkout) name another folder "
             "with XDG_CACHE_HOME; what has arrived so far is kept."
         ) from error
+
+
+@contextmanager
+def one_at_a_time(target: Path) -> Iterator[None]:
+    """Context of making the file ``target``: other processes and threads that want to, wait.
+
+    Look again inside whether the file is there by now. Its folder is made if need be; a hidden
+    lock file beside ``target`` remains.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    with writing(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(target.with_name(f".{target.name}.lock")).acquire()
+    with held:
+        yield

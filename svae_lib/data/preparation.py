@@ -36,7 +36,7 @@ from tqdm.auto import tqdm
 from ..files import atomic_path, read_json, write_json
 from ..validation import InputError
 from . import decoding
-from .places import writing
+from .places import one_at_a_time, writing
 
 VERSION = 2  # raise it when the same files give other pixels
 BLOCK = 128  # images that are decoded and written together
@@ -155,7 +155,8 @@ def prepare(
 ) -> Prepared:
     """Decode, crop and resize all files of a source, once; later calls find the result.
 
-    Small processes do the work, whatever the script or notebook that calls.
+    Small processes do the work, whatever the script or notebook that calls. Of several callers
+    that want the same array at once, one makes it and the others wait.
 
     Args:
         source: the files, in the order of the result.
@@ -177,12 +178,11 @@ def prepare(
     name = f"{label}-{recipe.size}px-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     array = folder / f"{name}.npy"
     if not array.exists():
-        if workers is None:
-            workers = _count_workers(len(source.names))
-        job = _Job(source, recipe, array)
-        job.start()
-        job.run(on_broken, workers, progress)
-        job.finish()
+        with one_at_a_time(array):
+            if not array.exists():
+                if workers is None:
+                    workers = _count_workers(len(source.names))
+                _Job(source, recipe, array).make(on_broken, workers, progress)
     return _load(array, on_broken)
 
 
@@ -261,11 +261,16 @@ class _Job:
         self.broken: dict[str, str] = {}
         self.lock = threading.Lock()
 
-    def start(self) -> None:
+    def make(self, on_broken: OnBroken, workers: int, progress: bool) -> None:
+        """Make the array, or go on where an earlier run has stopped."""
+        self._start()
+        self._run(on_broken, workers, progress)
+        self._finish()
+
+    def _start(self) -> None:
         """Make room on the disk, or read from the journal what an earlier run has done."""
         size = len(self.header) + math.prod(self.shape)
         with writing(self.array.parent):
-            self.array.parent.mkdir(parents=True, exist_ok=True)
             if self.partial.exists() and self.partial.stat().st_size == size:
                 self._read_journal()
                 return
@@ -287,7 +292,7 @@ class _Job:
             self.done.add(entry["block"])
             self.broken.update(entry["broken"])
 
-    def run(self, on_broken: OnBroken, workers: int, progress: bool) -> None:
+    def _run(self, on_broken: OnBroken, workers: int, progress: bool) -> None:
         """Do the blocks that are left.
 
         On an error or an interrupt, the blocks being worked on are still finished and entered.
@@ -338,7 +343,7 @@ class _Job:
             self.broken.update(answer["broken"])
         return len(names)
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """Leave out the broken images and give the array its name."""
         if len(self.broken) == self.shape[0]:
             raise InputError(f"not one of the files is an image: {_broken_text(self.broken)}")
