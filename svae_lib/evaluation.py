@@ -8,10 +8,11 @@ their x1, the other half with their x2, as in the paper.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -42,6 +43,7 @@ KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
 FITTED_ON = 10_000
 """Training images, at random, that the mixture and the second stage are fitted on: as many as the
 authors take. The fit's time grows with them."""
+Metric = Literal["fid", "kid", "precision", "recall"]
 Protocol = Literal["clean", "paper"]
 Reference = Literal["test", "train"]
 PROTOCOLS: dict[str, str] = {
@@ -49,6 +51,16 @@ PROTOCOLS: dict[str, str] = {
     "paper": "LEAKING, as the paper's authors do it: mixture fitted on the means of the first "
     "10,000 test images, which are also the reference",
 }
+
+
+def check_metric(metric: str) -> None:
+    """Raise unless it is one of the scores of a :class:`Row`.
+
+    Raises:
+        InputError: it is not.
+    """
+    if metric not in get_args(Metric):
+        raise InputError(f"metric must be one of {', '.join(get_args(Metric))}, not {metric!r}.")
 
 
 @dataclass(frozen=True)
@@ -91,15 +103,17 @@ class Evaluation:
     how: dict[str, Any] = field(default_factory=dict)
     """Protocol, counts, seeds, versions and device."""
 
-    def score(self, source: str, part: str = "x") -> Score:
-        """FID of one row.
+    def score(self, source: str, part: str = "x", metric: Metric = "fid") -> Score:
+        """One score of one row.
 
         Raises:
-            InputError: there is no such row.
+            InputError: there is no such row or metric.
         """
+        check_metric(metric)
         for row in self.rows:
             if (row.source, row.part) == (source, part):
-                return row.fid
+                score: Score = getattr(row, metric)
+                return score
         known = ", ".join(f"{row.source}/{row.part}" for row in self.rows)
         raise InputError(f"no row {source}/{part}; there are {known}.")
 
@@ -123,14 +137,28 @@ class Evaluation:
             [
                 row.source,
                 row.part,
-                f"{row.fid.value:.2f}",
-                f"{row.kid.value:.3f} ± {row.kid.standard_error or 0.0:.3f}",
+                f"{row.fid.value:.2f}" if row.fid.value >= 0.1 else f"{row.fid.value:.2g}",
+                with_error(row.kid.value, row.kid.standard_error or 0.0, decimals=3),
                 f"{row.precision.value:.2f}",
                 f"{row.recall.value:.2f}",
             ]
             for row in self.rows
         ]
         return columns, lines
+
+
+def with_error(value: float, error: float, decimals: int = 2) -> str:
+    """A number and its error in text: two significant digits of the error, or more decimals.
+
+    Args:
+        value: the number.
+        error: its error, in the same unit; 0 is left at ``decimals``.
+        decimals: fewest places after the point.
+    """
+    if 0 < error < math.inf:
+        decimals = max(decimals, 1 - math.floor(math.log10(error)))
+    spread = "" if math.isinf(error) else f" ± {error:.{decimals}f}"
+    return f"{value:.{decimals}f}{spread}"
 
 
 def evaluate(

@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from . import data, fid
 from .data import ImageSets
-from .evaluation import Protocol, evaluate
+from .evaluation import Metric, Protocol, check_metric, evaluate, with_error
 from .files import claimed, read_json, write_json
 from .models import parameter_count
 from .presets import PRESETS, ModelConfig, Preset, TrainConfig
@@ -365,8 +365,7 @@ class Estimate:
         return cls(statistics.fmean(numbers), float(student_t.ppf(0.975, n - 1)) * error, n)
 
     def __str__(self) -> str:
-        spread = "" if math.isinf(self.half_width) else f" ± {self.half_width:.2f}"
-        return f"{self.mean:.2f}{spread}"
+        return with_error(self.mean, self.half_width)
 
 
 def _numbers(values: Iterable[float]) -> list[float]:
@@ -385,11 +384,18 @@ def died(cell: dict[str, Any]) -> bool:
     return bool(cell["latent"]["active"] == 0)
 
 
-def summarise(record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+def summarise(record: dict[str, Any], metric: Metric = "fid") -> tuple[list[str], list[list[str]]]:
     """Columns and rows of text: a row per model and part, a column per source of images.
 
     Means are over the runs that did not die; "4 of 5" seeds says that one of five did, and "–"
     stands for the mean of none.
+
+    Args:
+        record: from :func:`read_table`.
+        metric: "fid", "kid", "precision" or "recall".
+
+    Raises:
+        InputError: an unknown metric, or one that was not recorded.
     """
     scores: dict[tuple[str, str], dict[str, list[float]]] = {}
     runs = Counter(cell["variant"] for cell in record["cells"])
@@ -398,7 +404,7 @@ def summarise(record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
             by_source = scores.setdefault((cell["variant"], row["part"]), {})
             values = by_source.setdefault(row["source"], [])
             if not died(cell):
-                values.append(row["fid"]["value"])
+                values.append(_value(row, metric))
     sources = list(dict.fromkeys(source for by_source in scores.values() for source in by_source))
     lines = []
     for (variant, part), by_source in scores.items():
@@ -429,10 +435,19 @@ def beside_published(
     return columns, lines
 
 
-def _scores(record: dict[str, Any], variant: str, source: str, part: str) -> dict[int, float]:
-    """FID of a row by seed, of the runs that did not die."""
+def _value(row: dict[str, Any], metric: str) -> float:
+    check_metric(metric)
+    if metric not in row:
+        raise InputError(f"this table was recorded without {metric}: make it again.")
+    return float(row[metric]["value"])
+
+
+def _scores(
+    record: dict[str, Any], variant: str, source: str, part: str, metric: str = "fid"
+) -> dict[int, float]:
+    """A score of a row by seed, of the runs that did not die."""
     return {
-        cell["seed"]: row["fid"]["value"]
+        cell["seed"]: _value(row, metric)
         for cell in record["cells"]
         for row in cell["rows"]
         if (cell["variant"], row["source"], row["part"]) == (variant, source, part)
@@ -444,15 +459,16 @@ def paired_difference(
     record: dict[str, Any],
     first: tuple[str, str, str],
     second: tuple[str, str, str],
+    metric: Metric = "fid",
 ) -> Estimate:
-    """FID of ``first`` minus FID of ``second``, each (variant, source, part), paired by seed.
+    """Score of ``first`` minus score of ``second``, each (variant, source, part), paired by seed.
 
     Seeds with which one of the two died are left out.
 
     Raises:
-        InputError: no seed has both.
+        InputError: no seed has both; or as :func:`summarise`.
     """
-    a, b = _scores(record, *first), _scores(record, *second)
+    a, b = _scores(record, *first, metric), _scores(record, *second, metric)
     both = sorted(a.keys() & b.keys())
     if not both:
         raise InputError(

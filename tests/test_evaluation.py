@@ -277,6 +277,14 @@ def test_the_mixture_that_was_scored_is_at_hand(result, split, small, network) -
     assert result.score("mixture").value == pytest.approx(expected.value, rel=1e-4)
 
 
+def test_every_metric_of_a_row_is_at_hand(result) -> None:
+    row = next(row for row in result.rows if (row.source, row.part) == ("prior", "x1"))
+    for metric in ("fid", "kid", "precision", "recall"):
+        assert result.score("prior", "x1", metric) is getattr(row, metric)
+    with pytest.raises(sv.InputError, match="metric must be one of fid, kid, precision, recall"):
+        result.score("prior", "x1", "source")
+
+
 def test_a_reference_sorted_by_class_is_warned_of(small, network) -> None:
     order = small.test_labels.argsort(stable=True)
     by_class = dataclasses.replace(

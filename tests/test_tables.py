@@ -236,6 +236,30 @@ def test_differences_are_paired_by_seed() -> None:
     assert lines[0][3].startswith("15.00")
 
 
+def test_other_metrics_than_fid_are_summarised_and_compared() -> None:
+    def cell(kind: str, seed: int, kid: float) -> dict:
+        row = {"source": "prior", "part": "x", "fid": {"value": 1.0}, "kid": {"value": kid}}
+        return {"variant": kind, "seed": seed, "rows": [row], "latent": {"active": 3}}
+
+    cells = [cell(kind, seed, kid) for seed in (0, 1) for kind, kid in (("a", 0.25), ("b", 0.5))]
+    record = {"cells": cells}
+    assert summarise(record, "kid")[1][0][3] == "0.25 ± 0.00"
+    rows = ("a", "prior", "x"), ("b", "prior", "x")
+    assert paired_difference(record, *rows, "kid").mean == -0.25
+    assert paired_difference(record, *rows).mean == 0
+    with pytest.raises(sv.InputError, match="recorded without recall"):
+        summarise(record, "recall")
+    with pytest.raises(sv.InputError, match="metric must be one of fid, kid"):
+        paired_difference(record, *rows, "mse")
+
+
+def test_small_numbers_show_two_digits_of_their_error() -> None:
+    assert str(Estimate(7.1234, 0.5432, 5)) == "7.12 ± 0.54"
+    assert str(Estimate(0.0023, 0.0012, 5)) == "0.0023 ± 0.0012"
+    assert str(Estimate(34.07, 90.71, 4)) == "34.07 ± 90.71"
+    assert str(Estimate(0.5, math.inf, 1)) == "0.50"
+
+
 def test_a_model_of_which_every_seed_died_is_counted() -> None:
     def cell(kind: str, seed: int, active: int, parts: tuple[str, ...]) -> dict:
         rows = [
