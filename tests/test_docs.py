@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -97,6 +99,15 @@ def test_the_table_of_kinds_lists_each_question_once_under_its_kind() -> None:
         assert listed == [f"{n}.{i}" for _, _, n, i, of, *_ in QUESTIONS if of == kind]
 
 
+def test_a_poll_has_letters_to_vote_for_and_the_answer_names_one() -> None:
+    for _, _, notebook, number, kind, _, question, answer in QUESTIONS:
+        if kind == "poll":
+            letters = "".join(re.findall(r" \(([a-d])\) ", question))
+            assert letters in ("ab", "abc", "abcd"), (notebook, number)
+            named = re.match(r"\((\w)\)[.,] ", answer)
+            assert named and named[1] in letters, (notebook, number)
+
+
 def test_dollars_are_paired_in_questions_and_answers() -> None:
     for *_, question, answer in QUESTIONS:
         for text in (question, answer):
@@ -170,13 +181,12 @@ def test_every_record_has_its_table_and_published_figures_a_column(
 # ---------------------------------------------------------------- teaching
 
 
-def test_lectures_fill_ninety_minutes_without_gaps() -> None:
+def test_lectures_fill_their_minutes_without_gaps() -> None:
     lectures = re.split(r"^## Lecture \d", TEACHING, flags=re.MULTILINE)[1:]
-    assert len(lectures) == 3
-    for lecture in lectures:
+    for lecture, minutes in zip(lectures, (90, 90, 90, 45), strict=True):
         rows = re.findall(r"^\| (\d+)-(\d+) \|", lecture.split("\n## ")[0], re.MULTILINE)
         edges = [(int(begin), int(end)) for begin, end in rows]
-        assert edges[0][0] == 0 and edges[-1][1] == 90
+        assert edges[0][0] == 0 and edges[-1][1] == minutes
         assert all(a[1] == b[0] for a, b in itertools.pairwise(edges))
 
 
@@ -184,6 +194,50 @@ def test_links_to_questions_say_where_they_lead() -> None:
     found = re.findall(r"\[(\d)\.(\d+)\]\(question_bank\.md#q(\d)-(\d+)\)", TEACHING)
     assert len(found) > 30
     assert all((a, b) == (c, d) for a, b, c, d in found)
+
+
+def test_grading_takes_a_right_answer_wherever_it_stands() -> None:
+    """Notebook 0 shows everybody a wrong answer; a second try may stand below the first."""
+    program = re.search(r"awk -v who=.*? '\n(.*?)' \| sort", TEACHING, re.DOTALL)
+    assert program is not None
+    printed = (
+        "# ✗ a heading\n"
+        "    ✓ to_float: correct.\n    ✗ to_float: not right yet. As shown.\n"
+        "    ○ mix: your turn.\n    ✗ mix: not right yet.\n    ✓ mix: correct.\n"
+        "    ○ split_head: your turn. Hint.\n    ✗ split_head: not right yet.\n"
+    )
+    command = ["awk", "-v", "who=a", program[1]]
+    found = subprocess.run(command, input=printed, capture_output=True, text=True, check=True)
+    assert sorted(" ".join(line.split()) for line in found.stdout.splitlines()) == [
+        "a: ○ split_head: your turn. Hint.",
+        "a: ✓ mix: correct.",
+        "a: ✓ to_float: correct.",
+    ]
+
+
+def test_under_slurm_accelerate_begins_a_run_and_resumes_one(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    choice = re.search(r"^RUN=.*?^fi$", page, re.MULTILINE | re.DOTALL)
+    launch = re.search(r"^export FIRST.*?'$", page, re.MULTILINE | re.DOTALL)
+    assert choice is not None and launch is not None
+    for name, body in {"srun": 'exec "$@"', "accelerate": 'echo "$@"'}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    script = f"{choice[0]}\nFIRST=a\n{launch[0]}"
+    given = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_NNODES": "2", "SLURM_NODEID": "1"}
+
+    def words() -> str:
+        """What the training is started with."""
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=tmp_path, env=given, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return done.stdout.split("svae_lib train ")[1]
+
+    assert words().startswith("--out runs/celeba-16 --preset celeba --train.batch-size 1600 ")
+    (tmp_path / "runs/celeba-16").mkdir(parents=True)
+    (tmp_path / "runs/celeba-16/run.json").touch()
+    assert words() == "--resume runs/celeba-16\n"
 
 
 def test_the_table_of_exercises_is_complete() -> None:

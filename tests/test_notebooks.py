@@ -164,6 +164,17 @@ def test_recorded_times_keep_the_limits_of_the_smoke_profile() -> None:
     assert max(smoke) <= 90 and 2 * sum(smoke) <= 600
 
 
+def test_notebook_1_runs_with_any_number_of_latent_variables() -> None:
+    """What holds for the VAE by hand with ten of them is asserted with ten alone."""
+    source = (ROOT / "notebooks" / "source" / "01_vanilla_vae.py").read_text(encoding="utf-8")
+    conditions = {
+        ast.unparse(node.test)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.If) and "assert mse(test, vae_" in ast.unparse(node)
+    }
+    assert conditions == {"as_written"} and "as_written = learning and L == 10" in source
+
+
 def test_stored_scores_are_those_that_notebook_7_talks_about() -> None:
     path = next(p for p in SOLVED if p.stem == "07_fid")
     printed = "".join(o.text for o in outputs(path) if o.output_type == "stream")

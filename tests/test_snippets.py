@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 from typing import Any
 from unittest import mock
 
@@ -15,19 +16,26 @@ import torch
 from PIL import Image
 
 import svae_lib as sv
+from svae_lib import widgets
 from svae_lib.data import folder
 
 ROOT = Path(__file__).resolve().parents[1]
 TEST_IMAGES = 15  # a fifth of the folder's
 
 
-def run_page(page: str) -> dict[str, Any]:
-    """The names that a page's blocks leave behind; an error shows the page's own line."""
+def blocks_of(page: str) -> Iterator[CodeType]:
+    """A page's Python blocks; an error in one shows the page's own line."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    names: dict[str, Any] = {"__name__": "page"}
     for block in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         above = text[: block.start(1)].count("\n")
-        exec(compile("\n" * above + block[1], ROOT / page, "exec"), names)
+        yield compile("\n" * above + block[1], ROOT / page, "exec")
+
+
+def run_page(page: str) -> dict[str, Any]:
+    """The names that a page's blocks, run as one script, leave behind."""
+    names: dict[str, Any] = {"__name__": "page"}
+    for block in blocks_of(page):
+        exec(block, names)
     return names
 
 
@@ -108,6 +116,15 @@ def test_your_own_research(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         )
     said = capsys.readouterr().out
     assert "weights random, seed 0" in said and f"of the test images of {sets.name}" in said
+
+
+def test_each_demonstration_for_lectures_runs_by_itself() -> None:
+    explorer = mock.patch.object(widgets, "latent_explorer", wraps=widgets.latent_explorer)
+    mixer = mock.patch.object(widgets, "sigma_mixer", wraps=widgets.sigma_mixer)
+    with explorer as shown, mixer as mixed:
+        for block in blocks_of("docs/teaching.md"):
+            exec(block, {})
+    assert (shown.call_count, mixed.call_count) == (1, 1)
 
 
 def test_the_paper_is_cited_as_citation_cff_names_it() -> None:
