@@ -8,6 +8,7 @@ No number on that page is typed by hand. --check writes nothing and fails where 
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from generated_page import markdown, write_or_check
@@ -22,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "results.md"
 WEIGHTS = ROOT / "results" / "baseline_weights.json"
 CROSSING = ROOT / "results" / "weights_or_order.json"
+PARTS = ROOT / "results" / "which_weights.json"
 HEAD = """# Results
 
 Made from the files in [results/](../results/README.md) by `python scripts/build_results.py`; every
@@ -107,6 +109,27 @@ def crossed_section(path: Path) -> str:
     return "\n".join(["## Weights or order?\n", CROSSED + how, markdown(columns, rows)])
 
 
+ASSEMBLED = """The first weights of encoder, decoder and head (the last convolution) from four seeds
+each, in every combination, with one order of batches and noise. The table has the agreement of
+the map with the contours, its mean over the encoders.
+"""
+
+
+def parts_section(path: Path) -> str:
+    record = read_json(path)
+    by_pair: dict[tuple[int, int], list[float]] = {}
+    for run in record["runs"]:
+        by_pair.setdefault((run["decoder"], run["head"]), []).append(run["semantic"])
+    heads = sorted({head for _, head in by_pair})
+    rows = [
+        [f"decoder {decoder}"] + [f"{fmean(by_pair[decoder, head]):.2f}" for head in heads]
+        for decoder in sorted({decoder for decoder, _ in by_pair})
+    ]
+    columns = ["", *(f"head {head}" for head in heads)]
+    how = f"{len(record['runs'])} runs of the preset quick, commit {record['conditions']['commit']}.\n"
+    return "\n".join(["## Which weights?\n", ASSEMBLED + how, markdown(columns, rows)])
+
+
 def weights_section(path: Path) -> str:
     record = read_json(path)
     rows = [
@@ -135,6 +158,8 @@ def page() -> str:
     sections.append(markdown(*beside_published(records)))
     if CROSSING.exists():
         sections.append(crossed_section(CROSSING))
+    if PARTS.exists():
+        sections.append(parts_section(PARTS))
     if WEIGHTS.exists():
         sections.append(weights_section(WEIGHTS))
     return "\n".join(sections)

@@ -252,6 +252,22 @@ def test_crossed_runs_say_what_notebook_9_reads_from_them() -> None:
     assert by_weights / total > 0.5 > 3 / 15
 
 
+def test_assembled_runs_say_what_notebook_9_reads_from_them() -> None:
+    runs = read_json(embedded("results/which_weights.json"))["runs"]
+    assert len(runs) == 64 == len({(r["encoder"], r["decoder"], r["head"]) for r in runs})
+    total = pvariance(run["semantic"] for run in runs)
+
+    def share_of(*parts: str) -> float:
+        alike: dict[tuple[int, ...], list[float]] = {}
+        for run in runs:
+            alike.setdefault(tuple(run[p] for p in parts), []).append(run["semantic"])
+        return pvariance(mean(values) for values in alike.values()) / total
+
+    alone = {part: share_of(part) for part in ("encoder", "decoder", "head")}
+    assert alone["encoder"] < 3 / 63 and max(alone.values()) < 0.5
+    assert share_of("decoder", "head") > 0.75 > 1.5 * (alone["decoder"] + alone["head"])
+
+
 def test_the_untrained_map_foretells_as_little_as_notebook_9_says() -> None:
     path = next(p for p in SOLVED if p.stem == "09_beyond_the_paper")
     printed = "".join(o.text for o in outputs(path) if o.output_type == "stream")
