@@ -14,10 +14,12 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, pvariance
+from types import SimpleNamespace
 from typing import Any
 
 import nbformat
@@ -26,8 +28,10 @@ import torch
 from nbformat import NotebookNode
 from scipy.stats import t as student_t
 
-from svae_lib import course, exercises
+import svae_lib as sv
+from svae_lib import course, diagnostics, exercises
 from svae_lib.files import embedded, read_json
+from svae_lib.interventions import mix
 from svae_lib.splits import claim_tests
 from svae_lib.tables import died, paired_difference, read_table
 from svae_lib.validation import InputError
@@ -275,6 +279,97 @@ def test_the_untrained_map_foretells_as_little_as_notebook_9_says() -> None:
     assert len(kinds) == 21
     syntactic = [i for i, (_, labels) in enumerate(kinds) if "syntactic" in labels]
     assert min(syntactic) <= 2 and max(syntactic) == len(kinds) - 1  # at both ends
+
+
+# ---------------------------------------------------------------- what the sources say
+
+
+def source_of(number: str) -> NotebookNode:
+    """A notebook as its source has it now, solved, without outputs."""
+    source = next(s for s in SOURCES if s.stem.startswith(number))
+    return builder.build(source, builder.read_course(), {}, solved=True)
+
+
+def function_of(number: str, name: str, names: dict[str, Any]) -> Any:
+    """A function that a notebook defines, with these names around it."""
+    code = [c.source for c in source_of(number).cells if c.cell_type == "code"]
+    nodes = [node for text in code if f"def {name}(" in text for node in ast.parse(text).body]
+    found = [n for n in nodes if isinstance(n, ast.FunctionDef) and n.name == name]
+    exec(compile(ast.Module(found, []), name, "exec"), names)
+    return names[name]
+
+
+def test_notebook_4_labels_whole_maps_since_a_mask_would_be_measured_itself() -> None:
+    test = sv.data.load("mnist-5k").test[:200]
+    images = sv.data.to_float(test)
+    names = {"sv": sv, "torch": torch, "diagnostics": diagnostics, "test": test, "images": images}
+    kind_of = function_of("04", "kind_of", names)
+    where_it_matters = function_of("04", "where_it_matters", names)
+    controls = []
+    for name in ("quick", "quick-seed-1", "quick-seed-2"):
+        model = sv.load_trained(name, "split-vae")
+        out = sv.inference.reconstruct_all(model, test)
+        assert kind_of(model) == diagnostics.split_kind(out.sigma_map, images, out.components)
+        others = out.sigma_map.roll(1, dims=0)
+        own, other, nothing = (
+            diagnostics.split_kind(where_it_matters(mix(out, sigma)), images).semantic
+            for sigma in (out.sigma_map, others, 0.0)
+        )
+        assert diagnostics.split_kind(others, images).semantic < 0.05 < nothing
+        assert other > own - 0.05
+        controls.append(nothing)
+    assert controls[0] < diagnostics.SEMANTIC_FROM <= min(controls[1:])
+
+
+def test_untrained_maps_alternate_as_notebook_4_says() -> None:
+    """Section 8.2: seed 1 most, one of the four less than noise."""
+    test = sv.data.load("mnist-5k").test[:8]
+    shares = []
+    for seed in range(4):
+        model = sv.build_model("split-vae", sv.PRESETS["quick"].model, seed).eval()
+        sigma = sv.inference.reconstruct_all(model, test).sigma_map[:1]
+        low, high = sigma.aminmax()
+        shares.append(diagnostics.nyquist_share((sigma - low) / (high - low)).item())
+    assert shares.index(max(shares)) == 1
+    assert sum(share < diagnostics.noise_nyquist_share(32, 32) for share in shares) == 1
+
+
+def test_notebook_5_times_tuned_convolutions_and_waits_where_it_says() -> None:
+    tuned: list[bool] = []
+    waits: list[int] = []
+
+    def work() -> None:
+        tuned.append(torch.backends.cudnn.benchmark)
+
+    model = SimpleNamespace(train=lambda: None, eval=lambda: None)
+    trainer = SimpleNamespace(model=model, train_step=work)
+    names = {"sv": sv, "torch": torch, "time": time, "REPEATS": 2}
+    names |= {"device": torch.device("cuda"), "wait": lambda: waits.append(len(tuned))}
+    clock_steps = function_of("05", "clock_steps", names)
+    assert len(clock_steps(trainer, 3)) == 4 and waits == [0, 1, 2, 3]
+    waits.clear()
+    assert len(clock_steps(trainer, 3, each=False)) == 2 and waits == [3, 6]
+    function_of("05", "seconds", names)(work)
+    assert len(tuned) == 9 and all(tuned)
+    assert torch.amp.GradScaler("cpu").get_growth_interval() == 2000  # section 2.2
+
+
+def test_commands_for_several_gpus_see_as_many_images_as_one() -> None:
+    """Notebook 5, section 7.1, and docs/scaling.md: the rules that the latter gives."""
+    texts = [c.source for c in source_of("05").cells]
+    texts.append((ROOT / "docs" / "scaling.md").read_text(encoding="utf-8"))
+    once = sv.PRESETS["celeba"].train
+    commands = re.findall(r"--preset celeba[^`)]*", "\n".join(texts))
+    several = [c for c in commands if "--train.batch-size" in c]
+    assert len(several) == 4
+    for command in several:
+        found = dict(re.findall(r"--train\.([\w-]+)\s+([\d.e-]+)", command))
+        assert set(found) == {"batch-size", "steps", "learning-rate", "warmup-steps"}
+        times = int(found["batch-size"]) / once.batch_size
+        assert int(found["steps"]) * times == once.steps
+        assert float(found["learning-rate"]) == pytest.approx(
+            once.learning_rate * times**0.5, rel=0.02
+        )
 
 
 # ---------------------------------------------------------------- rules for the text

@@ -17,6 +17,7 @@
 # %%
 import copy
 import math
+import os
 import signal
 import tempfile
 import time
@@ -25,10 +26,11 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 import svae_lib as sv
-from svae_lib.plots.figure import BLUE, GREEN, GREY, ORANGE
+from svae_lib.plots.figure import BLACK, BLUE, GREEN, GREY, ORANGE
 from svae_lib.runs import Run
 
 TRAIN = True  # False: load the trained model in section 1; there is then one speed less to compare
@@ -90,19 +92,27 @@ sv.plots.training_curves(history, ("mse", "kl"), title=f"A Split VAE on {device.
 # mean half the traffic, and processors with matrix units multiply 16-bit numbers many times faster.
 
 # %%
+layouts = {"float32": (8, 23), "tf32": (8, 10), "bf16": (8, 7), "fp16": (5, 10)}  # bits of e, of f
 formats = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 print("          bits  exponent  fraction  step at 1  smallest   largest")
-for name, dtype in formats.items():
-    info = torch.finfo(dtype)
-    fraction = round(-math.log2(info.eps))
-    exponent = info.bits - 1 - fraction  # one bit is the sign
-    tiniest = info.tiny * info.eps  # below the normal numbers, with fewer and fewer digits
-    row = f"{name:8}{info.bits:5}{exponent:10}{fraction:10}{info.eps:11.1e}{tiniest:10.0e}"
-    print(f"{row}{info.max:10.0e}")
+for name, (exponent, fraction) in layouts.items():
+    bits = 1 + exponent + fraction  # one bit is the sign
+    highest = 2 ** (exponent - 1) - 1  # the largest e
+    step, largest = 2.0**-fraction, (2 - 2.0**-fraction) * 2.0**highest
+    tiniest = 2.0 ** (1 - highest - fraction)  # below the normal numbers, with fewer and fewer digits
+    row = f"{name:8}{bits:5}{exponent:10}{fraction:10}{step:11.1e}{tiniest:10.0e}"
+    print(f"{row}{largest:10.0e}")
+    if name in formats:
+        info = torch.finfo(formats[name])
+        assert (bits, step, largest) == (info.bits, info.eps, info.max)
 
 # %% [markdown]
 # bf16 is float32 with 16 bits of the fraction cut off: the same range, two to three digits. fp16
-# spends its bits the other way round: more digits, little range.
+# spends its bits the other way round: more digits, little range. **tf32** (TensorFloat-32) has the range
+# of the one and the digits of the other, but no tensor is stored in it: matrix units of NVIDIA cards, from
+# the generation called Ampere on, round the factors of a *float32* product to it, and add in float32. There
+# PyTorch's convolutions do so by default, matrix products when asked to. So "float32" on such a card means
+# tf32 in most of the work; `sv.devices.exact_float32()` turns it off.
 #
 # **What do you expect?** Three numbers are converted: 1.002, 70,000 and a gradient of
 # $10^{-8}$. Which format spoils which?
@@ -123,22 +133,25 @@ assert torch.tensor(1.002).bfloat16() == 1  # bf16: too few digits
 # ### 2.1 Mixed precision
 #
 # Neither half format is good for everything, so they are mixed: **autocast** computes matrix products
-# and convolutions, which are nearly all of the work, in 16 bits and the delicate rest (sums,
-# logarithms, the loss) in float32. Weights and Adam's moments stay float32, for an update is often
-# too small to move a weight of seven fraction bits.
+# and convolutions, which are nearly all of the work, in 16 bits, and what is delicate (long sums,
+# logarithms, the loss) in float32. Whatever lies between (BatchNorm, swish) keeps the type that it is
+# given. Weights and Adam's moments stay float32, for an update is often too small to move a weight of seven
+# fraction bits.
 
 # %%
 probe = copy.deepcopy(model).eval()
 x = sv.data.to_float(images[:16]).to(device)
 noise = torch.zeros(16, preset.model.latent_dim, device=device)
-with torch.no_grad():
+with torch.no_grad(), sv.devices.exact_float32():
     exact = probe.loss(x, noise, 0.05, 4.0)
     with sv.devices.autocast("bf16", device):
         product = probe.encoder.convolutions(x)
+        between = nn.functional.silu(nn.BatchNorm2d(product.shape[1], device=device)(product))
         rounded = probe.loss(x, noise, 0.05, 4.0)
 print("weights:", next(probe.parameters()).dtype, "  a convolution's result:", product.dtype)
+print("after BatchNorm and swish:", between.dtype)
 print("loss:   ", rounded.total.dtype, f"  {exact.total:.3f} in float32, {rounded.total:.3f} in bf16")
-assert product.dtype == torch.bfloat16 and rounded.total.dtype == torch.float32
+assert product.dtype == between.dtype == torch.bfloat16 and rounded.total.dtype == torch.float32
 assert (rounded.total / exact.total - 1).abs() < 0.05
 
 # %% [markdown] tags=["slide"]
@@ -192,13 +205,14 @@ sv.plots.show(figure, "Two histograms of the sizes of the weights' gradients on 
 # remedy works for both and costs nothing: multiply the *loss* by a power of two, the **scale**, and
 # find a good one by trial. By the chain rule all gradients, also those inside the network, grow by
 # the same factor and leave the lower edge; before the step they are divided by it in float32. Should
-# one become infinite, skip the step and halve the scale.
+# one become infinite, skip the step and halve the scale. After many sound steps (PyTorch: 2,000) it is doubled
+# again, for gradients shrink as training goes on, and larger scales become possible.
 
 # %% [markdown]
 # ### Exercise 1: `scaled_step`
 #
 # A step of gradient descent from a *scaled* gradient. Return the new weights, and the scale for the
-# next step. Hints: `sv.exercises.hint("scaled_step", 1)`.
+# next step (leave the doubling out). Hints: `sv.exercises.hint("scaled_step", 1)`.
 
 # %%
 def scaled_step(weights, scaled_gradient, scale, learning_rate):
@@ -314,7 +328,8 @@ sv.plots.show(figure, "Two simulated timelines of eight steps. Above, the GPU wo
 # Reading once, the time is one launch and eight computations, $2 + 8 \cdot 3$; reading every
 # step, launches and computations add up, $8 \cdot (2 + 3)$. (Where launching takes longer than
 # computing, a small model on a fast card, the GPU idles in any case; then fewer and larger launches
-# help: a larger batch, fused operations.) Therefore:
+# help: a larger batch, fused operations, or **CUDA graphs**, which record a step's launches once and replay
+# them as one: `Trainer(..., compile="reduce-overhead")`.) Therefore:
 # - the trainer sums its metrics on the device, and reads them once every `log_every` steps;
 # - gamma and the loss scale are tensors on the device, updated without a look.
 
@@ -367,31 +382,46 @@ def images_per_second(times, batch_size, warmup):
 images_per_second = sv.exercises.check("images_per_second", images_per_second)
 
 # %%
-def clock_steps(trainer, steps):
-    """Clock readings (steps + 1,) around training steps."""
+def clock_steps(trainer, steps, each=True):
+    """Clock readings around training steps: (steps + 1,), or only the first and the last."""
     trainer.model.train()
     wait()
     times = [time.perf_counter()]
-    for _ in range(steps):
-        trainer.train_step()
-        wait()
-        times.append(time.perf_counter())
+    with sv.devices.tuned_convolutions(device):  # as in trainer.fit(): cuDNN's fastest algorithms
+        for step in range(1, steps + 1):
+            trainer.train_step()
+            if each or step == steps:
+                wait()
+                times.append(time.perf_counter())
     trainer.model.eval()
     return torch.tensor(times, dtype=torch.float64)
 
 
 timed = sv.Trainer(copy.deepcopy(model), images, config, device)
-times = clock_steps(timed, sv.course.pick(smoke=5, laptop=25, gpu=200))
-rate = images_per_second(times, config.batch_size, warmup=3)
+count_steps = sv.course.pick(smoke=5, laptop=25, gpu=200)
+times = clock_steps(timed, count_steps)
 print(f"first step {times[1] - times[0]:.3f} s, median step {times.diff().median():.3f} s")
-print(f"{rate:,.0f} images/s, training, batch {config.batch_size}, {timed.precision}, on {machine}")
-if TRAIN:
-    whole = trainer.step * config.batch_size / trainer.seconds
-    print(f"{whole:,.0f} images/s in the training of section 1, its first steps and logging included")
 
 # %% [markdown]
-# Waiting after every step, as here, forbids Python to run ahead. It is right for the time of *a step*;
-# for the throughput of a long training read the clock at its ends only.
+# Waiting after every step forbids Python to run ahead. It is right for the time of *a step*; for the
+# throughput of a long training the clock is read at the ends only.
+#
+# **What do you expect?** The same steps, once with a look at the clock after each, once with none in
+# between: how many images per second, on your device?
+
+# %%
+start, end = clock_steps(timed, count_steps, each=False).tolist()  # warm by now
+rate = count_steps * config.batch_size / (end - start)
+stepwise = images_per_second(times, config.batch_size, warmup=3)
+print(f"training, batch {config.batch_size}, {timed.precision}, on {machine}, in images/s:")
+print(f"{stepwise:10,.0f} waiting after each step\n{rate:10,.0f} waiting at the end")
+if TRAIN:
+    whole = trainer.step * config.batch_size / trainer.seconds
+    print(f"{whole:10,.0f} in the training of section 1, its first steps and logging included")
+
+# %% [markdown]
+# Without a queue (a CPU) the first two differ by chance only. With one, the second is the higher, by what
+# launching takes: it is the speed that we go on with.
 
 # %% [markdown] tags=["slide"]
 # ## 5. How fast could it be?
@@ -468,14 +498,15 @@ REPEATS = sv.course.pick(smoke=3, laptop=15, gpu=30)
 
 def seconds(work):
     """Best time of work(): other programs can only slow it down."""
-    work()  # warm-up, not counted
     found = []
-    for _ in range(REPEATS):
-        wait()
-        start = time.perf_counter()
-        work()
-        wait()
-        found.append(time.perf_counter() - start)
+    with sv.devices.tuned_convolutions(device):
+        work()  # warm-up, not counted
+        for _ in range(REPEATS):
+            wait()
+            start = time.perf_counter()
+            work()
+            wait()
+            found.append(time.perf_counter() - start)
     return min(found)
 
 
@@ -505,13 +536,43 @@ print(f"fraction of the measured matrix peak: {achieved / peak:.1%}")
 # %% [markdown] tags=["slide"]
 # ### 5.3 Where does the rest go?
 #
+# A **profiler** writes down which operation takes how long. PyTorch's, over a few steps, without a
+# compiler; an operation's *own* time leaves out that of the operations which it calls:
+
+# %%
+os.environ["KINETO_LOG_LEVEL"] = "6"  # keeps the profiler's messages off the page
+own = "self_device_time_total" if on_gpu else "self_cpu_time_total"  # time on the GPU, or the CPU
+activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_gpu
+plain = sv.Trainer(copy.deepcopy(model), images, config, device, compile=False)
+clock_steps(plain, 2)  # warm-up
+plain.model.train()
+with sv.devices.tuned_convolutions(device), profile(activities=activities) as profiled:
+    for _ in range(3):
+        plain.train_step()
+    wait()
+plain.model.eval()
+# An operation of PyTorch counts under CPU, the kernels that it launched once more under CUDA.
+calls = [call for call in profiled.key_averages() if call.device_type.name == "CPU"]
+spent = {call.key: getattr(call, own) for call in calls}
+total = sum(spent.values())
+for name in sorted(spent, key=spent.get, reverse=True)[:8]:
+    print(f"{spent[name] / total:6.1%}  {name[:70]}")
+matrix = [name for name in spent if any(word in name for word in ("convolution", "mm", "linear"))]
+print(f"{sum(spent[name] for name in matrix) / total:6.1%}  all convolutions and matrix products")
+
+# %% [markdown]
+# The last line is the part that our count of multiply-adds knows of. The rest (BatchNorm, swish, copies, Adam;
+# on a CPU Python's own work, too) does next to no arithmetic, and lowers the fraction of the peak by all the
+# time it takes. And why are the convolutions not at the peak themselves? For that take operations one by one.
+
+# %% [markdown] tags=["subslide"]
 # The **arithmetic intensity** of an operation is its FLOP per byte that it reads and writes. With
 # a given intensity no operation is faster than the **roof**
 #
 # $$\min(\text{peak},\; \text{intensity} \cdot \text{bandwidth}).$$
 #
-# Convolutions have a high intensity, BatchNorm, swish and Adam a low one: they are bound by memory,
-# and their time is not in our count of multiply-adds.
+# Convolutions have a high intensity, BatchNorm, swish and Adam a low one: they are bound by memory. We
+# measure both kinds.
 #
 # A convolution also depends on the **memory format**. An image batch $(N, C, H, W)$ may lie in memory
 # plane by plane (contiguous), or pixel by pixel with the channels side by side (`channels_last`),
@@ -546,6 +607,22 @@ for width, size in shapes:
     tolerance = 1e-4 if precision == "float32" else 0.05
     torch.testing.assert_close(*(f[-1][2] for f in found.values()), rtol=tolerance, atol=tolerance)
 
+# %% [markdown]
+# And one that is bound by memory: BatchNorm and swish together, at the decoder's largest size. Per number
+# that is 1 FLOP for the mean, 3 for the variance, 4 for normalising and 4 for swish (its exponential counted
+# as one), while each number has to be read and written at least once.
+
+# %%
+width, size = shapes[0]
+norm = nn.BatchNorm2d(width, device=device)  # in training mode: it takes the batch's statistics
+x = torch.randn(config.batch_size, width, size, size).to(device, dtype)
+with torch.no_grad():
+    speed = 12 * x.numel() / seconds(lambda: nn.functional.silu(norm(x)))
+of_norm = 12 / (2 * x.element_size()), speed  # intensity (FLOP/byte), FLOP/s
+print(f"BatchNorm and swish: {of_norm[0]:.1f} FLOP/byte, {speed / 1e9:,.1f} GFLOP/s; the roof there: "
+      f"{min(peak, of_norm[0] * bandwidth) / 1e9:,.1f} GFLOP/s")
+assert of_norm[0] < min(point[0] for point in found["plane by plane"])
+
 # %%
 figure = sv.plots.AltFigure(figsize=(6.4, 3.8), layout="constrained")
 axes = figure.subplots()
@@ -557,17 +634,20 @@ for (label, points), marker, colour in zip(found.items(), "os", (BLUE, ORANGE)):
 for (width, size), point in zip(shapes, found["plane by plane"]):
     axes.annotate(f"{width} ch., {size}x{size} ", (point[0], point[1] / 1e9), fontsize=8, rotation=90,
                   xytext=(0, -5), textcoords="offset points", ha="center", va="top")
+axes.loglog(of_norm[0], of_norm[1] / 1e9, "^", color=BLACK, label="BatchNorm and swish")
 axes.axhline(achieved / 1e9, color=GREEN, linestyle="--", label="the whole training step")
 axes.set(xlabel="arithmetic intensity (FLOP/byte)", ylabel="GFLOP/s", title=f"Measured on: {machine}")
-axes.set_ylim(bottom=peak / 1e9 / 60)
+axes.set_ylim(bottom=min(peak / 60, of_norm[1] / 2) / 1e9)
 axes.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.02))
 sv.plots.show(figure, "Roof-line plot on logarithmic axes: the roof rises with the intensity, then is "
-              "flat. Convolutions of four sizes in two memory formats; the training step is at "
-              f"{achieved / peak:.0%} of the peak.")
+              "flat. Convolutions of four sizes in two memory formats; BatchNorm with swish, far to "
+              f"their left; the training step is at {achieved / peak:.0%} of the peak.")
 
 # %% [markdown]
 # Read off, for *your* machine: which memory format wins for which size, and how far the whole step lies
-# below its own convolutions. (Points may lie above the sloped part of the roof: small tensors stay in
+# below its own convolutions. BatchNorm with swish lies far to their left, where the roof is low; if it does not
+# even reach that roof, it goes over memory more often than it would have to, or computes its exponentials
+# slowly. (Points may lie above the sloped part of the roof: small tensors stay in
 # the processor's caches, which are faster than memory. Points above the flat part say that the peak
 # was measured too low, while other programs were busy, or that an algorithm such as Winograd's does
 # with fewer multiplications than we count.) The usual ways up:
@@ -771,10 +851,13 @@ assert errors["statistics of the batch"] > 10 * errors["stored statistics"]
 # %% [markdown]
 # The formula is exact where each image's loss depends on that image alone. **BatchNorm is the
 # exception**: it normalises by the mean and variance of the images that it *sees*, so an image's loss
-# depends on its companions, and smaller parts mean other companions and noisier statistics. Either
-# one accepts that (each device keeps its own statistics) or the statistics are exchanged too
-# (`SyncBatchNorm`), as the library's trainer does unless told otherwise. Gamma's running estimate needs
-# the mean over all devices as well.
+# depends on its companions, and smaller parts mean other companions and noisier statistics. With gradient
+# accumulation one can only accept that. Devices can exchange their statistics in each step, too
+# (`SyncBatchNorm`), as the library's trainer does unless told otherwise. Told so (`--train.no-sync-norm`),
+# each device normalises by its own part; the running statistics, which evaluation uses, stay its own as well,
+# and are averaged over the devices at each entry of the history. (PyTorch's `DistributedDataParallel` by
+# itself copies those of the first device to all the others before each forward pass: what the others have
+# seen is lost.) Gamma's running estimate needs the mean over all devices as well.
 
 # %% [markdown]
 # What is the exchange worth? In a ring of $M$ devices each one sends and receives
@@ -803,8 +886,12 @@ for devices in (2, 8):
 # ```
 # pip install 'svae-lib[scale]'
 # torchrun --standalone --nproc-per-node 8 -m svae_lib train \
-#     --preset celeba --train.batch-size 800 --out runs/eight
+#     --preset celeba --train.batch-size 800 --train.steps 20000 \
+#     --train.learning-rate 2.8e-4 --train.warmup-steps 1000 --out runs/eight
 # ```
+#
+# Eight times the batch, an eighth of the steps, so as many images; and with Adam $\sqrt{8}$ times the
+# learning rate to start with, after a warm-up.
 #
 # So eight processes learn what one would with the same batch, but for rounding. (Tested with two
 # processes on a CPU, `--nproc-per-node 2` and `--device cpu`: slower than one, to be watched. How fast

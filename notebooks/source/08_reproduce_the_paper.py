@@ -348,8 +348,7 @@ for beta in (1, 4):
 #
 # The claim is about *semantic* splits. Nobody can order one, so we need many runs, and see which kinds
 # arise: the table `splits` has Split VAEs of several $\beta$ and seeds. Each point is one of them, on
-# the plane of the two measures of [notebook 4](04_sigma_map.ipynb), taken over the whole map, borders
-# included.
+# the plane of the two measures of [notebook 4](04_sigma_map.ipynb), taken, as there, over the whole map.
 
 # %%
 sv.plots.split_plane(kinds_of(splits), [f"β = {cell['beta']:g}" for cell in splits["cells"]])
