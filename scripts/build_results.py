@@ -126,7 +126,8 @@ def parts_section(path: Path) -> str:
         for decoder in sorted({decoder for decoder, _ in by_pair})
     ]
     columns = ["", *(f"head {head}" for head in heads)]
-    how = f"{len(record['runs'])} runs of the preset quick, commit {record['conditions']['commit']}.\n"
+    runs, commit = len(record["runs"]), record["conditions"]["commit"]
+    how = f"{runs} runs of the preset quick, commit {commit}.\n"
     return "\n".join(["## Which weights?\n", ASSEMBLED + how, markdown(columns, rows)])
 
 
