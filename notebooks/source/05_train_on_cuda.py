@@ -192,7 +192,7 @@ sv.plots.show(figure, "Two histograms of the sizes of the weights' gradients on 
 # remedy works for both and costs nothing: multiply the *loss* by a power of two, the **scale**, and
 # find a good one by trial. By the chain rule all gradients, also those inside the network, grow by
 # the same factor and leave the lower edge; before the step they are divided by it in float32. Should
-# one become infinite, skip the step and halve the scale.
+# one become infinite or NaN, skip the step and halve the scale.
 
 # %% [markdown]
 # ### Exercise 1: `scaled_step`
