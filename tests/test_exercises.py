@@ -369,6 +369,7 @@ TWICE = Exercise(
             lambda x: (x, x.sum() if x.sum() > 0 else None),
             "For negative ones: Result 2 of 2 is still to be filled in.",
         ),
+        (lambda x: (x, ...), "Result 2 of 2 is still to be filled in."),
         (
             lambda x: (x, x.abs().sum()),
             "For negative ones: Result 2 of 2: Your answer is -1 times the right one, everywhere.",

@@ -157,8 +157,8 @@ def blank(value: Any, tries: tuple[str, ...] = ()) -> str | None:
     if not isinstance(value, tuple | list):
         return None
     found = [blank(each) for each in value]
-    if found and all(sentence == NOTHING for sentence in found):
-        return NOTHING
+    if len(set(found)) == 1:  # all alike, which need not be said of each
+        return found[0]
     for label, sentence in zip(_labels(len(value), tries), found, strict=True):
         if sentence == NOTHING:
             missing = f"It returns nothing {label[0].lower()}{label[1:]}."
