@@ -6,6 +6,7 @@ Most tests run over the registry, so a new exercise is tested as soon as its fil
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Callable
 
@@ -266,6 +267,8 @@ def test_numbers_and_tuples_as_truth() -> None:
     wrong = grade_answer(pair, lambda x: (x.sum(), x), seed=0)
     assert wrong.mistake == "wrong shape"
     assert wrong.message.startswith("Result 2 of 2")
+    half_filled = grade_answer(pair, lambda x: (x.sum(), ...), seed=0)
+    assert half_filled.message == "Result 2 of 2 is still to be filled in."
 
 
 def test_a_number_that_still_carries_a_gradient_is_compared_in_silence() -> None:
@@ -309,6 +312,287 @@ def test_grading_leaves_random_numbers_alone() -> None:
 def test_a_function_that_draws_its_own_noise_can_be_right() -> None:
     noisy = Exercise("noisy", "00_toy", lambda x: x + torch.randn_like(x), TOY.inputs, (), ())
     assert grade_answer(noisy, lambda x: torch.randn(4) + x, seed=0).status == "correct"
+
+
+def _missing_kernel(x: torch.Tensor) -> torch.Tensor:
+    raise NotImplementedError("no such kernel")
+
+
+def test_an_error_of_torch_is_no_unsolved_stub() -> None:
+    result = grade_answer(TOY, _missing_kernel, seed=0)
+    assert (result.status, result.mistake) == ("error", "NotImplementedError")
+    assert "no such kernel" in result.message
+    brackets = grade("inactive", lambda m, v: m.var(dim=0) < 0.05 | v.exp().mean(dim=0) > 0.95)
+    assert brackets.status == "error"
+
+
+def test_the_sentence_on_shapes_asks_for_a_sum_only_where_a_dimension_differs() -> None:
+    assert "did you sum" in grade_answer(TOY, lambda x: x.sum(), seed=0).message
+    assert "did you sum" not in grade_answer(TOY, lambda x: x[:2], seed=0).message
+
+
+def test_the_sentence_on_types_says_how_to_make_a_tensor() -> None:
+    assert "new_zeros" in grade_answer(TOY, lambda x: (2 * x).double(), seed=0).message
+    flags = Exercise("flags", "00_toy", lambda x: x > 0.5, TOY.inputs, (), ())
+    assert "new_zeros" not in grade_answer(flags, lambda x: (x > 0.5).float(), seed=0).message
+
+
+def test_a_result_that_is_nearly_right_is_said_to_be() -> None:
+    result = grade_answer(TOY, lambda x: 1.999 * x, seed=0)
+    assert (result.mistake, result.message) == ("too few digits", "Nearly right: too few digits.")
+
+
+def test_of_several_results_the_wrong_one_is_named() -> None:
+    pair = Exercise("pair", "00_toy", lambda x: (x, x + 1), TOY.inputs, (), ())
+    result = grade_answer(pair, lambda x: (x, 3 * (x + 1)), seed=0)
+    assert result.mistake == "a factor"
+    assert result.message == "Result 2 of 2: Your answer is 3 times the right one, everywhere."
+
+
+TWICE = Exercise(
+    "twice",
+    "00_toy",
+    lambda x: (x, x.sum()),
+    TOY.inputs,
+    (),
+    (),
+    observe=lambda f, inputs: (f(inputs[0]), f(-inputs[0])),
+    tries=("For positive numbers", "For negative ones"),
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda x: (x, x.sum()) if x.sum() > 0 else None, "It returns nothing for negative ones."),
+        (
+            lambda x: (x, x.sum() if x.sum() > 0 else None),
+            "For negative ones: Result 2 of 2 is still to be filled in.",
+        ),
+        (lambda x: (x, ...), "Result 2 of 2 is still to be filled in."),
+        (
+            lambda x: (x, x.abs().sum()),
+            "For negative ones: Result 2 of 2: Your answer is -1 times the right one, everywhere.",
+        ),
+        (
+            lambda x: (x.view(2, 2), x.sum()),
+            "For positive numbers: Result 1 of 2: The shape should be (4,), yours is (2, 2). "
+            "Over which dimensions did you sum?",
+        ),
+    ],
+)
+def test_several_tries_go_by_their_names(answer: object, message: str) -> None:
+    assert grade_answer(TWICE, answer, seed=0).message == message
+
+
+@each_exercise
+def test_tries_are_as_many_as_the_values_observed(exercise: Exercise) -> None:
+    inputs = exercise.inputs(torch.Generator().manual_seed(0))
+    value = exercise.observe(exercise.reference, inputs)
+    assert not exercise.tries or len(value) == len(exercise.tries)
+
+
+SMOOTH = Exercise(
+    "smooth",
+    "00_toy",
+    lambda x, y: x * y.exp(),
+    lambda g: tuple(torch.rand(2, 4, generator=g)),
+    (),
+    (),
+    differentiable=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "mistake"),
+    [
+        (lambda x, y: torch.stack([a * b.exp() for a, b in zip(x, y)]), "correct", None),  # noqa: B905
+        (lambda x, y: (x * y.exp()).detach(), "wrong", "gradient cut"),
+        (torch.no_grad()(lambda x, y: x * y.exp()), "wrong", "gradient cut"),
+        (
+            lambda x, y: torch.tensor([a.item() * b.exp().item() for a, b in zip(x, y)]),  # noqa: B905
+            "wrong",
+            "gradient cut",
+        ),
+        (
+            lambda x, y: torch.stack([a * math.exp(b) for a, b in zip(x, y)]),  # noqa: B905
+            "wrong",
+            "gradient cut",
+        ),
+        (lambda x, y: torch.from_numpy(x.numpy() * np.exp(y.numpy())), "error", "RuntimeError"),
+    ],
+)
+def test_a_gradient_that_is_cut_is_noticed(answer: object, status: str, mistake: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # torch warns of cut gradients; we say it ourselves
+        result = grade_answer(SMOOTH, answer, seed=0)
+    assert (result.status, result.mistake) == (status, mistake)
+
+
+# ---------------------------------------------------------------- single exercises
+
+
+def _scaled_step_by(test: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., object]:
+    """The right step, for gradients of which ``test`` says that they overflowed."""
+
+    def answer(w: torch.Tensor, g: torch.Tensor, s: float, lr: float) -> object:
+        return (w.clone(), s / 2) if test(g) else (w - lr * g / s, s)
+
+    return answer
+
+
+def _crop(top: Callable[[int, int], int]) -> Callable[[torch.Tensor], torch.Tensor]:
+    def answer(image: torch.Tensor) -> torch.Tensor:
+        _, h, w = image.shape
+        s = min(h, w)
+        return image[:, top(h, s) : top(h, s) + s, top(w, s) : top(w, s) + s]
+
+    return answer
+
+
+def _filled(features: torch.Tensor) -> torch.Tensor:
+    result = torch.zeros(features.shape[1], features.shape[1])
+    result += torch.cov(features.T)
+    return result
+
+
+def _clamped_late(values: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    return (vectors * values.clamp(min=0.1).sqrt()) @ vectors.T
+
+
+WRONG: dict[str, tuple[str, Callable[..., object], str]] = {
+    "no gradient at all": (
+        "kl_divergence",
+        lambda mu, v: torch.tensor(
+            [
+                sum(0.5 * (m**2 + math.exp(x) - 1 - x) for m, x in zip(*row, strict=True))
+                for row in zip(mu.tolist(), v.tolist(), strict=True)
+            ]
+        ),
+        "gradient cut",
+    ),
+    "no gradient for the variance": (
+        "reparameterise",
+        lambda mu, v, noise: mu + (v / 2).exp().detach() * noise,
+        "gradient cut",
+    ),
+    "a loss as a number": (
+        "vae_loss",
+        lambda *a: torch.tensor(registry()["vae_loss"].reference(*a).item()),
+        "gradient cut",
+    ),
+    "a mixture of lists": (
+        "mix",
+        lambda s, a, b: torch.tensor((s * a + (1 - s) * b).tolist()),
+        "gradient cut",
+    ),
+    "weights detached": (
+        "mix_many",
+        lambda maps, images: registry()["mix_many"].reference(maps.detach(), images),
+        "gradient cut",
+    ),
+    "float32 covariance": ("covariance", _filled, "wrong dtype"),
+    "float32 samples": (
+        "sample_gaussian",
+        lambda m, c, n: registry()["sample_gaussian"].reference(m, c, n).float(),
+        "wrong dtype",
+    ),
+    "float32 mixture": (
+        "mix_many",
+        lambda maps, images: registry()["mix_many"].reference(maps, images).float(),
+        "wrong dtype",
+    ),
+    "gamma not updated": (
+        "running_gamma",
+        lambda mses, start: torch.tensor([start for _ in mses]),
+        "gamma never leaves start",
+    ),
+    "whole MSE added": (
+        "running_gamma",
+        lambda mses, start: torch.tensor(
+            [min(start, start + sum(mses[: k + 1])) for k in range(len(mses))]
+        ),
+        "gamma never leaves start",
+    ),
+    "mean over the channels": (
+        "vae_loss",
+        lambda x, y, m, v, gamma: (
+            (x - y).square().sum(dim=(2, 3)).mean() / (2 * gamma)
+            + registry()["kl_divergence"].reference(m, v).mean()
+        ),
+        "wrong values",
+    ),
+    "three images only": (
+        "mix_many",
+        lambda maps, images: sum(maps.softmax(1)[:, k, None] * images[:, k] for k in range(3)),
+        "IndexError",
+    ),
+    "colour images only": (
+        "split_head",
+        lambda z: tuple(p.sigmoid() for p in (z[:, :1], z[:, 1:4], z[:, 4:])),
+        "wrong shape",
+    ),
+    "clamped too high": (
+        "matrix_sqrt",
+        lambda s: _clamped_late(*torch.linalg.eigh(s)),
+        "wrong values",
+    ),
+    "some posterior as wide": (
+        "inactive",
+        lambda m, v: (m.var(dim=0) < 0.05) | (v.exp() > 0.95).any(dim=0),
+        "wrong values",
+    ),
+    "absolute MMD": (
+        "squared_mmd",
+        lambda *k: registry()["squared_mmd"].reference(*k).abs(),
+        "a factor",
+    ),
+    "+inf alone": ("scaled_step", _scaled_step_by(lambda g: (g == math.inf).any()), "wrong values"),
+    "infinite alone": (
+        "scaled_step",
+        _scaled_step_by(lambda g: g.isinf().any()),
+        "NaN let through",
+    ),
+    "halves apart": ("centre_square", _crop(lambda n, s: n // 2 - s // 2), "wrong values"),
+    "half to even": ("centre_square", _crop(lambda n, s: round((n - s) / 2)), "wrong values"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_an_answer_that_used_to_pass_or_was_misread(case: str) -> None:
+    name, answer, mistake = WRONG[case]
+    for seed in SEEDS:
+        result = grade(name, answer, seed)
+        assert result.status in ("wrong", "error"), (case, seed, result)
+        assert result.mistake in (mistake, "right at times"), (case, seed, result)
+
+
+def test_float32_is_refused_wherever_the_notebook_uses_float64() -> None:
+    for name in ("nyquist_share", "sample_gaussian", "covariance", "matrix_sqrt", "mix_many"):
+        reference = registry()[name].reference
+        inputs = registry()[name].inputs(torch.Generator().manual_seed(0))
+        assert reference(*inputs).dtype == torch.float64, name
+
+
+def test_a_mistake_has_its_own_hint_on_other_inputs_too() -> None:
+    """Of these the inputs of some seeds once gave another hint, or none."""
+    for name, mistake in (
+        ("paired_interval", "sorted before pairing"),
+        ("best_constant", "not divided"),
+        ("squared_mmd", "clipped"),
+        ("inactive", "log_var as variance"),
+    ):
+        wrong = next(m for m in registry()[name].mistakes if m.name == mistake)
+        for seed in range(40):
+            assert grade(name, wrong.function, seed).mistake == mistake, (name, seed)
+
+
+def test_a_missing_return_at_overflow_is_named() -> None:
+    def answer(w: torch.Tensor, g: torch.Tensor, s: float, lr: float) -> object:
+        return (w - lr * g / s, s) if g.isfinite().all() else None
+
+    result = grade("scaled_step", answer, seed=0)
+    assert (result.status, result.message) == ("unsolved", "It returns nothing after an overflow.")
 
 
 # ---------------------------------------------------------------- check and hint

@@ -155,7 +155,7 @@ assert energy.argmax() == 4  # fftfreq writes the Nyquist frequency as -1/2
 
 # %%
 def nyquist_share(sigma_map):
-    """sigma_map: (N, 1, H, W) -> (N,)"""
+    """sigma_map: float64 (N, 1, H, W) -> float64 (N,)"""
     # BEGIN SOLUTION
     height, width = sigma_map.shape[2:]
     centred = sigma_map - sigma_map.mean(dim=(2, 3), keepdim=True)

@@ -205,8 +205,8 @@ sv.plots.show(figure, "Two histograms of the sizes of the weights' gradients on 
 # remedy works for both and costs nothing: multiply the *loss* by a power of two, the **scale**, and
 # find a good one by trial. By the chain rule all gradients, also those inside the network, grow by
 # the same factor and leave the lower edge; before the step they are divided by it in float32. Should
-# one become infinite, skip the step and halve the scale. After many sound steps (PyTorch: 2,000) it is doubled
-# again, for gradients shrink as training goes on, and larger scales become possible.
+# one become infinite or NaN, skip the step and halve the scale. After many sound steps (PyTorch: 2,000)
+# it is doubled again, for gradients shrink as training goes on, and larger scales become possible.
 
 # %% [markdown]
 # ### Exercise 1: `scaled_step`

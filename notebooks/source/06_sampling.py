@@ -338,7 +338,7 @@ torch.testing.assert_close(new_covariances, covariances, rtol=0, atol=1e-2)
 
 # %%
 def sample_gaussian(mean, covariance, noise):
-    """mean: (L,); covariance: (L, L); noise: (N, L), drawn from N(0, I) -> samples: (N, L)"""
+    """mean (L,), covariance (L, L), noise (N, L) from N(0, I) -> samples (N, L), all float64"""
     # BEGIN SOLUTION
     factor = torch.linalg.cholesky(covariance)  # factor @ factor.T == covariance
     return mean + noise @ factor.T

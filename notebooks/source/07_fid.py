@@ -179,7 +179,7 @@ print(f"moved by 1: {distance(1, 1):.2f}, variance 2: {distance(0, 2):.2f}, poin
 
 # %%
 def covariance(features):
-    """features: (N, d) -> (d, d)"""
+    """features: float64 (N, d) -> float64 (d, d)"""
     # BEGIN SOLUTION
     centred = features - features.mean(dim=0)
     return centred.T @ centred / (len(features) - 1)
@@ -209,7 +209,7 @@ torch.testing.assert_close(covariance(real), sv.fid.FeatureStatistics.of(real).c
 
 # %%
 def matrix_sqrt(s):
-    """s: (d, d), a covariance -> its symmetric root: (d, d)"""
+    """s: float64 (d, d), a covariance -> its symmetric root: float64 (d, d)"""
     # BEGIN SOLUTION
     values, vectors = torch.linalg.eigh(s)
     return (vectors * values.clamp(min=0).sqrt()) @ vectors.T

@@ -108,7 +108,7 @@ print(f"{'training seconds':20} {cell['train_seconds']}")
 
 # %%
 def interval(scores):
-    """scores: (n,) tensor -> mean, half-width of its 95 % interval: two scalar tensors"""
+    """scores: float64 (n,) -> mean, half-width of its 95 % interval: two float64 scalar tensors"""
     # BEGIN SOLUTION
     n = len(scores)
     error = scores.std() / math.sqrt(n)
@@ -225,7 +225,7 @@ sv.plots.score_bars(
 
 # %%
 def paired_interval(first, second):
-    """first, second: (n,) scores of the same seeds -> mean and half-width for first - second"""
+    """first, second: float64 (n,), scores of the same seeds -> mean, half-width of first - second"""
     # BEGIN SOLUTION
     return interval(first - second)
     # END SOLUTION

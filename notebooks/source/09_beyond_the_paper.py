@@ -58,7 +58,7 @@ print("profile:", sv.course.profile())
 
 # %%
 def mix_many(maps, images):
-    """logits (N, K, H, W), images (N, K, C, H, W) -> (N, C, H, W)"""
+    """logits (N, K, H, W), images (N, K, C, H, W), float64 or float32 -> (N, C, H, W), alike"""
     # BEGIN SOLUTION
     weights = maps.softmax(dim=1).unsqueeze(2)  # (N, K, 1, H, W)
     return (weights * images).sum(dim=1)

@@ -19,7 +19,8 @@ from functools import cache
 from typing import Any
 
 from ..validation import InputError
-from .engine import Exercise, Function, Mistake, Result, Status, grade_answer
+from .engine import grade_answer
+from .exercise import Exercise, Function, Mistake, Result, Status
 
 __all__ = [
     "Exercise",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..data import to_float
-from .engine import Exercise, Mistake
+from .exercise import Exercise, Mistake
 
 NOTEBOOK = "00_start_here"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from ..objective import kl_divergence
-from .engine import Exercise, Mistake
+from .exercise import Exercise, Mistake
 
 NOTEBOOK = "01_vanilla_vae"
 
@@ -33,6 +35,7 @@ REPARAMETERISE = Exercise(
     notebook=NOTEBOOK,
     reference=reparameterise,
     inputs=_posterior_and_noise,
+    differentiable=True,
     mistakes=(
         Mistake(
             "std = exp(log_var)",
@@ -74,6 +77,12 @@ REPARAMETERISE = Exercise(
             "You scale mu together with the noise; only the noise is scaled, and mu is added "
             "afterwards.",
         ),
+        Mistake(
+            "noise of its own",
+            lambda mu, log_var, noise: mu + torch.exp(0.5 * log_var) * torch.randn_like(mu),
+            "You draw noise of your own. Use the argument: then the same noise always gives the "
+            "same z.",
+        ),
     ),
     hints=(
         "If noise comes from N(0, 1), what are the mean and the variance of a + b * noise?",
@@ -95,6 +104,7 @@ KL_DIVERGENCE = Exercise(
     notebook=NOTEBOOK,
     reference=kl_divergence,
     inputs=_posterior,
+    differentiable=True,
     mistakes=(
         Mistake(
             "sign",
@@ -184,7 +194,7 @@ def _squares(x: Tensor, x_hat: Tensor) -> Tensor:
 
 
 def _batch(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
-    x, x_hat = torch.rand(2, 6, 1, 4, 4, generator=g)
+    x, x_hat = torch.rand(2, 6, 3, 4, 4, generator=g)
     return x, x_hat, *_posterior(g), 0.05 + 0.2 * torch.rand((), generator=g).item()
 
 
@@ -193,6 +203,7 @@ VAE_LOSS = Exercise(
     notebook=NOTEBOOK,
     reference=vae_loss,
     inputs=_batch,
+    differentiable=True,
     mistakes=(
         Mistake(
             "mean over pixels",
@@ -243,6 +254,14 @@ VAE_LOSS = Exercise(
                 _squares(x, x_hat) * (2 * gamma) + kl_divergence(mu, log_var)
             ).mean(),
             "You multiply by 2 gamma where you should divide: a small variance makes errors dear.",
+        ),
+        Mistake(
+            "constant kept",
+            lambda x, x_hat, mu, log_var, gamma: (
+                vae_loss(x, x_hat, mu, log_var, gamma)
+                + x[0].numel() / 2 * math.log(2 * math.pi * gamma)
+            ),
+            "The constant is still in it. With gamma fixed it may be dropped, and here it is.",
         ),
         Mistake(
             "KL forgotten",

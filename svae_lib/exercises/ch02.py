@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..diagnostics import latent_statistics
-from .engine import Exercise, Mistake
+from .exercise import Exercise, Mistake
 
 NOTEBOOK = "02_balancing_the_elbo"
 
@@ -208,7 +208,7 @@ RUNNING_GAMMA = Exercise(
         Mistake(
             "one step late",
             lambda mses, start: _track(mses, start, late=True),
-            "Your values are right but one step late: append gamma after the update.",
+            "Right, but one step late: update running first, then gamma from the new running.",
         ),
         Mistake(
             "decay 0.9",
@@ -216,9 +216,10 @@ RUNNING_GAMMA = Exercise(
             "Your running mean forgets ten times too fast: the old value keeps 0.99, not 0.9.",
         ),
         Mistake(
-            "sum instead of weighted mean",
-            lambda mses, start: _track([100 * m for m in mses], start),
-            "You add the whole MSE at each step. The two weights must add up to 1: 0.99 and 0.01.",
+            "gamma never leaves start",
+            lambda mses, start: torch.full((len(mses),), start),
+            "Your gamma never leaves start. Either it is not updated (gamma = min(gamma, "
+            "running)), or running never falls: the two weights must add up to 1, 0.99 and 0.01.",
         ),
     ),
     hints=(
@@ -324,8 +325,8 @@ _CASES = (
     (0.0, 0.5, 0.02, 1.98),  # the same, though the mean of log_var is low
     (0.0, 0.01, 0.40, 0.60),  # inactive, though the standard deviation of mu is .1
     (0.2, 0.3, 0.91, 0.93),  # active, though the posterior's standard deviation is above .95
-    (0.0, 0.1, 0.50, 0.70),  # active
-    (0.0, 1.0, 0.02, 0.04),  # active
+    (0.0, 0.5, 3.0, 3.2),  # inactive: wider than the prior, and the mean of log_var is above .95
+    (0.0, 0.5, 0.02, 1.2),  # active, though the posterior is as wide as the prior for some images
 )
 
 
@@ -355,6 +356,11 @@ INACTIVE = Exercise(
             "active instead of inactive",
             lambda mu, log_var: ~inactive(mu, log_var),
             "Exactly the wrong way round: you return the active ones.",
+        ),
+        Mistake(
+            "log_var as variance",
+            lambda mu, log_var: (mu.var(dim=0) < 0.05) | (log_var.mean(dim=0) > 0.95),
+            "You compare log_var itself with .95: the variance is log_var.exp().",
         ),
         Mistake(
             "mean of log_var",
@@ -409,7 +415,8 @@ INACTIVE = Exercise(
     hints=(
         "Both numbers are statistics over the images, dimension 0, one per latent variable.",
         "mu.var(dim=0) < 0.05 is the first criterion, a tensor of True and False.",
-        "The second is log_var.exp().mean(dim=0) > 0.95; join them with |.",
+        "The second is log_var.exp().mean(dim=0) > 0.95; join them with |. | binds tighter than <: "
+        "put brackets around each comparison.",
     ),
 )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from .engine import Exercise, Mistake
+from .exercise import Exercise, Function, Mistake
 
 NOTEBOOK = "03_split_decoder"
 
@@ -32,6 +34,7 @@ MIX = Exercise(
     notebook=NOTEBOOK,
     reference=mix,
     inputs=_split,
+    differentiable=True,
     mistakes=(
         Mistake(
             "sigma on the wrong image",
@@ -208,6 +211,12 @@ def _logits(g: torch.Generator) -> tuple[Tensor]:
     return (2 * torch.randn(4, 7, 5, 5, generator=g),)
 
 
+def _colour_and_grey(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
+    """The answers for all seven channels, and for three of them as a grey image's head."""
+    (logits,) = inputs
+    return function(logits), function(logits[:, 1:4])
+
+
 def _parts(maps: Tensor, sigma_first: bool = True) -> tuple[Tensor, Tensor, Tensor]:
     c = (maps.shape[1] - 1) // 2
     if sigma_first:
@@ -235,6 +244,8 @@ SPLIT_HEAD = Exercise(
     notebook=NOTEBOOK,
     reference=split_head,
     inputs=_logits,
+    observe=_colour_and_grey,
+    tries=("With C = 3", "With C = 1"),
     mistakes=(
         Mistake(
             "no sigmoid",

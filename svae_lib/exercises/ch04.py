@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..diagnostics import NYQUIST_BAND, nyquist_share
 from ..interventions import sharpen
-from .engine import Exercise, Mistake
+from .exercise import Exercise, Mistake
 
 NOTEBOOK = "04_sigma_map"
 
@@ -259,7 +259,7 @@ def _inner(a: Tensor, b: Tensor) -> Tensor:
 def _three_images(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """x, x1, x2 (5, 3, 6, 6): the best w lies inside for three images, beyond an end for two."""
     x1, x2 = torch.rand(2, 5, 3, 6, 6, generator=g)
-    w = torch.tensor([0.2, 0.5, 0.8, 1.4, -0.4]).view(5, 1, 1, 1)
+    w = torch.tensor([0.12, 0.5, 0.8, 1.4, -0.4]).view(5, 1, 1, 1)
     w = w + 0.2 * (torch.rand(5, 1, 1, 1, generator=g) - 0.5)
     return w * x1 + (1 - w) * x2 + 0.05 * torch.randn(x1.shape, generator=g), x1, x2
 

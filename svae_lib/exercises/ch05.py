@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .engine import Exercise, Function, Mistake
+from .exercise import Exercise, Function, Mistake
 
 NOTEBOOK = "05_train_on_cuda"
 
@@ -54,14 +54,16 @@ TRAINING_BYTES = Exercise(
             "moments.",
         ),
         Mistake(
-            "Adam's moments forgotten",
+            "two numbers per parameter",
             lambda parameters, images, values: images * values + 8 * parameters,
-            "Weights and gradients are there; Adam's moments are missing.",
+            "You count two numbers per parameter. There are four: weight, gradient and Adam's two "
+            "moments.",
         ),
         Mistake(
-            "one moment",
+            "three numbers per parameter",
             lambda parameters, images, values: images * values + 12 * parameters,
-            "Adam keeps two running means per parameter: of the gradient and of its square.",
+            "You count three numbers per parameter. There are four: weight, gradient and Adam's "
+            "two moments.",
         ),
         Mistake(
             "one number too many",
@@ -207,15 +209,15 @@ def _scaled(g: torch.Generator) -> tuple[Tensor, Tensor, float, float]:
     return torch.randn(5, generator=g), scale * gradient, scale, 0.1 + 0.01 * _draw(0, 10, g)
 
 
-def _with_and_without_overflow(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
-    """The answers for a sound gradient and for one of which a number is infinite."""
+def _with_and_without_overflow(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The answers for a sound gradient, and for three of which one number is not finite."""
     weights, gradient, scale, learning_rate = inputs
-    broken = gradient.clone()
-    broken[2] = torch.inf
-    return (
-        function(weights, gradient, scale, learning_rate),
-        function(weights, broken, scale, learning_rate),
-    )
+    answers = [function(weights, gradient, scale, learning_rate)]
+    for odd in (torch.inf, -torch.inf, torch.nan):
+        broken = gradient.clone()
+        broken[2] = odd
+        answers.append(function(weights, broken, scale, learning_rate))
+    return tuple(answers)
 
 
 def _sound(weights: Tensor, gradient: Tensor, scale: float, rate: float) -> Tensor:
@@ -237,6 +239,7 @@ SCALED_STEP = Exercise(
     reference=scaled_step,
     inputs=_scaled,
     observe=_with_and_without_overflow,
+    tries=("For a sound gradient", "After an overflow", "After one to -inf", "After a NaN"),
     mistakes=(
         Mistake(
             "not divided by the scale",
@@ -254,6 +257,12 @@ SCALED_STEP = Exercise(
             lambda w, g, s, lr: (_sound(w, g, s, lr), s if _finite(g) else s / 2),
             "You step with an infinite gradient too: a weight becomes infinite and never returns. "
             "Skip that step.",
+        ),
+        Mistake(
+            "NaN let through",
+            lambda w, g, s, lr: (w.clone(), s / 2) if g.isinf().any() else (_sound(w, g, s, lr), s),
+            "You look for infinite numbers alone. An overflow may also end as NaN (inf - inf): "
+            "torch.isfinite is False for both.",
         ),
         Mistake(
             "overflow set to zero",

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .engine import Exercise, Function, Mistake
+from .exercise import Exercise, Function, Mistake
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
@@ -113,10 +113,15 @@ def sample_gaussian(mean: Tensor, covariance: Tensor, noise: Tensor) -> Tensor:
 
 
 def _gaussian(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """A mean (3,), a correlated covariance (3, 3), and as noise 0 and the three unit vectors."""
-    factor = torch.randn(3, 5, generator=g)
-    covariance = factor @ factor.T / 3 + 0.1 * torch.eye(3)
-    return torch.randn(3, generator=g), covariance, torch.cat([torch.zeros(1, 3), torch.eye(3)])
+    """A mean (3,), a correlated covariance (3, 3), and as noise 0 and the three unit vectors.
+
+    All float64, as in the notebook: samples that fall back to float32 would stop it.
+    """
+    eye = torch.eye(3, dtype=torch.float64)
+    factor = torch.randn(3, 5, generator=g, dtype=torch.float64)
+    covariance = factor @ factor.T / 3 + 0.1 * eye
+    mean = torch.randn(3, generator=g, dtype=torch.float64)
+    return mean, covariance, torch.cat([torch.zeros_like(eye[:1]), eye])
 
 
 def _moments(function: Function, inputs: tuple[Any, ...]) -> Any:

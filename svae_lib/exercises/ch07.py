@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .engine import Exercise, Function, Mistake
+from .exercise import Exercise, Function, Mistake
 
 NOTEBOOK = "07_fid"
 
@@ -102,8 +102,9 @@ def covariance(features: Tensor) -> Tensor:
 
 
 def _features(g: torch.Generator) -> tuple[Tensor]:
-    """Correlated features (7, 3) whose means are not 0."""
-    return (torch.randn(7, 3, generator=g) @ torch.randn(3, 3, generator=g) + 1.5,)
+    """Correlated features (7, 3), float64, whose means are not 0."""
+    independent = torch.randn(7, 3, generator=g, dtype=torch.float64)
+    return (independent @ torch.randn(3, 3, generator=g, dtype=torch.float64) + 1.5,)
 
 
 def _correlation(features: Tensor) -> Tensor:
@@ -122,6 +123,12 @@ COVARIANCE = Exercise(
             torch.cov,
             "You have a covariance of images, (N, N), instead of features, (d, d): the wrong one "
             "is transposed. (torch.cov and np.cov take features in rows.)",
+        ),
+        Mistake(
+            "products of images",
+            lambda f: (f - f.mean(dim=0)) @ (f - f.mean(dim=0)).T / (len(f) - 1),
+            "You have a covariance of images, (N, N), instead of features, (d, d): the factor on "
+            "the left is to be transposed, not that on the right.",
         ),
         Mistake(
             "divided by N",
@@ -192,6 +199,25 @@ def _covariance_matrix(g: torch.Generator) -> tuple[Tensor]:
     return (factor @ factor.T / 6 + 0.05 * torch.eye(3, dtype=torch.float64),)
 
 
+def _with_a_rounded_one(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
+    """The root of a covariance; and, where it is one, that of a matrix which rounding has spoilt.
+
+    Other answers (Cholesky's) stop at a negative eigenvalue, and their mistake would go unnamed.
+    """
+    (s,) = inputs
+    root = function(s)
+    sound = isinstance(root, Tensor) and root.is_floating_point() and root.shape == s.shape
+    if not sound or not torch.allclose(root.double() @ root.double(), s, 1e-4, 1e-5):
+        return root, root
+    return root, function(torch.diag(torch.tensor([1.0, 0.25, -1e-12], dtype=s.dtype)))
+
+
+def _not_clamped(s: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(s)
+    root: Tensor = (vectors * values.sqrt()) @ vectors.T
+    return root
+
+
 def _with_eigenvectors_untransposed(s: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(s)
     root: Tensor = (vectors * values.sqrt()) @ vectors
@@ -215,7 +241,14 @@ MATRIX_SQRT = Exercise(
     notebook=NOTEBOOK,
     reference=matrix_sqrt,
     inputs=_covariance_matrix,
+    observe=_with_a_rounded_one,
+    tries=("For a covariance", "For an eigenvalue just below 0"),
     mistakes=(
+        Mistake(
+            "not clamped",
+            _not_clamped,
+            "NaN: rounding can leave an eigenvalue just below 0. Clamp at 0 before the root.",
+        ),
         Mistake(
             "root of each entry",
             torch.sqrt,
@@ -417,9 +450,10 @@ def _zeroed(k: Tensor) -> Tensor:
 
 
 def _kernels(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Cubic kernels of 5 and 7 samples with 3 features."""
+    """Cubic kernels of 5 and 7 samples with 3 features, so alike that estimates fall below 0."""
     x = torch.randn(5, 3, generator=g)
-    y = torch.randn(7, 3, generator=g) + 1
+    more = torch.randn(2, 3, generator=g)
+    y = torch.cat([x, more]) + 0.1 * torch.randn(7, 3, generator=g)
     pairs = ((x, x), (y, y), (x, y))
     kxx, kyy, kxy = ((a @ b.T / 3 + 1) ** 3 for a, b in pairs)
     return kxx, kyy, kxy
@@ -476,6 +510,11 @@ SQUARED_MMD = Exercise(
             "samples: all its entries count.",
         ),
         Mistake(
+            "clipped",
+            lambda kxx, kyy, kxy: squared_mmd(kxx, kyy, kxy).clamp(min=0),
+            "An unbiased estimate may be below 0. Clipped at 0 it is too large on average.",
+        ),
+        Mistake(
             "root at the end",
             lambda kxx, kyy, kxy: squared_mmd(kxx, kyy, kxy).sqrt(),
             "You took the root (NaN where the estimate is below 0, as an unbiased one may be). "
@@ -499,7 +538,8 @@ def to_network_range(images: Tensor) -> Tensor:
 
 
 def _images(g: torch.Generator) -> tuple[Tensor]:
-    return (torch.randint(0, 256, (2, 3, 4, 4), generator=g, dtype=torch.uint8),)
+    """uint8 images (2, 3, 4, 4), none of which holds a perfect white or black."""
+    return (torch.randint(5, 250, (2, 3, 4, 4), generator=g, dtype=torch.uint8),)
 
 
 TO_NETWORK_RANGE = Exercise(
@@ -538,6 +578,12 @@ TO_NETWORK_RANGE = Exercise(
             "divided by 256",
             lambda u8: u8.float() / 128 - 1,
             "White (255) should be 1, and yours stays just below: 8 bits reach to 255, not 256.",
+        ),
+        Mistake(
+            "divided by the largest pixel found",
+            lambda u8: 2 * u8.float() / u8.max() - 1,
+            "You divide by the brightest pixel of these images. The scale would then change from "
+            "batch to batch: divide by 255 whatever the images are.",
         ),
         Mistake(
             "computed in 8 bits",

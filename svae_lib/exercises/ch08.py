@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .engine import Exercise, Mistake
+from .exercise import Exercise, Mistake
 
 NOTEBOOK = "08_reproduce_the_paper"
 
@@ -66,6 +66,17 @@ INTERVAL = Exercise(
             lambda s: (s.mean(), _quantile(s, fewer=0) * s.std() / math.sqrt(len(s))),
             "n runs leave n - 1 degrees of freedom, since their mean was estimated too.",
         ),
+        Mistake(
+            "the two ends",
+            lambda s: (interval(s)[0] - interval(s)[1], interval(s)[0] + interval(s)[1]),
+            "These are the two ends of the interval. Return its middle, the mean, and half its "
+            "width.",
+        ),
+        Mistake(
+            "the full width",
+            lambda s: (interval(s)[0], 2 * interval(s)[1]),
+            "This is the full width of the interval: half of it lies on either side of the mean.",
+        ),
     ),
     hints=(
         "Two steps: the standard error of the mean, then how many of them make 95 %.",
@@ -84,10 +95,15 @@ def paired_interval(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _two_models(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Scores of five seeds, of two models that share the luck of the seed."""
+    """Scores of five seeds, of two models that share the luck of the seed.
+
+    Their orders differ: otherwise it would not matter whether scores are sorted first.
+    """
     luck = 4 * torch.randn(5, generator=g, dtype=torch.float64)
-    noise = torch.randn(2, 5, generator=g, dtype=torch.float64)
-    return 20 + luck + noise[0], 20 + luck + noise[1]
+    while True:
+        first, second = 20 + luck + torch.randn(2, 5, generator=g, dtype=torch.float64)
+        if not torch.equal(first.argsort(), second.argsort()):
+            return first, second
 
 
 PAIRED_INTERVAL = Exercise(

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .engine import Exercise, Function, Mistake
+from .exercise import Exercise, Function, Mistake
 
 NOTEBOOK = "09_beyond_the_paper"
 
@@ -22,8 +22,18 @@ def mix_many(maps: Tensor, images: Tensor) -> Tensor:
 
 
 def _maps_and_images(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Three RGB images; height and width equal, so that a mistaken dimension still broadcasts."""
-    return 2 * torch.randn(2, 3, 4, 4, generator=g), torch.rand(2, 3, 3, 4, 4, generator=g)
+    """Three RGB images; height and width equal, so that a mistaken dimension still broadcasts.
+
+    float64, as in the notebook: a mixture that falls back to float32 would fail its comparisons.
+    """
+    maps = 2 * torch.randn(2, 3, 4, 4, generator=g, dtype=torch.float64)
+    return maps, torch.rand(2, 3, 3, 4, 4, generator=g, dtype=torch.float64)
+
+
+def _three_and_two(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
+    """The mixtures of all three images, and of two, in two colours (see :func:`_by_channel`)."""
+    maps, images = inputs
+    return function(maps, images), function(maps[:, :2], images[:, :2, :2])
 
 
 def _hard(maps: Tensor, images: Tensor) -> Tensor:
@@ -41,6 +51,9 @@ MIX_MANY = Exercise(
     notebook=NOTEBOOK,
     reference=mix_many,
     inputs=_maps_and_images,
+    observe=_three_and_two,
+    tries=("With K = 3", "With K = 2"),
+    differentiable=True,
     mistakes=(
         Mistake(
             "sigmoid",
@@ -109,9 +122,10 @@ def entropy(weights: Tensor) -> Tensor:
 
 
 def _weights(g: torch.Generator) -> tuple[Tensor]:
-    """Weights of three images; in a few pixels one of them has weight 1."""
+    """Weights of three images; in a few pixels one has weight 1, in others one has weight 0."""
     weights = (2 * torch.randn(2, 3, 1, 4, 4, generator=g)).softmax(dim=1)
     weights[:, :, :, 0, :2] = torch.tensor([0.0, 1.0, 0.0]).view(3, 1, 1)
+    weights[:, :, :, 1, :2] = torch.tensor([0.0, 0.25, 0.75]).view(3, 1, 1)
     return (weights,)
 
 
@@ -124,12 +138,18 @@ ENTROPY = Exercise(
     notebook=NOTEBOOK,
     reference=entropy,
     inputs=_weights,
+    absolute=5e-5,  # (weights + 1e-5).log() avoids log 0 as well
     mistakes=(
         Mistake(
             "0 log 0",
             lambda w: -(w * w.log()).sum(dim=1),
             "Right, but for weights of exactly 0: 0 times log 0 is NaN in floating point, and 0 "
             "in the limit. torch.xlogy knows it.",
+        ),
+        Mistake(
+            "nan_to_num after the sum",
+            lambda w: (-(w * w.log()).sum(dim=1)).nan_to_num(),
+            "nan_to_num comes after the sum: one zero wipes out the whole pixel.",
         ),
         Mistake(
             "sign",
@@ -200,10 +220,15 @@ def _portrait(g: torch.Generator) -> tuple[Tensor]:
     return (torch.rand(3, height, width, generator=g),)
 
 
-def _both_ways(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
-    """The answers for an upright image and for the same one lying on its side."""
+def _both_ways(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The answers for an upright image, the same one lying on its side, and a part of it likewise.
+
+    The part differs in each side's remainder by 2 or by 4: roundings that are right for one image
+    by luck are wrong for another.
+    """
     (image,) = inputs
-    return function(image), function(image.transpose(1, 2))
+    smaller = image[:, 3:, 1:]
+    return tuple(function(i) for whole in (image, smaller) for i in (whole, whole.transpose(1, 2)))
 
 
 def _corner(image: Tensor) -> Tensor:
@@ -255,6 +280,12 @@ CENTRE_SQUARE = Exercise(
     reference=centre_square,
     inputs=_portrait,
     observe=_both_ways,
+    tries=(
+        "For an upright image",
+        "For one on its side",
+        "For a smaller upright image",
+        "For a smaller one on its side",
+    ),
     mistakes=(
         Mistake(
             "top left corner",

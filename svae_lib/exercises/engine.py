@@ -1,8 +1,8 @@
 """How a learner's function is graded: compared with the truth, then with the usual mistakes.
 
 An :class:`Exercise` holds a reference function, a maker of random inputs and the mistaken
-implementations that people write. :func:`grade` runs the learner's function on fresh inputs; when
-its answers differ from the reference's, the mistake whose answers they equal names the hint.
+implementations that people write. :func:`grade_answer` runs the learner's function on fresh inputs;
+when its answers differ from the reference's, the mistake whose answers they equal names the hint.
 
 Whatever a learner hands in, grading ends with a :class:`Result`, never with a traceback.
 """
@@ -12,69 +12,21 @@ from __future__ import annotations
 import linecache
 import secrets
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import compress
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-Status = Literal["unsolved", "correct", "wrong", "error"]
-Function = Callable[..., Any]
+from .compare import Problem, blank, equal, explain_values, find_problem, kind, part
+from .exercise import Exercise, Function, Mistake, Result
 
 TRIALS = 3
 """Random inputs per grading: a function that is right on one alone would be luck."""
-
-
-def call(function: Function, inputs: tuple[Any, ...]) -> Any:
-    """Default way to observe a function: its return value."""
-    return function(*inputs)
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """One usual way to get an exercise wrong."""
-
-    name: str
-    """A few words, such as "mean instead of sum"."""
-    function: Function
-    """The mistaken implementation."""
-    hint: str
-    """What to tell a learner whose answers equal this function's."""
-
-
-@dataclass(frozen=True)
-class Exercise:
-    """A function for the learner to write."""
-
-    name: str
-    """Name of the function in the notebook; unique in the course."""
-    notebook: str
-    """Where it is asked, such as "01_vanilla_vae"."""
-    reference: Function
-    """The right implementation; the notebook goes on with it where the learner's is not."""
-    inputs: Callable[[torch.Generator], tuple[Any, ...]]
-    """Makes the arguments, drawing from the generator (or from torch's global one) alone."""
-    mistakes: tuple[Mistake, ...]
-    """At least three, each with its own hint."""
-    hints: tuple[str, ...]
-    """Step by step, from a nudge to nearly the solution."""
-    observe: Callable[[Function, tuple[Any, ...]], Any] = call
-    """What is compared: by default the function's value; it can be its gradient, say."""
-    relative: float = 1e-4
-    absolute: float = 1e-5
-
-
-@dataclass(frozen=True)
-class Result:
-    """Outcome of a grading."""
-
-    status: Status
-    message: str
-    """One or two sentences for the learner."""
-    mistake: str | None = None
-    """What it looks like: the name of one of the exercise's mistakes, or of a general one."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +35,6 @@ class _Run:
 
     value: Any
     changed_inputs: bool
-
-
-# ------------------------------------------------------------------ grading
 
 
 def grade_answer(exercise: Exercise, answer: Any, seed: int | None = None) -> Result:
@@ -109,30 +58,41 @@ def grade_answer(exercise: Exercise, answer: Any, seed: int | None = None) -> Re
     seeds = [seed * TRIALS + trial for trial in range(TRIALS)]
     try:
         runs = [_run(exercise, answer, s) for s in seeds]
-    except NotImplementedError:
-        return Result("unsolved", "The function is not written yet.")
     except (Exception, SystemExit) as error:  # whatever a learner's code may raise
+        # A stub's has no text; torch raises errors of the same type, which say what is missing.
+        if isinstance(error, NotImplementedError) and not error.args:
+            return Result("unsolved", "The function is not written yet.")
         return Result("error", _describe(error, answer), type(error).__name__)
     truths = [_run(exercise, exercise.reference, s).value for s in seeds]
     try:
-        return _judge(exercise, seeds, truths, runs)
+        result = _judge(exercise, seeds, truths, runs)
     except Exception as error:  # an answer so odd that it cannot even be compared
         return Result(
             "wrong",
             f"Your answer, a {type(runs[0].value).__name__}, cannot be compared with the right "
-            f"one ({type(error).__name__}): return {_kind(truths[0])}.",
+            f"one ({type(error).__name__}): return {kind(truths[0])}.",
             "wrong type",
         )
+    if result.status == "correct" and exercise.differentiable:
+        return _judge_gradient(exercise, answer, seeds[0])
+    return result
 
 
 def _run(exercise: Exercise, function: Function, seed: int) -> _Run:
     """Observe a function on the inputs of a seed, with torch's random numbers seeded as well."""
+    with _seeded(exercise, seed) as inputs:
+        value = exercise.observe(function, inputs)
+        # The inputs are made again rather than copied before: any object can be compared so.
+        return _Run(value, not equal(inputs, _inputs(exercise, seed)))
+
+
+@contextmanager
+def _seeded(exercise: Exercise, seed: int) -> Iterator[tuple[Any, ...]]:
+    """The inputs of a seed; within, torch's random numbers are those of the seed too."""
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         inputs = _inputs(exercise, seed)
         torch.default_generator.manual_seed(seed)
-        value = exercise.observe(function, inputs)
-        # The inputs are made again rather than copied before: any object can be compared so.
-        return _Run(value, not _equal(inputs, _inputs(exercise, seed)))
+        yield inputs
 
 
 def _inputs(exercise: Exercise, seed: int) -> tuple[Any, ...]:
@@ -140,13 +100,14 @@ def _inputs(exercise: Exercise, seed: int) -> tuple[Any, ...]:
     return exercise.inputs(torch.Generator().manual_seed(seed))
 
 
+# ------------------------------------------------------------------ values
+
+
 def _judge(exercise: Exercise, seeds: list[int], truths: list[Any], runs: list[_Run]) -> Result:
     values = [run.value for run in runs]
-    if any(_is_blank(value) for value in values):
-        return Result(
-            "unsolved",
-            "The function returns nothing yet. (If you have written it: is its return missing?)",
-        )
+    for value in values:
+        if sentence := blank(value, exercise.tries):
+            return Result("unsolved", sentence)
     if any(run.changed_inputs for run in runs):
         return Result(
             "wrong",
@@ -154,16 +115,13 @@ def _judge(exercise: Exercise, seeds: list[int], truths: list[Any], runs: list[_
             "tensor instead of writing into one (no +=, no x[...] = ..., no method ending in _).",
             "in-place change",
         )
-    problems = [_problem(t, v, exercise) for t, v in zip(truths, values, strict=True)]
+    problems = [find_problem(t, v, exercise) for t, v in zip(truths, values, strict=True)]
     if not any(problems):
         return Result("correct", "Correct.")
     for mistake in exercise.mistakes:
         if _matches(exercise, mistake, seeds, values):
             return Result("wrong", mistake.hint, mistake.name)
-    name, sentence = next(problem for problem in problems if problem)
-    if name == "wrong values":
-        name, sentence = _compare_values(truths, values, not all(problems))
-    return Result("wrong", sentence, name)
+    return _explain(problems, truths, values)
 
 
 def _matches(exercise: Exercise, mistake: Mistake, seeds: list[int], values: list[Any]) -> bool:
@@ -173,164 +131,62 @@ def _matches(exercise: Exercise, mistake: Mistake, seeds: list[int], values: lis
             wrong = _run(exercise, mistake.function, seed).value
         except Exception:  # a mistake that cannot run on these inputs explains nothing
             return False
-        if _problem(wrong, value, exercise, strict=False):
+        if find_problem(wrong, value, exercise, strict=False):
             return False
     return True
 
 
-# ------------------------------------------------------------------ comparing two values
-
-
-def _problem(
-    truth: Any, value: Any, exercise: Exercise, *, strict: bool = True
-) -> tuple[str, str] | None:
-    """Name and sentence of the first thing wrong with ``value``; None when nothing is.
-
-    Not strict: types of numbers do not matter, and NaN equals NaN.
-    """
-    if isinstance(truth, tuple):
-        if not isinstance(value, tuple | list) or len(value) != len(truth):
-            found = f"{len(value)}" if isinstance(value, tuple | list) else _kind(value)
-            return "wrong number of results", f"Return {len(truth)} results, not {found}."
-        parts = zip(truth, value, strict=True)
-        found_parts = [_problem(t, v, exercise, strict=strict) for t, v in parts]
-        for place, problem in enumerate(found_parts, start=1):
-            if problem:
-                return problem[0], f"Result {place} of {len(truth)}: {problem[1]}"
-        return None
-    if isinstance(truth, Tensor | np.ndarray):
-        return _array_problem(truth, value, exercise, strict)
-    if isinstance(truth, int | float | np.number) and not isinstance(truth, bool):
-        return _number_problem(float(truth), value, exercise, strict)
-    return None if bool(truth == value) else ("wrong values", "The answer is another one.")
-
-
-def _array_problem(
-    truth: Tensor | np.ndarray, value: Any, exercise: Exercise, strict: bool
-) -> tuple[str, str] | None:
-    if isinstance(value, Tensor) != isinstance(truth, Tensor) or not hasattr(value, "dtype"):
-        return _type_problem(truth, value)
-    if tuple(value.shape) != tuple(truth.shape):
-        return (
-            "wrong shape",
-            f"The shape should be {tuple(truth.shape)}, yours is {tuple(value.shape)}. "
-            "Over which dimensions did you sum?",
+def _explain(problems: list[Problem | None], truths: list[Any], values: list[Any]) -> Result:
+    """What to say of answers with a problem that is none of the exercise's mistakes."""
+    first = next(problem for problem in problems if problem)
+    found = first
+    if first.name == "wrong values" and not all(problems):
+        sentence = "Right on some inputs and wrong on others: a special case?"
+        found = Problem("right at times", sentence)
+    elif first.name == "wrong values":
+        # Where several results are wrong, trials may differ in the first of them.
+        alike = [p is not None and (p.name, p.path) == (first.name, first.path) for p in problems]
+        found = explain_values(
+            [part(truth, first.path) for truth in compress(truths, alike)],
+            [part(value, first.path) for value in compress(values, alike)],
         )
-    if isinstance(value, Tensor) and value.is_complex():
-        return "wrong dtype", "Your numbers are complex, and should be real."
-    t, v = _float64(truth), _float64(value)
-    if strict and v.isnan().any() and not t.isnan().any():
-        return "NaN", "Your answer contains NaN: a logarithm or root of a negative number, or 0/0?"
-    if not torch.allclose(t, v, exercise.relative, exercise.absolute, equal_nan=True):
-        return "wrong values", "The numbers are not right."
-    if strict and value.dtype != truth.dtype:
-        return (
-            "wrong dtype",
-            f"The numbers are right, but their type is {value.dtype} and should be {truth.dtype}.",
-        )
-    return None
+    return Result("wrong", first.where + found.sentence, found.name)
 
 
-def _type_problem(truth: Tensor | np.ndarray, value: Any) -> tuple[str, str]:
-    if isinstance(value, np.ndarray | np.generic):
-        return (
-            "numpy instead of torch",
-            "Your answer is a NumPy array: stay in torch from start to end, or gradients are lost.",
-        )
-    if isinstance(value, int | float):
-        return (
-            "a number instead of a tensor",
-            "Your answer is a Python number, and should be a tensor: without .item() or float().",
-        )
-    return "wrong type", f"Return {_kind(truth)}, not {_kind(value)}."
+# ------------------------------------------------------------------ gradients
 
 
-def _number_problem(
-    truth: float, value: Any, exercise: Exercise, strict: bool
-) -> tuple[str, str] | None:
-    if isinstance(value, Tensor | np.ndarray) and tuple(value.shape) != ():
-        return "wrong shape", f"Return one number, not an array of shape {tuple(value.shape)}."
-    if not isinstance(value, Tensor | np.ndarray | np.number | int | float):
-        return "wrong type", f"Return a number, not {_kind(value)}."
-    number = float(value.detach() if isinstance(value, Tensor) else value)
-    if strict and number != number and truth == truth:
-        return "NaN", "Your answer is NaN: a logarithm or root of a negative number, or 0/0?"
-    close = np.isclose(number, truth, exercise.relative, exercise.absolute, equal_nan=True)
-    return None if close else ("wrong values", "The number is not right.")
-
-
-def _compare_values(truths: list[Any], values: list[Any], sometimes: bool) -> tuple[str, str]:
-    """Say more about values that are wrong, though their types and shapes are right."""
-    if sometimes:
-        return "right at times", "Right on some inputs and wrong on others: a special case?"
-    t, v = _flat(truths), _flat(values)
-    if t.numel() > 1 and t.isfinite().all() and v.isfinite().all():
-        factor = ((t * v).sum() / t.square().sum().clamp_min(1e-12)).item()
-        if abs(factor) > 1e-6 and torch.allclose(v, factor * t, 1e-3, 1e-6):
-            return "a factor", f"Your answer is {factor:.3g} times the right one, everywhere."
-        offset = (v - t).mean().item()
-        if torch.allclose(v - t, torch.full_like(t, offset), 1e-3, 1e-6):
-            return "an offset", f"Your answer is the right one plus {offset:.3g}, everywhere."
-    return (
-        "wrong values",
-        "Type and shape are right, the numbers are not. Try it by hand on one small example.",
+def _judge_gradient(exercise: Exercise, answer: Function, seed: int) -> Result:
+    """Whether right numbers also have the right gradient, without which nothing can be trained."""
+    truths = _gradients(exercise, exercise.reference, seed)
+    try:
+        found = _gradients(exercise, answer, seed)
+    except Exception as error:  # .numpy() of a tensor that requires grad, for one
+        return Result("error", f"With a gradient: {_describe(error, answer)}", type(error).__name__)
+    pairs = zip(truths, found, strict=True)
+    if all(torch.allclose(t, f, exercise.relative, exercise.absolute) for t, f in pairs):
+        return Result("correct", "Correct.")
+    return Result(
+        "wrong",
+        "The numbers are right, but their gradient is cut: stay with tensor operations; .item(), "
+        "float(), math.exp and torch.tensor(...) cut the way back.",
+        "gradient cut",
     )
 
 
-def _flat(values: Any) -> Tensor:
-    """All numbers of nested results in one float64 vector; what is no number is left out."""
-    if isinstance(values, list | tuple):
-        parts = [_flat(value) for value in values]
-        return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
-    if isinstance(values, Tensor | np.ndarray | np.number | int | float):
-        return _float64(values).flatten()
-    return torch.empty(0, dtype=torch.float64)
+def _gradients(exercise: Exercise, function: Function, seed: int) -> tuple[Tensor, ...]:
+    """Gradients of the value's sum, 0 where it does not depend on an input, or is cut off."""
+    with _seeded(exercise, seed) as inputs, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, where a gradient is cut
+        floats = [x for x in inputs if isinstance(x, Tensor) and x.is_floating_point()]
+        leaves = tuple(leaf.requires_grad_() for leaf in floats)
+        value = function(*inputs).sum()
+        if not value.requires_grad:
+            return tuple(map(torch.zeros_like, leaves))
+        return torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
 
 
-def _float64(value: Any) -> Tensor:
-    tensor = value.detach() if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
-    return tensor.cpu().to_dense().to(torch.float64)
-
-
-def _equal(a: Any, b: Any) -> bool:
-    """Whether two inputs hold the same; objects of other kinds are taken as equal."""
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, tuple | list):
-        return len(a) == len(b) and all(map(_equal, a, b))
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
-    if isinstance(a, nn.Module):
-        return _equal(dict(a.state_dict()), dict(b.state_dict()))
-    if isinstance(a, Tensor | np.ndarray):
-        same = tuple(a.shape) == tuple(b.shape) and a.dtype == b.dtype
-        return same and bool(torch.equal(_bits(a), _bits(b)))
-    if isinstance(a, int | float):
-        return bool(a == b)
-    return True
-
-
-def _bits(value: Any) -> Tensor:
-    """Values with NaN made comparable."""
-    return torch.nan_to_num(_float64(value), nan=-1.2345e300)
-
-
-def _is_blank(value: Any) -> bool:
-    """Whether a value, or a part of it, was never filled in."""
-    if isinstance(value, tuple | list):
-        return any(_is_blank(part) for part in value)
-    return value is None or value is Ellipsis or value is NotImplemented
-
-
-def _kind(value: Any) -> str:
-    """Describe a value in a few words: "a float32 tensor of shape (5,)"."""
-    if isinstance(value, tuple):
-        return f"{len(value)} results: " + ", ".join(_kind(part) for part in value)
-    if isinstance(value, Tensor):
-        return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
-    if isinstance(value, np.ndarray):
-        return f"a NumPy array of shape {value.shape}"
-    return f"a {type(value).__name__}"
+# ------------------------------------------------------------------ exceptions
 
 
 def _describe(error: BaseException, function: Function) -> str:

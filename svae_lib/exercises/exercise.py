@@ -1,0 +1,67 @@
+"""What an exercise is, and what comes of grading an answer to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+Status = Literal["unsolved", "correct", "wrong", "error"]
+Function = Callable[..., Any]
+
+
+def call(function: Function, inputs: tuple[Any, ...]) -> Any:
+    """Default way to observe a function: its return value."""
+    return function(*inputs)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One usual way to get an exercise wrong."""
+
+    name: str
+    """A few words, such as "mean instead of sum"."""
+    function: Function
+    """The mistaken implementation."""
+    hint: str
+    """What to tell a learner whose answers equal this function's."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A function for the learner to write."""
+
+    name: str
+    """Name of the function in the notebook; unique in the course."""
+    notebook: str
+    """Where it is asked, such as "01_vanilla_vae"."""
+    reference: Function
+    """The right implementation; the notebook goes on with it where the learner's is not."""
+    inputs: Callable[[torch.Generator], tuple[Any, ...]]
+    """Makes the arguments, drawing from the generator (or from torch's global one) alone."""
+    mistakes: tuple[Mistake, ...]
+    """At least three, each with its own hint."""
+    hints: tuple[str, ...]
+    """Step by step, from a nudge to nearly the solution."""
+    observe: Callable[[Function, tuple[Any, ...]], Any] = call
+    """What is compared: by default the function's value; it can be its gradient, say."""
+    tries: tuple[str, ...] = ()
+    """Where ``observe`` returns the values of several calls: a name for each, such as "With a NaN".
+    Sentences begin with it, or go on with it after "It returns nothing"."""
+    differentiable: bool = False
+    """Whether the notebook trains through the function: its gradient has to be right as well."""
+    relative: float = 1e-4
+    absolute: float = 1e-5
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome of a grading."""
+
+    status: Status
+    message: str
+    """One or two sentences for the learner."""
+    mistake: str | None = None
+    """What it looks like: the name of one of the exercise's mistakes, or of a general one."""
