@@ -352,8 +352,7 @@ def _shade_regions(axes: Any) -> None:
     """The regions of the plane in their colours, each with its name in a corner."""
     for word, left, bottom, right, top in _REGIONS:
         axes.fill_between([left, right], bottom, top, color=_SHADES[word], linewidth=0, zorder=0)
-        place = (left + 0.015, top - 0.015 if top > 1 else bottom + 0.015)
-        axes.annotate(word, place, va="top" if top > 1 else "bottom", color=GREY, style="italic")
+        axes.annotate(word, (left + 0.015, top - 0.015), va="top", color=GREY, style="italic")
 
 
 _LOW, _HIGH = -0.05, 1.05
