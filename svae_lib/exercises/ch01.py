@@ -146,6 +146,12 @@ KL_DIVERGENCE = Exercise(
             "mu enters squared: a posterior far from 0 costs the same on either side.",
         ),
         Mistake(
+            "log_var as logarithm of the standard deviation",
+            lambda mu, log_var: kl_divergence(mu, 2 * log_var),
+            "You took log_var for log s. It is the logarithm of the variance, log s^2: the "
+            "variance is exp(log_var), without a 2.",
+        ),
+        Mistake(
             "log_var as variance",
             _without_exp,
             "You used log_var where the variance belongs, and took its logarithm once more (NaN "
@@ -262,6 +268,21 @@ VAE_LOSS = Exercise(
                 + x[0].numel() / 2 * math.log(2 * math.pi * gamma)
             ),
             "The constant is still in it. With gamma fixed it may be dropped, and here it is.",
+        ),
+        Mistake(
+            "divided by 2, multiplied by gamma",
+            lambda x, x_hat, mu, log_var, gamma: (
+                _squares(x, x_hat) / 2 * gamma + kl_divergence(mu, log_var)
+            ).mean(),
+            "/ 2 * gamma divides by 2 and then multiplies by gamma: write / (2 * gamma).",
+        ),
+        Mistake(
+            "error summed over the images",
+            lambda x, x_hat, mu, log_var, gamma: (
+                _squares(x, x_hat).sum() / (2 * gamma) + kl_divergence(mu, log_var).mean()
+            ),
+            "The error is summed over the images and the KL divergence averaged: the two are no "
+            "longer in proportion. One loss per image, then the mean.",
         ),
         Mistake(
             "KL forgotten",

@@ -77,6 +77,12 @@ OPTIMAL_GAMMA = Exercise(
             "is centred on x_hat, so an answer that is too dark throughout counts as error.",
         ),
         Mistake(
+            "unbiased variance of the error",
+            lambda x, x_hat: (x - x_hat).var(),
+            ".var() subtracts the mean error first, and divides by one less than the number of "
+            "pixels. Here nothing is subtracted: the mean of the squared error.",
+        ),
+        Mistake(
             "variance of the images",
             lambda x, x_hat: x.var(correction=0),
             "This is the variance of the images themselves; x_hat does not appear in it.",

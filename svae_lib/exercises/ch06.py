@@ -351,6 +351,12 @@ SLERP = Exercise(
             "You walk from z1 to z0: at t = 0 the result must be z0.",
         ),
         Mistake(
+            "ends of length 1",
+            lambda z0, z1, t: slerp(z0 / z0.norm(), z1 / z1.norm(), t),
+            "You walk between z0 and z1 scaled to length 1: at t = 0 the result must be z0 itself. "
+            "Normalise for the angle alone.",
+        ),
+        Mistake(
             "cosine as angle",
             lambda z0, z1, t: _with_angle(z0, z1, t, z0 @ z1 / (z0.norm() * z1.norm())),
             "You used the cosine as if it were the angle: take its arccos.",
