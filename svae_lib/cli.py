@@ -45,7 +45,7 @@ from .sampling import LatentMixture, prior_latents
 from .splits import claim_tests, kinds_of, summarise_claim
 from .tables import lock_of, read_table, reproduce, summarise
 from .training import Trainer
-from .validation import InputError
+from .validation import InputError, check_seed
 
 RunFolder = tyro.conf.Positional[Path]
 
@@ -264,16 +264,31 @@ class Report:
         runs = [Run.open(folder) for folder in self.runs]
         if not runs or len({run.data for run in runs}) > 1:
             raise InputError("name one run, or several of one data set.")
+        names = _told_apart([run.folder for run in runs])
         sets = data.load(runs[0].data, self.scoring.root)
         network = self.scoring.network()
         subjects = [
-            Subject(f"{r.kind} ({r.folder.name})", r, self.scoring.score(r, sets, network))
-            for r in runs
+            Subject(f"{run.kind} ({name})", run, self.scoring.score(run, sets, network))
+            for name, run in zip(names, runs, strict=True)
         ]
         title = f"Trained on {runs[0].data}"
         write_page(self.out, subjects, sets, title=title, overwrite=self.overwrite)
         print(format_table(*score_table(subjects)))
         print(f"page: {self.out}")
+
+
+def _told_apart(folders: list[Path]) -> list[str]:
+    """Each folder's name, with as much of the path before it as tells it from the others.
+
+    Raises:
+        InputError: a folder is there twice.
+    """
+    paths = [folder.resolve().parts for folder in folders]
+    for depth in range(1, max(map(len, paths)) + 1):
+        names = ["/".join(parts[-depth:]) for parts in paths]
+        if len(set(names)) == len(names):
+            return names
+    raise InputError("name each run once.")
 
 
 @dataclass
@@ -300,6 +315,7 @@ class Sample:
     def run(self) -> None:
         """Do it."""
         _check_free(self.out)
+        check_seed(self.seed)
         run = Run.open(self.run_folder)
         model = run.load_model()
         if self.source == "prior":

@@ -32,7 +32,7 @@ from .objective import kl_divergence
 from .provenance import provenance
 from .sampling import LatentMixture, prior_latents
 from .second_stage import SecondStage
-from .validation import InputError, check_counts
+from .validation import InputError, check_counts, check_seed
 
 FORMAT = 1
 AUTHORS_COUNT = 10_000
@@ -209,7 +209,8 @@ def evaluate(
             a seed that cannot be, or an ``n`` that the images cannot serve.
     """
     check_counts(mixture_components=mixture_components, batch_size=batch_size)
-    check_counts(lowest=0, second_stage_steps=second_stage_steps, seed=seed)
+    check_counts(lowest=0, second_stage_steps=second_stage_steps)
+    check_seed(seed)
     theirs, others = _parts(sets, reference)
     n = min(n_reference or len(theirs), AUTHORS_COUNT) if n is None else n
     n_reference = n if n_reference is None else n_reference

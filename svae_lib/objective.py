@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .presets import GammaStart
-from .validation import InputError, check_uint8_images
+from .validation import InputError, check_tensors, check_uint8_images
 
 
 def reconstruction_error(x: Tensor, x_hat: Tensor) -> Tensor:
@@ -28,8 +28,14 @@ def reconstruction_error(x: Tensor, x_hat: Tensor) -> Tensor:
         float (N,), at least 0.
 
     Raises:
-        InputError: the shapes differ.
+        InputError: the shapes differ, or they are no floats.
     """
+    check_tensors(x=x, x_hat=x_hat)
+    if not (x.is_floating_point() and x_hat.is_floating_point()):
+        raise InputError(
+            f"x and x_hat must be floats in [0, 1], not {x.dtype} and {x_hat.dtype}: use "
+            "svae_lib.data.to_float first (differences of bytes wrap around)."
+        )
     if x.shape != x_hat.shape:
         raise InputError(
             f"x and x_hat must have one shape, not {tuple(x.shape)} and {tuple(x_hat.shape)}."
@@ -51,8 +57,9 @@ def kl_divergence(mu: Tensor, log_var: Tensor) -> Tensor:
         float (N,), nats, at least 0.
 
     Raises:
-        InputError: the shapes differ.
+        InputError: the shapes differ, or they are no tensors.
     """
+    check_tensors(mu=mu, log_var=log_var)
     if mu.shape != log_var.shape:
         raise InputError(
             f"mu and log_var must have one shape, not {tuple(mu.shape)} and {tuple(log_var.shape)}."

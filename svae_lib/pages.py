@@ -165,7 +165,8 @@ def _made_of(subjects: list[Subject]) -> dict[str, Any]:
         "scores": {name: first.result.how[name] for name in scores},
     }
     for s in subjects:
-        made[f"{s.name}, training"] = dataclasses.asdict(s.run.train_config)
+        taken = {"steps taken": f"{s.run.steps_taken()} of {s.run.train_config.steps}"}
+        made[f"{s.name}, training"] = taken | dataclasses.asdict(s.run.train_config)
         made[f"{s.name}, model"] = {"kind": s.run.kind, **dataclasses.asdict(s.run.model_config)}
         kl = s.result.test_kl
         made[f"{s.name}, test images"] = {

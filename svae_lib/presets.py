@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from .devices import Precision
-from .validation import InputError, check_counts, check_positive
+from .validation import InputError, check_counts, check_positive, check_seed
 
 Schedule = Literal["constant", "cosine"]
 GammaStart = Literal["one", "data"]
@@ -120,7 +120,8 @@ class TrainConfig:
                 f"batch_size={self.batch_size} cannot be split into accumulate={self.accumulate} "
                 "equal parts: choose a divisor of the batch size."
             )
-        check_counts(lowest=0, warmup_steps=self.warmup_steps, seed=self.seed)
+        check_counts(lowest=0, warmup_steps=self.warmup_steps)
+        check_seed(self.seed)
         check_positive(learning_rate=self.learning_rate)
         check_positive(or_zero=True, beta=self.beta)
         if self.grad_clip is not None:

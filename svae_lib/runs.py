@@ -17,6 +17,7 @@ import math
 import os
 import re
 import signal
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from .checkpoints import (
     check_kind,
     load_checkpoint,
     load_model,
+    read_about,
     restore_trainer,
     save_model,
     save_trainer,
@@ -42,8 +44,10 @@ from .models import VAE
 from .monitoring import validate
 from .presets import ModelConfig, TrainConfig
 from .provenance import provenance
+from .stopping import stop_requests
+from .tensor_files import DamagedFile
 from .training import Trainer, check_trainable
-from .validation import InputError
+from .validation import InputError, check_counts
 
 FORMAT = 1
 KEPT_CHECKPOINTS = 3
@@ -182,7 +186,8 @@ class Run:
         Args:
             images: uint8 (N, C, S, S), the same at every call.
             device: where to train.
-            checkpoint_every: steps between two checkpoints; one is also saved at a stop.
+            checkpoint_every: steps between two checkpoints, saved at entries of the history
+                (``log_every`` of the configuration); one is also saved at a stop.
             progress: show a progress bar.
             on_log: called with the trainer after each new entry of the history.
 
@@ -193,6 +198,7 @@ class Run:
                 untouched. (A checkpoint on the way that cannot be written is reported, and
                 training goes on: the disk may have room again at the next.)
         """
+        check_counts(checkpoint_every=checkpoint_every)
         rank = join(device).rank  # processes that train together have a lock each
         with claimed(self.folder / (f".lock-{rank}" if rank else ".lock")) as mine:
             if not mine:
@@ -208,18 +214,24 @@ class Run:
 
             def save_now_and_then(trainer: Trainer) -> None:
                 nonlocal saved_at
-                if trainer.step - saved_at >= checkpoint_every:
+                due = trainer.step - saved_at >= checkpoint_every
+                if due and trainer.step < self.train_config.steps:  # (the last is saved below)
                     self._try_to_save(trainer, validation)
                     saved_at = trainer.step
 
-            trainer.fit(
-                max(self.train_config.steps - trainer.step, 0),
-                progress=progress,
-                on_log=(save_now_and_then, *on_log),
-            )
-            self.save_checkpoint(trainer, validation)
-            self.finish(trainer)
-        if trainer.terminated:  # all is saved; a script must not go on with half a training
+            with stop_requests() as stop:  # also while saving: launchers send several SIGTERMs
+                trainer.fit(
+                    max(self.train_config.steps - trainer.step, 0),
+                    progress=progress,
+                    on_log=(save_now_and_then, *on_log),
+                )
+                try:
+                    self.save_checkpoint(trainer, validation)
+                finally:  # the model is smaller: it may fit where the checkpoint does not
+                    self.finish(trainer)
+        if (
+            trainer.terminated or stop.terminate
+        ):  # all is saved; a script must not go on with half a training
             raise SystemExit(128 + signal.SIGTERM)
         return trainer
 
@@ -274,9 +286,7 @@ class Run:
             try:
                 restore_trainer(trainer, path)
                 break
-            except InputError as error:
-                if "damaged" not in str(error):
-                    raise
+            except DamagedFile as error:
                 print(f"{error} Going back to the checkpoint before it.")
         else:
             if self.checkpoints():
@@ -287,7 +297,8 @@ class Run:
 
     def checkpoints(self) -> list[Path]:
         """Checkpoint files, oldest first."""
-        return sorted(self.folder.glob("checkpoint-*.safetensors"), key=_step_of)
+        found = self.folder.glob("checkpoint-*.safetensors")
+        return sorted((path for path in found if path.stem[11:].isdecimal()), key=_step_of)
 
     def best_checkpoint(self) -> Path | None:
         """The checkpoint with the lowest validation loss; None where no images are held out."""
@@ -378,7 +389,24 @@ class Run:
         model = load_model(path, device)
         if model.config != self.model_config:
             raise InputError(f"{path} is of another model than {self.folder / 'run.json'} says.")
+        newest = max(map(_step_of, self.checkpoints()), default=0)
+        if newest > (saved := self.steps_taken()):
+            warnings.warn(
+                f"{path} is of step {saved}, but training has gone on to step {newest}, where it "
+                f"was interrupted: svae train --resume {self.folder} brings the model up to date.",
+                UserWarning,
+                stacklevel=2,
+            )
         return model
+
+    def steps_taken(self) -> int:
+        """Training steps behind the saved model.
+
+        Raises:
+            InputError: there is no model yet, or its file is damaged.
+        """
+        about = read_about(self.folder / "model.safetensors")
+        return int(about.get("steps", self.train_config.steps))
 
     def _load_best(self, device: torch.device | str) -> VAE:
         path = self.best_checkpoint()

@@ -16,19 +16,26 @@ class StopRequest(threading.Event):
     """Whether SIGTERM asked: not only this loop is to end, but the program."""
 
 
+_open: list[StopRequest] = []  # the flag of a context that is open in the main thread
+
+
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
     """Turn SIGINT and SIGTERM into a flag.
 
     A second Ctrl-C acts as usual: a person has lost patience. Further SIGTERMs change nothing,
-    since launchers and schedulers send several for one stop.
+    since launchers and schedulers send several for one stop. A context within another has the same
+    flag, so that what asked the inner one to stop cannot interrupt the saving around it.
 
     Outside the main thread, where Python allows no signal handlers, the flag is never set.
     """
-    flag = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield flag
+        yield StopRequest()
         return
+    if _open:
+        yield _open[0]
+        return
+    flag = StopRequest()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def request(number: int, frame: FrameType | None) -> None:
@@ -39,8 +46,10 @@ def stop_requests() -> Iterator[StopRequest]:
 
     for number in before:
         signal.signal(number, request)
+    _open.append(flag)
     try:
         yield flag
     finally:
+        _open.clear()
         for number, handler in before.items():
             signal.signal(number, handler)

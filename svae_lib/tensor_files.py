@@ -25,6 +25,10 @@ from .validation import InputError
 FORMAT = 1
 
 
+class DamagedFile(InputError):
+    """A file that was cut short, changed, or never written by this library."""
+
+
 def write_tensors(
     path: str | os.PathLike[str],
     what: str,
@@ -71,16 +75,18 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["svae_lib"])
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is damaged or was not written by svae_lib ({error!r}).") from None
+        raise DamagedFile(
+            f"{path} is damaged or was not written by svae_lib ({error!r})."
+        ) from None
     if not isinstance(header, dict):
-        raise InputError(f"{path} is damaged: its header is no dictionary.")
+        raise DamagedFile(f"{path} is damaged: its header is no dictionary.")
     if header.get("format") != FORMAT:
         raise InputError(
             f"{path} has format {header.get('format')}, this library reads {FORMAT}: "
             f"it was written by svae_lib {header.get('library')}."
         )
     if missing := [key for key in ("what", "sha256") if key not in header]:
-        raise InputError(f"{path} is damaged: its header lacks {' and '.join(missing)}.")
+        raise DamagedFile(f"{path} is damaged: its header lacks {' and '.join(missing)}.")
     return header
 
 
@@ -98,7 +104,7 @@ def read_tensors(
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if digest(tensors) != header["sha256"]:
-        raise InputError(f"{path} is damaged: its weights do not match their SHA-256.")
+        raise DamagedFile(f"{path} is damaged: its weights do not match their SHA-256.")
     return tensors, header
 
 

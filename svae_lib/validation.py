@@ -76,6 +76,17 @@ def check_uint8_images(
         )
 
 
+def check_seed(seed: int) -> None:
+    """Raise unless it is a seed that PyTorch, NumPy and scikit-learn all take: 0 to 2^32 - 1.
+
+    Raises:
+        InputError: it is not.
+    """
+    check_counts(lowest=0, seed=seed)
+    if seed >= 2**32:
+        raise InputError(f"seed must be below 2^32, not {seed}.")
+
+
 def check_tensors(**values: object) -> None:
     """Raise unless each value, passed under the name that the user knows it by, is a tensor.
 

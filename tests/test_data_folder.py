@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -81,9 +82,13 @@ def test_split_does_not_depend_on_the_order_of_the_disk(
 ) -> None:
     for number in range(20):
         add(mine, f"{number}.png", level=8 * number)
-    first, rglob = load_folder(mine, size=8), Path.rglob
+    first, walk = load_folder(mine, size=8), os.walk
     for order in (sorted, lambda found: sorted(found, reverse=True)):
-        monkeypatch.setattr(Path, "rglob", lambda self, p, o=order: o(list(rglob(self, p))))
+
+        def shuffled(place, order=order, **options):
+            return ((at, below, order(names)) for at, below, names in walk(place, **options))
+
+        monkeypatch.setattr(os, "walk", shuffled)
         again = load_folder(mine, size=8)
         assert torch.equal(again.train, first.train) and torch.equal(again.test, first.test)
 
@@ -98,6 +103,33 @@ def test_both_parts_are_shuffled_and_labels_go_along(mine: Path, given: bool) ->
         assert torch.equal(images[:, 0].float().mean((1, 2)) > 125, labels == 1)
         first = labels[: len(labels) // 2].float().mean()
         assert 0.2 < first < 0.8  # sorted by class it would be 0
+
+
+def test_hidden_folders_are_no_classes(mine: Path) -> None:
+    add(mine, *(f"{name}/{i}.png" for name in ("a", "b") for i in range(5)))
+    add(mine, ".ipynb_checkpoints/0.png", "a/.thumbnails/1.png", "__MACOSX/a/2.png", level=9)
+    sets = load_folder(mine, size=8)
+    assert sets.label_names == ("a", "b")
+    assert len(sets.train) + len(sets.test) == 10
+
+
+def test_many_small_classes_have_their_share_of_the_test(mine: Path) -> None:
+    add(mine, *(f"{name:02}/{i}.png" for name in range(20) for i in range(4)))
+    sets = load_folder(mine, size=8, test=0.1)
+    assert len(sets.test) == 8  # a tenth of 80, though a tenth of each class rounds to 0
+    assert sets.test_labels.bincount().max() == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_links_to_folders_are_followed_once(mine: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    add(mine, *(f"a/{i}.png" for i in range(5)))
+    add(elsewhere, *(f"{i}.png" for i in range(5)))
+    (mine / "b").symlink_to(elsewhere, target_is_directory=True)
+    (mine / "a" / "round").symlink_to(mine, target_is_directory=True)
+    sets = load_folder(mine, size=8)
+    assert sets.label_names == ("a", "b")
+    assert len(sets.train) + len(sets.test) == 10
 
 
 def test_labels_stay_with_their_images_where_broken_ones_are_left_out(mine: Path) -> None:

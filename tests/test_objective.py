@@ -119,3 +119,11 @@ def test_unequal_shapes_are_refused(function) -> None:
 def test_gamma_must_start_above_zero() -> None:
     with pytest.raises(sv.InputError, match="above 0"):
         sv.RunningGamma(0.0)
+
+
+def test_bytes_and_arrays_are_refused_where_they_would_be_wrong() -> None:
+    bright, dark = (torch.full((1, 1, 2, 2), v, dtype=torch.uint8) for v in (200, 10))
+    with pytest.raises(sv.InputError, match="to_float"):
+        sv.reconstruction_error(bright, dark)
+    with pytest.raises(sv.InputError, match="mu must be a torch tensor, not ndarray"):
+        sv.kl_divergence(torch.zeros(1, 2).numpy(), torch.zeros(1, 2).numpy())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import urllib.parse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import cast
@@ -11,7 +12,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from ..validation import InputError, check_counts, check_positive
+from ..validation import InputError, check_counts, check_positive, check_seed
 from .image_sets import ImageSets
 from .places import cache_folder
 from .preparation import FolderSource, OnBroken, Recipe, prepare
@@ -50,6 +51,9 @@ def load_folder(
     drawn at random, is the test part. Both parts are shuffled, so that the first images of each
     are a fair sample of all classes. The images are decoded once and kept, without loss, in an
     array beside the other prepared data; a change of the files makes a new one.
+
+    Hidden files and folders are left out, and links to folders are followed. The random split is
+    one of these very files: with a file more, others are drawn.
 
     Files of any common kind are converted: 16 bits are scaled to 8, transparent pixels turn white,
     a file of several pictures gives its first. Floating-point pixels are refused.
@@ -133,7 +137,7 @@ def _check_options(
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder.")
     check_counts(size=size, channels=channels)
-    check_counts(lowest=0, seed=seed)
+    check_seed(seed)
     check_positive(or_zero=True, test=test)
     if not SMALLEST <= size <= LARGEST:
         raise InputError(f"size must be {SMALLEST} to {LARGEST} pixels, not {size}.")
@@ -148,8 +152,8 @@ def _check_options(
 def _parts(folder: Path, test: float, seed: int) -> tuple[_Split, _Split]:
     files = sorted(
         path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+        for path in _walk(folder)
+        if path.suffix.lower() in SUFFIXES and not _hidden(path.relative_to(folder))
     )
     if len(files) < 2:
         raise InputError(
@@ -161,6 +165,24 @@ def _parts(folder: Path, test: float, seed: int) -> tuple[_Split, _Split]:
     if "train" in tops and other:
         return _within(files, "train/"), _within(files, f"{other}/")
     return _random_split(_within(files, ""), test, seed)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files below a folder; links to folders are followed, each folder is entered once."""
+    entered: set[str] = set()
+    for place, below, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in entered:
+            below.clear()  # a link back to where we have been
+            continue
+        entered.add(real)
+        below.sort()
+        yield from (Path(place, name) for name in names)
+
+
+def _hidden(path: Path) -> bool:
+    """Whether a file, or a folder that it is in, is none of the user's images."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 
 def _within(files: list[str], prefix: str) -> _Split:
@@ -181,9 +203,13 @@ def _random_split(files: _Split, test: float, seed: int) -> tuple[_Split, _Split
     rng = np.random.default_rng(seed)
     classes = np.array(files.classes)
     chosen = np.zeros(len(classes), bool)
+    due = 0.0  # what rounding leaves is carried on: many small classes have a share as well
     for label in np.unique(classes):
         members = rng.permutation(np.flatnonzero(classes == label))
-        chosen[members[: round(test * len(members))]] = True
+        due += test * len(members)
+        count = min(round(due), len(members))
+        chosen[members[:count]] = True
+        due -= count
     if not chosen.any():
         chosen[rng.integers(len(chosen))] = True
     if chosen.all():
