@@ -384,3 +384,14 @@ def test_report_shows_runs_of_any_kind_on_one_page(run: Path, tmp_path: Path, ca
     assert text.count("The split of reconstructions") == 1  # only one of the two splits
     assert main(["report", str(run), *options]) == 2
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_runs_of_one_name_are_told_apart(tmp_path: Path, monkeypatch) -> None:
+    a, b, c = (tmp_path / part for part in ("x/run", "y/run", "z/other"))
+    assert cli._told_apart([a, c]) == ["run", "other"]
+    assert cli._told_apart([a, b, c]) == ["x/run", "y/run", "z/other"]
+    a.mkdir(parents=True)
+    monkeypatch.chdir(a)
+    assert cli._told_apart([Path()]) == ["run"]
+    with pytest.raises(InputError, match="each run once"):
+        cli._told_apart([a, b, Path()])

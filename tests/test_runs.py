@@ -409,6 +409,82 @@ def test_sigterm_saves_and_ends_the_program(run: Run, blobs) -> None:
     assert run.train(blobs, device="cpu", progress=False).step == run.train_config.steps
 
 
+def test_further_sigterms_do_not_interrupt_the_saving(run: Run, blobs, monkeypatch) -> None:
+    """Launchers send several for one stop; outside of fit they would kill at once."""
+    save = runs.save_trainer
+
+    def terminate(trainer: sv.Trainer) -> None:
+        if trainer.step == 5:
+            signal.raise_signal(signal.SIGTERM)
+
+    def interrupted(*arguments, **options) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        save(*arguments, **options)
+
+    monkeypatch.setattr(runs, "save_trainer", interrupted)
+    with pytest.raises(SystemExit):
+        run.train(blobs, device="cpu", progress=False, on_log=[terminate])
+    assert run.checkpoints()[-1].stem == "checkpoint-5" and run.steps_taken() == 5
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_sigterm_while_the_end_is_saved_ends_the_program_afterwards(
+    run: Run, blobs, monkeypatch
+) -> None:
+    save = runs.save_model
+
+    def interrupted(*arguments, **options) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        save(*arguments, **options)
+
+    monkeypatch.setattr(runs, "save_model", interrupted)
+    with pytest.raises(SystemExit):
+        run.train(blobs, device="cpu", progress=False)
+    assert run.steps_taken() == run.train_config.steps
+
+
+def test_damaged_is_what_a_file_is_not_what_its_path_says(tiny, fast, blobs, tmp_path) -> None:
+    run = Run.create(tmp_path / "damaged" / "run", "split-vae", "blobs", tiny, fast)
+    run.train(blobs, device="cpu", progress=False)
+    other = dataclasses.replace(run, train_config=dataclasses.replace(fast, beta=9.0))
+    with pytest.raises(sv.InputError, match="belongs to another run"):
+        other.train(blobs, device="cpu", progress=False)
+
+
+def test_where_the_last_checkpoint_does_not_fit_the_model_is_saved(
+    run: Run, blobs, monkeypatch
+) -> None:
+    def full(*arguments, **options) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(runs, "save_trainer", full)
+    with pytest.raises(OSError, match="No space left"):
+        run.train(blobs, device="cpu", progress=False)
+    assert run.steps_taken() == run.train_config.steps
+    run.load_model()
+
+
+def test_a_copy_of_a_checkpoint_under_another_name_is_left_alone(run: Run, blobs) -> None:
+    run.train(blobs, device="cpu", progress=False)
+    copy = run.folder / "checkpoint-best.safetensors"
+    copy.write_bytes(run.checkpoints()[-1].read_bytes())
+    assert run.train(blobs, device="cpu", progress=False).step == run.train_config.steps
+    assert copy.exists() and copy not in run.checkpoints()
+
+
+def test_a_model_older_than_the_newest_checkpoint_is_warned_of(run: Run, blobs) -> None:
+    run.train(blobs, device="cpu", progress=False)
+    last = run.checkpoints()[-1]
+    last.rename(last.with_name("checkpoint-99.safetensors"))  # as after a crash at step 99 and more
+    with pytest.warns(UserWarning, match="is of step 24, but training has gone on to step 99"):
+        run.load_model()
+
+
+def test_checkpoints_are_at_least_a_step_apart(run: Run, blobs) -> None:
+    with pytest.raises(sv.InputError, match="checkpoint_every must be at least 1, not -5"):
+        run.train(blobs, device="cpu", progress=False, checkpoint_every=-5)
+
+
 def test_a_copy_without_history_can_be_told_its_commit(monkeypatch) -> None:
     monkeypatch.setenv("SVAE_COMMIT", "abc1234")
     assert provenance.commit.__wrapped__() == "abc1234"

@@ -318,6 +318,7 @@ def test_images_that_do_not_fit_are_refused(tiny, fast, blobs) -> None:
     ("change", "message"),
     [
         ({"steps": 0}, "steps must be at least 1"),
+        ({"seed": 2**32}, "seed must be below 2"),
         ({"batch_size": 0}, "batch_size"),
         ({"accumulate": 0}, "accumulate must be at least 1"),
         ({"batch_size": 100, "accumulate": 3}, "cannot be split into accumulate=3 equal parts"),
