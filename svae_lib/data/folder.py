@@ -123,7 +123,7 @@ def load_folder_spec(name: str, root: str | os.PathLike[str] | None = None) -> I
     except ValueError as error:
         raise InputError(f"{name!r}: an option is no number ({error}).") from None
     return load_folder(
-        Path(root or ".") / Path(path).expanduser(),
+        _place(path, root),
         size=size,
         channels=channels,
         test=test,
@@ -131,6 +131,16 @@ def load_folder_spec(name: str, root: str | os.PathLike[str] | None = None) -> I
         on_broken=cast(OnBroken, given.get("on_broken", "refuse")),
         name=name,
     )
+
+
+def absolute_spec(name: str, root: str | os.PathLike[str] | None = None) -> str:
+    """``folder:PATH?options`` with PATH absolute: the same folder wherever it is loaded from."""
+    path, mark, query = name.removeprefix(PREFIX).partition("?")
+    return f"{PREFIX}{_place(path, root).resolve()}{mark}{query}" if path else name
+
+
+def _place(path: str, root: str | os.PathLike[str] | None) -> Path:
+    return Path(root or ".") / Path(path).expanduser()
 
 
 def _check_options(
