@@ -201,9 +201,15 @@ class _Scoring:
     def score(
         self, run: Run, sets: ImageSets, network: fid.FeatureNetwork, protocol: Protocol = "clean"
     ) -> Evaluation:
-        """Scores of a run, with its model on the device."""
+        """Scores of a run, with its model on the device.
+
+        Raises:
+            InputError: it was trained on other images than those of ``sets``.
+        """
+        model = run.load_model(find_device(self.device))
+        run.check_trained_on(sets.train)
         return evaluate(
-            run.load_model(find_device(self.device)),
+            model,
             sets,
             network,
             n=self.n,

@@ -438,3 +438,17 @@ def test_a_folder_of_images_is_found_from_elsewhere(
     assert main(["train", "--resume", str(out)]) == 0
     assert main(["reconstruct", str(out), "--out", "r.png"]) == 0
     assert main(again) == (0 if root else 2)  # without the root, folder:photos is another folder
+
+
+def test_a_model_is_not_scored_where_its_training_images_have_changed(photos: Path, capsys) -> None:
+    held_out = ["--held-out", "5", "--root", ".."]
+    assert main(["train", "--out", "run", "--data", PHOTOS, *held_out, *TINY]) == 0
+    scoring = ["--n", "5", "--mixture-components", "2"]
+    assert main(["evaluate", "run", *scoring]) == 0
+    new = photos / "new.png"
+    Image.new("L", (32, 32), 255).save(new)
+    for command in (["evaluate", "run", "--overwrite"], ["report", "run", "--out", "p.html"]):
+        assert main([*command, *scoring]) == 2
+        assert "are not those that run was trained on (49)" in capsys.readouterr().err
+    new.unlink()
+    assert main(["evaluate", "run", "--overwrite", *scoring]) == 0
