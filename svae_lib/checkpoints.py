@@ -198,16 +198,16 @@ def save_trainer(path: str | os.PathLike[str], trainer: Trainer) -> None:
         "seconds": trainer.seconds,
         "history": trainer.history,
         "scaler": trainer.scaler.state_dict(),
-        **_images_header(trainer),
+        **images_header(trainer.images),
     }
     write_tensors(path, "trainer", storable(tensors), header, overwrite=True)
 
 
-def _images_header(trainer: Trainer) -> dict[str, Any]:
-    """What tells the training images from others: how many, and a hash of some all over them."""
-    count = len(trainer.images)
+def images_header(images: Tensor) -> dict[str, Any]:
+    """What tells training images from others: how many, and a hash of some all over them."""
+    count = len(images)
     chosen = torch.linspace(0, count - 1, min(count, _MARKED)).long()
-    some = trainer.images[chosen.to(trainer.images.device)].cpu()
+    some = images[chosen.to(images.device)].cpu()
     return {"images": count, "images_sha256": digest({"images": some})}
 
 
@@ -221,7 +221,7 @@ def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     tensors, header = read_tensors(path, "trainer")
     here = _model_header(trainer.model) | {
         "train": dataclasses.asdict(trainer.config),
-        **_images_header(trainer),
+        **images_header(trainer.images),
     }
     there: dict[str, Any] = {key: header.get(key) for key in here}
     there["images_sha256"] = header.get("images_sha256", here["images_sha256"])  # new: may lack

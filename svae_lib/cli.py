@@ -63,7 +63,8 @@ class Train:
     kind: str = "split-vae"
     """Kind of model, such as vae or split-vae; svae info lists them."""
     data: str | None = None
-    """Data set, such as mnist or folder:PATH?size=32&channels=1; default: the preset's."""
+    """Data set, such as mnist or folder:PATH?size=32&channels=1; default: the preset's. The run
+    notes PATH as an absolute one: change it in RUN/run.json where the images have moved."""
     root: Path | None = None
     """Folder with the data set's files, where they are on this machine already."""
     device: str | None = None
@@ -89,7 +90,7 @@ class Train:
         with contextlib.ExitStack() as stack:
             with processes.main_first():  # it may download, and it makes the folder
                 resumed = None if self.resume is None else self._resumed(Run.open(self.resume))
-                name = resumed.data if resumed else self.data or PRESETS[self.preset].data
+                name = resumed.data if resumed else self._data_name()
                 sets = data.load(name, self.root)
                 on_log = self._watchers(sets.test, stack) if processes.main else []
                 # after the watchers: they may refuse, and then there shall be no folder
@@ -126,7 +127,7 @@ class Train:
         usual = PRESETS[Train.preset]
         given: list[tuple[object, object, object]] = [  # here, by default, in the run
             (self.kind, Train.kind, run.kind),
-            (self._data_asked_for(), None, run.data),
+            (self._data_asked_for(), None, data.absolute(run.data, self.root)),
             (self.held_out, Train.held_out, run.held_out),
             (self.model, usual.model, run.model_config),
             (_in_one_part(self.train), _in_one_part(usual.train), _in_one_part(run.train_config)),
@@ -143,8 +144,12 @@ class Train:
 
     def _data_asked_for(self) -> str | None:
         """The data set that was named, or that a preset brings that was named."""
-        brought = None if self.preset == Train.preset else PRESETS[self.preset].data
-        return self.data or brought
+        named = self.data is not None or self.preset != Train.preset
+        return self._data_name() if named else None
+
+    def _data_name(self) -> str:
+        """The data set to train on, by a name that holds in any working directory."""
+        return data.absolute(self.data or PRESETS[self.preset].data, self.root)
 
     def _watchers(
         self, images: torch.Tensor, stack: contextlib.ExitStack
@@ -196,9 +201,15 @@ class _Scoring:
     def score(
         self, run: Run, sets: ImageSets, network: fid.FeatureNetwork, protocol: Protocol = "clean"
     ) -> Evaluation:
-        """Scores of a run, with its model on the device."""
+        """Scores of a run, with its model on the device.
+
+        Raises:
+            InputError: it was trained on other images than those of ``sets``.
+        """
+        model = run.load_model(find_device(self.device))
+        run.check_trained_on(sets.train)
         return evaluate(
-            run.load_model(find_device(self.device)),
+            model,
             sets,
             network,
             n=self.n,

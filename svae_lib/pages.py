@@ -21,6 +21,7 @@ from .provenance import provenance
 from .report import write_report
 from .runs import Run
 from .sampling import LatentMixture, sample_mixture, sample_prior
+from .validation import InputError
 
 SHOWN = 10  # images per row of a picture
 
@@ -56,8 +57,12 @@ def write_page(
         overwrite: replace an existing file.
 
     Raises:
+        InputError: two subjects have one name.
         FileExistsError: the file exists and ``overwrite`` is False.
     """
+    names = [subject.name for subject in subjects]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"two subjects are called {twice[0]!r}: give each a name of its own.")
     columns, lines = score_table(subjects)
     write_report(
         path,

@@ -30,6 +30,7 @@ from tqdm.auto import tqdm
 from .checkpoints import (
     build_model,
     check_kind,
+    images_header,
     load_checkpoint,
     load_model,
     read_about,
@@ -355,6 +356,7 @@ class Run:
             return  # one writer
         about = {
             "data": self.data,
+            **images_header(trainer.images),
             "train": dataclasses.asdict(self.train_config),
             "steps": trainer.step,
             "seconds": round(trainer.seconds, 1),
@@ -398,6 +400,25 @@ class Run:
                 stacklevel=2,
             )
         return model
+
+    def check_trained_on(self, images: Tensor) -> None:
+        """Raise if the saved model was trained on other images: scores of it would mislead.
+
+        Args:
+            images: uint8 (N, C, S, S), all training images.
+
+        Raises:
+            InputError: other images, or there is no model yet.
+        """
+        here = images_header(self.split(images)[0])
+        about = read_about(self.folder / "model.safetensors")
+        there = {key: about.get(key, here[key]) for key in here}  # an older file does not say
+        if here != there:
+            raise InputError(
+                f"the training images of {self.data} ({here['images']} now) are not those that "
+                f"{self.folder} was trained on ({there['images']}), and some of those may be test "
+                "images now: bring the files back as they were, or train a new run."
+            )
 
     def steps_taken(self) -> int:
         """Training steps behind the saved model.

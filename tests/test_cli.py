@@ -24,9 +24,11 @@ from svae_lib import (
     tables,
 )
 from svae_lib.cli import main
+from svae_lib.data import folder as folders
 from svae_lib.distributed import Processes
 from svae_lib.files import write_json
 from svae_lib.inference import encode_all
+from svae_lib.pages import Subject, write_page
 from svae_lib.runs import Run
 
 TINY = [
@@ -395,3 +397,58 @@ def test_runs_of_one_name_are_told_apart(tmp_path: Path, monkeypatch) -> None:
     assert cli._told_apart([Path()]) == ["run"]
     with pytest.raises(InputError, match="each run once"):
         cli._told_apart([a, b, Path()])
+
+
+def test_two_runs_of_one_name_cannot_share_a_page(run: Path, tmp_path: Path) -> None:
+    subjects = [Subject("vae", Run.open(run), None)] * 2
+    with pytest.raises(InputError, match="two subjects are called 'vae'"):
+        write_page(tmp_path / "page.html", subjects, None, title="none")
+    assert not (tmp_path / "page.html").exists()
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch) -> Path:
+    """A folder of images beside the working directory "here", and no prepared data."""
+    monkeypatch.setattr(folders, "cache_folder", lambda name: tmp_path / "cache" / name)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "here").mkdir()
+    for level in range(60):
+        Image.new("L", (32, 32), 4 * level).save(tmp_path / "photos" / f"{level}.png")
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "photos"
+
+
+PHOTOS = "folder:photos?size=32&channels=1"
+
+
+@pytest.mark.parametrize("root", ["..", None])
+def test_a_folder_of_images_is_found_from_elsewhere(
+    photos: Path, root: str | None, monkeypatch
+) -> None:
+    rooted = ["--root", root] if root else []
+    if not root:
+        monkeypatch.chdir(photos.parent)
+    out = photos.parent / "run"
+    assert main(["train", "--out", str(out), "--data", PHOTOS, *rooted, *TINY]) == 0
+    again = ["train", "--resume", str(out), "--data", PHOTOS, *rooted]
+    assert main(again) == 0
+    (photos.parent / "elsewhere").mkdir()
+    monkeypatch.chdir(photos.parent / "elsewhere")
+    assert Run.open(out).data == f"folder:{photos}?size=32&channels=1"
+    assert main(["train", "--resume", str(out)]) == 0
+    assert main(["reconstruct", str(out), "--out", "r.png"]) == 0
+    assert main(again) == (0 if root else 2)  # without the root, folder:photos is another folder
+
+
+def test_a_model_is_not_scored_where_its_training_images_have_changed(photos: Path, capsys) -> None:
+    held_out = ["--held-out", "5", "--root", ".."]
+    assert main(["train", "--out", "run", "--data", PHOTOS, *held_out, *TINY]) == 0
+    scoring = ["--n", "5", "--mixture-components", "2"]
+    assert main(["evaluate", "run", *scoring]) == 0
+    new = photos / "new.png"
+    Image.new("L", (32, 32), 255).save(new)
+    for command in (["evaluate", "run", "--overwrite"], ["report", "run", "--out", "p.html"]):
+        assert main([*command, *scoring]) == 2
+        assert "are not those that run was trained on (49)" in capsys.readouterr().err
+    new.unlink()
+    assert main(["evaluate", "run", "--overwrite", *scoring]) == 0

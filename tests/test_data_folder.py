@@ -120,6 +120,28 @@ def test_many_small_classes_have_their_share_of_the_test(mine: Path) -> None:
     assert sets.test_labels.bincount().max() == 1
 
 
+def test_a_file_more_or_less_moves_hardly_any_other(mine: Path) -> None:
+    rng = np.random.default_rng(0)
+    for label in range(6):
+        add(mine, *(f"{label}/{i}.png" for i in range(rng.integers(3, 30))))
+    for new in range(40):
+        before = [set(part.names) for part in module._parts(mine, 0.15, 0)]
+        total = sum(map(len, before))
+        assert len(before[1]) == round(0.15 * total)
+        add(mine, f"{rng.integers(7)}/new{new}.png")  # class 6 is new, too
+        train, test = (set(part.names) for part in module._parts(mine, 0.15, 0))
+        assert len(train) + len(test) == total + 1
+        assert len(before[0] & test) + len(before[1] & train) <= 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_hidden_link_does_not_hide_the_class_that_it_leads_to(mine: Path) -> None:
+    add(mine, *(f"{label}/{i}.png" for label in ("a", "b") for i in range(5)))
+    for link in (".latest", "Also"):
+        (mine / link).symlink_to(mine / "b", target_is_directory=True)
+    assert load_folder(mine, size=8).label_names == ("a", "b")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
 def test_links_to_folders_are_followed_once(mine: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"

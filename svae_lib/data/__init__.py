@@ -13,7 +13,7 @@ from ..validation import InputError
 from .celeba import load_celeba
 from .cifar10 import load_cifar10
 from .digits import load_fashion_mnist, load_mnist
-from .folder import PREFIX, load_folder, load_folder_spec
+from .folder import PREFIX, absolute_spec, load_folder, load_folder_spec
 from .image_sets import ImageSets, pad, to_float, to_uint8
 from .mnist5k import load_mnist_5k
 from .toy_faces import draw_faces, load_toy_faces
@@ -21,6 +21,7 @@ from .toy_faces import draw_faces, load_toy_faces
 __all__ = [
     "LOADERS",
     "ImageSets",
+    "absolute",
     "available",
     "draw_faces",
     "load",
@@ -47,6 +48,16 @@ LOADERS: dict[str, Loader] = {
 def available() -> tuple[str, ...]:
     """The names that :func:`load` knows, beside ``folder:PATH``."""
     return tuple(LOADERS)
+
+
+def absolute(name: str, root: str | os.PathLike[str] | None = None) -> str:
+    """The name under which :func:`load` finds the same images from every working directory.
+
+    Args:
+        name: of a data set; all but ``folder:PATH`` stay as they are.
+        root: what a relative PATH starts from; by default the working directory.
+    """
+    return absolute_spec(name, root) if name.startswith(PREFIX) else name
 
 
 def load(name: str, root: str | os.PathLike[str] | None = None) -> ImageSets:

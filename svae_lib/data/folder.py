@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import urllib.parse
 from collections.abc import Iterator
@@ -52,8 +53,9 @@ def load_folder(
     are a fair sample of all classes. The images are decoded once and kept, without loss, in an
     array beside the other prepared data; a change of the files makes a new one.
 
-    Hidden files and folders are left out, and links to folders are followed. The random split is
-    one of these very files: with a file more, others are drawn.
+    Hidden files and folders are left out, and links to folders are followed. Whether a file is
+    drawn depends on a hash of the seed and its name in the folder: a file more or less moves at
+    most two others between the parts, such as one that makes room for it in its class.
 
     Files of any common kind are converted: 16 bits are scaled to 8, transparent pixels turn white,
     a file of several pictures gives its first. Floating-point pixels are refused.
@@ -121,7 +123,7 @@ def load_folder_spec(name: str, root: str | os.PathLike[str] | None = None) -> I
     except ValueError as error:
         raise InputError(f"{name!r}: an option is no number ({error}).") from None
     return load_folder(
-        Path(root or ".") / Path(path).expanduser(),
+        _place(path, root),
         size=size,
         channels=channels,
         test=test,
@@ -129,6 +131,16 @@ def load_folder_spec(name: str, root: str | os.PathLike[str] | None = None) -> I
         on_broken=cast(OnBroken, given.get("on_broken", "refuse")),
         name=name,
     )
+
+
+def absolute_spec(name: str, root: str | os.PathLike[str] | None = None) -> str:
+    """``folder:PATH?options`` with PATH absolute: the same folder wherever it is loaded from."""
+    path, mark, query = name.removeprefix(PREFIX).partition("?")
+    return f"{PREFIX}{_place(path, root).resolve()}{mark}{query}" if path else name
+
+
+def _place(path: str, root: str | os.PathLike[str] | None) -> Path:
+    return Path(root or ".") / Path(path).expanduser()
 
 
 def _check_options(
@@ -176,7 +188,10 @@ def _walk(folder: Path) -> Iterator[Path]:
             below.clear()  # a link back to where we have been
             continue
         entered.add(real)
-        below.sort()
+        below[:] = sorted(
+            (name for name in below if not _hidden(Path(name))),
+            key=lambda name: (Path(place, name).is_symlink(), name),  # its own name comes first
+        )
         yield from (Path(place, name) for name in names)
 
 
@@ -199,26 +214,27 @@ def _shuffled(files: _Split, seed: int) -> _Split:
 
 
 def _random_split(files: _Split, test: float, seed: int) -> tuple[_Split, _Split]:
-    """A share of each class at random for the test part, at least one image in each part."""
-    rng = np.random.default_rng(seed)
-    classes = np.array(files.classes)
-    chosen = np.zeros(len(classes), bool)
-    due = 0.0  # what rounding leaves is carried on: many small classes have a share as well
-    for label in np.unique(classes):
-        members = rng.permutation(np.flatnonzero(classes == label))
-        due += test * len(members)
-        count = min(round(due), len(members))
-        chosen[members[:count]] = True
-        due -= count
-    if not chosen.any():
-        chosen[rng.integers(len(chosen))] = True
-    if chosen.all():
-        chosen[rng.integers(len(chosen))] = False
-    first, second = (
-        _Split(
-            [name for name, pick in zip(files.names, picks, strict=True) if pick],
-            [label for label, pick in zip(files.classes, picks, strict=True) if pick],
-        )
-        for picks in (~chosen, chosen)
-    )
-    return first, second
+    """A share of each class at random for the test part, at least one image in each part.
+
+    The order in a class is that of a hash of each file's name, which no other file can change. A
+    class of n images should have test * n of them in the test part: whole shares first, then the
+    largest remainders, so that the total is right and a file more moves hardly any other.
+    """
+    draw = {name: hashlib.sha256(os.fsencode(f"{seed}/{name}")).digest() for name in files.names}
+    members: dict[str, list[str]] = {}
+    for name, label in zip(files.names, files.classes, strict=True):
+        members.setdefault(label, []).append(name)
+    beyond_share: dict[str, float] = {}  # of the class, once this file and those before it are in
+    for names in members.values():
+        for count, name in enumerate(sorted(names, key=draw.__getitem__), start=1):
+            beyond_share[name] = count - test * len(names)
+    order = sorted(files.names, key=lambda name: (beyond_share[name], draw[name]))
+    count = min(max(round(test * len(order)), 1), len(order) - 1)
+    return _only(files, set(order[count:])), _only(files, set(order[:count]))
+
+
+def _only(files: _Split, names: set[str]) -> _Split:
+    """Those of the files that have these names."""
+    pairs = zip(files.names, files.classes, strict=True)
+    kept = [(name, label) for name, label in pairs if name in names]
+    return _Split([name for name, _ in kept], [label for _, label in kept])
