@@ -195,6 +195,7 @@ class Run:
         Raises:
             InputError: another process is training in this folder, or the images do not fit.
             SystemExit: SIGTERM asked the program to end; everything is saved.
+            KeyboardInterrupt: Ctrl-C came after the last step; everything is saved.
             OSError: the last checkpoint or the model cannot be written; earlier checkpoints are
                 untouched. (A checkpoint on the way that cannot be written is reported, and
                 training goes on: the disk may have room again at the next.)
@@ -230,10 +231,11 @@ class Run:
                     self.save_checkpoint(trainer, validation)
                 finally:  # the model is smaller: it may fit where the checkpoint does not
                     self.finish(trainer)
-        if (
-            trainer.terminated or stop.terminate
-        ):  # all is saved; a script must not go on with half a training
+        # All is saved. A script must not go on with half a training, nor as if nobody had asked.
+        if stop.terminate:
             raise SystemExit(128 + signal.SIGTERM)
+        if stop.is_set() and trainer.step >= self.train_config.steps:
+            raise KeyboardInterrupt
         return trainer
 
     def check(self, images: Tensor) -> None:

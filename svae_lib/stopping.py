@@ -15,6 +15,26 @@ class StopRequest(threading.Event):
     terminate = False
     """Whether SIGTERM asked: not only this loop is to end, but the program."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+
+    def listen(self) -> None:
+        """Take the next Ctrl-C and every SIGTERM as a request (main thread only)."""
+        for number in self._before:
+            signal.signal(number, self._request)
+
+    def leave(self) -> None:
+        """Give the signals back to those who had them before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.set()
+        self.terminate |= number == signal.SIGTERM
+        if number == signal.SIGINT:
+            signal.signal(number, self._before[signal.SIGINT])
+
 
 _open: list[StopRequest] = []  # the flag of a context that is open in the main thread
 
@@ -25,7 +45,8 @@ def stop_requests() -> Iterator[StopRequest]:
 
     A second Ctrl-C acts as usual: a person has lost patience. Further SIGTERMs change nothing,
     since launchers and schedulers send several for one stop. A context within another has the same
-    flag, so that what asked the inner one to stop cannot interrupt the saving around it.
+    flag, so that what asked the inner one to stop cannot interrupt the saving around it; nor can a
+    second Ctrl-C that comes when the inner one has ended (a third can).
 
     Outside the main thread, where Python allows no signal handlers, the flag is never set.
     """
@@ -33,23 +54,16 @@ def stop_requests() -> Iterator[StopRequest]:
         yield StopRequest()
         return
     if _open:
-        yield _open[0]
+        try:
+            yield _open[0]
+        finally:
+            _open[0].listen()
         return
     flag = StopRequest()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def request(number: int, frame: FrameType | None) -> None:
-        flag.set()
-        flag.terminate |= number == signal.SIGTERM
-        if number == signal.SIGINT:
-            signal.signal(number, before[signal.SIGINT])
-
-    for number in before:
-        signal.signal(number, request)
+    flag.listen()
     _open.append(flag)
     try:
         yield flag
     finally:
         _open.clear()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        flag.leave()

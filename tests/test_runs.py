@@ -443,6 +443,39 @@ def test_a_sigterm_while_the_end_is_saved_ends_the_program_afterwards(
     assert run.steps_taken() == run.train_config.steps
 
 
+def test_an_impatient_second_interrupt_does_not_lose_the_checkpoint(
+    run: Run, blobs, monkeypatch
+) -> None:
+    save = runs.save_trainer
+
+    def stop(trainer: sv.Trainer) -> None:
+        if trainer.step == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    def interrupted(*arguments, **options) -> None:
+        signal.raise_signal(signal.SIGINT)
+        save(*arguments, **options)
+
+    monkeypatch.setattr(runs, "save_trainer", interrupted)
+    assert run.train(blobs, device="cpu", progress=False, on_log=[stop]).step == 5
+    assert run.checkpoints()[-1].stem == "checkpoint-5" and run.steps_taken() == 5
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_while_the_end_is_saved_is_not_forgotten(run: Run, blobs, monkeypatch) -> None:
+    save = runs.save_trainer
+
+    def interrupted(*arguments, **options) -> None:
+        signal.raise_signal(signal.SIGINT)
+        save(*arguments, **options)
+
+    monkeypatch.setattr(runs, "save_trainer", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run.train(blobs, device="cpu", progress=False)
+    assert run.steps_taken() == run.train_config.steps
+    assert run.checkpoints()[-1].stem == f"checkpoint-{run.train_config.steps}"
+
+
 def test_damaged_is_what_a_file_is_not_what_its_path_says(tiny, fast, blobs, tmp_path) -> None:
     run = Run.create(tmp_path / "damaged" / "run", "split-vae", "blobs", tiny, fast)
     run.train(blobs, device="cpu", progress=False)
