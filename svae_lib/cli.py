@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import dataclasses
 import io
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -69,8 +70,8 @@ class Train:
     """Folder with the data set's files, where they are on this machine already."""
     device: str | None = None
     """cuda, cpu, ...; default: a GPU where there is one."""
-    checkpoint_every: int = 1000
-    """Steps between two checkpoints."""
+    checkpoint_every: int | None = None
+    """Steps between two checkpoints, not below --train.log-every; default: 1000 or that."""
     held_out: int = 0
     """Training images to keep back; the checkpoint with the lowest loss on them is kept too."""
     samples_every: int | None = None
@@ -112,7 +113,7 @@ class Train:
         """The run in a folder that the main process makes, if it can be trained at all."""
         assert self.out is not None
         new = self.out, self.kind, data_name, self.model, self.train, self.held_out
-        Run(*new).check(images)
+        Run(*new).check(images, self.checkpoint_every)
         processes.check_shares(self.train.batch_size, self.train.accumulate)
         if processes.main:
             Run.create(*new)
@@ -201,14 +202,14 @@ class _Scoring:
     def score(
         self, run: Run, sets: ImageSets, network: fid.FeatureNetwork, protocol: Protocol = "clean"
     ) -> Evaluation:
-        """Scores of a run, with its model on the device.
+        """Scores of a run, with its model on the device; ``how`` tells how far it was trained.
 
         Raises:
             InputError: it was trained on other images than those of ``sets``.
         """
         model = run.load_model(find_device(self.device))
         run.check_trained_on(sets.train)
-        return evaluate(
+        result = evaluate(
             model,
             sets,
             network,
@@ -220,6 +221,8 @@ class _Scoring:
             second_stage_steps=self.second_stage_steps,
             seed=self.seed,
         )
+        steps = {"steps_taken": run.steps_taken(), "steps": run.train_config.steps}
+        return dataclasses.replace(result, how=result.how | steps)
 
 
 Scoring = Annotated[_Scoring, tyro.conf.arg(name="")]  # --seed, not --scoring.seed
@@ -249,6 +252,7 @@ class Evaluate:
         run.save_evaluation(result, overwrite=self.overwrite)
         print(format_table(*result.table()))
         print(f"protocol {self.protocol}: {PROTOCOLS[self.protocol]}")
+        print(f"steps taken: {result.how['steps_taken']} of {result.how['steps']}")
         print(result.rows[-1].fid)
         print(result.latent)
         if result.split is not None:
@@ -511,7 +515,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        _parse(arguments).run()
+        _at_home(_parse(arguments)).run()
     except (InputError, OSError) as error:
         print(f"svae: {error}", file=sys.stderr)
         return 2
@@ -537,6 +541,19 @@ def _parse(arguments: list[str]) -> Any:
         frame = "╭─+ ?[A-Za-z ]*|[\u2500-\u257f]+|-{3,}"
         words = re.sub(frame + r"|Error parsing \S+:|Value error", " ", said.getvalue())
         raise InputError(" ".join(words.split())) from None
+
+
+def _at_home(value: Any) -> Any:
+    """A command with ~ in its paths as the home folder: after "--out=" most shells leave it."""
+    if isinstance(value, Path):
+        # (Path.expanduser raises RuntimeError where there is no such user.)
+        return Path(os.path.expanduser(value))  # noqa: PTH111
+    if isinstance(value, tuple):
+        return tuple(map(_at_home, value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        named = {f.name: _at_home(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return dataclasses.replace(value, **named)
+    return value
 
 
 def _commands(arguments: list[str]) -> Any:

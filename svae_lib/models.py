@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .layers import DownConv, ResBlock, ResFCBlock, UpConv, conv3x3, keras_init_
 from .objective import Loss, variational_loss
-from .presets import ModelConfig
+from .presets import ModelConfig, check_config
 from .validation import InputError, check_images, check_tensors
 
 DECODER_START = 4  # the decoder begins with 4x4 pixels
@@ -136,6 +136,7 @@ class VAE(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        check_config(config, ModelConfig)
         self.config = config
         self.encoder: nn.Module = Encoder(config)
         self.latent = Latent(config)

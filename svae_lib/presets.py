@@ -6,7 +6,7 @@ self-decomposition", 2022, arXiv:2202.02738; "the authors' code" is github.com/a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 from .devices import Precision
@@ -69,6 +69,7 @@ class ModelConfig:
             )
         if not 0 < self.norm_momentum <= 1:
             raise InputError(f"norm_momentum must lie in (0, 1], not {self.norm_momentum}.")
+        _to_python(self)
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,15 @@ class TrainConfig:
         ):
             if getattr(self, name) not in known:
                 raise InputError(f"{name} must be one of {known}, not {getattr(self, name)!r}.")
+        _to_python(self)
+
+
+def _to_python(config: ModelConfig | TrainConfig) -> None:
+    """NumPy's and PyTorch's numbers become Python's, which JSON can hold."""
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if hasattr(value, "item"):
+            object.__setattr__(config, field.name, value.item())  # the one moment it may change
 
 
 @dataclass(frozen=True)
@@ -145,6 +155,26 @@ class Preset:
     train: TrainConfig
     source: str
     """Where the numbers come from."""
+
+
+def check_config(config: object, wanted: type, name: str = "config") -> None:
+    """Raise unless ``config`` is a ``wanted``: :class:`ModelConfig` or :class:`TrainConfig`.
+
+    Args:
+        config: what to check.
+        wanted: the class.
+        name: how the message calls it.
+
+    Raises:
+        InputError: it is something else, such as a whole preset.
+    """
+    if isinstance(config, wanted):
+        return
+    part = "model" if wanted is ModelConfig else "train"
+    raise InputError(
+        f"{name} must be a {wanted.__name__}, not {type(config).__name__}: pass "
+        f'{wanted.__name__}(...), or of a preset its part .{part}, as PRESETS["quick"].{part}.'
+    )
 
 
 _PAPER = "paper and authors' code; the number of steps is ours, since the paper gives none"

@@ -43,7 +43,7 @@ from .evaluation import Evaluation
 from .files import claimed, read_json, write_json
 from .models import VAE
 from .monitoring import validate
-from .presets import ModelConfig, TrainConfig
+from .presets import ModelConfig, TrainConfig, check_config
 from .provenance import provenance
 from .stopping import stop_requests
 from .tensor_files import DamagedFile
@@ -52,6 +52,7 @@ from .validation import InputError, check_counts
 
 FORMAT = 1
 KEPT_CHECKPOINTS = 3
+CHECKPOINT_EVERY = 1000  # steps
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Run:
     """Training images that are kept back to find the best checkpoint by; see :meth:`split`."""
 
     def __post_init__(self) -> None:
+        check_config(self.model_config, ModelConfig, "model_config")
+        check_config(self.train_config, TrainConfig, "train_config")
         if self.held_out < 0:
             raise InputError(f"held_out must not be negative, not {self.held_out}.")
 
@@ -178,7 +181,7 @@ class Run:
         images: Tensor,
         *,
         device: torch.device | str | None = None,
-        checkpoint_every: int = 1000,
+        checkpoint_every: int | None = None,
         progress: bool = True,
         on_log: Sequence[Callable[[Trainer], None]] = (),
     ) -> Trainer:
@@ -187,20 +190,23 @@ class Run:
         Args:
             images: uint8 (N, C, S, S), the same at every call.
             device: where to train.
-            checkpoint_every: steps between two checkpoints, saved at entries of the history
-                (``log_every`` of the configuration); one is also saved at a stop.
+            checkpoint_every: steps between two checkpoints, at least ``log_every`` of the
+                configuration, since each is saved at an entry of the history, where the weights
+                have been looked at; default: 1000, or ``log_every`` where that is more. One is
+                also saved at a stop.
             progress: show a progress bar.
             on_log: called with the trainer after each new entry of the history.
 
         Raises:
-            InputError: another process is training in this folder, or the images do not fit.
+            InputError: another process is training in this folder, the images do not fit, or
+                checkpoints are asked for more often than entries of the history.
             SystemExit: SIGTERM asked the program to end; everything is saved.
             KeyboardInterrupt: Ctrl-C came after the last step; everything is saved.
             OSError: the last checkpoint or the model cannot be written; earlier checkpoints are
                 untouched. (A checkpoint on the way that cannot be written is reported, and
                 training goes on: the disk may have room again at the next.)
         """
-        check_counts(checkpoint_every=checkpoint_every)
+        checkpoint_every = self._checkpoint_every(checkpoint_every)
         rank = join(device).rank  # processes that train together have a lock each
         with claimed(self.folder / (f".lock-{rank}" if rank else ".lock")) as mine:
             if not mine:
@@ -238,20 +244,35 @@ class Run:
             raise KeyboardInterrupt
         return trainer
 
-    def check(self, images: Tensor) -> None:
+    def check(self, images: Tensor, checkpoint_every: int | None = None) -> None:
         """Raise, before anything is written, if this run cannot be trained on these images.
 
         Args:
             images: uint8 (N, C, S, S), all training images.
+            checkpoint_every: as :meth:`train` will be asked for.
 
         Raises:
-            InputError: an unknown kind, or as :meth:`split` and
+            InputError: an unknown kind, or as :meth:`train`, :meth:`split` and
                 :func:`svae_lib.training.check_trainable`.
         """
+        self._checkpoint_every(checkpoint_every)
         self._check_held_out(images)
         with torch.device("meta"):  # layers without memory
             model = build_model(self.kind, self.model_config)
         check_trainable(images[self.held_out :], model, self.train_config)  # so many are left
+
+    def _checkpoint_every(self, asked: int | None) -> int:
+        log_every = self.train_config.log_every
+        if asked is None:
+            return max(CHECKPOINT_EVERY, log_every)
+        check_counts(checkpoint_every=asked)
+        if asked < log_every:
+            raise InputError(
+                f"checkpoint_every={asked} is more often than the history has entries, at which "
+                f"checkpoints are saved: ask for {log_every} or more, or start a run with a lower "
+                f"log_every than {log_every}."
+            )
+        return asked
 
     def split(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The images to train on, and the ``held_out`` others: the same at every call.

@@ -32,7 +32,7 @@ from .distributed import join
 from .feeding import NOISE, Feed, stream_seed
 from .models import VAE
 from .objective import Loss, RunningGamma
-from .presets import TrainConfig
+from .presets import TrainConfig, check_config
 from .progress import Progress
 from .rescue import LastGood, diverged, explaining_lack_of_memory
 from .stopping import stop_requests
@@ -51,8 +51,9 @@ def check_trainable(images: Tensor, model: VAE, train: TrainConfig) -> None:
 
     Raises:
         InputError: the images do not fit the model, or do not fill one batch, or BatchNorm would
-            see one image at a time.
+            see one image at a time, or ``train`` is no TrainConfig.
     """
+    check_config(train, TrainConfig)
     config = model.config
     check_uint8_images(images, channels=config.channels, image_size=config.image_size)
     if len(images) < train.batch_size:

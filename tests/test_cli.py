@@ -163,6 +163,8 @@ def test_evaluate_prints_a_table_and_never_overwrites_unasked(run: Path, capsys)
     path = run / "evaluation-clean-lenet-mnist-5k.json"
     scores = json.loads(path.read_text())
     assert scores["how"]["n"] == 100
+    assert scores["how"]["steps_taken"] == scores["how"]["steps"] == 6
+    assert "steps taken: 6 of 6" in said
     path.write_text("kept")
     assert main(["evaluate", str(run), *options]) == 2
     assert path.read_text() == "kept"
@@ -303,6 +305,23 @@ def test_samples_come_from_the_mixture_that_is_scored(
     assert len(encoded[0]) == 30
 
 
+@pytest.mark.parametrize("seed", ["-1", "9999999999"])
+def test_seeds_that_cannot_be_are_refused(run: Path, tmp_path: Path, seed: str, capsys) -> None:
+    for command in (["sample", "--source", "mixture", "--out", str(tmp_path / "x")], ["evaluate"]):
+        assert main([*command, str(run), "--seed", seed]) == 2
+        assert "seed must be" in capsys.readouterr().err
+
+
+def test_the_home_folder_may_be_a_tilde(run: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("HOME", str(run.parent))
+    monkeypatch.setenv("USERPROFILE", str(run.parent))
+    monkeypatch.chdir(tmp_path)
+    assert main(["sample", f"~/{run.name}", "--out=~/here.png", "--n", "2"]) == 0
+    assert (run.parent / "here.png").is_file() and not any(tmp_path.iterdir())
+    assert main(["train", f"--resume=~/{run.name}"]) == 0
+    assert main(["train", "--out=~nobody-of-this-name", "--kind", "gan"]) == 2
+
+
 def test_sample_one_file_each(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "many"
     assert main(["sample", str(run), "--out", str(out), "--n", "3", "--separate"]) == 0
@@ -357,7 +376,10 @@ def test_info_on_a_run_without_a_model_says_what_to_do(tmp_path: Path, capsys) -
         (["train", "--out", "x", "--held-out", "3990"], "10 images do not fill one batch"),
         (["train", "--out", "x", "--held-out", "-1"], "held_out must not be negative"),
         (["train", "--out", "x", "--train.seed", "-1"], "seed must be at least 0"),
+        (["train", "--out", "x", "--train.seed", "9" * 23], "seed must be below 2^32"),
         (["train", "--out", "x", "--device", "tpu"], "'tpu' cannot be used here"),
+        (["train", "--out", "x", "--checkpoint-every", "-5"], "checkpoint_every must be at least"),
+        (["train", "--out", "x", "--checkpoint-every", "5"], "ask for 20 or more"),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from filelock import FileLock
@@ -71,8 +72,16 @@ def test_a_lengthened_run_is_the_one_that_was_longer_from_its_start(
         longer.lengthened(30)
 
 
+def test_settings_may_be_numbers_of_numpy(tmp_path: Path) -> None:
+    model = sv.ModelConfig(latent_dim=np.int64(4))
+    train = sv.TrainConfig(steps=np.int32(5), learning_rate=np.float32(0.5), seed=np.int64(3))
+    run = Run.create(tmp_path / "run", "vae", "blobs", model, train)
+    assert Run.open(run.folder) == run
+    assert type(model.latent_dim) is int and type(train.learning_rate) is float
+
+
 def test_only_the_newest_checkpoints_are_kept(run: Run, blobs) -> None:
-    run.train(blobs, device="cpu", progress=False, checkpoint_every=1)
+    run.train(blobs, device="cpu", progress=False, checkpoint_every=5)
     steps = [int(p.stem.split("-")[1]) for p in run.checkpoints()]
     assert steps == [15, 20, 24] and len(steps) == KEPT_CHECKPOINTS
 
@@ -83,7 +92,7 @@ def test_checkpoints_are_as_far_apart_as_asked_for(run: Run, blobs) -> None:
 
 
 def test_a_damaged_newest_checkpoint_is_passed_over(run: Run, blobs, capsys) -> None:
-    run.train(blobs, device="cpu", progress=False, checkpoint_every=1)
+    run.train(blobs, device="cpu", progress=False, checkpoint_every=5)
     newest = run.checkpoints()[-1]
     newest.write_bytes(newest.read_bytes()[:500])
     trainer = run.trainer(blobs, "cpu")
@@ -110,7 +119,7 @@ def rated(tiny, fast, tmp_path: Path, monkeypatch) -> Run:
 
 
 def test_the_best_checkpoint_is_kept_beside_the_newest(rated: Run, blobs) -> None:
-    rated.train(blobs, device="cpu", progress=False, checkpoint_every=1)
+    rated.train(blobs, device="cpu", progress=False, checkpoint_every=5)
     assert [int(p.stem.split("-")[1]) for p in rated.checkpoints()] == [10, 15, 20, 24]
     assert rated.best_checkpoint() == rated.folder / "checkpoint-10.safetensors"
     found = {entry["step"]: entry["loss"] for entry in Run.open(rated.folder).validation()}
@@ -219,7 +228,7 @@ def test_training_survives_a_disk_that_is_full_for_a_while(
         blobs,
         device="cpu",
         progress=False,
-        checkpoint_every=1,
+        checkpoint_every=5,
         on_log=[lambda t: seen.append((t.step, [p.name for p in run.checkpoints()]))],
     )
     first = ["checkpoint-5.safetensors"]
@@ -294,7 +303,7 @@ def test_another_versions_checkpoint_is_refused(run: Run, blobs, monkeypatch) ->
 def test_when_every_checkpoint_is_damaged_training_starts_again_and_says_so(
     run: Run, blobs, capsys
 ) -> None:
-    run.train(blobs, device="cpu", progress=False, checkpoint_every=1)
+    run.train(blobs, device="cpu", progress=False, checkpoint_every=5)
     for path in run.checkpoints():
         path.write_bytes(path.read_bytes()[:500])
     assert run.trainer(blobs, "cpu").step == 0
@@ -516,6 +525,16 @@ def test_a_model_older_than_the_newest_checkpoint_is_warned_of(run: Run, blobs) 
 def test_checkpoints_are_at_least_a_step_apart(run: Run, blobs) -> None:
     with pytest.raises(sv.InputError, match="checkpoint_every must be at least 1, not -5"):
         run.train(blobs, device="cpu", progress=False, checkpoint_every=-5)
+
+
+def test_checkpoints_between_entries_of_the_history_are_refused(
+    tiny, fast, blobs, tmp_path: Path
+) -> None:
+    rarely = dataclasses.replace(fast, log_every=2000)
+    run = Run.create(tmp_path / "rarely", "split-vae", "blobs", tiny, rarely)
+    with pytest.raises(sv.InputError, match=r"checkpoint_every=20 is more often .* 2000 or more"):
+        run.train(blobs, device="cpu", progress=False, checkpoint_every=20)
+    run.train(blobs, device="cpu", progress=False)  # the default gives way
 
 
 def test_a_copy_without_history_can_be_told_its_commit(monkeypatch) -> None:

@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import weakref
+from typing import Any
 
 import pytest
 import torch
@@ -300,6 +301,14 @@ def test_bf16_trains_to_about_the_same_loss(tiny, fast, blobs) -> None:
         t = trainer(tiny, dataclasses.replace(fast, precision=precision, steps=100), blobs)
         losses[precision] = t.fit(progress=False)["loss"][-1]
     assert losses["bf16"] == pytest.approx(losses["float32"], rel=0.1)
+
+
+def test_a_whole_preset_is_no_configuration(tiny, blobs) -> None:
+    preset: Any = sv.PRESETS["quick"]
+    with pytest.raises(sv.InputError, match=r"must be a ModelConfig, not Preset.*part .model"):
+        sv.VAE(preset)
+    with pytest.raises(sv.InputError, match=r"must be a TrainConfig, not Preset.*part .train"):
+        sv.train(sv.VAE(tiny), blobs, preset)
 
 
 def test_images_that_do_not_fit_are_refused(tiny, fast, blobs) -> None:
