@@ -307,7 +307,8 @@ def test_samples_come_from_the_mixture_that_is_scored(
 
 @pytest.mark.parametrize("seed", ["-1", "9999999999"])
 def test_seeds_that_cannot_be_are_refused(run: Path, tmp_path: Path, seed: str, capsys) -> None:
-    for command in (["sample", "--source", "mixture", "--out", str(tmp_path / "x")], ["evaluate"]):
+    sample = ["sample", "--source", "mixture", "--out", str(tmp_path / "x.png")]
+    for command in (sample, ["evaluate", "--overwrite"]):
         assert main([*command, str(run), "--seed", seed]) == 2
         assert "seed must be" in capsys.readouterr().err
 
@@ -405,6 +406,7 @@ def test_report_shows_runs_of_any_kind_on_one_page(run: Path, tmp_path: Path, ca
     assert main(["report", str(run), str(other), *options]) == 0
     text = page.read_text()
     assert "split-vae (a)" in text and "rae-l2 (autoencoder)" in text
+    assert "steps taken" in text and "6 of 6" in text
     assert text.count("The split of reconstructions") == 1  # only one of the two splits
     assert main(["report", str(run), *options]) == 2
     assert "--overwrite" in capsys.readouterr().err
