@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -66,6 +67,8 @@ STAGES = (
 def main(arguments: list[str] | None = None) -> int:
     """0 if every stage went well, 1 if one failed or a check did not pass."""
     options = _parse(arguments)
+    # Two sessions side by side are a shell's background jobs, which ignore what limits are made of.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if options.commit:
         os.environ["SVAE_COMMIT"] = options.commit  # for the models' headers and the tables too
     root = options.root or os.environ.get("SVAE_DATA") or None

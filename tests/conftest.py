@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 # Before torch starts its threads: small tensors run faster on one, and results do not depend on it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -11,6 +12,9 @@ import pytest
 import torch
 
 import svae_lib as sv
+
+# Started in the background by a shell, the tests would ignore Ctrl-C, which several of them send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

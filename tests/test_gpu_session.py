@@ -235,6 +235,18 @@ def test_a_way_that_fails_or_hangs_is_noted_and_the_next_goes_on(
     assert "best" not in result
 
 
+def test_limits_work_in_a_background_job_too(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell starts one
+    try:
+        gpu_session.main(["--tiny", "--device", "cpu", "--out", str(tmp_path), "--minutes", "0"])
+        with session.time_limit(0.05) as limit, pytest.raises(KeyboardInterrupt):
+            while True:
+                time.sleep(0.001)
+        assert limit.expired
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_training_that_was_interrupted_is_no_measurement(tiny, fast, blobs) -> None:
     loop = gpu_speed._Library(
         sv.build_model("split-vae", tiny), blobs, fast, torch.device("cpu"), {}
