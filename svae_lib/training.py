@@ -89,7 +89,6 @@ class Trainer:
         history: one list per quantity (``step`` and :data:`METRICS` and ``gamma``), an entry
             every ``config.log_every`` steps and at the last one, each the mean over those steps.
         seconds: time spent inside :meth:`fit` so far.
-        terminated: whether SIGTERM ended :meth:`fit`: save what you need and leave.
         processes: this process among those that train together.
 
     Raises:
@@ -138,7 +137,6 @@ class Trainer:
         self.step = 0
         self.history: dict[str, list[float]] = {k: [] for k in ("step", *METRICS, "gamma")}
         self.seconds = 0.0
-        self.terminated = False
         self._plain: nn.Module | None = None  # in place of a compiled one that has not been tried
         self._metrics = self._prepare(compile)
         self._sums = torch.zeros(len(METRICS), device=self.device)
@@ -312,7 +310,6 @@ class Trainer:
                             call(self)
                     if (entry or self.processes.alone) and self.processes.any(stop.is_set()):
                         break
-            self.terminated |= stop.terminate
             self.processes.average_(self.model.buffers())
         finally:
             bar.close()

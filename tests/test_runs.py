@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -418,19 +419,24 @@ def test_sigterm_saves_and_ends_the_program(run: Run, blobs) -> None:
     assert run.train(blobs, device="cpu", progress=False).step == run.train_config.steps
 
 
+def after_signal(number: signal.Signals, function: Callable[..., object]) -> Callable[..., object]:
+    """The function, but a signal comes just before it works."""
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        signal.raise_signal(number)
+        return function(*arguments, **options)
+
+    return interrupted
+
+
 def test_further_sigterms_do_not_interrupt_the_saving(run: Run, blobs, monkeypatch) -> None:
     """Launchers send several for one stop; outside of fit they would kill at once."""
-    save = runs.save_trainer
 
     def terminate(trainer: sv.Trainer) -> None:
         if trainer.step == 5:
             signal.raise_signal(signal.SIGTERM)
 
-    def interrupted(*arguments, **options) -> None:
-        signal.raise_signal(signal.SIGTERM)
-        save(*arguments, **options)
-
-    monkeypatch.setattr(runs, "save_trainer", interrupted)
+    monkeypatch.setattr(runs, "save_trainer", after_signal(signal.SIGTERM, runs.save_trainer))
     with pytest.raises(SystemExit):
         run.train(blobs, device="cpu", progress=False, on_log=[terminate])
     assert run.checkpoints()[-1].stem == "checkpoint-5" and run.steps_taken() == 5
@@ -440,13 +446,7 @@ def test_further_sigterms_do_not_interrupt_the_saving(run: Run, blobs, monkeypat
 def test_a_sigterm_while_the_end_is_saved_ends_the_program_afterwards(
     run: Run, blobs, monkeypatch
 ) -> None:
-    save = runs.save_model
-
-    def interrupted(*arguments, **options) -> None:
-        signal.raise_signal(signal.SIGTERM)
-        save(*arguments, **options)
-
-    monkeypatch.setattr(runs, "save_model", interrupted)
+    monkeypatch.setattr(runs, "save_model", after_signal(signal.SIGTERM, runs.save_model))
     with pytest.raises(SystemExit):
         run.train(blobs, device="cpu", progress=False)
     assert run.steps_taken() == run.train_config.steps
@@ -455,30 +455,18 @@ def test_a_sigterm_while_the_end_is_saved_ends_the_program_afterwards(
 def test_an_impatient_second_interrupt_does_not_lose_the_checkpoint(
     run: Run, blobs, monkeypatch
 ) -> None:
-    save = runs.save_trainer
-
     def stop(trainer: sv.Trainer) -> None:
         if trainer.step == 5:
             signal.raise_signal(signal.SIGINT)
 
-    def interrupted(*arguments, **options) -> None:
-        signal.raise_signal(signal.SIGINT)
-        save(*arguments, **options)
-
-    monkeypatch.setattr(runs, "save_trainer", interrupted)
+    monkeypatch.setattr(runs, "save_trainer", after_signal(signal.SIGINT, runs.save_trainer))
     assert run.train(blobs, device="cpu", progress=False, on_log=[stop]).step == 5
     assert run.checkpoints()[-1].stem == "checkpoint-5" and run.steps_taken() == 5
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_an_interrupt_while_the_end_is_saved_is_not_forgotten(run: Run, blobs, monkeypatch) -> None:
-    save = runs.save_trainer
-
-    def interrupted(*arguments, **options) -> None:
-        signal.raise_signal(signal.SIGINT)
-        save(*arguments, **options)
-
-    monkeypatch.setattr(runs, "save_trainer", interrupted)
+    monkeypatch.setattr(runs, "save_trainer", after_signal(signal.SIGINT, runs.save_trainer))
     with pytest.raises(KeyboardInterrupt):
         run.train(blobs, device="cpu", progress=False)
     assert run.steps_taken() == run.train_config.steps
