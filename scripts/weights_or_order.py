@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,25 +48,43 @@ def split_of(model: sv.SplitVAE, order: int, sets: sv.data.ImageSets) -> dict[st
     return dataclasses.asdict(kind)
 
 
+def complete(
+    path: Path,
+    facts: dict[str, Any],
+    names: tuple[str, ...],
+    combinations: Iterable[tuple[int, ...]],
+    run: Callable[..., dict[str, Any]],
+) -> None:
+    """Run the combinations of seeds that the record in ``path`` lacks, and note each at once.
+
+    Args:
+        path: the JSON file; made of ``facts`` where it is not there yet.
+        facts: what a new record begins with.
+        names: of the seeds in a combination.
+        combinations: one seed for each name.
+        run: called with the seeds; what it returns is noted beside them.
+    """
+    conditions = provenance(sv.devices.default_device())
+    record = read_json(path) if path.exists() else {**facts, "conditions": conditions, "runs": []}
+    done = {tuple(entry[name] for name in names) for entry in record["runs"]}
+    for seeds in combinations:
+        if seeds not in done:
+            record["runs"].append(dict(zip(names, seeds, strict=True)) | run(*seeds))
+            write_json(path, record, overwrite=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results/weights_or_order.json"))
     arguments = parser.parse_args()
-    record: dict[str, Any] = {
-        "what": "kind of split of 16 Split VAEs, preset quick: first weights by order and noise",
-        "conditions": provenance(sv.devices.default_device()),
-        "runs": [],
-    }
-    if arguments.out.exists():
-        record = read_json(arguments.out)
-    done = {(run["weights"], run["order"]) for run in record["runs"]}
     sets = sv.data.load("mnist-5k")
-    for weights in WEIGHTS:
-        for order in ORDERS:
-            if (weights, order) not in done:
-                split = split_of(first_weights(weights), order, sets)
-                record["runs"].append({"weights": weights, "order": order, **split})
-                write_json(arguments.out, record, overwrite=True)
+    complete(
+        arguments.out,
+        {"what": "kind of split of 16 Split VAEs, preset quick: first weights by order and noise"},
+        ("weights", "order"),
+        itertools.product(WEIGHTS, ORDERS),
+        lambda weights, order: split_of(first_weights(weights), order, sets),
+    )
 
 
 if __name__ == "__main__":

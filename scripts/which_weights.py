@@ -20,13 +20,10 @@ from __future__ import annotations
 import argparse
 import itertools
 from pathlib import Path
-from typing import Any
 
-from weights_or_order import ORDERS, WEIGHTS, first_weights, split_of
+from weights_or_order import ORDERS, WEIGHTS, complete, first_weights, split_of
 
 import svae_lib as sv
-from svae_lib.files import read_json, write_json
-from svae_lib.provenance import provenance
 
 ORDER = ORDERS[0]
 ENCODER = ("encoder.", "latent.mu.", "latent.log_var.")
@@ -48,21 +45,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results/which_weights.json"))
     arguments = parser.parse_args()
-    record: dict[str, Any] = {
-        "what": "kind of split of 64 Split VAEs, preset quick: first weights of three parts",
-        "order": ORDER,
-        "conditions": provenance(sv.devices.default_device()),
-        "runs": [],
-    }
-    if arguments.out.exists():
-        record = read_json(arguments.out)
-    done = {(run["encoder"], run["decoder"], run["head"]) for run in record["runs"]}
     sets = sv.data.load("mnist-5k")
-    for encoder, decoder, head in itertools.product(WEIGHTS, repeat=3):
-        if (encoder, decoder, head) not in done:
-            split = split_of(assembled(encoder, decoder, head), ORDER, sets)
-            record["runs"].append({"encoder": encoder, "decoder": decoder, "head": head, **split})
-            write_json(arguments.out, record, overwrite=True)
+    what = "kind of split of 64 Split VAEs, preset quick: first weights of three parts"
+    complete(
+        arguments.out,
+        {"what": what, "order": ORDER},
+        ("encoder", "decoder", "head"),
+        itertools.product(WEIGHTS, repeat=3),
+        lambda *seeds: split_of(assembled(*seeds), ORDER, sets),
+    )
 
 
 if __name__ == "__main__":
