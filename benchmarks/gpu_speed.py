@@ -18,11 +18,11 @@ from unittest import mock
 import torch
 import torch.nn.functional as F
 from gpu_checks import TINY, judged
+from peak import flops_per_image, product_seconds
 from session import Context, time_limit
 from torch import Tensor, nn
 from torch._inductor import config as inductor
 from torch.utils.data import DataLoader, Dataset
-from torch.utils.flop_counter import FlopCounterMode
 
 import svae_lib as sv
 from svae_lib import layers
@@ -35,12 +35,7 @@ from svae_lib.monitoring import validate
 def matrix_peak(context: Context) -> dict[str, Any]:
     """The rate of a large bf16 matrix product on random numbers: what training is measured by."""
     size, repeats = context.pick(8192, 256), context.pick(30, 3)
-    generator = torch.Generator(context.device).manual_seed(0)
-    a, b = (
-        torch.randn(size, size, generator=generator, device=context.device).bfloat16()
-        for _ in range(2)
-    )
-    seconds = [_seconds(context, lambda: a @ b) for _ in range(5 + repeats)][5:]
+    seconds = product_seconds(size, repeats, torch.bfloat16, context.device, context.synchronise)
     return {
         "tflops": _four_digits(2 * size**3 / statistics.median(seconds) / 1e12),
         "best_tflops": _four_digits(2 * size**3 / min(seconds) / 1e12),
@@ -256,7 +251,7 @@ def training_speed(context: Context, preset: str, more: bool = False) -> dict[st
     noted = context.noted
     noted.setdefault("rows", [])
     if "gflop_per_image" not in noted:
-        noted["gflop_per_image"] = round(flops_per_image(context, config) / 1e9, 4)
+        noted["gflop_per_image"] = round(flops_per_image(config, context.device) / 1e9, 4)
     small = config.image_size == 32
     batches = context.pick((100, 500, 1000) if small else (100, 200, 500), (4, 6, 8))
     known = {row["way"] for row in noted["rows"]}
@@ -295,20 +290,6 @@ def _random_images(context: Context, config: sv.ModelConfig) -> Tensor:
     shape = (count, config.channels, config.image_size, config.image_size)
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-
-
-def flops_per_image(context: Context, config: sv.ModelConfig, batch_size: int = 4) -> float:
-    """Floating-point operations of a training step per image, as PyTorch counts them.
-
-    Forward and backward, two per multiply-add.
-    """
-    model = sv.build_model("split-vae", config).to(context.device).train()
-    shape = (batch_size, config.channels, config.image_size, config.image_size)
-    x = torch.rand(shape, device=context.device)
-    noise = torch.zeros(batch_size, config.latent_dim, device=context.device)
-    with FlopCounterMode(display=False) as counter:
-        model.loss(x, noise, 0.1, 1.0).total.backward()
-    return counter.get_total_flops() / batch_size
 
 
 def _row(

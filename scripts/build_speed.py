@@ -49,10 +49,20 @@ def training(record: dict[str, Any]) -> tuple[Row, list[Row]]:
             f"{found['images_per_second']:.1f}",
             f"{found['tensorflow_images_per_second']:.1f}",
             f"{found['times_faster']:.2f}",
+            f"{found['share_of_peak']:.0%}",
+            f"{found['most_times_faster']:.2f}",
         ]
         for found in record["results"]
     ]
-    return ["preset", "precision", "images/s", "TensorFlow's images/s", "times faster"], rows
+    return [
+        "preset",
+        "precision",
+        "images/s",
+        "TensorFlow's images/s",
+        "times faster",
+        "share of the peak",
+        "times faster at the peak",
+    ], rows
 
 
 def precision(record: dict[str, Any]) -> tuple[Row, list[Row]]:

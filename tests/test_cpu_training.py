@@ -56,6 +56,19 @@ def test_both_sides_take_turns(tiny, options, tmp_path: Path, monkeypatch) -> No
     assert found["parameters"] == parameters and found["precision"] == "float32"
 
 
+def test_the_peak_bounds_the_factor(tiny, options, tmp_path: Path, monkeypatch) -> None:
+    """Products that take a second each: the peak is what one of them computes."""
+    stand_in(tmp_path, monkeypatch, sv.parameter_count(sv.build_model("split-vae", tiny)))
+    monkeypatch.setattr(cpu_training, "product_seconds", lambda *_: [1.0])
+    monkeypatch.setattr(cpu_training, "flops_per_image", lambda _: cpu_training.SIZE**3 / 100)
+    monkeypatch.setattr(cpu_training.Library, "train", lambda self, steps: 50.0)
+    found = cpu_training.compare("tiny", Path(sys.executable), options)
+    assert found["peak_gflop_per_second"] == round(2 * cpu_training.SIZE**3 / 1e9, 1)
+    # 200 images per second at the peak, 50 here and 32 in the stand-in
+    assert found["share_of_peak"] == 0.25
+    assert found["most_times_faster"] == 6.25
+
+
 def test_the_library_is_timed_as_it_trains(options) -> None:
     library = cpu_training.Library(sv.PRESETS["tiny"], "float32")
     rate = library.train(4)
