@@ -264,7 +264,7 @@ PRESETS: dict[str, Preset] = {
         model=replace(_QUICK.model, channels=3, base_dim=12, latent_dim=64, norm_momentum=0.01),
         train=replace(
             _QUICK.train,
-            steps=3000,
+            steps=2000,
             batch_size=64,
             learning_rate=2e-3,
             warmup_steps=100,
