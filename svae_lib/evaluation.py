@@ -301,7 +301,7 @@ def _check(
             f"the {reference} images are sorted by class, so that the first of them are no fair "
             "reference: shuffle images and labels together.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,  # past the decorator, to who called evaluate
         )
 
 
