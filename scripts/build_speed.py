@@ -65,6 +65,17 @@ def training(record: dict[str, Any]) -> tuple[Row, list[Row]]:
     ], rows
 
 
+def memory(record: dict[str, Any]) -> tuple[Row, list[Row]]:
+    rows = [
+        [found["work"]]
+        + [f"{found[mode]['images_per_second']:.1f}" for mode in ("with", "without")]
+        + [f"{found['times_faster']:.2f}"]
+        + [f"{found[mode]['peak_memory_MiB']:,}" for mode in ("with", "without")]
+        for found in record["results"]
+    ]
+    return ["work", "images/s", "without", "times faster", "peak memory (MiB)", "without"], rows
+
+
 def precision(record: dict[str, Any]) -> tuple[Row, list[Row]]:
     kinds = ("training", "held_out")
     rows = [
@@ -122,6 +133,10 @@ def preparation(record: dict[str, Any]) -> tuple[Row, list[Row]]:
 
 SECTIONS = {
     "cpu_training": ("Training on a CPU, against the same layers in TensorFlow", training),
+    "cpu_memory": (
+        "On a CPU: freed memory kept, large networks given few images at a time",
+        memory,
+    ),
     "precision_loss_cpu": ("The loss at the end in bf16, against float32", precision),
     "frechet_distance": ("The Fréchet distance", distance),
     "feature_networks": ("Feature networks", networks),

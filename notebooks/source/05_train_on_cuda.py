@@ -67,6 +67,7 @@ print(f"this machine: {machine}; number format of products and convolutions: {pr
 # | training images | in main memory, as bytes | in the card's memory where they fit, as bytes |
 # | an operation, when Python reaches it | is computed | is put in a queue |
 # | Adam | parameter by parameter | fused: a few launches for all |
+# | memory that a step frees | on Linux, kept for the next step while a training lasts | kept by PyTorch |
 
 # %%
 steps = sv.course.pick(smoke=10, laptop=150, gpu=budget.steps)
