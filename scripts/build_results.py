@@ -29,9 +29,9 @@ HEAD = """# Results
 Made from the files in [results/](../results/README.md) by `python scripts/build_results.py`; every
 number of ours comes from a recorded run. Mean over seeds ± half-width of the 95 % interval
 (Student's t). A run in which every latent variable is inactive has died: it is counted, but left
-out of the means. FID and KID: lower is better. *real*: as many training images against the same reference.
-Which image is called x1 and which x2 is up to the seed: their rows are means of a name, not of a
-thing. *mix*: half of the samples answer with their x1, the other half with their x2.
+out of the means. FID and KID: lower is better. *real*: as many training images against the same
+reference. Which image is called x1 and which x2 is up to the seed: their rows are means of a name,
+not of a thing. *mix*: half of the samples answer with their x1, the other half with their x2.
 """
 
 

@@ -143,12 +143,23 @@ SECTIONS = {
     "celeba_preparation": ("Preparing CelebA, on stand-in files of its size", preparation),
 }
 
+NOTES = {
+    "cpu_training": """
+The peak is the rate of a product of large matrices, in the same run. No way of computing the same
+operations exceeds it, so the last column bounds the factor on this processor.
+""",
+    "cpu_memory": """
+Columns *without*: freed memory goes back to the system, and a batch of 50 images goes through a
+feature network at once. Each turn is a process of its own.
+""",
+}
+
 
 def page() -> str:
     parts = [HEAD]
     for name, (title, table) in SECTIONS.items():
         record = read_json(RECORDS / f"{name}.json")
-        parts += [f"## {title}\n", on_what(record), markdown(*table(record))]
+        parts += [f"## {title}\n", on_what(record) + NOTES.get(name, ""), markdown(*table(record))]
     if not (RECORDS / "gpu").exists():
         parts.append(NO_GPU)
     return "\n".join(parts)
