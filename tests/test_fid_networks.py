@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from svae_lib import data
-from svae_lib.fid import NETWORKS, extract_features, lenet, network
+from svae_lib.fid import NETWORKS, FeatureNetwork, extract_features, lenet, network
 from svae_lib.files import sha256
 from svae_lib.validation import InputError
 
@@ -123,6 +123,23 @@ def test_features_do_not_depend_on_the_batch_or_keep_gradients() -> None:
     torch.testing.assert_close(whole, single, rtol=1e-4, atol=1e-5)
     assert not net.module.training
     assert not any(p.requires_grad for p in net.module.parameters())
+
+
+def test_a_cpu_gives_a_network_a_few_images_at_a_time() -> None:
+    given: list[int] = []
+
+    class Means(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            given.append(len(images))
+            return images.mean(dim=(2, 3))
+
+    facts = ("Means", "none", "none", 3, 3, "none", "[0, 1]", torch.device("cpu"), Means())
+    images = torch.rand(10, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    for at_once, parts in ((None, [10]), (4, [4, 4, 2]), (20, [10])):
+        given.clear()
+        features = FeatureNetwork(*facts, cpu_batch=at_once)(images)
+        assert given == parts
+        torch.testing.assert_close(features, images.mean(dim=(2, 3)))
 
 
 def test_efficientnet_gives_pooled_features_of_photographs() -> None:

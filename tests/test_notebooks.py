@@ -334,7 +334,7 @@ def test_untrained_maps_alternate_as_notebook_4_says() -> None:
     assert sum(share < diagnostics.noise_nyquist_share(32, 32) for share in shares) == 1
 
 
-def test_notebook_5_times_tuned_convolutions_and_waits_where_it_says() -> None:
+def test_notebook_5_times_tuned_steps_and_waits_where_it_says() -> None:
     tuned: list[bool] = []
     waits: list[int] = []
 

@@ -13,7 +13,7 @@ from svae_lib.splits import claim_tests, kinds_of, summarise_claim
 def cell(label: str, x: float, x1: float, x2: float, components: int = 2, seed: int = 0) -> dict:
     values = {"x": x, "x1": x1, "x2": x2, "mix": x1 + x2}
     rows = [
-        {"source": source, "part": part, "fid": {"value": value + shift}}
+        {"source": source, "part": part, "fid": {"value": value + shift}, "kid": {"value": -value}}
         for source, shift in (("prior", 5.0), ("mixture", 0.0))
         for part, value in values.items()
     ]
@@ -82,6 +82,20 @@ def test_supported_means_the_whole_interval() -> None:
     far = {"cells": _semantic(9.0, -1.0, 0.9)}
     by_half = [{t.half: t for t in claim_tests(r) if t.source == "prior"} for r in (near, far)]
     assert by_half[0]["x1"].supported and not by_half[1]["x1"].supported
+
+
+def test_the_claim_is_tested_on_kid_too() -> None:
+    record = {"cells": _semantic(-1, -1, -1, -1, 1)}  # x1: four above in FID; KID is minus that
+    by_metric = {
+        metric: next(t for t in claim_tests(record, metric) if t.half == "x1")
+        for metric in ("fid", "kid")
+    }
+    assert (by_metric["fid"].below, by_metric["kid"].below) == (1, 4)
+    assert by_metric["kid"].difference.mean == pytest.approx(-by_metric["fid"].difference.mean)
+    columns, _ = summarise_claim(claim_tests(record, "kid"), "kid")
+    assert "KID minus KID of x" in columns
+    with pytest.raises(sv.InputError, match='metric must be "fid" or "kid", not \'recall\''):
+        claim_tests(record, "recall")
 
 
 def test_a_table_without_splits_is_refused() -> None:

@@ -67,6 +67,7 @@ print(f"this machine: {machine}; number format of products and convolutions: {pr
 # | training images | in main memory, as bytes | in the card's memory where they fit, as bytes |
 # | an operation, when Python reaches it | is computed | is put in a queue |
 # | Adam | parameter by parameter | fused: a few launches for all |
+# | memory that a step frees | on Linux, kept for the next step while a training lasts | kept by PyTorch |
 
 # %%
 steps = sv.course.pick(smoke=10, laptop=150, gpu=budget.steps)
@@ -387,7 +388,7 @@ def clock_steps(trainer, steps, each=True):
     trainer.model.train()
     wait()
     times = [time.perf_counter()]
-    with sv.devices.tuned_convolutions(device):  # as in trainer.fit(): cuDNN's fastest algorithms
+    with sv.devices.tuned(device):  # as in trainer.fit(): cuDNN's fastest algorithms, memory kept
         for step in range(1, steps + 1):
             trainer.train_step()
             if each or step == steps:
@@ -499,7 +500,7 @@ REPEATS = sv.course.pick(smoke=3, laptop=15, gpu=30)
 def seconds(work):
     """Best time of work(): other programs can only slow it down."""
     found = []
-    with sv.devices.tuned_convolutions(device):
+    with sv.devices.tuned(device):
         work()  # warm-up, not counted
         for _ in range(REPEATS):
             wait()
@@ -546,7 +547,7 @@ activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_gpu
 plain = sv.Trainer(copy.deepcopy(model), images, config, device, compile=False)
 clock_steps(plain, 2)  # warm-up
 plain.model.train()
-with sv.devices.tuned_convolutions(device), profile(activities=activities) as profiled:
+with sv.devices.tuned(device), profile(activities=activities) as profiled:
     for _ in range(3):
         plain.train_step()
     wait()

@@ -81,4 +81,5 @@ def load_efficientnet(
         value_range="[0, 1] scaled to (255 x - 127) / 128",
         device=device,
         module=_EfficientNetFeatures(net),
+        cpu_batch=4,
     )

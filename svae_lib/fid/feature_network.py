@@ -32,6 +32,8 @@ class FeatureNetwork:
         value_range: what the network makes of values in [0, 1], in words.
         device: where it computes.
         module: maps float (N, channels, H, W) in [0, 1] to (N, D), resizing included.
+        cpu_batch: images that a CPU gives it at a time: the maps of many large ones fit into no
+            cache. None: all of a batch.
 
     Raises:
         InputError: no ``weights_hash`` is given, and the module has no tensors to make one of.
@@ -46,6 +48,7 @@ class FeatureNetwork:
     value_range: str
     device: torch.device
     module: nn.Module
+    cpu_batch: int | None = None
 
     def __post_init__(self) -> None:
         self.module.to(self.device).eval().requires_grad_(False)
@@ -68,7 +71,9 @@ class FeatureNetwork:
         check_images(images)
         images = self._with_channels(images.to(self.device, torch.float32))
         with torch.inference_mode(), exact_float32():  # a score is the same on every device
-            features: Tensor = self.module(images)
+            at_once = len(images) if self.device.type != "cpu" else self.cpu_batch
+            parts = images.split(at_once or len(images))
+            features = torch.cat([self.module(part) for part in parts])
         if features.shape != (len(images), self.dim):
             raise InputError(
                 f"{self.name}'s module must answer {len(images)} images with the shape "

@@ -69,6 +69,7 @@ def load_inception(
         value_range="[0, 1] scaled to [-1, 1]",
         device=device,
         module=_InceptionFeatures(_load(path)),
+        cpu_batch=4,
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ..allocation import kept_memory
 from ..data import to_float
 from ..validation import InputError, check_tensors
 from .feature_network import FeatureNetwork, check_network
@@ -107,6 +108,7 @@ class FeatureStatistics:
         return statistics
 
 
+@kept_memory()
 def feature_statistics(
     images: Images, network: FeatureNetwork, batch_size: int = 100, progress: bool = False
 ) -> FeatureStatistics:
@@ -130,6 +132,7 @@ def feature_statistics(
     return statistics
 
 
+@kept_memory()
 def extract_features(
     images: Images, network: FeatureNetwork, batch_size: int = 100, progress: bool = False
 ) -> Tensor:

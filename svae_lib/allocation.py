@@ -1,0 +1,67 @@
+"""Memory that the C library keeps for the next step, instead of returning it to the system.
+
+glibc returns freed blocks of 32 MiB and more (by default, fewer) to the system at once. The next
+step asks for as many again, and the system hands them out page by page, each filled with zeros:
+time in which nothing is computed. A training or a scoring has the same tensors in every step, so
+while it lasts freed memory is kept (see mallopt(3)). Other systems and C libraries are left alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+
+# Parameters of mallopt, and their values once it is over: where glibc's own adaptation ends up.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_KEEP = {_TRIM_THRESHOLD: -1, _MMAP_MAX: 0}
+_USUAL = {_TRIM_THRESHOLD: 64 << 20, _MMAP_THRESHOLD: 32 << 20, _MMAP_MAX: 1 << 16}
+
+_lock = Lock()
+_users = 0
+
+
+@contextmanager
+def kept_memory() -> Iterator[None]:
+    """Context in which the process keeps the memory that it frees; at its end it is returned.
+
+    The process needs hardly more memory at its peak. Contexts may be nested, and overlap between
+    threads: the last to end returns the memory.
+    """
+    _enter()
+    try:
+        yield
+    finally:
+        _leave()
+
+
+def _enter() -> None:
+    global _users
+    with _lock:
+        _users += 1
+        if _users == 1:
+            _set(_KEEP)
+
+
+def _leave() -> None:
+    global _users
+    with _lock:
+        _users -= 1
+        if _users == 0 and (libc := _glibc()):
+            _set(_USUAL)
+            libc.malloc_trim(0)
+
+
+def _set(options: dict[int, int]) -> None:
+    if libc := _glibc():
+        for option, value in options.items():
+            libc.mallopt(option, value)
+
+
+@cache
+def _glibc() -> ctypes.CDLL | None:
+    """The C library of this process, where it is glibc."""
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
