@@ -28,8 +28,8 @@ _users = 0
 def kept_memory() -> Iterator[None]:
     """Context in which the process keeps the memory that it frees; at its end it is returned.
 
-    The process needs hardly more memory at its peak. Contexts may be nested, and overlap between
-    threads: the last to end returns the memory.
+    At its peak the process may hold somewhat more than without (docs/speed.md has measurements).
+    Contexts may be nested, and overlap between threads: the last to end returns the memory.
     """
     _enter()
     try:

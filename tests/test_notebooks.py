@@ -225,6 +225,23 @@ def test_records_say_what_notebooks_6_and_8_read_from_them() -> None:
         assert abs(ours.mean) < ours.half_width < effect  # undecided, and small beside beta's
 
 
+def test_photographs_say_what_notebook_8_reads_from_them() -> None:
+    record = read_table(embedded("results/photographs.json"))
+    assert not any(died(cell) for cell in record["cells"])
+    for source in ("REC", "prior", "mixture"):  # alike
+        gap = paired_difference(record, *((kind, source, "x") for kind in PAIR), "kid")
+        assert gap.n == 5 and abs(gap.mean) < gap.half_width
+    active = {k: [c["latent"]["active"] for c in record["cells"] if c["kind"] == k] for k in PAIR}
+    assert all(min(active["vae"]) <= count <= max(active["vae"]) for count in active["split-vae"])
+    assert max(active["vae"]) - min(active["vae"]) > 0  # so that claim 3 can be tested
+    labels = [cell["split"]["label"] for cell in record["cells"] if cell["split"]]
+    assert labels == ["syntactic"] * 5
+    rows = [row for cell in record["cells"] for row in cell["rows"] if row["source"] != "real"]
+    halves = [row["precision"]["value"] for row in rows if row["part"] in ("x1", "x2", "mix")]
+    assert max(halves) < 0.5 * min(r["precision"]["value"] for r in rows if r["part"] == "x")
+    assert max(row["recall"]["value"] for row in rows) < 0.005
+
+
 def _mixture_scores(record: dict[str, Any], model: str) -> list[float]:
     """FID of x, samples of the mixture, of a model's runs that did not die."""
     cells = [c for c in record["cells"] if c["variant"] == model and not died(c)]
