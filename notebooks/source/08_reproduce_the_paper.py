@@ -483,6 +483,8 @@ print(f"share of the squared difference that is one tint: {share:.0%}")
 print("x1 less x2, on average, in red, green and blue:", by_channel)
 
 # %% [markdown]
+# A part of it is; much of the rest is the grid.
+#
 # **What do you expect?** The halves carry the grid in plain sight. Which score of
 # [notebook 7](07_fid.ipynb) notices: KID (above), precision, recall?
 
@@ -498,7 +500,7 @@ for metric in ("precision", "recall"):
 #
 # Why a tint and a grid, where digits gave strokes? One candidate: a digit's contours are sharp even in the
 # reconstruction, so a map that follows them has something to gain; these photographs are blurred, and a
-# map finds no contour. Longer training of a larger network would tell (section 9).
+# map finds no contour. A larger network, trained for longer, would tell: the table `cifar10`.
 
 # %% [markdown] tags=["slide"]
 # ## 9. Make it yours
