@@ -52,11 +52,11 @@ def train(name: str) -> float:
         return TRAIN[name] * settings.batch_size / (time.perf_counter() - start)
 
 
-def features(name: str, at_once: int | None) -> float:
+def features(name: str, few_at_once: bool) -> float:
     """Images per second of a feature network, images of 32x32 pixels."""
     cpu = torch.device("cpu")
     network = random_inception(cpu) if name == "inception" else sv.fid.network(name, device=cpu)
-    if at_once is None:
+    if not few_at_once:
         network = dataclasses.replace(network, cpu_batch=None)
     images = torch.rand(FEATURES[name], 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with allocation.kept_memory():
@@ -70,7 +70,7 @@ def one(work: str, with_care: bool) -> dict[str, float]:
     """One turn, in this process."""
     kind, name = work.split(" ")
     with mock.patch.object(allocation, "_glibc", allocation._glibc if with_care else lambda: None):
-        rate = train(name) if kind == "train" else features(name, 4 if with_care else None)
+        rate = train(name) if kind == "train" else features(name, with_care)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return {"images_per_second": rate, "peak_memory_MiB": peak}
 

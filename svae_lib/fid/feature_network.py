@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..devices import exact_float32
 from ..tensor_files import digest, storable
-from ..validation import InputError, check_images
+from ..validation import InputError, check_counts, check_images
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class FeatureNetwork:
             cache. None: all of a batch.
 
     Raises:
-        InputError: no ``weights_hash`` is given, and the module has no tensors to make one of.
+        InputError: no ``weights_hash`` is given, and the module has no tensors to make one of; or
+            ``cpu_batch`` is no count.
     """
 
     name: str
@@ -51,6 +52,8 @@ class FeatureNetwork:
     cpu_batch: int | None = None
 
     def __post_init__(self) -> None:
+        if self.cpu_batch is not None:
+            check_counts(cpu_batch=self.cpu_batch)
         self.module.to(self.device).eval().requires_grad_(False)
         if not self.weights_hash:  # else the cache would take one network for another
             object.__setattr__(self, "weights_hash", _hash_of(self.module))
