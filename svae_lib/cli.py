@@ -188,6 +188,8 @@ class _Scoring:
     """Gaussians in the mixture."""
     second_stage_steps: int = 0
     """Steps to train the second stage of a two-stage VAE for; default: no such samples."""
+    likelihood_draws: int = 0
+    """Latent vectors per test image for a bound on log p(x), such as 100; default: no bound."""
     seed: int = 0
     """Seeds everything random."""
     root: Path | None = None
@@ -219,6 +221,7 @@ class _Scoring:
             protocol=protocol,
             mixture_components=self.mixture_components,
             second_stage_steps=self.second_stage_steps,
+            likelihood_draws=self.likelihood_draws,
             seed=self.seed,
         )
         steps = {"steps_taken": run.steps_taken(), "steps": run.train_config.steps}
@@ -257,6 +260,8 @@ class Evaluate:
         print(result.latent)
         if result.split is not None:
             print(f"split: {result.split}")
+        if result.likelihood is not None:
+            print(result.likelihood)
         print(f"scores: {path}")
 
 

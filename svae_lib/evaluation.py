@@ -28,6 +28,7 @@ from .fid import FeatureNetwork, FeatureStatistics, Score
 from .fid.distance import FEWEST
 from .fid.feature_network import check_network
 from .inference import decode_all, device_of, encode_all
+from .likelihood import LikelihoodBound, fitted_gamma, likelihood_bound
 from .models import VAE, Decoded
 from .objective import kl_divergence
 from .provenance import provenance
@@ -99,6 +100,8 @@ class Evaluation:
     """Of the posterior on the test images."""
     split: SplitKind | None
     """What kind of split the model makes of the test images; None for models without one."""
+    likelihood: LikelihoodBound | None
+    """Bounds on log p(x) of the test images; None where none was asked for, or can be."""
     mixture: LatentMixture = field(repr=False)
     """The mixture that the samples were drawn from."""
     how: dict[str, Any] = field(default_factory=dict)
@@ -127,6 +130,7 @@ class Evaluation:
             "test_kl": self.test_kl,
             "latent": self.latent.summary(),
             "split": None if self.split is None else asdict(self.split),
+            "likelihood": None if self.likelihood is None else asdict(self.likelihood),
             "how": self.how,
         }
 
@@ -174,6 +178,7 @@ def evaluate(
     protocol: Protocol = "clean",
     mixture_components: int = 100,
     second_stage_steps: int = 0,
+    likelihood_draws: int = 0,
     seed: int = 0,
     batch_size: int = 100,
     progress: bool = True,
@@ -198,8 +203,10 @@ def evaluate(
         mixture_components: Gaussians in the mixture.
         second_stage_steps: steps to train a :class:`svae_lib.second_stage.SecondStage` for, on the
             posteriors that the mixture is fitted on; 0: no images of that source.
-        seed: seeds the fits of mixture and second stage, the samples, the half/half choice and
-            KID's subsets.
+        likelihood_draws: latent vectors per test image for :func:`likelihood_bound`, with the gamma
+            that training images (at most 10,000) ask for; 0: no bound.
+        seed: seeds the fits of mixture and second stage, the samples, the half/half choice, KID's
+            subsets and the bound's draws.
         batch_size: images at a time.
         progress: show a progress bar.
 
@@ -211,7 +218,7 @@ def evaluate(
             a seed that cannot be, or an ``n`` that the images cannot serve.
     """
     check_counts(mixture_components=mixture_components, batch_size=batch_size)
-    check_counts(lowest=0, second_stage_steps=second_stage_steps)
+    check_counts(lowest=0, second_stage_steps=second_stage_steps, likelihood_draws=likelihood_draws)
     check_seed(seed)
     theirs, others = _parts(sets, reference)
     n = min(n_reference or len(theirs), AUTHORS_COUNT) if n is None else n
@@ -239,6 +246,7 @@ def evaluate(
         test_kl=None if is_deterministic(model) else kl_divergence(mu, log_var).mean().item(),
         latent=latent_statistics(mu, log_var),
         split=_split(model, test[:500], mu[:500], batch_size),
+        likelihood=_likelihood(model, sets, test, likelihood_draws, seed, batch_size, progress),
         mixture=mixture,
         how={
             "model": _name_of(model),
@@ -252,6 +260,7 @@ def evaluate(
             "mixture_components": mixture_components,
             "mixture_fitted_on": len(posteriors[0]),
             "second_stage_steps": second_stage_steps,
+            "likelihood_draws": likelihood_draws,
             "kid_subsets": KID_SUBSETS,
             "kid_subset_size": KID_SUBSET_SIZE,  # at most half of the images
             "seed": seed,
@@ -468,3 +477,21 @@ def _split(model: VAE, images: Tensor, mu: Tensor, batch_size: int) -> SplitKind
     if out.weights is None:
         return None
     return split_kind(out.sigma_map, to_float(images), out.components)
+
+
+def _likelihood(
+    model: VAE,
+    sets: ImageSets,
+    test: Tensor,
+    draws: int,
+    seed: int,
+    batch_size: int,
+    progress: bool,
+) -> LikelihoodBound | None:
+    if draws == 0 or is_deterministic(model):
+        return None
+    # Of training images, whatever the protocol: the mixture's may be those of the test.
+    gamma = fitted_gamma(model, fitting_images(sets, seed), seed, batch_size)
+    return likelihood_bound(
+        model, test, gamma, draws=draws, seed=seed, batch_size=batch_size, progress=progress
+    )

@@ -173,10 +173,11 @@ def _made_of(subjects: list[Subject]) -> dict[str, Any]:
         taken = {"steps taken": f"{s.run.steps_taken()} of {s.run.train_config.steps}"}
         made[f"{s.name}, training"] = taken | dataclasses.asdict(s.run.train_config)
         made[f"{s.name}, model"] = {"kind": s.run.kind, **dataclasses.asdict(s.run.model_config)}
-        kl = s.result.test_kl
+        kl, bound = s.result.test_kl, s.result.likelihood
         made[f"{s.name}, test images"] = {
             "mean squared error": f"{s.result.test_mse:.5f}",
             "KL divergence in nats": "–" if kl is None else f"{kl:.2f}",
+            **({} if bound is None else {"likelihood": str(bound)}),
             **{k: f"{v:.4g}" for k, v in s.result.latent.summary().items()},
         }
     return made

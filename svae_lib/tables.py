@@ -63,6 +63,8 @@ class Table:
     protocol: Protocol = "clean"
     n: int | None = None
     """Images to score; None: as many as there are test images, at most 10,000."""
+    likelihood_draws: int = 0
+    """Latent vectors per test image for bounds on log p(x); 0: no bounds."""
 
 
 _PAIR = (Variant("vae"), Variant("split-vae"))
@@ -106,11 +108,28 @@ TABLES: dict[str, Table] = {
         20,
         n=1000,
     ),
+    # What both models maximise at beta = 1, held against test digits; again seeds of its own.
+    "likelihood": Table(
+        "quick",
+        tuple(Variant(kind, beta=1.0) for kind in ("vae", "split-vae")),
+        tuple(range(30, 40)),
+        "lenet",
+        40,
+        likelihood_draws=100,
+    ),
     "mnist": Table("mnist", _PAIR, (0, 1, 2), "lenet-mnist", 100),
     "fashion-mnist": Table("fashion-mnist", _PAIR, (0, 1, 2), "lenet-fashion-mnist", 100),
     "cifar10": Table("cifar10", _PAIR, (0, 1, 2), "inception", 100),
     "celeba": Table("celeba", _PAIR, (0,), "inception", 100),
 }
+
+
+BOUNDS = {
+    "elbo": "ELBO (nats)",
+    "importance_weighted": "log p(x) at least (nats)",
+    "bits_per_dim": "bits per dimension at most",
+}
+"""Fields of :class:`svae_lib.likelihood.LikelihoodBound` that tables show, and their columns."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +241,9 @@ def _settings(table: Table, preset: Preset, train: TrainConfig) -> dict[str, Any
         "mixture_components": table.mixture_components,
         "second_stage_steps": table.second_stage_steps,
     }
-    return settings if table.n is None else settings | {"n": table.n}
+    # Fields that came later stand in the files of the tables that use them.
+    later = {"n": table.n, "likelihood_draws": table.likelihood_draws}
+    return settings | {name: value for name, value in later.items() if value}
 
 
 def _without_seed(train: TrainConfig) -> dict[str, Any]:
@@ -262,6 +283,7 @@ def _cell(
         protocol=table.protocol,
         mixture_components=table.mixture_components,
         second_stage_steps=table.second_stage_steps,
+        likelihood_draws=table.likelihood_draws,
         seed=run.train_config.seed,
         progress=progress,
     )
@@ -424,6 +446,47 @@ def summarise(record: dict[str, Any], metric: Metric = "fid") -> tuple[list[str]
     return ["model", "part", "seeds", *sources], lines
 
 
+def summarise_likelihood(record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of text: bounds on log p(x), a row per model; means over living runs.
+
+    Args:
+        record: from :func:`read_table`; models without a bound have no row.
+    """
+    variants = dict.fromkeys(cell["variant"] for cell in record["cells"] if cell.get("likelihood"))
+    lines = []
+    for variant in variants:
+        found = {name: list(_bounds(record, variant, name).values()) for name in BOUNDS}
+        seeds = len(found["elbo"])
+        told = [str(Estimate.of(values)) if values else "–" for values in found.values()]
+        lines.append([variant, str(seeds), *told])
+    return ["model", "seeds", *BOUNDS.values()], lines
+
+
+def likelihood_difference(
+    record: dict[str, Any], first: str, second: str, bound: str = "importance_weighted"
+) -> Estimate:
+    """Bound of the variant ``first`` minus that of ``second``, paired by seed.
+
+    Seeds with which one of the two died are left out.
+
+    Raises:
+        InputError: an unknown bound, or no seed has both.
+    """
+    if bound not in BOUNDS:
+        raise InputError(f"bound must be one of {', '.join(BOUNDS)}, not {bound!r}.")
+    a, b = _bounds(record, first, bound), _bounds(record, second, bound)
+    return _paired(a, b, f"bounds for {first} and {second}")
+
+
+def _bounds(record: dict[str, Any], variant: str, bound: str) -> dict[int, float]:
+    """A bound by seed, of the runs that did not die."""
+    return {
+        cell["seed"]: float(cell["likelihood"][bound])
+        for cell in record["cells"]
+        if cell["variant"] == variant and cell.get("likelihood") and not died(cell)
+    }
+
+
 def beside_published(
     records: Mapping[str, dict[str, Any]],
 ) -> tuple[list[str], list[list[str]]]:
@@ -478,10 +541,13 @@ def paired_difference(
         InputError: no seed has both; or as :func:`summarise`.
     """
     a, b = _scores(record, *first, metric), _scores(record, *second, metric)
+    return _paired(a, b, f"the rows {'/'.join(first)} and {'/'.join(second)}")
+
+
+def _paired(a: dict[int, float], b: dict[int, float], what: str) -> Estimate:
     both = sorted(a.keys() & b.keys())
     if not both:
         raise InputError(
-            f"no seed has a living run with the rows {'/'.join(first)} and {'/'.join(second)}: "
-            "look at the table's summary for what there is."
+            f"no seed has a living run with {what}: look at the table's summary for what there is."
         )
     return Estimate.of([a[seed] - b[seed] for seed in both])

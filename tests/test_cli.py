@@ -174,15 +174,20 @@ def test_evaluate_prints_a_table_and_never_overwrites_unasked(run: Path, capsys)
     assert "LEAKING" in capsys.readouterr().out
 
 
-def test_a_two_stage_vae_is_scored_with_the_others(run: Path, tmp_path: Path, capsys) -> None:
+def test_a_second_stage_and_a_bound_are_there_for_the_asking(
+    run: Path, tmp_path: Path, capsys
+) -> None:
     options = ["--n", "80", "--mixture-components", "2", "--second-stage-steps", "3"]
+    options += ["--likelihood-draws", "2"]
     assert main(["evaluate", str(run), *options, "--overwrite"]) == 0
-    assert "two-stage" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "two-stage" in said and "bits per dimension; 2 draws, 80 images" in said
     scores = json.loads((run / "evaluation-clean-lenet-mnist-5k.json").read_text())
     assert scores["how"]["second_stage_steps"] == 3
     assert {row["source"] for row in scores["rows"]} >= {"REC", "prior", "mixture", "two-stage"}
     assert main(["report", str(run), *options, "--out", str(tmp_path / "page.html")]) == 0
-    assert "a second VAE, trained for 3 steps" in (tmp_path / "page.html").read_text()
+    page = (tmp_path / "page.html").read_text()
+    assert "a second VAE, trained for 3 steps" in page and "2 draws, 80 images" in page
 
 
 def test_reproduce_takes_the_name_of_a_table(tmp_path: Path, monkeypatch, capsys) -> None:

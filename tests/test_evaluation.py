@@ -17,6 +17,7 @@ from svae_lib.data import ImageSets, pad, to_float, to_uint8
 from svae_lib.diagnostics import latent_statistics, split_kind
 from svae_lib.evaluation import evaluate
 from svae_lib.inference import decode_all, encode_all, reconstruct_all
+from svae_lib.likelihood import fitted_gamma, likelihood_bound
 from svae_lib.sampling import prior_latents
 
 
@@ -128,6 +129,22 @@ def test_points_have_no_kl_divergence(small, network) -> None:
     assert found.test_kl is None and found.to_dict()["test_kl"] is None
 
 
+def test_a_bound_is_of_the_test_images_with_gamma_of_the_training_images(
+    result, split, small, network
+) -> None:
+    assert result.likelihood is None and result.to_dict()["likelihood"] is None
+    options = {"mixture_components": 2, "likelihood_draws": 3, "seed": 4, "progress": False}
+    found = evaluate(split, small, network, protocol="paper", **options)
+    gamma = fitted_gamma(split, small.train, seed=4)
+    bound = likelihood_bound(split, small.test, gamma, draws=3, seed=4, progress=False)
+    assert found.likelihood is not None and found.likelihood.n == 120
+    assert dataclasses.astuple(found.likelihood) == pytest.approx(dataclasses.astuple(bound))
+    assert json.loads(json.dumps(found.to_dict()))["likelihood"]["draws"] == 3
+    assert found.how["likelihood_draws"] == 3
+    points = sv.build_model("ae", CONFIG).eval()
+    assert evaluate(points, small, network, **options).likelihood is None
+
+
 def test_mix_is_half_of_each(split, small, network) -> None:
     from svae_lib.evaluation import _features_by_part, _half
 
@@ -221,6 +238,7 @@ def test_seeded(split, small, network, result) -> None:
         ({"seed": -1}, "seed must be at least 0"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"second_stage_steps": -1}, "second_stage_steps must be at least 0"),
+        ({"likelihood_draws": -1}, "likelihood_draws must be at least 0"),
         ({"protocol": "secret"}, "protocol must be one of"),
         ({"mixture_components": 201}, "too few for 201 components"),
     ],

@@ -37,6 +37,7 @@ def tiny_table(monkeypatch) -> None:
     table = Table(
         "tiny", (Variant("vae"), Variant("split-vae", beta=2.0)), (0, 1), "lenet", 3, 5, n=60
     )
+    table = dataclasses.replace(table, likelihood_draws=2)
     monkeypatch.setitem(tables.TABLES, "tiny", table)
 
 
@@ -78,6 +79,7 @@ def test_a_table_is_resumed_and_summarised(tiny_table, tmp_path: Path, monkeypat
         how = cell["how"]
         assert (how["seed"], how["n"], how["mixture_components"]) == (cell["seed"], 60, 3)
     assert len({c["how"]["model_sha256"] for c in record["cells"]}) == 4
+    assert {c["likelihood"]["draws"] for c in record["cells"]} == {2}
     with pytest.raises(sv.InputError, match="another train"):
         reproduce("tiny", steps=3, **where)
 
@@ -327,3 +329,25 @@ def test_a_field_that_came_later_counts_with_its_default(tiny_table, tmp_path: P
     del record["settings"]["train"]["warmup_steps"], record["settings"]["model"]["components"]
     path.write_text(json.dumps(record))
     assert reproduce("tiny", seeds=[0], **where) == path  # nothing to do, and no refusal
+
+
+def test_bounds_are_summarised_and_compared_by_seed() -> None:
+    def cell(kind: str, seed: int, nats: float | None) -> dict:
+        bound = {"elbo": nats, "importance_weighted": nats, "bits_per_dim": 0.5}
+        latent = {"active": 0 if nats == 0 else 3}  # the run with 0 has died
+        told = {"variant": kind, "seed": seed, "rows": [], "latent": latent}
+        return told if nats is None else told | {"likelihood": bound}
+
+    cells = [cell("vae", 0, 10.0), cell("vae", 1, 20.0), cell("vae", 2, 0.0), cell("ae", 0, None)]
+    cells += [cell("split-vae", 1, 23.0), cell("split-vae", 0, 11.0), cell("split-vae", 2, 9.0)]
+    record = {"cells": cells}
+    columns, lines = tables.summarise_likelihood(record)
+    assert columns[2] == "ELBO (nats)" and len(columns) == len(lines[0])
+    assert [line[:2] for line in lines] == [["vae", "2"], ["split-vae", "3"]]
+    assert lines[0][2].startswith("15.00") and lines[1][2].startswith("14.33")
+    gain = tables.likelihood_difference(record, "split-vae", "vae")
+    assert gain.mean == 2 and gain.n == 2
+    with pytest.raises(sv.InputError, match="no seed has a living run with bounds for ae and vae"):
+        tables.likelihood_difference(record, "ae", "vae")
+    with pytest.raises(sv.InputError, match="bound must be one of elbo"):
+        tables.likelihood_difference(record, "split-vae", "vae", "nats")

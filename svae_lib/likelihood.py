@@ -1,0 +1,233 @@
+"""How probable a model makes images: bounds on log p(x), one image at a time.
+
+log p(x) is an integral over z that nobody can take. With draws z from the posterior q(z | x), the
+mean of log p(x, z) / q(z | x) estimates the ELBO; the logarithm of the mean fraction,
+
+    log 1/M sum_m p(x, z_m) / q(z_m | x),
+
+is in expectation at least as high for more draws, and never above log p(x): Burda, Grosse and
+Salakhutdinov, "Importance weighted autoencoders", ICLR 2016, arXiv:1509.00519, equation 8.
+
+Two ways to say what p(x | z) is. As a *density* of pixels in [0, 1], the Gaussian of variance gamma
+that training supposes: it may be as high as one likes, and compares only between models of the same
+images on the same scale. As a *probability of bytes*, the same Gaussian's share of each byte's
+interval, with all that lies beyond 0 and 255 given to them (Ho, Jain and Abbeel, "Denoising
+diffusion probabilistic models", NeurIPS 2020, arXiv:2006.11239, equation 13): it is at most 1, and
+compares between models of any kind, as bits per dimension.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .baselines import is_deterministic
+from .data import to_float
+from .inference import decode_all, encode_all
+from .models import VAE
+from .validation import InputError, check_counts, check_seed
+
+
+@dataclass(frozen=True)
+class LikelihoodBound:
+    """Means over images of bounds on log p(x), in nats per image unless it says otherwise."""
+
+    elbo: float
+    """Of densities, the mean of the draws' logarithms."""
+    importance_weighted: float
+    """Of densities, the logarithm of the draws' mean."""
+    bits_per_dim: float
+    """Of bytes, importance-weighted: upper bound on bits per pixel and channel; lower is better."""
+    gamma: float
+    """Variance of a pixel given the latent variables."""
+    draws: int
+    """Latent vectors per image, M."""
+    n: int
+    """Images."""
+
+    def __str__(self) -> str:
+        return (
+            f"log p(x) at least {self.importance_weighted:.1f} nats (ELBO {self.elbo:.1f}), "
+            f"at most {self.bits_per_dim:.3f} bits per dimension; {self.draws} draws, "
+            f"{self.n} images"
+        )
+
+
+def fitted_gamma(model: VAE, images: Tensor, seed: int = 0, batch_size: int = 500) -> float:
+    """Variance gamma that maximises the ELBO of the images, the rest of the model kept.
+
+    It is the mean squared error per pixel and channel of one draw from each image's posterior: Dai
+    and Wipf, "Diagnosing and enhancing VAE models", ICLR 2019, section 4. Fit it to *training*
+    images.
+
+    Args:
+        model: in evaluation mode, with a posterior.
+        images: uint8 (N, C, S, S).
+        seed: of the draws.
+        batch_size: images at a time.
+
+    Raises:
+        InputError: the model's encoder is deterministic, or the images do not fit the model.
+    """
+    _check_posterior(model)
+    check_seed(seed)
+    mu, log_var = encode_all(model, images, batch_size)
+    noise = torch.randn(mu.shape, generator=torch.Generator().manual_seed(seed))
+    z = mu + noise * torch.exp(0.5 * log_var)
+    errors = [
+        (to_float(x) - decode_all(model, part, batch_size).x_hat).square().sum().item()
+        for x, part in zip(images.split(batch_size), z.split(batch_size), strict=True)
+    ]
+    return math.fsum(errors) / images.numel()
+
+
+def likelihood_bound(
+    model: VAE,
+    images: Tensor,
+    gamma: float,
+    *,
+    draws: int = 100,
+    seed: int = 0,
+    batch_size: int = 500,
+    progress: bool = True,
+) -> LikelihoodBound:
+    """Bounds on the mean log p(x) of images; see the module's text.
+
+    Time grows with ``draws`` (each decodes all images once), memory does not.
+
+    Args:
+        model: in evaluation mode, with a posterior.
+        images: uint8 (N, C, S, S); a border of zeros counts as pixels.
+        gamma: variance of a pixel given the latent variables, above 0: see :func:`fitted_gamma`.
+        draws: latent vectors per image; more are tighter.
+        seed: of the draws.
+        batch_size: images at a time; the result does not depend on it.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: the model's encoder is deterministic, the images do not fit the model, or a
+            count, gamma or seed that cannot be.
+    """
+    _check_posterior(model)
+    check_counts(draws=draws, batch_size=batch_size)
+    check_seed(seed)
+    if not (math.isfinite(gamma) and gamma > 0):
+        raise InputError(f"gamma must be a number above 0, not {gamma}.")
+    mu, log_var = encode_all(model, images, batch_size)
+    generator = torch.Generator().manual_seed(seed)
+    sums = {name: _Fractions(len(images)) for name in ("density", "bytes")}
+    for _ in tqdm(range(draws), desc="bounding log p(x)", unit="draw", disable=not progress):
+        noise = torch.randn(mu.shape, generator=generator)
+        z = mu + noise * torch.exp(0.5 * log_var)
+        prior_over_q = _log_prior_over_q(z, noise, log_var)
+        for name, log_p in _log_p_given_z(model, images, z, gamma, batch_size).items():
+            sums[name].add(log_p + prior_over_q)
+    dims = images[0].numel()
+    return LikelihoodBound(
+        elbo=sums["density"].mean_of_logs.mean().item(),
+        importance_weighted=sums["density"].log_of_mean.mean().item(),
+        bits_per_dim=-sums["bytes"].log_of_mean.mean().item() / (dims * math.log(2)),
+        gamma=gamma,
+        draws=draws,
+        n=len(images),
+    )
+
+
+def log_density(x: Tensor, x_hat: Tensor, gamma: float) -> Tensor:
+    """Logarithm of the density N(x; x_hat, gamma), summed over pixels and channels.
+
+    Args:
+        x: uint8 images (N, C, S, S), taken to [0, 1].
+        x_hat: the decoder's answers, float (N, C, S, S) in [0, 1].
+        gamma: variance of a pixel, above 0.
+
+    Returns:
+        float64 (N,), nats.
+    """
+    squared = (to_float(x) - x_hat).square().flatten(1).sum(dim=1, dtype=torch.float64)
+    return -squared / (2 * gamma) - 0.5 * x[0].numel() * math.log(2 * math.pi * gamma)
+
+
+def log_probability(x: Tensor, x_hat: Tensor, gamma: float) -> Tensor:
+    """Logarithm of the probability of bytes, summed over pixels and channels.
+
+    A byte's probability is the Gaussian's mass within half a step of 1/255 about it; 0 and 255 have
+    all that lies beyond them. Ho et al., arXiv:2006.11239, equation 13.
+
+    Args:
+        x: uint8 images (N, C, S, S).
+        x_hat: the decoder's answers, float (N, C, S, S) in [0, 1].
+        gamma: variance of a pixel, above 0.
+
+    Returns:
+        float64 (N,), nats, at most 0.
+    """
+    # In units of the standard deviation, from the answer; mirrored into the lower tail, where the
+    # logarithm of a tiny mass is still exact.
+    scale = math.sqrt(gamma)
+    distance = (x.double() / 255 - x_hat) / scale
+    half, far = 0.5 / 255 / scale, distance.new_tensor(math.inf)
+    lower = torch.where(x == 0, -far, distance - half)
+    upper = torch.where(x == 255, far, distance + half)
+    mirrored = distance > 0
+    lower, upper = torch.where(mirrored, -upper, lower), torch.where(mirrored, -lower, upper)
+    log_upper = torch.special.log_ndtr(upper)
+    log_mass = log_upper + torch.log(-torch.expm1(torch.special.log_ndtr(lower) - log_upper))
+    total: Tensor = log_mass.flatten(1).sum(dim=1)
+    return total
+
+
+class _Fractions:
+    """Logarithms of fractions p(x, z) / q(z | x), draw by draw: float64, one per image."""
+
+    def __init__(self, n: int) -> None:
+        self._draws = 0
+        self._sum = torch.zeros(n, dtype=torch.float64)
+        self._log_sum = torch.full((n,), -math.inf, dtype=torch.float64)
+
+    def add(self, log_fraction: Tensor) -> None:
+        self._draws += 1
+        self._sum += log_fraction
+        self._log_sum = torch.logaddexp(self._log_sum, log_fraction)
+
+    @property
+    def mean_of_logs(self) -> Tensor:
+        return self._sum / self._draws
+
+    @property
+    def log_of_mean(self) -> Tensor:
+        return self._log_sum - math.log(self._draws)
+
+
+def _log_prior_over_q(z: Tensor, noise: Tensor, log_var: Tensor) -> Tensor:
+    """log p(z) - log q(z | x) for z = mu + noise * exp(log_var / 2): float64 (N,)."""
+    # The factors of 2 pi cancel, and noise is z standardised by q.
+    return 0.5 * (noise.square() + log_var - z.square()).sum(dim=1, dtype=torch.float64)
+
+
+def _log_p_given_z(
+    model: VAE, images: Tensor, z: Tensor, gamma: float, batch_size: int
+) -> dict[str, Tensor]:
+    """log p(x | z) of both kinds, each float64 (N,)."""
+    kinds: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+        "density": log_density,
+        "bytes": log_probability,
+    }
+    found: dict[str, list[Tensor]] = {name: [] for name in kinds}
+    for x, part in zip(images.split(batch_size), z.split(batch_size), strict=True):
+        x_hat = decode_all(model, part, batch_size).x_hat
+        for name, log_p in kinds.items():
+            found[name].append(log_p(x.cpu(), x_hat, gamma))
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def _check_posterior(model: VAE) -> None:
+    if is_deterministic(model):
+        raise InputError(
+            f"{type(model).__name__} has no posterior, and so no density p(x): bounds are for VAEs."
+        )
