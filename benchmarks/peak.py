@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import svae_lib as sv
@@ -31,6 +32,31 @@ def product_seconds(
         synchronise()
         seconds.append(time.perf_counter() - start)
     return seconds[WARM_UP:]
+
+
+def highest_rate(dtype: torch.dtype, repeats: int = 10, size: int = 2048) -> float:
+    """FLOP/s of the fastest of some matrix products and 3x3 convolutions on the CPU.
+
+    Both, because a library may have a better kernel for one than for the other: a peak that the
+    measured work can exceed would be none.
+    """
+    product = 2 * size**3 / min(product_seconds(size, repeats, dtype))
+    convolutions = (_convolution_rate(dtype, repeats, size // side, side) for side in (8, 32))
+    return max(product, *convolutions)
+
+
+def _convolution_rate(dtype: torch.dtype, repeats: int, width: int, side: int) -> float:
+    """Of 100 images of side x side pixels, ``width`` channels in and out."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(100, width, side, side, generator=generator).to(dtype)
+    weight = torch.randn(width, width, 3, 3, generator=generator).to(dtype)
+    x, weight = (t.contiguous(memory_format=torch.channels_last) for t in (x, weight))
+    seconds = []
+    for _ in range(WARM_UP + repeats):
+        start = time.perf_counter()
+        F.conv2d(x, weight, padding=1)
+        seconds.append(time.perf_counter() - start)
+    return 2 * 9 * width**2 * x.numel() / width / min(seconds[WARM_UP:])
 
 
 def flops_per_image(

@@ -145,8 +145,9 @@ SECTIONS = {
 
 NOTES = {
     "cpu_training": """
-The peak is the rate of a product of large matrices, in the same run. No way of computing the same
-operations exceeds it, so the last column bounds the factor on this processor.
+The peak is the rate of the fastest matrix product or convolution of the same run. Only a way of
+computing with fewer operations (such as Winograd's) could exceed it, so the last column bounds the
+factor on this processor.
 """,
     "cpu_memory": """
 Columns *without*: freed memory goes back to the system, and a batch of 50 images goes through a

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import svae_lib as sv
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import cpu_training
+import peak
 
 STAND_IN = """
 import json, sys
@@ -57,16 +59,25 @@ def test_both_sides_take_turns(tiny, options, tmp_path: Path, monkeypatch) -> No
 
 
 def test_the_peak_bounds_the_factor(tiny, options, tmp_path: Path, monkeypatch) -> None:
-    """Products that take a second each: the peak is what one of them computes."""
     stand_in(tmp_path, monkeypatch, sv.parameter_count(sv.build_model("split-vae", tiny)))
-    monkeypatch.setattr(cpu_training, "product_seconds", lambda *_: [1.0])
-    monkeypatch.setattr(cpu_training, "flops_per_image", lambda _: cpu_training.SIZE**3 / 100)
+    rates = iter([1e9, 2e9])  # before and after: the higher counts
+    monkeypatch.setattr(cpu_training, "highest_rate", lambda _: next(rates))
+    monkeypatch.setattr(cpu_training, "flops_per_image", lambda _: 1e7)
     monkeypatch.setattr(cpu_training.Library, "train", lambda self, steps: 50.0)
     found = cpu_training.compare("tiny", Path(sys.executable), options)
-    assert found["peak_gflop_per_second"] == round(2 * cpu_training.SIZE**3 / 1e9, 1)
+    assert found["peak_gflop_per_second"] == 2
     # 200 images per second at the peak, 50 here and 32 in the stand-in
     assert found["share_of_peak"] == 0.25
     assert found["most_times_faster"] == 6.25
+
+
+def test_the_peak_is_that_of_the_fastest_operation(monkeypatch) -> None:
+    highest = peak.highest_rate(torch.float32, repeats=2, size=256)
+    assert highest > 0
+    monkeypatch.setattr(peak, "product_seconds", lambda *_: [3.0, 1e-12])
+    assert peak.highest_rate(torch.float32, repeats=2, size=256) == 2 * 256**3 / 1e-12
+    monkeypatch.setattr(peak, "product_seconds", lambda *_: [1e12])
+    assert peak.highest_rate(torch.float32, repeats=2, size=256) > 1e6  # a convolution's
 
 
 def test_the_library_is_timed_as_it_trains(options) -> None:
