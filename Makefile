@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TWO_WORKERS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint notebooks slides lab bench clean
+.PHONY: help setup run test lint notebooks slides reference lab bench clean
 
 help: ## List these targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -44,6 +44,9 @@ notebooks: setup ## Make the notebooks from notebooks/source
 slides: setup ## Make lecture slides that need no network, in slides/
 	$(BIN)/python scripts/build_slides.py
 
+reference: setup ## Make the library's reference from its docstrings, in reference/
+	$(BIN)/python scripts/build_reference.py
+
 lab: setup ## Open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
@@ -52,4 +55,4 @@ bench: setup ## Measure what this machine can run, into benchmarks/results; BENC
 	$(BIN)/python scripts/build_speed.py
 
 clean: ## Remove .venv, caches and built files; runs/ and downloads stay
-	rm -rf $(VENV) build dist slides .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist slides reference .pytest_cache .mypy_cache .ruff_cache

@@ -1,7 +1,7 @@
 """The library under the Split-VAE course: ``import svae_lib as sv``.
 
-Models (:class:`VAE`, :class:`SplitVAE`), their objective, training, sampling, diagnostics and
-scores; each module is one idea and can be read on its own.
+Models (:class:`svae_lib.models.VAE`, :class:`svae_lib.models.SplitVAE`), their objective, training,
+sampling, diagnostics and scores; each module is one idea and can be read on its own.
 """
 
 from . import (

@@ -117,11 +117,11 @@ class RAEL2(AE):
 class RAEGP(AE):
     """Regularised autoencoder: short latent vectors, and a decoder with a small gradient.
 
-    Loss: mean over images of [ sum((x - x_hat)^2) + beta sum(z^2) / 2 + lambda |J|^2 ], where J is
-    the Jacobian of the decoder at z and |J|^2 the sum of its squared entries. Ghosh et al., ICLR
-    2020, section 3 (gradient penalty). With u standard Gaussian, E |J u|^2 = |J|^2 (Hutchinson's
-    estimator), and J u is one forward-mode derivative: the whole Jacobian, with a row for each
-    value of the image, is never built.
+    Loss: mean over images of ``[ sum((x - x_hat)^2) + beta sum(z^2) / 2 + lambda |J|^2 ]``, where J
+    is the Jacobian of the decoder at z and ``|J|^2`` the sum of its squared entries. Ghosh et al.,
+    ICLR 2020, section 3 (gradient penalty). With u standard Gaussian, ``E |J u|^2 = |J|^2``
+    (Hutchinson's estimator), and J u is one forward-mode derivative: the whole Jacobian, with a row
+    for each value of the image, is never built.
 
     Attributes:
         penalty_weight: lambda, chosen on held-out digits by scripts/tune_baselines.py.

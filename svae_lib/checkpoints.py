@@ -31,6 +31,7 @@ MODEL_KINDS: dict[str, type[VAE]] = {
     "rae-gp": RAEGP,
     "small-vae": SmallVAE,
 }
+"""Models by the name of their kind, which run folders, files and the command line use."""
 
 
 def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
@@ -127,7 +128,7 @@ def load_trained(preset: str, kind: str, device: torch.device | str = "cpu") -> 
     """A model that comes with the course, trained with a preset on the preset's data.
 
     Args:
-        preset: such as "quick"; see :data:`svae_lib.PRESETS`.
+        preset: such as "quick"; see :data:`svae_lib.presets.PRESETS`.
         kind: such as "split-vae"; see :data:`MODEL_KINDS`.
         device: where to put it.
 

@@ -53,6 +53,7 @@ PROTOCOLS: dict[str, str] = {
     "paper": "LEAKING, as the paper's authors do it: mixture fitted on the means of the first "
     "10,000 test images, which are also the reference",
 }
+"""What the mixture is fitted on, by the protocol's name."""
 
 
 def check_metric(metric: str) -> None:
@@ -203,8 +204,9 @@ def evaluate(
         mixture_components: Gaussians in the mixture.
         second_stage_steps: steps to train a :class:`svae_lib.second_stage.SecondStage` for, on the
             posteriors that the mixture is fitted on; 0: no images of that source.
-        likelihood_draws: latent vectors per test image for :func:`likelihood_bound`, with the gamma
-            that training images (at most 10,000) ask for; 0: no bound.
+        likelihood_draws: latent vectors per test image for
+            :func:`svae_lib.likelihood.likelihood_bound`, with the gamma that training images (at
+            most 10,000) ask for; 0: no bound.
         seed: seeds the fits of mixture and second stage, the samples, the half/half choice, KID's
             subsets and the bound's draws.
         batch_size: images at a time.

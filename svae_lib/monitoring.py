@@ -1,8 +1,9 @@
 """What a long run shows of itself: validation loss, sample pictures, TensorBoard events.
 
-The classes are callbacks for :meth:`svae_lib.Trainer.fit` and ``Run.train``: call them with the
-trainer after each new entry of its history. None of them draws a random number from PyTorch's own
-generators or leaves the model in another mode, so training is the same with them and without.
+The classes are callbacks for :meth:`svae_lib.training.Trainer.fit` and ``Run.train``: call them
+with the trainer after each new entry of its history. None of them draws a random number from
+PyTorch's own generators or leaves the model in another mode, so training is the same with them and
+without.
 """
 
 from __future__ import annotations

@@ -1,13 +1,15 @@
-"""A run's folder: what was trained, on what, and everything that came of it.
+"""A run's folder: what was trained, on what, and everything that came of it::
 
-run.json                    kind, data and settings, written at the start
-checkpoint-N.safetensors    all that training needs to go on, after N steps: the last three and,
-                            where images are held out, the one with the lowest validation loss
-validation.json             the validation loss at every checkpoint, where images are held out
-model.safetensors           the trained model, with its settings and how it was made
-history.json                the curves
-evaluation-*.json           the scores, a file per protocol and feature network
-samples/, events/           sample pictures and TensorBoard events, where they were asked for
+    run.json                  kind, data and settings, written at the start
+    checkpoint-N.safetensors  all that training needs to go on, after N steps: the last three and,
+                              where images are held out, the one with the lowest validation loss
+    validation.json           the validation loss at every checkpoint, where images are held out
+    model.safetensors         the trained model, with its settings and how it was made
+    history.json              the curves
+    evaluation-*.json         the scores, a file per protocol and feature network
+    samples/, events/         sample pictures and TensorBoard events, where they were asked for
+
+Each file is written whole or not at all.
 """
 
 from __future__ import annotations
@@ -462,7 +464,7 @@ class Run:
         return load_checkpoint(path, device)
 
     def history(self) -> dict[str, list[float]]:
-        """The curves of the run: one list per quantity, as :attr:`svae_lib.Trainer.history`.
+        """The curves of the run, a list per quantity: :attr:`svae_lib.training.Trainer.history`.
 
         Raises:
             InputError: training has not been finished or stopped yet.

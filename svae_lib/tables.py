@@ -54,7 +54,7 @@ class Table:
     """What is trained and how it is scored."""
 
     preset: str | Preset
-    """A name in :data:`svae_lib.PRESETS`, or a preset of your own."""
+    """A name in :data:`svae_lib.presets.PRESETS`, or a preset of your own."""
     variants: tuple[Variant, ...]
     seeds: tuple[int, ...]
     features: str
@@ -122,6 +122,7 @@ TABLES: dict[str, Table] = {
     "cifar10": Table("cifar10", _PAIR, (0, 1, 2), "inception", 100),
     "celeba": Table("celeba", _PAIR, (0,), "inception", 100),
 }
+"""The course's tables by name; one of your own may be added."""
 
 
 BOUNDS = {

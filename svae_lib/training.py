@@ -39,6 +39,7 @@ from .stopping import stop_requests
 from .validation import InputError, check_uint8_images
 
 METRICS = ("loss", "reconstruction", "kl", "mse")
+"""What a trainer's history has of every entry's steps: means over their images."""
 
 
 def check_trainable(images: Tensor, model: VAE, train: TrainConfig) -> None:

@@ -13,6 +13,7 @@ from ..validation import InputError
 from .celeba import load_celeba
 from .cifar10 import load_cifar10
 from .digits import load_fashion_mnist, load_mnist
+from .download import Patience
 from .folder import PREFIX, absolute_spec, load_folder, load_folder_spec
 from .image_sets import ImageSets, pad, to_float, to_uint8
 from .mnist5k import load_mnist_5k
@@ -21,11 +22,13 @@ from .toy_faces import draw_faces, load_toy_faces
 __all__ = [
     "LOADERS",
     "ImageSets",
+    "Patience",
     "absolute",
     "available",
     "draw_faces",
     "load",
     "load_celeba",
+    "load_cifar10",
     "load_folder",
     "pad",
     "to_float",

@@ -76,8 +76,8 @@ def split_kind(sigma_map: Tensor, images: Tensor, components: Tensor | None = No
     (a - c) / (1 - c), not below 0, as in Cohen's kappa.
 
     The label: none where sigma is constant or the components are equal; syntactic from
-    :data:`SYNTACTIC_FROM`; below it, alternation counts from :data:`ALTERNATING_FROM` and contours
-    from :data:`SEMANTIC_FROM`; the split is mixed where both do, unclear where neither does. Images
+    ``SYNTACTIC_FROM``; below it, alternation counts from ``ALTERNATING_FROM`` and contours
+    from ``SEMANTIC_FROM``; the split is mixed where both do, unclear where neither does. Images
     whose sigma is constant count as 0 everywhere.
 
     Args:

@@ -25,7 +25,7 @@ def frechet_distance(
     mu2: ArrayLike | Tensor,
     sigma2: ArrayLike | Tensor,
 ) -> float:
-    """Squared Frechet (2-Wasserstein) distance between two Gaussians.
+    """Squared Frechet (2-Wasserstein) distance between two Gaussians::
 
         |mu1 - mu2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2)
 

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from .charts import latent_activity, score_bars, split_plane, training_curves, variance_law
 from .figure import AltFigure, img_tag, png, show
-from .pictures import image_grid, image_rows, interpolation, split_rows
+from .pictures import Split, image_grid, image_rows, interpolation, split_rows
 
 __all__ = [
     "AltFigure",
+    "Split",
     "image_grid",
     "image_rows",
     "img_tag",
