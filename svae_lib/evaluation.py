@@ -16,7 +16,6 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from . import fid
 from .allocation import kept_memory
@@ -31,6 +30,7 @@ from .inference import decode_all, device_of, encode_all
 from .likelihood import LikelihoodBound, fitted_gamma, likelihood_bound
 from .models import VAE, Decoded
 from .objective import kl_divergence
+from .progress import counter
 from .provenance import provenance
 from .sampling import LatentMixture, prior_latents
 from .second_stage import SecondStage
@@ -428,7 +428,7 @@ class _Scorer:
 def _decoded(
     model: VAE, z: Tensor, batch_size: int, source: str, progress: bool
 ) -> Iterator[Decoded]:
-    with tqdm(total=len(z), desc=f"scoring {source}", unit="image", disable=not progress) as bar:
+    with counter(len(z), f"scoring {source}", "image", show=progress) as bar:
         for part in z.split(batch_size):
             yield decode_all(model, part, batch_size)
             bar.update(len(part))

@@ -24,12 +24,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from .baselines import is_deterministic
 from .data import to_float
 from .inference import decode_all, encode_all
 from .models import VAE
+from .progress import counter
 from .validation import InputError, check_counts, check_seed
 
 
@@ -121,12 +121,14 @@ def likelihood_bound(
     mu, log_var = encode_all(model, images, batch_size)
     generator = torch.Generator().manual_seed(seed)
     sums = {name: _Fractions(len(images)) for name in ("density", "bytes")}
-    for _ in tqdm(range(draws), desc="bounding log p(x)", unit="draw", disable=not progress):
-        noise = torch.randn(mu.shape, generator=generator)
-        z = mu + noise * torch.exp(0.5 * log_var)
-        prior_over_q = _log_prior_over_q(z, noise, log_var)
-        for name, log_p in _log_p_given_z(model, images, z, gamma, batch_size).items():
-            sums[name].add(log_p + prior_over_q)
+    with counter(draws, "bounding log p(x)", "draw", show=progress) as bar:
+        for _ in range(draws):
+            noise = torch.randn(mu.shape, generator=generator)
+            z = mu + noise * torch.exp(0.5 * log_var)
+            prior_over_q = _log_prior_over_q(z, noise, log_var)
+            for name, log_p in _log_p_given_z(model, images, z, gamma, batch_size).items():
+                sums[name].add(log_p + prior_over_q)
+            bar.update()
     dims = images[0].numel()
     return LikelihoodBound(
         elbo=sums["density"].mean_of_logs.mean().item(),

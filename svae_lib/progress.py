@@ -1,9 +1,10 @@
-"""How far a training is: a bar where there is a screen, a line now and then in a log file."""
+"""How far long work is: a bar where there is a screen, a line now and then in a log file."""
 
 from __future__ import annotations
 
 import sys
 import time
+from typing import NoReturn
 
 from tqdm.auto import tqdm
 
@@ -25,7 +26,7 @@ class Progress:
     def __init__(
         self, total: int, done: int, images_per_step: int, *, show: bool = True, every: float = 10
     ) -> None:
-        on_screen = sys.stderr.isatty() or _in_notebook()
+        on_screen = _on_screen()
         self.total, self.done, self.images_per_step = total, done, images_per_step
         self.every = every
         self.in_lines = show and not on_screen
@@ -68,6 +69,57 @@ class Progress:
     def _steps_per_second(self, now: float, since: tuple[float, int]) -> float:
         then, done = since
         return (self.done - done) / max(now - then, 1e-9)
+
+
+def counter(
+    total: int | None,
+    what: str,
+    unit: str,
+    *,
+    show: bool = True,
+    initial: int = 0,
+    scaled: bool = False,
+    every: float = 10,
+) -> tqdm[NoReturn]:
+    """Count up to ``total`` on standard error, as :class:`Progress` does for a training.
+
+    Use it in a ``with`` statement, and call its ``update(n)``.
+
+    Args:
+        total: where it ends, if that is known.
+        what: is done, such as "features".
+        unit: of the count.
+        show: False says nothing at all.
+        initial: where it starts.
+        scaled: show thousands as k, millions as M.
+        every: least seconds between two lines of a log.
+    """
+    on_screen = _on_screen()
+    return tqdm(
+        total=total,
+        initial=initial,
+        desc=what,
+        unit=unit,
+        unit_scale=scaled,
+        disable=not show,
+        mininterval=0.1 if on_screen else every,
+        file=sys.stderr if on_screen else _Lines(),
+    )
+
+
+class _Lines:
+    """Standard error, with a new line where a bar would write over its last state."""
+
+    def write(self, text: str) -> None:
+        if words := text.strip("\r\n"):
+            print(words, file=sys.stderr)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def _on_screen() -> bool:
+    return sys.stderr.isatty() or _in_notebook()
 
 
 def _in_notebook() -> bool:

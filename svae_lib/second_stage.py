@@ -15,9 +15,9 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from .objective import Loss, RunningGamma, variational_loss
+from .progress import counter
 from .validation import InputError, check_counts, check_posteriors
 
 HIDDEN_LAYERS = 3  # the authors' number; their width is 1024
@@ -116,15 +116,17 @@ class SecondStage(nn.Module):
         optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         generator = torch.Generator().manual_seed(self.seed)
-        for _ in tqdm(range(self.steps), desc="second stage", disable=not progress):
-            rows = torch.randint(len(mu), (self.batch_size,), generator=generator)
-            z = mu[rows] + self._noise(generator) * torch.exp(0.5 * log_var[rows])
-            loss = self._loss((z - self.mean) / self.std, self._noise(generator), gamma.value)
-            optimizer.zero_grad()
-            loss.total.backward()
-            optimizer.step()
-            schedule.step()
-            gamma.update(loss.mse)
+        with counter(self.steps, "second stage", "step", show=progress) as bar:
+            for _ in range(self.steps):
+                rows = torch.randint(len(mu), (self.batch_size,), generator=generator)
+                z = mu[rows] + self._noise(generator) * torch.exp(0.5 * log_var[rows])
+                loss = self._loss((z - self.mean) / self.std, self._noise(generator), gamma.value)
+                optimizer.zero_grad()
+                loss.total.backward()
+                optimizer.step()
+                schedule.step()
+                gamma.update(loss.mse)
+                bar.update()
         self.gamma = gamma.value
         return self
 

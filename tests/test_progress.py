@@ -68,3 +68,29 @@ def test_silence_can_be_asked_for(clock: Clock, capsys) -> None:
     run(Progress(40, 0, 40, show=False, every=0), clock, steps=40, log_every=10)
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
+
+
+def test_counting_fills_no_log(capsys) -> None:
+    with progress.counter(30, "scoring prior", "image", every=3600) as bar:
+        for _ in range(30):
+            bar.update()
+    said = capsys.readouterr().err
+    assert "\r" not in said
+    first, last = said.splitlines()  # at the start and at the end, nothing in between
+    assert first.startswith("scoring prior:   0%") and "30/30" in last
+    with progress.counter(3, "scoring", "image", every=0) as bar:
+        for _ in range(3):
+            bar.update()
+    assert len(capsys.readouterr().err.splitlines()) > 2
+
+
+def test_counting_on_a_terminal_is_a_bar_and_can_be_silent(monkeypatch) -> None:
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress.counter(3, "scoring", "image", show=False) as bar:
+        bar.update(3)
+    assert terminal.getvalue() == ""
+    with progress.counter(4000, "reading", "B", initial=1000, scaled=True) as bar:
+        bar.update(3000)
+    assert "\rreading: 100%" in terminal.getvalue() and "4.00k/4.00k" in terminal.getvalue()

@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from ..files import file_hash
+from ..progress import counter
 from ..validation import InputError
 from .places import VARIABLE, one_at_a_time, writing
 
@@ -237,14 +236,8 @@ def _store(response: Any, partial: Path, have: int, patience: Patience, progress
     if is_page or (not have and _begins_like_a_page(first)):
         raise _Refused(WEB_PAGE)
     too_slow = _speed_watch(patience)
-    bar = tqdm(
-        total=total,
-        initial=have,
-        unit="B",
-        unit_scale=True,
-        desc=partial.name.strip(".").removesuffix(".partial"),
-        disable=not progress,
-    )
+    what = partial.name.strip(".").removesuffix(".partial")
+    bar = counter(total, what, "B", show=progress, initial=have, scaled=True)
     with bar, _opened(partial, "ab" if have else "wb") as write:
         block = first
         while block:

@@ -31,9 +31,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ..files import atomic_path, read_json, write_json
+from ..progress import counter
 from ..validation import InputError
 from . import decoding
 from .places import one_at_a_time, writing
@@ -301,13 +301,8 @@ class _Job:
         total = len(self.source.names)
         blocks = [block for block in range(math.ceil(total / BLOCK)) if block not in self.done]
         left = sum(len(self._names(block)) for block in blocks)
-        bar = tqdm(
-            total=total,
-            initial=total - left,
-            unit="images",
-            desc=f"Preparing {self.array.stem.rsplit('-', 1)[0]}",
-            disable=not progress,
-        )
+        what = f"preparing {self.array.stem.rsplit('-', 1)[0]}"
+        bar = counter(total, what, "image", show=progress, initial=total - left)
         with bar, _workers(workers) as do, ThreadPoolExecutor(max(workers, 1)) as pool:
             futures = [pool.submit(self._do, block, do) for block in blocks]
             try:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ..allocation import kept_memory
 from ..data import to_float
+from ..progress import counter
 from ..validation import InputError, check_tensors
 from .feature_network import FeatureNetwork, check_network
 
@@ -161,7 +161,7 @@ def _batches(images: Images, batch_size: int, progress: bool) -> Iterator[Tensor
     except TypeError:
         raise InputError(_not_images(images)) from None
     total = len(images) if isinstance(images, Tensor) and images.ndim else None
-    with tqdm(total=total, unit="image", desc="features", disable=not progress) as bar:
+    with counter(total, "features", "image", show=progress) as bar:
         for chunk in chunks:
             if not isinstance(chunk, Tensor) or chunk.ndim != 4:
                 raise InputError(_not_images(images if isinstance(images, Tensor) else chunk))
