@@ -33,7 +33,13 @@ from svae_lib import course, diagnostics, exercises
 from svae_lib.files import embedded, read_json
 from svae_lib.interventions import mix
 from svae_lib.splits import claim_tests
-from svae_lib.tables import died, paired_difference, read_table
+from svae_lib.tables import (
+    died,
+    likelihood_difference,
+    paired_difference,
+    read_table,
+    summarise_likelihood,
+)
 from svae_lib.validation import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -240,6 +246,18 @@ def test_photographs_say_what_notebook_8_reads_from_them() -> None:
     halves = [row["precision"]["value"] for row in rows if row["part"] in ("x1", "x2", "mix")]
     assert max(halves) < 0.5 * min(r["precision"]["value"] for r in rows if r["part"] == "x")
     assert max(row["recall"]["value"] for row in rows) < 0.005
+
+
+def test_bounds_say_what_notebook_8_reads_from_them() -> None:
+    record = read_table(embedded("results/likelihood.json"))
+    assert not any(died(cell) for cell in record["cells"])
+    split, plain = "split-vae, beta 1", "vae, beta 1"
+    gap = likelihood_difference(record, split, plain)
+    level = mean(c["likelihood"]["importance_weighted"] for c in record["cells"])
+    assert gap.n == 10 and abs(gap.mean) < gap.half_width  # undecided
+    assert abs(gap.mean) + gap.half_width < level / 100
+    bits = [row[4] for row in summarise_likelihood(record)[1]]
+    assert len({f"{float(told.split()[0]):.2f}" for told in bits}) == 1  # alike to three digits
 
 
 def _mixture_scores(record: dict[str, Any], model: str) -> list[float]:

@@ -859,18 +859,18 @@ def log_densities(model, gamma, some, draws):
 counts = (1, 10, 100, 1000)[: sv.course.pick(smoke=2, laptop=4, gpu=4)]
 print("beta    nats: ELBO" + "".join(f"{f'M = {M}':>10}" for M in counts[1:]), end="")
 print("   bits per dimension: ELBO, last bound   effective draws")
-gained = {}
+by_hand = {}
 for beta in (1, 4, 16):
     log_joint, log_q = log_densities(models[beta], gammas[beta], sets.test[:50], counts[-1])
     bounds = climb(log_joint, log_q, counts)
     assert (bounds.diff() > -0.01).all()  # Jensen's, even for these very draws; rounding aside
-    gained[beta] = (bounds[-1] - bounds[0]).item()
+    by_hand[beta] = bounds
     bits = math.log2(255) - bounds / (D * math.log(2))
     effective = 1 / (log_joint - log_q).softmax(dim=1).square().sum(dim=1)  # share the weight
     print(f"{beta:4}    {''.join(f'{b:10.1f}' for b in bounds)}", end="")
     print(f"{bits[0]:28.3f}{bits[-1]:12.3f}{effective.mean():18.1f}")
 if learning:
-    assert gained[1] < gained[16]
+    assert by_hand[1][-1] - by_hand[1][0] < by_hand[16][-1] - by_hand[16][0]
 
 # %% [markdown]
 # Each climb is nats by which $\log p(x)$ lies above the ELBO *at least*: so far is the encoder's
@@ -888,6 +888,45 @@ if learning:
 # across papers.
 
 # %% [markdown] tags=["slide"]
+# ### 8.3 The probability of a byte
+#
+# The bits in that table took something on trust: that a byte's probability is its density times 1/255.
+# But 0 and 255 stand at the ends. No byte is darker than black, so all that the decoder's Gaussian has
+# below 0 belongs to the byte 0 as well, and all beyond 1 to the byte 255.
+#
+# **What do you expect?** A decoder answers a black pixel with exactly 0. How many bits does the pixel
+# cost with its interval alone, and how many with all that lies below it?
+
+# %%
+every = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1)  # each byte, as an image of one pixel
+answer = torch.zeros(256, 1, 1, 1)
+alone = sv.likelihood.log_density(every, answer, gammas[1]) - math.log(255)
+with_ends = sv.likelihood.log_probability(every, answer, gammas[1])
+for name, log_p in (("interval alone", alone), ("ends included", with_ends)):
+    bits = -log_p[0] / math.log(2)
+    print(f"{name}: black costs {bits:.2f} bits; the 256 probabilities sum to {log_p.exp().sum():.3f}")
+assert math.isclose(with_ends.exp().sum(), 1, abs_tol=1e-6)
+
+# %% [markdown]
+# One bit, the least that a Gaussian around 0 can ask, and probabilities that sum to 1, as they must
+# (Ho, Jain and Abbeel take the ends like this for diffusion models). Most pixels of a digit are black, so a
+# whole image becomes far cheaper. The library's `likelihood_bound` does by itself what we did by hand:
+
+# %%
+bound = sv.likelihood.likelihood_bound(
+    models[1], sets.test[:50], gammas[1], draws=counts[-1], progress=False
+)
+print(bound)
+assert math.isclose(bound.elbo, by_hand[1][0], abs_tol=0.1)
+assert math.isclose(bound.importance_weighted, by_hand[1][-1], abs_tol=0.1)
+
+# %% [markdown]
+# The same nats, and bits that are a bound on probabilities: on the same images they can be compared with
+# those of any model that gives bytes probabilities, whatever its kind. `svae evaluate RUN
+# --likelihood-draws 100` adds both to the scores. Does a split decoder make digits more probable?
+# [Notebook 8](08_reproduce_the_paper.ipynb) asks.
+
+# %% [markdown] tags=["slide"]
 # ## Recap
 #
 # - Under squared error the best answer to an uncertain question is the mean of the answers: blur.
@@ -900,6 +939,8 @@ if learning:
 # - Rate and distortion: $\beta$ chooses a point on the curve, a better model lowers the curve.
 # - More draws under the logarithm tighten the ELBO; how far it climbs tells how far, at least, the
 #   encoder's Gaussian is from the posterior.
+# - Densities compare within one protocol only; probabilities of bytes, in bits per dimension, between
+#   models of any kind.
 #
 # The symbols are in the [glossary](../docs/glossary.md). Next: a decoder that may say two things at
 # once, [notebook 3](03_split_decoder.ipynb).
@@ -924,4 +965,6 @@ if learning:
 #   [arXiv:1711.00464](https://arxiv.org/abs/1711.00464): rate and distortion.
 # - Y. Burda, R. Grosse, R. Salakhutdinov, *Importance weighted autoencoders*, ICLR 2016,
 #   [arXiv:1509.00519](https://arxiv.org/abs/1509.00519): the bound of section 8 (they train with it).
+# - J. Ho, A. Jain, P. Abbeel, *Denoising diffusion probabilistic models*, NeurIPS 2020,
+#   [arXiv:2006.11239](https://arxiv.org/abs/2006.11239): equation 13, probabilities of bytes.
 # - T. Cover, J. Thomas, *Elements of information theory*, chapter 10: rate-distortion functions.
