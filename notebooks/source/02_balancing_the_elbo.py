@@ -908,9 +908,9 @@ for name, log_p in (("interval alone", alone), ("ends included", with_ends)):
 assert math.isclose(with_ends.exp().sum(), 1, abs_tol=1e-6)
 
 # %% [markdown]
-# One bit, the least that a Gaussian around 0 can ask, and probabilities that sum to 1, as they must
-# (Ho, Jain and Abbeel take the ends like this for diffusion models). Most pixels of a digit are black, so a
-# whole image becomes far cheaper. The library's `likelihood_bound` does by itself what we did by hand:
+# About one bit, since half of a Gaussian around 0 lies below 0; and probabilities that sum to 1, as they
+# must. (Ho, Jain and Abbeel treat the ends like this for diffusion models.) Most pixels of a digit are
+# black, so a whole image becomes far cheaper. The library's `likelihood_bound` does by itself what we did by hand:
 
 # %%
 bound = sv.likelihood.likelihood_bound(
