@@ -20,6 +20,7 @@ from svae_lib.splits import Distance, claim_tests, summarise_claim
 from svae_lib.tables import (
     beside_published,
     likelihood_difference,
+    paired_difference,
     recorded,
     summarise,
     summarise_likelihood,
@@ -81,6 +82,11 @@ def second_stage(settings: dict[str, Any]) -> str:
 def table_section(name: str, record: dict[str, Any]) -> str:
     metric = METRICS.get(name, "fid")
     parts = [f"## {name}\n", conditions(record, metric), markdown(*summarise(record, metric))]
+    if name == "reconstructions":
+        split, vae = ((f"{kind}, beta 1", "REC", "x") for kind in ("split-vae", "vae"))
+        gap = paired_difference(record, split, vae)
+        text = "FID of the Split VAE's reconstructions, x, minus the VAE's, paired by seed: "
+        parts.append(f"{text}{gap}, {gap.n} seeds. (The question was written down beforehand.)\n")
     if any(cell.get("likelihood") for cell in record["cells"]):
         parts += ["### Bounds on log p(x)\n", likelihood_text(record)]
         parts.append(markdown(*summarise_likelihood(record)))

@@ -34,6 +34,7 @@ from svae_lib.files import embedded, read_json
 from svae_lib.interventions import mix
 from svae_lib.splits import claim_tests
 from svae_lib.tables import (
+    Estimate,
     died,
     likelihood_difference,
     paired_difference,
@@ -258,6 +259,31 @@ def test_bounds_say_what_notebook_8_reads_from_them() -> None:
     assert abs(gap.mean) + gap.half_width < level / 100
     bits = [row[4] for row in summarise_likelihood(record)[1]]
     assert len({f"{float(told.split()[0]):.2f}" for told in bits}) == 1  # alike to three digits
+
+
+def test_reconstructions_say_what_notebook_8_reads_from_them() -> None:
+    def gap_of(name: str, beta: str = "", source: str = "REC") -> Estimate:
+        table = read_table(embedded(f"results/{name}.json"))
+        return paired_difference(table, *((kind + beta, source, "x") for kind in PAIR))
+
+    hints = [gap_of("mnist-5k"), gap_of("likelihood", ", beta 1")]
+    hints += [gap_of("same-beta", f", beta {beta}") for beta in (1, 4)]
+    assert all(-0.25 < gap.mean < -0.15 for gap in hints)  # nearly the same number
+    assert sum(gap.mean + gap.half_width > 0 for gap in hints) == 3  # one just decided
+    asked = gap_of("reconstructions", ", beta 1")
+    assert asked.n == 20 and asked.mean + asked.half_width < 0  # it stayed
+    record = read_table(embedded("results/reconstructions.json"))
+    assert not any(died(cell) for cell in record["cells"])
+    rows = {c["kind"]: [] for c in record["cells"]}
+    for cell in record["cells"]:
+        rows[cell["kind"]].append(cell["rows"][1]["fid"]["value"])
+    assert record["cells"][0]["rows"][1]["source"] == "REC"
+    assert 1 / 25 < -asked.mean / mean(rows["vae"]) < 1 / 17  # about one part in twenty
+    errors = {(c["kind"], c["seed"]): c["test_mse"] for c in record["cells"]}
+    error = Estimate.of([errors["split-vae", s] - errors["vae", s] for s in range(40, 60)])
+    assert abs(error.mean) < error.half_width
+    sampled = gap_of("reconstructions", ", beta 1", "mixture")
+    assert sampled.mean + sampled.half_width < 0
 
 
 def _mixture_scores(record: dict[str, Any], model: str) -> list[float]:
