@@ -264,7 +264,7 @@ def test_bounds_say_what_notebook_8_reads_from_them() -> None:
 def test_reconstructions_say_what_notebook_8_reads_from_them() -> None:
     def gap_of(name: str, beta: str = "", source: str = "REC") -> Estimate:
         table = read_table(embedded(f"results/{name}.json"))
-        return paired_difference(table, *((kind + beta, source, "x") for kind in PAIR))
+        return paired_difference(table, *((kind + beta, source, "x") for kind in reversed(PAIR)))
 
     hints = [gap_of("mnist-5k"), gap_of("likelihood", ", beta 1")]
     hints += [gap_of("same-beta", f", beta {beta}") for beta in (1, 4)]
