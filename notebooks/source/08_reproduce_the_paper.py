@@ -413,7 +413,7 @@ print(f"their squared errors, in shares of the VAE's: {mean:.2%} ± {half:.2%}")
 # It stayed: the first thing the split does that new seeds confirm. With squared errors that cannot be
 # told apart, its reconstructions look a little more like digits to the classifier; of the FID that the
 # VAE's have, about one part in twenty is gone. As much error, then, but spread in another way over the
-# pixels. In which? The table does not say; question 8.14 of the [question bank](../docs/question_bank.md#q8-14)
+# pixels. In which? The table does not say; question 8.14 of the [question bank](../docs/question_bank.md)
 # asks you. And mind how little is claimed: one small network, one $\beta$, the features of one classifier.
 # (In the same table, samples of the mixture have a lower FID, too. Nobody had asked for that there: a
 # hint, for somebody's next seeds.)
