@@ -432,8 +432,8 @@ axes.plot(seeds, each, "o", color=BLUE)
 axes.set(xlabel="seed", ylabel="Split VAE minus VAE", xticks=seeds[::2])
 below = int((each < 0).sum())
 sv.plots.show(
-    figure, f"A dot per seed, the difference in FID of the reconstructions: {below} of {len(each)} lie below "
-    "the line at 0. A band, the interval of their mean, lies below the line as a whole.",
+    figure, f"A dot per seed, the difference in FID of the reconstructions: {below} of {len(each)} lie "
+    "below the line at 0. A band, the interval of their mean, lies below the line as a whole.",
 )
 
 # %% [markdown]
