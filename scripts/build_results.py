@@ -58,13 +58,18 @@ def conditions(record: dict[str, Any], metric: Distance) -> str:
     return (
         f"Data {settings['data']}; {train['steps']:,} steps of {train['batch_size']} images; "
         f"models of {' to '.join(dict.fromkeys((sizes[0], sizes[-1])))} parameters; "
-        f"{cells[0]['rows'][0][metric]['metric']} of {how['n']:,} against {how['n']:,} images; "
+        f"{cells[0]['rows'][0][metric]['metric']} of {how['n']:,} against {references(how)}; "
         f"protocol {settings['protocol']}: {how['protocol_in_words']}; mixture of "
         f"{settings['mixture_components']} Gaussians. Seeds {all_of([c['seed'] for c in cells])}; "
         f"device {all_of([c['how']['device'] for c in cells])}; commit "
         f"{all_of([c['how']['commit'] for c in cells])}; torch "
         f"{all_of([c['how']['torch'] for c in cells])}.{second_stage(settings)}\n"
     )
+
+
+def references(how: dict[str, Any]) -> str:
+    """Number and kind of the reference's images; older records had test images only."""
+    return f"{how.get('n_reference', how['n']):,} {how.get('reference', 'test')} images"
 
 
 def second_stage(settings: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from . import data, fid
 from .data import ImageSets
-from .evaluation import Metric, Protocol, check_metric, evaluate, with_error
+from .evaluation import Metric, Protocol, Reference, check_metric, evaluate, with_error
 from .files import claimed, read_json, write_json
 from .models import parameter_count
 from .presets import PRESETS, ModelConfig, Preset, TrainConfig
@@ -62,7 +62,9 @@ class Table:
     second_stage_steps: int = 0
     protocol: Protocol = "clean"
     n: int | None = None
-    """Images to score; None: as many as there are test images, at most 10,000."""
+    """Images to score; None: as many as the reference has, at most 10,000."""
+    reference: Reference = "test"
+    """Images that samples are compared with."""
     likelihood_draws: int = 0
     """Latent vectors per test image for bounds on log p(x); 0: no bounds."""
 
@@ -251,7 +253,8 @@ def _settings(table: Table, preset: Preset, train: TrainConfig) -> dict[str, Any
         "second_stage_steps": table.second_stage_steps,
     }
     # Fields that came later stand in the files of the tables that use them.
-    later = {"n": table.n, "likelihood_draws": table.likelihood_draws}
+    later: dict[str, Any] = {"n": table.n, "likelihood_draws": table.likelihood_draws}
+    later["reference"] = None if table.reference == "test" else table.reference
     return settings | {name: value for name, value in later.items() if value}
 
 
@@ -289,6 +292,7 @@ def _cell(
         sets,
         network,
         n=table.n,
+        reference=table.reference,
         protocol=table.protocol,
         mixture_components=table.mixture_components,
         second_stage_steps=table.second_stage_steps,
@@ -337,7 +341,8 @@ def _open(path: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
     # A field that came into a configuration later had its default when the table was begun.
     there["model"] = dataclasses.asdict(ModelConfig()) | there.get("model", {})
     there["train"] = _without_seed(TrainConfig()) | there.get("train", {})
-    if different := [k for k in settings if there.get(k) != settings[k]]:
+    # (In this order: the table's own, then what only the file has.)
+    if different := [k for k in settings | there if there.get(k) != settings.get(k)]:
         raise InputError(
             f"{path} was made with another {', '.join(different)}: move it away, or use the "
             "settings it was made with."

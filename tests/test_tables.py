@@ -331,6 +331,23 @@ def test_a_field_that_came_later_counts_with_its_default(tiny_table, tmp_path: P
     assert reproduce("tiny", seeds=[0], **where) == path  # nothing to do, and no refusal
 
 
+def test_scoring_rules_belong_to_a_table(tiny_table, tmp_path: Path, monkeypatch) -> None:
+    where = {"results": tmp_path, "runs": tmp_path / "runs", "progress": False, "device": "cpu"}
+    table = dataclasses.replace(tables.TABLES["tiny"], reference="train")
+    monkeypatch.setitem(tables.TABLES, "tiny", table)
+    path = reproduce("tiny", seeds=[0], **where)
+    record = read_table(path)
+    assert record["settings"]["reference"] == "train"
+    assert {c["how"]["reference"] for c in record["cells"]} == {"train"}
+    assert "train" in record["cells"][0]["rows"][1]["fid"]["reference"]
+    before = path.read_bytes()
+    for other in ({"reference": "test"}, {"n": None}, {"n": 50}, {"likelihood_draws": 0}):
+        monkeypatch.setitem(tables.TABLES, "tiny", dataclasses.replace(table, **other))
+        with pytest.raises(sv.InputError, match=f"made with another {next(iter(other))}"):
+            reproduce("tiny", seeds=[0], **where)
+    assert path.read_bytes() == before
+
+
 def test_bounds_are_summarised_and_compared_by_seed() -> None:
     def cell(kind: str, seed: int, nats: float | None) -> dict:
         bound = {"elbo": nats, "importance_weighted": nats, "bits_per_dim": 0.5}
