@@ -113,7 +113,7 @@ class Train:
         """The run in a folder that the main process makes, if it can be trained at all."""
         assert self.out is not None
         new = self.out, self.kind, data_name, self.model, self.train, self.held_out
-        Run(*new).check(images, self.checkpoint_every)
+        Run(*new).check(images, self.checkpoint_every, processes.count)
         processes.check_shares(self.train.batch_size, self.train.accumulate)
         if processes.main:
             Run.create(*new)

@@ -246,12 +246,15 @@ class Run:
             raise KeyboardInterrupt
         return trainer
 
-    def check(self, images: Tensor, checkpoint_every: int | None = None) -> None:
+    def check(
+        self, images: Tensor, checkpoint_every: int | None = None, processes: int = 1
+    ) -> None:
         """Raise, before anything is written, if this run cannot be trained on these images.
 
         Args:
             images: uint8 (N, C, S, S), all training images.
             checkpoint_every: as :meth:`train` will be asked for.
+            processes: how many will share each batch.
 
         Raises:
             InputError: an unknown kind, or as :meth:`train`, :meth:`split` and
@@ -261,7 +264,8 @@ class Run:
         self._check_held_out(images)
         with torch.device("meta"):  # layers without memory
             model = build_model(self.kind, self.model_config)
-        check_trainable(images[self.held_out :], model, self.train_config)  # so many are left
+        left = images[self.held_out :]
+        check_trainable(left, model, self.train_config, processes)
 
     def _checkpoint_every(self, asked: int | None) -> int:
         log_every = self.train_config.log_every

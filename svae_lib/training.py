@@ -42,13 +42,14 @@ METRICS = ("loss", "reconstruction", "kl", "mse")
 """What a trainer's history has of every entry's steps: means over their images."""
 
 
-def check_trainable(images: Tensor, model: VAE, train: TrainConfig) -> None:
+def check_trainable(images: Tensor, model: VAE, train: TrainConfig, processes: int = 1) -> None:
     """Raise unless a model can be trained on these images.
 
     Args:
         images: uint8 (N, C, S, S).
         model: its configuration and layers are looked at, its weights are not.
         train: how it is to be trained.
+        processes: how many share each batch.
 
     Raises:
         InputError: the images do not fit the model, or do not fill one batch, or BatchNorm would
@@ -63,10 +64,11 @@ def check_trainable(images: Tensor, model: VAE, train: TrainConfig) -> None:
             "lower batch_size or add images."
         )
     normalised = any(isinstance(layer, _BatchNorm) for layer in model.modules())
-    if normalised and train.batch_size == train.accumulate:
+    apart = 1 if train.sync_norm else processes  # each with statistics of its own
+    if normalised and train.batch_size == train.accumulate * apart:
         raise InputError(
             "in training mode BatchNorm needs at least two images at a time, not one: raise "
-            "batch_size or lower accumulate."
+            "batch_size, lower accumulate, or let processes share statistics (sync_norm)."
         )
 
 
@@ -108,9 +110,9 @@ class Trainer:
         resident: bool | None = None,
         memory_format: torch.memory_format | None = None,
     ) -> None:
-        check_trainable(images, model, config)
-        self.config = config
         self.processes = join(device)
+        check_trainable(images, model, config, self.processes.count)
+        self.config = config
         self.device = self.processes.device
         self.processes.check_shares(config.batch_size, config.accumulate)
         self.feed = Feed(

@@ -198,6 +198,11 @@ def test_a_run_is_checked_before_anything_is_written(tiny, fast, blobs, tmp_path
     one = dataclasses.replace(fast, batch_size=1)
     Run(tmp_path / "a", "small-vae", "blobs", tiny, one).check(blobs)  # it has no BatchNorm
     Run(tmp_path / "a", "vae", "blobs", tiny, fast, held_out=48).check(blobs)
+    two = dataclasses.replace(fast, batch_size=2)
+    Run(tmp_path / "a", "vae", "blobs", tiny, two).check(blobs, processes=2)  # one batch for both
+    with pytest.raises(sv.InputError, match="share statistics"):
+        alone = dataclasses.replace(two, sync_norm=False)
+        Run(tmp_path / "a", "vae", "blobs", tiny, alone).check(blobs, processes=2)
     for train, held_out, message in [
         (one, 0, "at least two images at a time"),
         (fast, 49, "15 images do not fill one batch of 16"),
