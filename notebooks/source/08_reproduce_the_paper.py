@@ -443,7 +443,7 @@ sv.plots.show(
 # pixels. In which? The table does not say; question 8.14 of the [question bank](../docs/question_bank.md)
 # asks you. And mind how little is claimed: one small network, one $\beta$, the features of one classifier.
 # (In the same table, samples of the mixture have a lower FID, too. Nobody had asked for that there: a
-# hint, for somebody's next seeds.)
+# hint, for somebody's next seeds. How many? Question 8.15.)
 
 # %% [markdown] tags=["slide"]
 # ## 6. Claim 2: better halves?
