@@ -24,11 +24,18 @@ def product_seconds(
     """Seconds of each of some products of two (size, size) matrices of random numbers."""
     generator = torch.Generator(device).manual_seed(0)
     a, b = (torch.randn(size, size, generator=generator, device=device).to(dtype) for _ in range(2))
+    return _seconds(lambda: a @ b, repeats, synchronise)
+
+
+def _seconds(
+    operation: Callable[[], object], repeats: int, synchronise: Callable[[], None] = lambda: None
+) -> list[float]:
+    """Seconds of each of some calls, once it is warm."""
     seconds = []
     for _ in range(WARM_UP + repeats):
         synchronise()
         start = time.perf_counter()
-        a @ b
+        operation()
         synchronise()
         seconds.append(time.perf_counter() - start)
     return seconds[WARM_UP:]
@@ -51,12 +58,8 @@ def _convolution_rate(dtype: torch.dtype, repeats: int, width: int, side: int) -
     x = torch.randn(100, width, side, side, generator=generator).to(dtype)
     weight = torch.randn(width, width, 3, 3, generator=generator).to(dtype)
     x, weight = (t.contiguous(memory_format=torch.channels_last) for t in (x, weight))
-    seconds = []
-    for _ in range(WARM_UP + repeats):
-        start = time.perf_counter()
-        F.conv2d(x, weight, padding=1)
-        seconds.append(time.perf_counter() - start)
-    return 2 * 9 * width**2 * x.numel() / width / min(seconds[WARM_UP:])
+    seconds = _seconds(lambda: F.conv2d(x, weight, padding=1), repeats)
+    return 2 * 9 * width * x.numel() / min(seconds)
 
 
 def flops_per_image(

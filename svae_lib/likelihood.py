@@ -19,7 +19,7 @@ compares between models of any kind, as bits per dimension.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +29,7 @@ from .baselines import is_deterministic
 from .data import to_float
 from .inference import decode_all, encode_all
 from .models import VAE
+from .objective import reconstruction_error
 from .progress import counter
 from .validation import InputError, check_counts, check_seed
 
@@ -72,16 +73,17 @@ def fitted_gamma(model: VAE, images: Tensor, seed: int = 0, batch_size: int = 50
         batch_size: images at a time.
 
     Raises:
-        InputError: the model's encoder is deterministic, or the images do not fit the model.
+        InputError: the model's encoder is deterministic, the images do not fit the model, or a
+            count or seed that cannot be.
     """
     _check_posterior(model)
+    check_counts(batch_size=batch_size)
     check_seed(seed)
     mu, log_var = encode_all(model, images, batch_size)
-    noise = torch.randn(mu.shape, generator=torch.Generator().manual_seed(seed))
-    z = mu + noise * torch.exp(0.5 * log_var)
+    z, _ = _draw(mu, log_var, torch.Generator().manual_seed(seed))
     errors = [
-        (to_float(x) - decode_all(model, part, batch_size).x_hat).square().sum().item()
-        for x, part in zip(images.split(batch_size), z.split(batch_size), strict=True)
+        reconstruction_error(to_float(x), x_hat).sum().item()
+        for x, x_hat in _decoded(model, images, z, batch_size)
     ]
     return math.fsum(errors) / images.numel()
 
@@ -123,8 +125,7 @@ def likelihood_bound(
     sums = {name: _Fractions(len(images)) for name in ("density", "bytes")}
     with counter(draws, "bounding log p(x)", "draw", show=progress) as bar:
         for _ in range(draws):
-            noise = torch.randn(mu.shape, generator=generator)
-            z = mu + noise * torch.exp(0.5 * log_var)
+            z, noise = _draw(mu, log_var, generator)
             prior_over_q = _log_prior_over_q(z, noise, log_var)
             for name, log_p in _log_p_given_z(model, images, z, gamma, batch_size).items():
                 sums[name].add(log_p + prior_over_q)
@@ -151,7 +152,7 @@ def log_density(x: Tensor, x_hat: Tensor, gamma: float) -> Tensor:
     Returns:
         float64 (N,), nats.
     """
-    squared = (to_float(x) - x_hat).square().flatten(1).sum(dim=1, dtype=torch.float64)
+    squared = reconstruction_error(to_float(x), x_hat).double()
     return -squared / (2 * gamma) - 0.5 * x[0].numel() * math.log(2 * math.pi * gamma)
 
 
@@ -206,6 +207,20 @@ class _Fractions:
         return self._log_sum - math.log(self._draws)
 
 
+def _draw(mu: Tensor, log_var: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Latent vectors from the posteriors, and the noise that they were made of: (N, L) each."""
+    noise = torch.randn(mu.shape, generator=generator)
+    return mu + noise * torch.exp(0.5 * log_var), noise
+
+
+def _decoded(
+    model: VAE, images: Tensor, z: Tensor, batch_size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of the images, on the CPU, with what the model answers to their latent vectors."""
+    for x, part in zip(images.split(batch_size), z.split(batch_size), strict=True):
+        yield x.cpu(), decode_all(model, part, batch_size).x_hat
+
+
 def _log_prior_over_q(z: Tensor, noise: Tensor, log_var: Tensor) -> Tensor:
     """log p(z) - log q(z | x) for z = mu + noise * exp(log_var / 2): float64 (N,)."""
     # The factors of 2 pi cancel, and noise is z standardised by q.
@@ -221,10 +236,9 @@ def _log_p_given_z(
         "bytes": log_probability,
     }
     found: dict[str, list[Tensor]] = {name: [] for name in kinds}
-    for x, part in zip(images.split(batch_size), z.split(batch_size), strict=True):
-        x_hat = decode_all(model, part, batch_size).x_hat
+    for x, x_hat in _decoded(model, images, z, batch_size):
         for name, log_p in kinds.items():
-            found[name].append(log_p(x.cpu(), x_hat, gamma))
+            found[name].append(log_p(x, x_hat, gamma))
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 

@@ -159,6 +159,13 @@ def test_what_cannot_be_is_said(images, wrong, message) -> None:
         likelihood_bound(Linear().eval(), images, **({"gamma": GAMMA, "progress": False} | wrong))
 
 
+def test_gamma_takes_no_impossible_counts(images) -> None:
+    with pytest.raises(sv.InputError, match="batch_size must be at least 1"):
+        fitted_gamma(Linear().eval(), images, batch_size=0)
+    with pytest.raises(sv.InputError, match="images are empty"):
+        fitted_gamma(sv.build_model("vae", CONFIG).eval(), images[:0])
+
+
 def test_a_model_without_a_posterior_has_no_likelihood(images) -> None:
     model = sv.build_model("ae", CONFIG).eval()
     with pytest.raises(sv.InputError, match="no posterior"):

@@ -191,15 +191,15 @@ alive = {cell["seed"] for cell in pair} - {cell["seed"] for cell in pair if died
 
 
 # %%
-def scores_of(model, source, part="x"):
+def scores_of(model, source, part="x", table=record, seeds=alive):
     """FID of one row, a value per seed, in the order of the seeds: (n,) tensor."""
     found = {
         cell["seed"]: row["fid"]["value"]
-        for cell in record["cells"]
+        for cell in table["cells"]
         for row in cell["rows"]
         if (cell["variant"], row["source"], row["part"]) == (model, source, part)
     }
-    return torch.tensor([found[seed] for seed in sorted(alive)], dtype=torch.float64)
+    return torch.tensor([found[seed] for seed in sorted(seeds)], dtype=torch.float64)
 
 
 bars = []
@@ -243,7 +243,7 @@ paired_interval = sv.exercises.check("paired_interval", paired_interval)
 
 # %%
 def verdict(mean, half):
-    """What an interval of a difference in FID allows one to say."""
+    """What an interval of a difference allows one to say."""
     if mean + half < 0:
         return "lower"
     return "higher" if mean - half > 0 else "undecided by these runs"
@@ -362,9 +362,8 @@ for beta in (1, 4):
 likely = read_table(embedded("results/likelihood.json"))
 print(format_table(*summarise_likelihood(likely)))
 gap = likelihood_difference(likely, "split-vae, beta 1", "vae, beta 1")
-half = gap.half_width
-said = "undecided" if abs(gap.mean) < half else "above" if gap.mean > 0 else "below"
-print(f"\nSplit VAE minus VAE: {gap.mean:.1f} ± {half:.1f} nats, {gap.n} seeds   {said}")
+print(f"\nSplit VAE minus VAE: {gap.mean:.1f} ± {gap.half_width:.1f} nats, {gap.n} seeds   "
+      f"{verdict(gap.mean, gap.half_width)}")
 
 # %% [markdown]
 # Undecided, and the interval is narrow: whatever the split may be worth, it is less than one part in
@@ -412,18 +411,10 @@ mean, half = (value / plain.mean() for value in paired_interval(split, plain))
 print(f"their squared errors, in shares of the VAE's: {mean:.2%} ± {half:.2%}")
 
 # %%
-def by_seed(kind):
-    """FID of the reconstructions of a model, seed by seed."""
-    found = {
-        cell["seed"]: row["fid"]["value"]
-        for cell in asked["cells"]
-        for row in cell["rows"]
-        if (cell["kind"], row["source"], row["part"]) == (kind, "REC", "x")
-    }
-    return torch.tensor([found[seed] for seed in seeds], dtype=torch.float64)
-
-
-each = by_seed("split-vae") - by_seed("vae")
+split, plain = (
+    scores_of(f"{kind}, beta 1", "REC", table=asked, seeds=seeds) for kind in ("split-vae", "vae")
+)
+each = split - plain
 figure = Figure(figsize=(6, 2.8), layout="constrained")
 axes = figure.subplots()
 axes.axhspan(gap.mean - gap.half_width, gap.mean + gap.half_width, color=BLUE, alpha=0.2, linewidth=0)
