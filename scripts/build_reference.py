@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,11 +85,13 @@ def build(out: Path) -> Path:
     """Make the pages in ``out``, where older ones are replaced, and return the first.
 
     Raises:
-        FileExistsError: ``out`` holds something else.
+        FileExistsError: ``out`` is, or holds, something else.
         SphinxError: a docstring that Sphinx cannot read, or that refers to what is not there.
     """
-    if out.exists() and any(out.iterdir()) and not (out / MARK).exists():
-        raise FileExistsError(f"{out} holds other files than a reference: choose another folder.")
+    if out.is_file() or (out.exists() and any(out.iterdir()) and not (out / MARK).exists()):
+        raise FileExistsError(
+            f"{out} is a file, or holds other files than a reference: choose another folder."
+        )
     with tempfile.TemporaryDirectory() as work:
         source, made = Path(work, "source"), Path(work, "html")
         source.mkdir()
@@ -117,4 +120,7 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=ROOT / "reference")
-    print(build(parser.parse_args().out))
+    try:
+        print(build(parser.parse_args().out))
+    except (FileExistsError, SphinxError) as error:
+        sys.exit(f"build_reference: {error}")

@@ -72,7 +72,9 @@ def test_a_reference_to_nothing_is_an_error_and_leaves_the_old_pages(tmp_path: P
     old.write_text("kept")
     done = build(script, old.parent, PYTHONPATH=str(tmp_path))
     assert done.returncode != 0 and "holds other files" in done.stderr
-    assert old.read_text() == "kept"
+    assert old.read_text() == "kept" and "Traceback" not in done.stderr
+    done = build(script, old, PYTHONPATH=str(tmp_path))
+    assert done.returncode != 0 and "is a file" in done.stderr and old.read_text() == "kept"
     (old.parent / "objects.inv").touch()
     done = build(script, old.parent, PYTHONPATH=str(tmp_path))
     assert done.returncode != 0 and "svae_lib.one.lost" in done.stderr
