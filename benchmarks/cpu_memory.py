@@ -2,12 +2,12 @@
 
     python benchmarks/cpu_memory.py [--work "train quick" ...] [--turns 4]
 
-With: freed memory is kept while the work lasts (svae_lib.allocation), and large feature networks
-take four images at a time. Without: the C library returns freed memory as it likes, and a batch of
-50 goes through the network at once. Each turn is a process of its own, for a process remembers how
-it allocated; the two take turns. A rate is in images per second, after a few steps (or a batch)
-that are not counted; ``times_faster`` is the median over the turns of the ratio of two rates that
-were measured one after the other. Leave the machine alone meanwhile.
+With: freed memory is kept while the work lasts (svae_lib.support.memory), and large feature
+networks take four at a time. Without: the C library returns freed memory as it likes, and a batch
+of 50 goes through the network at once. Each turn is a process of its own, for a process remembers
+how it allocated; the two take turns. A rate is in images per second, after a few steps (or a
+batch) that are not counted; ``times_faster`` is the median over the turns of the ratio of two
+rates that were measured one after the other. Leave the machine alone meanwhile.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from feature_networks import random_inception
 from record import save
 
 import svae_lib as sv
-from svae_lib import allocation
 from svae_lib.fid import extract_features
+from svae_lib.support import memory as allocation
 
 TRAIN = {"quick": 60, "quick-cifar10": 40, "mnist": 4, "celeba": 2}  # steps
 FEATURES = {"efficientnet-lite0": 200, "inception": 100}  # images

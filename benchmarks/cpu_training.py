@@ -37,7 +37,7 @@ from peak import flops_per_image, highest_rate
 from record import save
 
 import svae_lib as sv
-from svae_lib.files import user_cache
+from svae_lib.support.files import user_cache
 
 PACKAGES = ("tensorflow>=2.16,<3", "tf_keras>=2.16,<3")
 WORKER = Path(__file__).with_name("keras_worker.py")

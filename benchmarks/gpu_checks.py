@@ -11,8 +11,8 @@ from session import Context
 from torch import Tensor
 
 import svae_lib as sv
-from svae_lib.checkpoints import restore_trainer, save_trainer
-from svae_lib.devices import autocast, exact_float32
+from svae_lib.experiments.checkpoints import restore_trainer, save_trainer
+from svae_lib.support.devices import autocast, exact_float32
 
 TINY = sv.ModelConfig(latent_dim=4, base_dim=4, embedding_dim=16, norm_momentum=0.05)
 

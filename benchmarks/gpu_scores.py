@@ -24,15 +24,15 @@ from session import Context, Skipped, save_small
 from torch import Tensor, nn
 
 import svae_lib as sv
-from svae_lib import tables
-from svae_lib.checkpoints import read_about
 from svae_lib.data import to_uint8
-from svae_lib.devices import compiler_options
+from svae_lib.experiments import tables
+from svae_lib.experiments.checkpoints import read_about
+from svae_lib.experiments.tables import Table, Variant
 from svae_lib.fid import FeatureNetwork, FeatureStatistics, feature_statistics
 from svae_lib.fid.inception import WEIGHTS, build_inception, load_inception
-from svae_lib.files import sha256
 from svae_lib.inference import decode_all
-from svae_lib.tables import Table, Variant
+from svae_lib.support.devices import compiler_options
+from svae_lib.support.files import sha256
 
 # ---------------------------------------------------------------------- FID's speed
 

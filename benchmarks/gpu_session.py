@@ -41,7 +41,7 @@ import torch
 from gpu_scores import course_table
 from session import Context, Stage, run_session
 
-from svae_lib.devices import default_device
+from svae_lib.support.devices import default_device
 
 COMPACT = ("compact-mnist", "compact-fashion-mnist", "compact-cifar10-jpeg")
 PAPER = ("mnist", "fashion-mnist", "cifar10-jpeg")

@@ -26,8 +26,8 @@ from torch.utils.data import DataLoader, Dataset
 
 import svae_lib as sv
 from svae_lib import layers
-from svae_lib.devices import FUSE_MORE, compiler_options
-from svae_lib.monitoring import validate
+from svae_lib.experiments.monitoring import validate
+from svae_lib.support.devices import FUSE_MORE, compiler_options
 
 # ---------------------------------------------------------------------- the device's peak
 

@@ -22,7 +22,7 @@ import torch
 from record import save
 
 import svae_lib as sv
-from svae_lib.devices import default_device, resolve_precision
+from svae_lib.support.devices import default_device, resolve_precision
 
 
 def final_losses(
@@ -47,7 +47,7 @@ def held_out(trainer: sv.Trainer, images: torch.Tensor) -> float:
     """The objective on images that were not trained on: float32, the posterior's means.
 
     At the gamma that training ended with, which is part of what is compared
-    (:func:`svae_lib.monitoring.validate` takes the best one).
+    (:func:`svae_lib.experiments.monitoring.validate` takes the best one).
     """
     total = 0.0
     for part in images.split(100):

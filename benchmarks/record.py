@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from svae_lib.files import write_json
-from svae_lib.provenance import provenance
+from svae_lib.support.files import write_json
+from svae_lib.support.provenance import provenance
 
 RESULTS = Path(__file__).parent / "results"
 

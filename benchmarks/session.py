@@ -24,9 +24,9 @@ from typing import Any
 import torch
 from record import conditions
 
-from svae_lib.checkpoints import save_model
-from svae_lib.files import atomic_path, read_json, sha256, write_json
+from svae_lib.experiments.checkpoints import save_model
 from svae_lib.models import VAE
+from svae_lib.support.files import atomic_path, read_json, sha256, write_json
 
 LARGEST = 16 << 20  # bytes of a file in OUT
 

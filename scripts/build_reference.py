@@ -65,7 +65,7 @@ def _google(_app: Sphinx, what: str, name: str, thing: Any, options: Any, lines:
     """Read Args, Returns and Raises; a field's text stays whole, colons and all."""
     if what not in ("attribute", "data", "property"):
         read = GoogleDocstring(lines, None, None, what, name, thing, options).lines()
-        ours = ":raises ~svae_lib.validation.InputError:"  # wherever it is raised
+        ours = ":raises ~svae_lib.support.checks.InputError:"  # wherever it is raised
         lines[:] = [line.replace(":raises InputError:", ours) for line in read]
 
 

@@ -13,11 +13,8 @@ from typing import Any
 
 from generated_page import markdown, write_or_check
 
-from svae_lib.files import read_json
-from svae_lib.models import parameter_count
-from svae_lib.second_stage import SecondStage
-from svae_lib.splits import Distance, claim_tests, summarise_claim
-from svae_lib.tables import (
+from svae_lib.experiments.claim import Distance, claim_tests, summarise_claim
+from svae_lib.experiments.tables import (
     beside_published,
     likelihood_difference,
     paired_difference,
@@ -25,6 +22,9 @@ from svae_lib.tables import (
     summarise,
     summarise_likelihood,
 )
+from svae_lib.models import parameter_count
+from svae_lib.second_stage import SecondStage
+from svae_lib.support.files import read_json
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "results.md"

@@ -12,7 +12,7 @@ from typing import Any
 
 from generated_page import markdown, write_or_check
 
-from svae_lib.files import read_json
+from svae_lib.support.files import read_json
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "speed.md"

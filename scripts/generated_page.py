@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from svae_lib.files import write_text
+from svae_lib.support.files import write_text
 
 
 def markdown(columns: list[str], rows: list[list[str]]) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from svae_lib.files import atomic_path, sha256
+from svae_lib.support.files import atomic_path, sha256
 
 SEED = 0
 TEST_PER_CLASS = 100

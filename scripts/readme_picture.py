@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import svae_lib as sv
-from svae_lib.files import atomic_path
+from svae_lib.support.files import atomic_path
 
 ROOT = Path(__file__).parent.parent
 

@@ -16,8 +16,8 @@ from typing import Any
 import matplotlib
 import torch
 
-from svae_lib.provenance import provenance
-from svae_lib.weights import save_weights
+from svae_lib.experiments.weights import save_weights
+from svae_lib.support.provenance import provenance
 
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "data" / "trained" / "by_hand"

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm, trange
 import svae_lib.data
 from svae_lib.data import ImageSets, to_float
 from svae_lib.fid.lenet import WEIGHTS_FOLDER, LeNet, to_32_pixels
-from svae_lib.files import atomic_path, sha256, write_json
+from svae_lib.support.files import atomic_path, sha256, write_json
 
 BATCH = 64
 

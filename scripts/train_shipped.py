@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 
 import svae_lib as sv
-from svae_lib.checkpoints import read_about, save_model
-from svae_lib.files import write_text
-from svae_lib.runs import Run
-from svae_lib.tables import TABLES
+from svae_lib.experiments.checkpoints import read_about, save_model
+from svae_lib.experiments.runs import Run
+from svae_lib.experiments.tables import TABLES
+from svae_lib.support.files import write_text
 
 ROOT = Path(__file__).parent.parent
 LIMIT = 8 * 2**20  # bytes

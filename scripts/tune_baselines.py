@@ -16,10 +16,10 @@ import torch
 
 import svae_lib as sv
 from svae_lib import fid
-from svae_lib.checkpoints import build_model
-from svae_lib.evaluation import evaluate
-from svae_lib.files import read_json, write_json
-from svae_lib.provenance import provenance
+from svae_lib.experiments.checkpoints import build_model
+from svae_lib.experiments.evaluation import evaluate
+from svae_lib.support.files import read_json, write_json
+from svae_lib.support.provenance import provenance
 
 SEED = 100
 TRIED = {  # (beta, weight of the decoder's penalty or None)

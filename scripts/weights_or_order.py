@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import svae_lib as sv
-from svae_lib.checkpoints import build_model
-from svae_lib.files import read_json, write_json
-from svae_lib.provenance import provenance
+from svae_lib.experiments.checkpoints import build_model
+from svae_lib.support.files import read_json, write_json
+from svae_lib.support.provenance import provenance
 
 WEIGHTS, ORDERS = (20, 21, 22, 23), (30, 31, 32, 33)  # seeds that no table has
 

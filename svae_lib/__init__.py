@@ -6,46 +6,33 @@ sampling, diagnostics and scores; each module is one idea and can be read on its
 
 from . import (
     baselines,
-    checkpoints,
     course,
     data,
-    devices,
     diagnostics,
-    distributed,
-    evaluation,
-    exercises,
     fid,
     inference,
     likelihood,
-    monitoring,
     objective,
     plots,
     presets,
-    provenance,
-    runs,
     sampling,
-    tables,
     training,
-    weights,
 )
 from ._version import __version__
-from .checkpoints import build_model, load_model, load_trained, save_model
-from .keras_weights import load_keras_weights
+from .authors_weights import load_keras_weights
+from .course import exercises
+from .experiments import checkpoints, evaluation, monitoring, runs, tables, weights
+from .experiments.checkpoints import build_model, load_model, load_trained, save_model
+from .experiments.weights import load_trained_weights
 from .models import VAE, Decoded, Output, SplitVAE, parameter_count
-from .objective import (
-    Loss,
-    RunningGamma,
-    kl_divergence,
-    reconstruction_error,
-    variational_loss,
-)
+from .objective import Loss, RunningGamma, kl_divergence, reconstruction_error, variational_loss
 from .presets import PRESETS, ModelConfig, Preset, TrainConfig
-from .rescue import TrainingDiverged, TrainingOutOfMemory
 from .sampling import LatentMixture, interpolate, sample_mixture, sample_prior
 from .second_stage import SecondStage
+from .support import devices, distributed, provenance
+from .support.checks import InputError
+from .support.rescue import TrainingDiverged, TrainingOutOfMemory
 from .training import Trainer, train
-from .validation import InputError
-from .weights import load_trained_weights
 
 __all__ = [
     "PRESETS",

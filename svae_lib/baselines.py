@@ -1,8 +1,8 @@
 """Models to compare with: the same encoder and decoder, another latent space or objective.
 
 Each class changes one thing of :class:`svae_lib.models.VAE` and says where its objective comes
-from. All of them train with the same :class:`svae_lib.training.Trainer` and are scored by the same
-:func:`svae_lib.evaluation.evaluate`. The two-stage VAE is a VAE whose latent vectors are drawn in
+from. All of them train with the same :class:`svae_lib.training.Trainer` and are scored by one
+evaluation. The two-stage VAE is a VAE whose latent vectors are drawn in
 another way: see :mod:`svae_lib.second_stage`.
 
 Sums and means are those of :mod:`svae_lib.objective`: an image's error is a sum, the loss a mean.

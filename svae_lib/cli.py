@@ -27,26 +27,33 @@ from PIL import Image
 
 from . import data, fid, plots
 from ._version import __version__
-from .checkpoints import MODEL_KINDS, load_model, read_about
 from .data import ImageSets, to_float, to_uint8
-from .demo import demo
-from .devices import find_device
-from .distributed import Processes, join, leave
-from .evaluation import PROTOCOLS, Evaluation, Protocol, Reference, evaluate, fitting_images
-from .files import atomic_path, write_json
+from .experiments.checkpoints import MODEL_KINDS, load_model, read_about
+from .experiments.claim import claim_tests, kinds_of, summarise_claim
+from .experiments.demo import demo
+from .experiments.evaluation import (
+    PROTOCOLS,
+    Evaluation,
+    Protocol,
+    Reference,
+    evaluate,
+    fitting_images,
+)
+from .experiments.monitoring import SamplePictures, TensorBoard
+from .experiments.pages import Subject, score_table, write_page
+from .experiments.report import format_table
+from .experiments.runs import Run
+from .experiments.tables import lock_of, read_table, reproduce, summarise
 from .inference import decode_all, encode_all, reconstruct_all
 from .models import Decoded, parameter_count
-from .monitoring import SamplePictures, TensorBoard
-from .pages import Subject, score_table, write_page
 from .presets import PRESETS, ModelConfig, TrainConfig
-from .report import format_table
-from .rescue import TrainingDiverged, TrainingOutOfMemory
-from .runs import Run
 from .sampling import LatentMixture, prior_latents
-from .splits import claim_tests, kinds_of, summarise_claim
-from .tables import lock_of, read_table, reproduce, summarise
+from .support.checks import InputError, check_seed
+from .support.devices import find_device
+from .support.distributed import Processes, join, leave
+from .support.files import atomic_path, write_json
+from .support.rescue import TrainingDiverged, TrainingOutOfMemory
 from .training import Trainer
-from .validation import InputError, check_seed
 
 RunFolder = tyro.conf.Positional[Path]
 
@@ -413,7 +420,7 @@ class Reproduce:
     """Train and score the models of a table, cell by cell; an interrupted table goes on."""
 
     name: tyro.conf.Positional[str]
-    """Name of the table, such as mnist-5k or splits: one of svae_lib.tables.TABLES."""
+    """Name of the table, such as mnist-5k or splits: one of svae_lib.experiments.tables.TABLES."""
     results: Path = Path("results")
     """Folder of the tables' files."""
     steps: int | None = None

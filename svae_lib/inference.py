@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from .data import to_float
 from .models import VAE, Decoded
-from .validation import InputError, check_tensors, check_uint8_images
+from .support.checks import InputError, check_tensors, check_uint8_images
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .inference import decode_all
 from .models import VAE, Decoded
-from .validation import InputError
+from .support.checks import InputError
 
 
 def sharpen(sigma: Tensor, sharpness: float) -> Tensor:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .validation import InputError
+from .support.checks import InputError
 
 NORM_EPS = 1e-5  # the authors' value; Keras' own default is 1e-3
 
@@ -36,9 +37,26 @@ class UpConv(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Map (N, C, H, W) to (N, out_channels, 2H, 2W)."""
-        # 2n + 1 rows and columns: drop the last. A copy, in the order of memory that it has: of a
-        # view with gaps each of the next layers would make its own, or take its slowest way.
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            return self._as_convolution(x)
+        # 2n + 1 rows and columns: drop the last. Contiguous: otherwise every later layer copies.
         return super().forward(x)[..., :-1, :-1].clone()
+
+    def _as_convolution(self, x: Tensor) -> Tensor:
+        """The same sums as an ordinary 2x2 convolution, which CPUs are faster at in bf16.
+
+        Along one axis, out[2j] = w[2] x[j-1] + w[0] x[j] and out[2j+1] = w[1] x[j]. So an output
+        of even and one of odd place each see the inputs j-1 and j: two channels of a convolution,
+        which a pixel shuffle then puts side by side.
+        """
+        taps = F.pad(self.weight, (0, 1, 0, 1))[:, :, _TAPS][..., _TAPS]  # (C, D, 4, 4)
+        taps = taps.unflatten(3, (2, 2)).unflatten(2, (2, 2))  # even or odd, then j-1 or j; twice
+        kernel = taps.permute(1, 2, 4, 0, 3, 5).flatten(0, 2)  # (4 D, C, 2, 2)
+        bias = None if self.bias is None else self.bias.repeat_interleave(4)
+        return F.pixel_shuffle(F.conv2d(F.pad(x, (1, 0, 1, 0)), kernel, bias), 2)
+
+
+_TAPS = [2, 0, 3, 1]  # of (even, j-1), (even, j), (odd, j-1), (odd, j); 3 is a zero
 
 
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -50,7 +68,7 @@ class _Residual(nn.Module):
     """(BatchNorm, swish, layer) twice, plus a shortcut layer on the un-normalised input.
 
     The shortcut is always there, also when the widths agree; nothing follows the sum. The order
-    in which the layers are created is Keras', which :mod:`svae_lib.keras_weights` relies on.
+    in which the layers are created is Keras', which :mod:`svae_lib.authors_weights` relies on.
     """
 
     def __init__(

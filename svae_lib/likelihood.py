@@ -30,8 +30,8 @@ from .data import to_float
 from .inference import decode_all, encode_all
 from .models import VAE
 from .objective import reconstruction_error
-from .progress import counter
-from .validation import InputError, check_counts, check_seed
+from .support.checks import InputError, check_counts, check_seed
+from .support.progress import counter
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .layers import DownConv, ResBlock, ResFCBlock, UpConv, conv3x3, keras_init_
 from .objective import Loss, variational_loss
 from .presets import ModelConfig, check_config
-from .validation import InputError, check_images, check_tensors
+from .support.checks import InputError, check_images, check_tensors
 
 DECODER_START = 4  # the decoder begins with 4x4 pixels
 

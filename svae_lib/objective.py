@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .presets import GammaStart
-from .validation import InputError, check_tensors, check_uint8_images
+from .support.checks import InputError, check_tensors, check_uint8_images
 
 
 def reconstruction_error(x: Tensor, x_hat: Tensor) -> Tensor:

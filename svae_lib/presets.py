@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
-from .devices import Precision
-from .validation import InputError, check_counts, check_positive, check_seed
+from .support.checks import InputError, check_counts, check_positive, check_seed
+from .support.devices import Precision
 
 Schedule = Literal["constant", "cosine"]
 GammaStart = Literal["one", "data"]

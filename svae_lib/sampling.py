@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .inference import decode_all
 from .models import VAE, Decoded
-from .validation import InputError, check_counts, check_tensors
+from .support.checks import InputError, check_counts, check_tensors
 
 Way = Literal["linear", "spherical"]
 
@@ -44,7 +44,7 @@ class LatentMixture:
     """Full-covariance Gaussian mixture over latent vectors, fitted to posterior means.
 
     Fit it on *training* images. (The authors fit theirs on the test images that their FID is also
-    measured against; see :mod:`svae_lib.evaluation` for that protocol and its name.)
+    measured against; see :mod:`svae_lib.experiments.evaluation` for that protocol and its name.)
 
     Args:
         components: Gaussians in the mixture; the authors use 100.

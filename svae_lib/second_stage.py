@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .objective import Loss, RunningGamma, variational_loss
-from .progress import counter
-from .validation import InputError, check_counts, check_posteriors
+from .support.checks import InputError, check_counts, check_posteriors
+from .support.progress import counter
 
 HIDDEN_LAYERS = 3  # the authors' number; their width is 1024
 GAMMA_START = 0.3

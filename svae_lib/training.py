@@ -20,7 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .devices import (
+from .models import VAE
+from .objective import Loss, RunningGamma
+from .presets import TrainConfig, check_config
+from .support.checks import InputError, check_uint8_images
+from .support.devices import (
     autocast,
     best_memory_format,
     compile_pays,
@@ -28,15 +32,11 @@ from .devices import (
     resolve_precision,
     tuned,
 )
-from .distributed import join
-from .feeding import NOISE, Feed, stream_seed
-from .models import VAE
-from .objective import Loss, RunningGamma
-from .presets import TrainConfig, check_config
-from .progress import Progress
-from .rescue import LastGood, diverged, explaining_lack_of_memory
-from .stopping import stop_requests
-from .validation import InputError, check_uint8_images
+from .support.distributed import join
+from .support.feeding import NOISE, Feed, stream_seed
+from .support.progress import Progress
+from .support.rescue import LastGood, diverged, explaining_lack_of_memory
+from .support.signals import stop_requests
 
 METRICS = ("loss", "reconstruction", "kl", "mse")
 """What a trainer's history has of every entry's steps: means over their images."""
@@ -82,9 +82,9 @@ class Trainer:
         device: where; default: CUDA where there is one.
         compile: translate the model with ``torch.compile``; a string is its ``mode``
             ("reduce-overhead" and "max-autotune" add CUDA graphs: one process and accumulate=1
-            only), a dictionary its ``options``, in place of :func:`.devices.compiler_options`.
+            only), a dictionary its ``options``, in place of the library's own.
             Default: on CUDA, for trainings long enough to win the compiler's time back.
-        resident: keep the images on the device; default: where they fit (:mod:`.feeding`).
+        resident: keep the images on the device; default: where they fit.
         memory_format: of images and kernels; default: the device's best.
 
     Attributes:
@@ -132,7 +132,7 @@ class Trainer:
             model.parameters(),
             lr=config.learning_rate,
             eps=1e-7,  # Keras' value, which the authors train with
-            fused=self.device.type == "cuda",
+            fused=self.device.type in ("cuda", "cpu"),
         )
         # fp16 has few exponents: its small gradients vanish unless the loss is scaled up.
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")

@@ -10,7 +10,7 @@ from torch import nn
 
 import svae_lib as sv
 from svae_lib.baselines import AE, POINT_LOG_VAR, RAEGP, RAEL2, BetaVAE, is_deterministic
-from svae_lib.checkpoints import MODEL_KINDS, build_model, kind_of
+from svae_lib.experiments.checkpoints import MODEL_KINDS, build_model, kind_of
 
 TINY = sv.ModelConfig(image_size=16, latent_dim=3, base_dim=2, embedding_dim=8, num_scales=2)
 BASELINES = [kind for kind in MODEL_KINDS if kind not in ("vae", "split-vae")]

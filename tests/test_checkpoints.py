@@ -13,8 +13,9 @@ import torch
 from safetensors.torch import save_file
 
 import svae_lib as sv
-from svae_lib import checkpoints, files, tensor_files
-from svae_lib.checkpoints import read_about, restore_trainer, save_trainer
+from svae_lib.experiments import checkpoints
+from svae_lib.experiments.checkpoints import read_about, restore_trainer, save_trainer
+from svae_lib.support import files, tensor_files
 
 
 @pytest.mark.parametrize("kind", list(checkpoints.MODEL_KINDS))

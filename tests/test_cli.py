@@ -12,24 +12,15 @@ import torch
 from filelock import FileLock
 from PIL import Image
 
-from svae_lib import (
-    InputError,
-    ModelConfig,
-    Preset,
-    TrainConfig,
-    __version__,
-    cli,
-    data,
-    evaluation,
-    tables,
-)
+from svae_lib import InputError, ModelConfig, Preset, TrainConfig, __version__, cli, data
 from svae_lib.cli import main
 from svae_lib.data import folder as folders
-from svae_lib.distributed import Processes
-from svae_lib.files import write_json
+from svae_lib.experiments import evaluation, tables
+from svae_lib.experiments.pages import Subject, write_page
+from svae_lib.experiments.runs import Run
 from svae_lib.inference import encode_all
-from svae_lib.pages import Subject, write_page
-from svae_lib.runs import Run
+from svae_lib.support.distributed import Processes
+from svae_lib.support.files import write_json
 
 TINY = [
     "--model.base-dim=2",

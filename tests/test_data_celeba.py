@@ -15,7 +15,7 @@ from PIL import Image
 from svae_lib.data import celeba
 from svae_lib.data.celeba import load_celeba
 from svae_lib.data.download import Patience
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
 
 COUNT, VALID, TEST = 20, 12, 15
 

@@ -17,7 +17,7 @@ from svae_lib.data import cifar10
 from svae_lib.data.archives import read_members, refuse_unsafe_path
 from svae_lib.data.cifar10 import BATCHES, load_cifar10, read_plain_pickle
 from svae_lib.data.download import Patience
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
 
 COUNT = 20  # images per batch
 

@@ -18,7 +18,7 @@ from svae_lib.data import digits
 from svae_lib.data.digits import FASHION_MNIST, MNIST, STEMS, IdxSet, load_idx_set
 from svae_lib.data.download import Patience
 from svae_lib.data.idx import read_idx
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
 
 HURRY = Patience(timeout=0.5, rounds=1)
 

@@ -17,7 +17,7 @@ import pytest
 
 from svae_lib.data import download
 from svae_lib.data.download import DownloadError, Patience, RemoteFile, fetch, fetch_all
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
 
 CONTENT = random.Random(0).randbytes(200_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()

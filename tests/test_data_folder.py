@@ -15,7 +15,7 @@ from sklearn.datasets import load_sample_images
 from svae_lib import data
 from svae_lib.data import folder as module
 from svae_lib.data import load_folder
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
 
 
 @pytest.fixture

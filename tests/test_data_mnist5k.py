@@ -9,8 +9,8 @@ import torch
 
 from svae_lib import data
 from svae_lib.data import ImageSets, mnist5k
-from svae_lib.files import embedded, sha256
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
+from svae_lib.support.files import embedded, sha256
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from svae_lib import data
 from svae_lib.data import places
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
 
 
 def test_root_goes_before_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,5 +53,13 @@ def test_errors_of_the_disk_name_the_place(tmp_path: Path) -> None:
 
 
 def test_known_names() -> None:
-    names = {"mnist-5k", "toy-faces", "mnist", "fashion-mnist", "cifar10", "celeba"}
+    names = {
+        "mnist-5k",
+        "toy-faces",
+        "toy-faces-32k",
+        "mnist",
+        "fashion-mnist",
+        "cifar10",
+        "celeba",
+    }
     assert set(data.available()) == names

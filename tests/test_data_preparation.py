@@ -21,7 +21,7 @@ from PIL import Image
 from svae_lib.data import decoding, preparation
 from svae_lib.data.decoding import decode
 from svae_lib.data.preparation import FolderSource, Prepared, Recipe, ZipSource, prepare
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
 
 RECIPE = Recipe(8)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from svae_lib import data
 from svae_lib.data import shapes, toy_faces
 from svae_lib.data.toy_faces import FACTOR_NAMES, RANGES
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
 
 SIZE = 64
 

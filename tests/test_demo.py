@@ -12,8 +12,8 @@ import pytest
 
 from svae_lib import PRESETS, Trainer
 from svae_lib.cli import main
-from svae_lib.demo import demo
-from svae_lib.runs import Run
+from svae_lib.experiments.demo import demo
+from svae_lib.experiments.runs import Run
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from svae_lib.diagnostics import (
     split_kind,
     tensors,
 )
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
 
 N, SIZE = 60, 32
 

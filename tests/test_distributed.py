@@ -14,10 +14,10 @@ import two_processes
 from torch import Tensor
 
 import svae_lib as sv
-from svae_lib.checkpoints import load_model
 from svae_lib.cli import main
-from svae_lib.distributed import Processes, join
-from svae_lib.runs import Run
+from svae_lib.experiments.checkpoints import load_model
+from svae_lib.experiments.runs import Run
+from svae_lib.support.distributed import Processes, join
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")

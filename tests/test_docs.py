@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from svae_lib.tables import Estimate, died
+from svae_lib.experiments.tables import Estimate, died
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -241,7 +241,7 @@ def test_under_slurm_accelerate_begins_a_run_and_resumes_one(tmp_path: Path) -> 
 
 
 def test_the_table_of_exercises_is_complete() -> None:
-    from svae_lib import exercises
+    from svae_lib.course import exercises
 
     for path in sorted((ROOT / "notebooks" / "source").glob("[0-9][0-9]_*.py")):
         row = re.search(rf"^\| {int(path.stem[:2])} \| (`.*) \|$", TEACHING, re.MULTILINE)

@@ -11,11 +11,12 @@ import torch
 from safetensors import safe_open
 
 import svae_lib as sv
-from svae_lib import evaluation, fid
-from svae_lib.checkpoints import weights_hash
+from svae_lib import fid
 from svae_lib.data import ImageSets, pad, to_float, to_uint8
 from svae_lib.diagnostics import latent_statistics, split_kind
-from svae_lib.evaluation import evaluate
+from svae_lib.experiments import evaluation
+from svae_lib.experiments.checkpoints import weights_hash
+from svae_lib.experiments.evaluation import evaluate
 from svae_lib.inference import decode_all, encode_all, reconstruct_all
 from svae_lib.likelihood import fitted_gamma, likelihood_bound
 from svae_lib.sampling import prior_latents
@@ -146,7 +147,7 @@ def test_a_bound_is_of_the_test_images_with_gamma_of_the_training_images(
 
 
 def test_mix_is_half_of_each(split, small, network) -> None:
-    from svae_lib.evaluation import _features_by_part, _half
+    from svae_lib.experiments.evaluation import _features_by_part, _half
 
     batches = (decode_all(split, z) for z in torch.randn(51, 4).split(20))
     found = _features_by_part(batches, _half(51, seed=0), network)

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from svae_lib import exercises
-from svae_lib.exercises import Exercise, Mistake, check, grade, hint, names, registry
-from svae_lib.exercises.engine import grade_answer
-from svae_lib.validation import InputError
+from svae_lib.course import exercises
+from svae_lib.course.exercises import Exercise, Mistake, check, grade, hint, names, registry
+from svae_lib.course.exercises.engine import grade_answer
+from svae_lib.support.checks import InputError
 
 SEEDS = (0, 1, 12345)
 ALL = tuple(registry().values())

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from svae_lib import devices
-from svae_lib.feeding import NOISE, ORDER, Feed, stream_seed
+from svae_lib.support import devices
+from svae_lib.support.feeding import NOISE, ORDER, Feed, stream_seed
 
 CPU = torch.device("cpu")
 

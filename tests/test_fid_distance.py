@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from svae_lib.fid import frechet_distance, kernel_distance
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
 
 Moments = tuple[np.ndarray, np.ndarray]
 

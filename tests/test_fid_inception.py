@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from svae_lib.data import download
 from svae_lib.fid import extract_features, fid, frechet_distance, inception, network
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ import torch
 
 import svae_lib as sv
 from svae_lib.fid import neighbours, precision_recall, shares_inside
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
 
 
 def samples(n: int, d: int = 4, seed: int = 0) -> torch.Tensor:

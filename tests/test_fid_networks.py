@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 
 from svae_lib import data
 from svae_lib.fid import NETWORKS, FeatureNetwork, extract_features, lenet, network
-from svae_lib.files import sha256
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
+from svae_lib.support.files import sha256
 
 LENETS = sorted(lenet.WEIGHTS_FOLDER.glob("lenet-*.safetensors"))
 

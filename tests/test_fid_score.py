@@ -25,7 +25,7 @@ from svae_lib.fid import (
     kid,
     network,
 )
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
 
 
 @pytest.fixture(scope="module")

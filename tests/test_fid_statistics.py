@@ -22,7 +22,7 @@ from svae_lib.fid import (
     extract_features,
     feature_statistics,
 )
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
 
 
 class Projection(nn.Module):

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load
 
 import svae_lib as sv
-from svae_lib.checkpoints import read_about
+from svae_lib.experiments.checkpoints import read_about
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGALRM")

@@ -8,7 +8,7 @@ import torch
 import svae_lib as sv
 from svae_lib.interventions import explore, mix, sharpen
 from svae_lib.models import Decoded
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
 
 
 @pytest.fixture

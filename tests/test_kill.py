@@ -28,8 +28,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 import svae_lib as sv
-from svae_lib import tensor_files
-from svae_lib.runs import KEPT_CHECKPOINTS, Run
+from svae_lib.experiments.runs import KEPT_CHECKPOINTS, Run
+from svae_lib.support import tensor_files
 
 STEPS = 6
 LIBRARY = str(Path(sv.__file__).parent)
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 def server() -> Iterator[Any]:
     """Starts processes that have imported the library already (it takes seconds)."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["svae_lib.runs", "pytest"])
+    context.set_forkserver_preload(["svae_lib.experiments.runs", "pytest"])
     yield context
 
 

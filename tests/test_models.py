@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import svae_lib as sv
-from svae_lib.checkpoints import MODEL_KINDS
+from svae_lib.experiments.checkpoints import MODEL_KINDS
 
 REFERENCE = Path(__file__).parent / "reference"
 

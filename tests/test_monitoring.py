@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 import svae_lib as sv
-from svae_lib.monitoring import SamplePictures, TensorBoard, validate
-from svae_lib.runs import Run
+from svae_lib.experiments.monitoring import SamplePictures, TensorBoard, validate
+from svae_lib.experiments.runs import Run
 
 
 def trainer(config: sv.ModelConfig, train: sv.TrainConfig, images: torch.Tensor) -> sv.Trainer:

@@ -29,11 +29,10 @@ from nbformat import NotebookNode
 from scipy.stats import t as student_t
 
 import svae_lib as sv
-from svae_lib import course, diagnostics, exercises
-from svae_lib.files import embedded, read_json
-from svae_lib.interventions import mix
-from svae_lib.splits import claim_tests
-from svae_lib.tables import (
+from svae_lib import course, diagnostics
+from svae_lib.course import exercises
+from svae_lib.experiments.claim import claim_tests
+from svae_lib.experiments.tables import (
     Estimate,
     died,
     likelihood_difference,
@@ -41,7 +40,9 @@ from svae_lib.tables import (
     read_table,
     summarise_likelihood,
 )
-from svae_lib.validation import InputError
+from svae_lib.interventions import mix
+from svae_lib.support.checks import InputError
+from svae_lib.support.files import embedded, read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))

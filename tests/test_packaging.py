@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import svae_lib as sv
-from svae_lib.files import embedded, sha256
+from svae_lib.support.files import embedded, sha256
 
 ROOT = Path(__file__).parent.parent
 if sys.version_info >= (3, 11):

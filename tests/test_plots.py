@@ -22,7 +22,7 @@ from svae_lib import plots
 from svae_lib.diagnostics import SplitKind, latent_statistics
 from svae_lib.models import Decoded
 from svae_lib.plots.figure import PALETTE
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
 
 ROOT = Path(__file__).parent.parent
 

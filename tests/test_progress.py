@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from svae_lib import progress
-from svae_lib.progress import Progress
+from svae_lib.support import progress
+from svae_lib.support.progress import Progress
 
 
 class Clock:

@@ -14,9 +14,10 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from svae_lib import plots, report
-from svae_lib.report import Panel, Table, format_table, write_report
-from svae_lib.validation import InputError
+from svae_lib import plots
+from svae_lib.experiments import report
+from svae_lib.experiments.report import Panel, Table, format_table, write_report
+from svae_lib.support.checks import InputError
 
 COLUMNS = ["model", "image", "FID (LeNet)"]
 ROWS = [["VAE", "x", 33.21], ["Split VAE", "x1", 9.5], ["Split VAE", "mix", None]]

@@ -19,9 +19,10 @@ import torch
 from filelock import FileLock
 
 import svae_lib as sv
-from svae_lib import provenance, runs, tensor_files
-from svae_lib.monitoring import Validation
-from svae_lib.runs import KEPT_CHECKPOINTS, Run
+from svae_lib.experiments import runs
+from svae_lib.experiments.monitoring import Validation
+from svae_lib.experiments.runs import KEPT_CHECKPOINTS, Run
+from svae_lib.support import provenance, tensor_files
 
 
 @pytest.fixture
@@ -339,7 +340,7 @@ def test_a_second_writer_is_refused(run: Run, blobs) -> None:
 def test_of_two_processes_the_second_is_refused(run: Run, blobs) -> None:
     """A real second process, while the first is in the middle of its training."""
     code = (
-        "import sys, torch; from svae_lib.runs import Run; "
+        "import sys, torch; from svae_lib.experiments.runs import Run; "
         "Run.open(sys.argv[1]).train(torch.zeros(64, 1, 16, 16, dtype=torch.uint8), device='cpu')"
     )
     refused = []

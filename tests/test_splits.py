@@ -7,7 +7,7 @@ import json
 import pytest
 
 import svae_lib as sv
-from svae_lib.splits import claim_tests, kinds_of, summarise_claim
+from svae_lib.experiments.claim import claim_tests, kinds_of, summarise_claim
 
 
 def cell(label: str, x: float, x1: float, x2: float, components: int = 2, seed: int = 0) -> dict:

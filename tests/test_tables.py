@@ -15,9 +15,8 @@ import torch
 from filelock import FileLock
 
 import svae_lib as sv
-from svae_lib import tables
-from svae_lib.files import read_json, write_json
-from svae_lib.tables import (
+from svae_lib.experiments import tables
+from svae_lib.experiments.tables import (
     Estimate,
     Table,
     Variant,
@@ -27,6 +26,7 @@ from svae_lib.tables import (
     reproduce,
     summarise,
 )
+from svae_lib.support.files import read_json, write_json
 
 
 @pytest.fixture

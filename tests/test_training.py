@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 import svae_lib as sv
-from svae_lib import checkpoints, devices
-from svae_lib.checkpoints import restore_trainer, save_trainer
-from svae_lib.stopping import stop_requests
+from svae_lib.experiments import checkpoints
+from svae_lib.experiments.checkpoints import restore_trainer, save_trainer
+from svae_lib.support import devices
+from svae_lib.support.signals import stop_requests
 from svae_lib.training import METRICS
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 import svae_lib as sv
-from svae_lib import weights
-from svae_lib.tensor_files import read_header
-from svae_lib.weights import load_trained_weights, load_weights, save_weights
+from svae_lib.experiments import weights
+from svae_lib.experiments.weights import load_trained_weights, load_weights, save_weights
+from svae_lib.support.tensor_files import read_header
 
 
 def network(width: int = 4, seed: int = 0) -> nn.Module:

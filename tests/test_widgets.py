@@ -16,10 +16,10 @@ from PIL import Image
 import svae_lib as sv
 from svae_lib import widgets
 from svae_lib.diagnostics import split_kind
+from svae_lib.experiments.runs import Run
 from svae_lib.inference import encode_all, reconstruct_all
 from svae_lib.interventions import explore, mix
-from svae_lib.runs import Run
-from svae_lib.validation import InputError
+from svae_lib.support.checks import InputError
 from svae_lib.widgets.frames import parts_of
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ import torch
 from conftest import make_blobs
 
 import svae_lib as sv
-from svae_lib.distributed import join, leave
+from svae_lib.support.distributed import join, leave
 
 MODEL = sv.ModelConfig(
     image_size=16, latent_dim=3, base_dim=4, embedding_dim=8, num_scales=2, norm_momentum=0.1

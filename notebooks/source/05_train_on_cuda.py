@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import svae_lib as sv
 from svae_lib.plots.figure import BLACK, BLUE, GREEN, GREY, ORANGE
-from svae_lib.runs import Run
+from svae_lib.experiments.runs import Run
 
 TRAIN = True  # False: load the trained model in section 1; there is then one speed less to compare
 budget = sv.course.budget()

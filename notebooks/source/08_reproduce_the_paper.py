@@ -23,11 +23,11 @@ from matplotlib.figure import Figure
 from scipy.stats import t as student_t
 
 import svae_lib as sv
-from svae_lib.files import embedded
+from svae_lib.support.files import embedded
 from svae_lib.plots.figure import BLACK, BLUE
-from svae_lib.report import format_table
-from svae_lib.splits import claim_tests, kinds_of, summarise_claim
-from svae_lib.tables import (
+from svae_lib.experiments.report import format_table
+from svae_lib.experiments.claim import claim_tests, kinds_of, summarise_claim
+from svae_lib.experiments.tables import (
     beside_published,
     died,
     likelihood_difference,

@@ -28,9 +28,9 @@ from PIL import Image
 
 import svae_lib as sv
 from svae_lib.data.toy_faces import FACTOR_NAMES
-from svae_lib.files import embedded, read_json
-from svae_lib.report import format_table
-from svae_lib.tables import paired_difference, read_table, summarise
+from svae_lib.support.files import embedded, read_json
+from svae_lib.experiments.report import format_table
+from svae_lib.experiments.tables import paired_difference, read_table, summarise
 
 TRAIN = True  # False: load weights that come with the course instead of training
 budget = sv.course.budget()

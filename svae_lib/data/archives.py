@@ -6,7 +6,7 @@ import tarfile
 import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from ..validation import InputError
+from ..support.checks import InputError
 
 
 def read_members(path: Path, names: set[str], largest: int) -> dict[str, bytes]:

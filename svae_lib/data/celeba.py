@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 import torch
 
-from ..validation import InputError
+from ..support.checks import InputError
 from .archives import refuse_unsafe_path
 from .download import Patience, RemoteFile, fetch_all
 from .image_sets import ImageSets

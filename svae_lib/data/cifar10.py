@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..validation import InputError
+from ..support.checks import InputError
 from .archives import read_members
 from .download import DownloadError, Patience, RemoteFile, check_hash, fetch_all
 from .image_sets import ImageSets

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from ..validation import InputError
+from ..support.checks import InputError
 from .download import Patience, RemoteFile, fetch_all, with_hashes
 from .idx import read_idx
 from .image_sets import ImageSets, pad

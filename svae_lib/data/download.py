@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..files import file_hash
-from ..progress import counter
-from ..validation import InputError
+from ..support.checks import InputError
+from ..support.files import file_hash
+from ..support.progress import counter
 from .places import VARIABLE, one_at_a_time, writing
 
 BLOCK = 1 << 16  # bytes

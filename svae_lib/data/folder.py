@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from ..validation import InputError, check_counts, check_positive, check_seed
+from ..support.checks import InputError, check_counts, check_positive, check_seed
 from .image_sets import ImageSets
 from .places import cache_folder
 from .preparation import FolderSource, OnBroken, Recipe, prepare

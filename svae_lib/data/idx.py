@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..validation import InputError
+from ..support.checks import InputError
 
 LIMIT = 1 << 28  # bytes; MNIST's largest file has 47 million
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..validation import InputError, check_images, check_uint8_images
+from ..support.checks import InputError, check_images, check_uint8_images
 
 
 @dataclass(frozen=True)

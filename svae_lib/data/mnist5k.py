@@ -7,8 +7,8 @@ import os
 import numpy as np
 import torch
 
-from ..files import embedded, sha256
-from ..validation import InputError
+from ..support.checks import InputError
+from ..support.files import embedded, sha256
 from .image_sets import ImageSets, pad
 
 FILE = "mnist-5k.npz"

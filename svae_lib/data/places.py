@@ -9,8 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from ..files import user_cache
-from ..validation import InputError
+from ..support.checks import InputError
+from ..support.files import user_cache
 
 VARIABLE = "SVAE_DATA"
 

@@ -32,9 +32,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..files import atomic_path, read_json, write_json
-from ..progress import counter
-from ..validation import InputError
+from ..support.checks import InputError
+from ..support.files import atomic_path, read_json, write_json
+from ..support.progress import counter
 from . import decoding
 from .places import one_at_a_time, writing
 

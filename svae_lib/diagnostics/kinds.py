@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..validation import InputError
+from ..support.checks import InputError
 from .contours import chance_agreement, contour_agreement
 from .frequencies import nyquist_share, pooled_share
 from .tensors import check_pair, check_values, piecewise

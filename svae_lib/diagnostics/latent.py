@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..validation import InputError, check_posteriors
+from ..support.checks import InputError, check_posteriors
 from .tensors import double
 
 

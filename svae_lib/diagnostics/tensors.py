@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..validation import InputError
+from ..support.checks import InputError
 
 FLAT = 1e-6
 """Standard deviation below which a map counts as constant: float32 cannot tell it from one."""

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..files import user_cache
-from ..tensor_files import read_tensors, write_tensors
-from ..validation import InputError
+from ..support.checks import InputError
+from ..support.files import user_cache
+from ..support.tensor_files import read_tensors, write_tensors
 from .feature_network import FeatureNetwork, check_network
 from .statistics import FeatureStatistics, feature_statistics
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from ..validation import InputError
+from ..support.checks import InputError
 
 FEWEST = 4
 """Samples that the kernel distance, KID, needs of each set."""

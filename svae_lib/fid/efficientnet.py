@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..files import sha256
-from ..validation import InputError
+from ..support.checks import InputError
+from ..support.files import sha256
 from .feature_network import FeatureNetwork
 
 WEIGHTS_HASH = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..devices import exact_float32
-from ..tensor_files import digest, storable
-from ..validation import InputError, check_counts, check_images
+from ..support.checks import InputError, check_counts, check_images
+from ..support.devices import exact_float32
+from ..support.tensor_files import digest, storable
 
 
 @dataclass(frozen=True)

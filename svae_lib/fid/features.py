@@ -8,8 +8,8 @@ from functools import partial
 
 import torch
 
-from ..devices import find_device
-from ..validation import InputError
+from ..support.checks import InputError
+from ..support.devices import find_device
 from .efficientnet import load_efficientnet
 from .feature_network import FeatureNetwork
 from .lenet import load_lenet

@@ -18,8 +18,8 @@ from pytorch_fid import inception as blocks
 from torch import Tensor, nn
 
 from ..data.download import RemoteFile, fetch
-from ..files import sha256
-from ..validation import InputError
+from ..support.checks import InputError
+from ..support.files import sha256
 from .feature_network import FeatureNetwork
 
 WEIGHTS = RemoteFile(

@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..files import read_json, sha256
-from ..validation import InputError
+from ..support.checks import InputError
+from ..support.files import read_json, sha256
 from .feature_network import FeatureNetwork
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"

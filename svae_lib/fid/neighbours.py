@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ..validation import InputError, check_counts
+from ..support.checks import InputError, check_counts
 from .distance import float64_features
 
 NEIGHBOURS = 3

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..validation import InputError
+from ..support.checks import InputError
 from .cache import cached_statistics
 from .distance import frechet_distance, kernel_distance
 from .feature_network import FeatureNetwork, check_network

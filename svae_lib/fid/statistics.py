@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from ..allocation import kept_memory
 from ..data import to_float
-from ..progress import counter
-from ..validation import InputError, check_tensors
+from ..support.checks import InputError, check_tensors
+from ..support.memory import kept_memory
+from ..support.progress import counter
 from .feature_network import FeatureNetwork, check_network
 
 Images = Tensor | Iterable[Tensor]

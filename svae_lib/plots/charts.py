@@ -16,7 +16,7 @@ from ..diagnostics import (
     LatentStatistics,
     SplitKind,
 )
-from ..validation import InputError
+from ..support.checks import InputError
 from .figure import (
     BLACK,
     BLUE,

@@ -15,7 +15,7 @@ import matplotlib.style
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from ..validation import InputError
+from ..support.checks import InputError
 
 # Okabe and Ito's palette ("Color universal design", 2008) without its yellow, which is too light
 # for lines on white; ordered so that neighbours differ in lightness as well.

@@ -20,7 +20,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..validation import InputError, check_counts, check_images, check_uint8_images
+from ..support.checks import InputError, check_counts, check_images, check_uint8_images
 from .figure import DPI, MAP_COLOURS, AltFigure, finish, styled
 
 Images: TypeAlias = Tensor | NDArray[Any]

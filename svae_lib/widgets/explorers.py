@@ -9,13 +9,13 @@ from torch import Tensor
 
 from ..data import to_float
 from ..diagnostics import split_kind
+from ..experiments.runs import Run
 from ..inference import encode_all, reconstruct_all
 from ..interventions import explore, mix
 from ..models import VAE
 from ..objective import reconstruction_error
-from ..runs import Run
 from ..sampling import prior_latents
-from ..validation import InputError, check_counts, check_uint8_images
+from ..support.checks import InputError, check_counts, check_uint8_images
 from .frames import Frame, draw, parts_of
 from .panel import Panel, Values, load_ipywidgets
 

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 
 from ..plots.charts import LOGARITHMIC
 from ..plots.figure import BLUE
+from ..support.checks import InputError
 from ..training import Trainer
-from ..validation import InputError
 from .frames import Frame, font
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from ..validation import InputError
+from ..support.checks import InputError
 from .frames import Frame
 
 Values: TypeAlias = Mapping[str, Any]

@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import data, fid
-from .data import ImageSets
-from .devices import default_device
+from .. import data, fid
+from ..data import ImageSets
+from ..presets import PRESETS, TrainConfig
+from ..support.checks import InputError
+from ..support.devices import default_device
+from ..support.files import read_json, write_json
 from .evaluation import Evaluation, evaluate
-from .files import read_json, write_json
 from .pages import Subject, score_table, write_page
-from .presets import PRESETS, TrainConfig
 from .report import format_table
 from .runs import Run
-from .validation import InputError
 
 KINDS = {"vae": "VAE", "split-vae": "Split VAE"}
 MIXTURE_COMPONENTS = 40  # 100 digits each; the authors' 100 components are for 60,000 images
@@ -200,7 +200,7 @@ def _summary(results: dict[str, Evaluation], executed: list[Path]) -> str:
 
 def _execute_notebooks(folder: Path) -> list[Path]:
     """Run the first notebooks in the smoke profile and keep the executed copies."""
-    source = Path(__file__).parent.parent / "notebooks"
+    source = Path(__file__).parents[2] / "notebooks"
     found = [source / name for name in NOTEBOOKS if (source / name).exists()]
     try:
         import nbformat

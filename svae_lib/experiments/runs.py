@@ -29,6 +29,15 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ..models import VAE
+from ..presets import ModelConfig, TrainConfig, check_config
+from ..support.checks import InputError, check_counts
+from ..support.distributed import join
+from ..support.files import claimed, read_json, write_json
+from ..support.provenance import provenance
+from ..support.signals import stop_requests
+from ..support.tensor_files import DamagedFile
+from ..training import Trainer, check_trainable
 from .checkpoints import (
     build_model,
     check_kind,
@@ -40,17 +49,8 @@ from .checkpoints import (
     save_model,
     save_trainer,
 )
-from .distributed import join
 from .evaluation import Evaluation
-from .files import claimed, read_json, write_json
-from .models import VAE
 from .monitoring import validate
-from .presets import ModelConfig, TrainConfig, check_config
-from .provenance import provenance
-from .stopping import stop_requests
-from .tensor_files import DamagedFile
-from .training import Trainer, check_trainable
-from .validation import InputError, check_counts
 
 FORMAT = 1
 KEPT_CHECKPOINTS = 3
@@ -91,7 +91,7 @@ class Run:
 
         Args:
             folder: missing or empty.
-            kind: of model, a name in :data:`svae_lib.checkpoints.MODEL_KINDS`.
+            kind: of model, a name in :data:`svae_lib.experiments.checkpoints.MODEL_KINDS`.
             data: name for :func:`svae_lib.data.load`.
             model_config: size and shape of the model.
             train_config: how it is to be trained.

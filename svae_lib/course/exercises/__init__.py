@@ -18,7 +18,7 @@ import textwrap
 from functools import cache
 from typing import Any
 
-from ..validation import InputError
+from ...support.checks import InputError
 from .engine import grade_answer
 from .exercise import Exercise, Function, Mistake, Result, Status
 

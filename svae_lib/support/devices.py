@@ -11,8 +11,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .allocation import kept_memory
-from .validation import InputError
+from .checks import InputError
+from .memory import kept_memory
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 
@@ -116,7 +116,7 @@ def best_memory_format(device: torch.device) -> torch.memory_format:
 @contextmanager
 def tuned(device: torch.device) -> Iterator[None]:
     """Context of many equal steps: cuDNN times its algorithms once per shape and keeps the
-    fastest; and the process keeps its memory, see :func:`svae_lib.allocation.kept_memory`.
+    fastest; and the process keeps its memory, see :func:`svae_lib.support.memory.kept_memory`.
     """
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = before or device.type == "cuda"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..diagnostics import NYQUIST_BAND, nyquist_share
-from ..interventions import sharpen
+from ...diagnostics import NYQUIST_BAND, nyquist_share
+from ...interventions import sharpen
 from .exercise import Exercise, Mistake
 
 NOTEBOOK = "04_sigma_map"

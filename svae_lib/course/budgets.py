@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from .devices import default_device
-from .validation import InputError
+from ..support.checks import InputError
+from ..support.devices import default_device
 
 Profile = Literal["smoke", "laptop", "gpu"]
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from .validation import InputError
+from .checks import InputError
 
 
 @contextmanager
@@ -138,7 +138,7 @@ def embedded(name: str) -> Path:
     Raises:
         InputError: neither place holds it.
     """
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     for place in (package / "_embedded", package.parent / "data", package.parent):
         if (place / name).exists():
             return place / name

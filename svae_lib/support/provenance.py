@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ._version import __version__
+from .._version import __version__
 
 
 def provenance(device: torch.device | str) -> dict[str, str]:
@@ -38,7 +38,7 @@ def commit() -> str:
     """
     if told := os.environ.get("SVAE_COMMIT"):
         return told
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     if not (here.parent / ".git").exists():  # a wheel's, perhaps inside another checkout
         return "unknown"
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..data import to_float
+from ...data import to_float
 from .exercise import Exercise, Mistake
 
 NOTEBOOK = "00_start_here"

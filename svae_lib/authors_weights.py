@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .models import SplitVAE
-from .validation import InputError
+from .support.checks import InputError
 
 _KINDS: dict[str, type[nn.Module] | tuple[type[nn.Module], ...]] = {
     "conv2d": nn.Conv2d,

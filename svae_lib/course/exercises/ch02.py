@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..diagnostics import latent_statistics
+from ...diagnostics import latent_statistics
 from .exercise import Exercise, Mistake
 
 NOTEBOOK = "02_balancing_the_elbo"

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..objective import kl_divergence
+from ...objective import kl_divergence
 from .exercise import Exercise, Mistake
 
 NOTEBOOK = "01_vanilla_vae"

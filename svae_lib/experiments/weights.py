@@ -1,6 +1,6 @@
 """Weights alone, for networks that are built by hand: the file does not say how to build them.
 
-The library's own models have :mod:`svae_lib.checkpoints`, whose files rebuild them.
+The library's own models have :mod:`svae_lib.experiments.checkpoints`, whose files rebuild them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from .files import embedded
-from .tensor_files import read_tensors, storable, write_tensors
-from .validation import InputError
+from ..support.checks import InputError
+from ..support.files import embedded
+from ..support.tensor_files import read_tensors, storable, write_tensors
 
 
 def save_weights(

@@ -15,10 +15,10 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from ._version import __version__
-from .files import write_text
-from .plots.figure import alt_text_of, img_tag
-from .validation import InputError
+from .._version import __version__
+from ..plots.figure import alt_text_of, img_tag
+from ..support.checks import InputError
+from ..support.files import write_text
 
 Section = Literal["pictures", "curves", "diagnostics"]
 _SECTIONS: dict[Section, str] = {
@@ -171,7 +171,7 @@ def _sections(panels: Sequence[Panel]) -> dict[str, list[_Shown]]:
 
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

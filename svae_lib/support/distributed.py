@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from .checks import InputError
 from .devices import default_device, find_device
-from .validation import InputError
 
 PATIENCE = timedelta(hours=2)  # the main process may be preparing a data set
 

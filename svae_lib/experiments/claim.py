@@ -1,9 +1,9 @@
 """The claim about halves, tested: is the score of x1 and x2 below that of x in semantic splits?
 
-Works on the record of a table (:mod:`svae_lib.tables`) with many Split VAEs in it. Each run is
-placed by :func:`svae_lib.diagnostics.split_kind`; its own x1, x2 and x are compared with each
-other. Runs of one seed (at several beta, say) share their first weights, the order of images and
-the noise, and mostly the kind of split: they count as one observation, their mean.
+Works on the record of a table (:mod:`svae_lib.experiments.tables`) with many Split VAEs in it.
+:func:`svae_lib.diagnostics.split_kind` places each run; its own x1, x2 and x are compared. Runs of
+one seed (at several beta, say) share their first weights, the order of images and the noise, and
+mostly the kind of split: they count as one observation, their mean.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any, Literal, get_args
 
-from .diagnostics import SplitKind
+from ..diagnostics import SplitKind
+from ..support.checks import InputError
 from .tables import Estimate
-from .validation import InputError
 
 LABELS = ("semantic", "mixed", "syntactic", "unclear", "none")
 FEWEST_SEEDS = 5  # of fewer, the sign test cannot reject at 0.05
@@ -63,7 +63,7 @@ def claim_tests(record: dict[str, Any], metric: Distance = "fid") -> list[ClaimT
     """Test the claim for every kind of split, source and half in a table's record.
 
     Args:
-        record: from :func:`svae_lib.tables.read_table`.
+        record: from :func:`svae_lib.experiments.tables.read_table`.
         metric: "fid", as in the paper, or "kid", for fewer images than features.
 
     Raises:

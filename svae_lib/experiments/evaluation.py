@@ -17,24 +17,24 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from . import fid
-from .allocation import kept_memory
-from .baselines import is_deterministic
+from .. import fid
+from ..baselines import is_deterministic
+from ..data import ImageSets, to_float, to_uint8
+from ..diagnostics import LatentStatistics, SplitKind, latent_statistics, split_kind
+from ..fid import FeatureNetwork, FeatureStatistics, Score
+from ..fid.distance import FEWEST
+from ..fid.feature_network import check_network
+from ..inference import decode_all, device_of, encode_all
+from ..likelihood import LikelihoodBound, fitted_gamma, likelihood_bound
+from ..models import VAE, Decoded
+from ..objective import kl_divergence
+from ..sampling import LatentMixture, prior_latents
+from ..second_stage import SecondStage
+from ..support.checks import InputError, check_counts, check_seed
+from ..support.memory import kept_memory
+from ..support.progress import counter
+from ..support.provenance import provenance
 from .checkpoints import MODEL_KINDS, kind_of, weights_hash
-from .data import ImageSets, to_float, to_uint8
-from .diagnostics import LatentStatistics, SplitKind, latent_statistics, split_kind
-from .fid import FeatureNetwork, FeatureStatistics, Score
-from .fid.distance import FEWEST
-from .fid.feature_network import check_network
-from .inference import decode_all, device_of, encode_all
-from .likelihood import LikelihoodBound, fitted_gamma, likelihood_bound
-from .models import VAE, Decoded
-from .objective import kl_divergence
-from .progress import counter
-from .provenance import provenance
-from .sampling import LatentMixture, prior_latents
-from .second_stage import SecondStage
-from .validation import InputError, check_counts, check_seed
 
 FORMAT = 1
 AUTHORS_COUNT = 10_000

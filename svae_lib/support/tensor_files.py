@@ -18,9 +18,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ._version import __version__
+from .._version import __version__
+from .checks import InputError
 from .files import atomic_path
-from .validation import InputError
 
 FORMAT = 1
 

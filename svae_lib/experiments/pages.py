@@ -12,16 +12,16 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from . import plots
-from .data import ImageSets, to_float
+from .. import plots
+from ..data import ImageSets, to_float
+from ..inference import decode_all, reconstruct_all
+from ..models import VAE
+from ..sampling import LatentMixture, sample_mixture, sample_prior
+from ..support.checks import InputError
+from ..support.provenance import provenance
 from .evaluation import PROTOCOLS, Evaluation
-from .inference import decode_all, reconstruct_all
-from .models import VAE
-from .provenance import provenance
 from .report import write_report
 from .runs import Run
-from .sampling import LatentMixture, sample_mixture, sample_prior
-from .validation import InputError
 
 SHOWN = 10  # images per row of a picture
 

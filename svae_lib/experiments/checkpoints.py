@@ -1,4 +1,4 @@
-"""Models and trainers on disk, in the format of :mod:`svae_lib.tensor_files`.
+"""Models and trainers on disk, in the format of :mod:`svae_lib.support.tensor_files`.
 
 The header has the kind and the configuration of the model: a file is enough to rebuild it.
 """
@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .baselines import AE, RAEGP, RAEL2, BetaVAE, SmallVAE
-from .files import embedded
-from .models import VAE, SplitVAE
-from .presets import ModelConfig, TrainConfig
-from .tensor_files import digest, read_header, read_tensors, storable, write_tensors
-from .training import Trainer
-from .validation import InputError
+from ..baselines import AE, RAEGP, RAEL2, BetaVAE, SmallVAE
+from ..models import VAE, SplitVAE
+from ..presets import ModelConfig, TrainConfig
+from ..support.checks import InputError
+from ..support.files import embedded
+from ..support.tensor_files import digest, read_header, read_tensors, storable, write_tensors
+from ..training import Trainer
 
 _MARKED = 1000  # training images that tell one data set from another
 MODEL_KINDS: dict[str, type[VAE]] = {
@@ -60,7 +60,8 @@ def check_kind(kind: str) -> None:
     if kind not in MODEL_KINDS:
         raise InputError(
             f"unknown kind of model {kind!r}; the known ones are {', '.join(MODEL_KINDS)}. "
-            "(A class of your own is known once it is in svae_lib.checkpoints.MODEL_KINDS.)"
+            "(A class of your own is known once it is in "
+            "svae_lib.experiments.checkpoints.MODEL_KINDS.)"
         )
 
 
@@ -75,7 +76,7 @@ def kind_of(model: VAE) -> str:
             return kind
     raise InputError(
         f"{type(model).__name__} is none of the library's kinds of model: add it to "
-        "svae_lib.checkpoints.MODEL_KINDS to save it."
+        "svae_lib.experiments.checkpoints.MODEL_KINDS to save it."
     )
 
 

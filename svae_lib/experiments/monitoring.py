@@ -19,15 +19,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .baselines import is_deterministic
-from .data import to_float
-from .files import atomic_path
-from .inference import device_of
-from .models import VAE
-from .objective import kl_divergence, reconstruction_error
-from .sampling import prior_latents
-from .training import Trainer
-from .validation import InputError, check_counts, check_uint8_images
+from ..baselines import is_deterministic
+from ..data import to_float
+from ..inference import device_of
+from ..models import VAE
+from ..objective import kl_divergence, reconstruction_error
+from ..sampling import prior_latents
+from ..support.checks import InputError, check_counts, check_uint8_images
+from ..support.files import atomic_path
+from ..training import Trainer
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Trained, scored and recorded: runs, checkpoints, evaluation, tables, the claim, reports."""
