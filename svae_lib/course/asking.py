@@ -6,8 +6,8 @@ import textwrap
 from html import escape
 from typing import Any
 
-from .record import Kind, note, recorded
 from .questions import LETTERS, Number, Question, find, registry
+from .record import Kind, note, recorded
 
 
 class Asked:
