@@ -138,11 +138,14 @@ for axes, (title, points) in zip(figure.subplots(1, 2, sharex=True, sharey=True)
     axes.scatter(*points.T, s=6, color=BLUE)
     axes.plot(*data.T, "o", color="white", markeredgecolor=BLACK)
     axes.set(title=title, xlabel="pixel 1", ylabel="pixel 2", aspect="equal")
+outside = ((draws[next(iter(draws))] < 0) | (draws[next(iter(draws))] > 1)).any(dim=1).float().mean()
+print(f"draws of the one Gaussian with a pixel below 0 or above 1: {outside:.0%}")
+assert outside > 0.4
 sv.plots.show(figure, "Draws of two densities: a wide cloud around the middle, and two narrow clouds.")
 
 # %% [markdown]
-# The wide Gaussian's draws are neither $a$ nor $b$: most are greys, many have values below 0 or above
-# 1. Under the mixture the data are far likelier, and its draws look like them. A VAE is a mixture too,
+# The wide Gaussian's draws are neither $a$ nor $b$: they lie all around the middle, and about half have
+# a pixel below 0 or above 1. Under the mixture the data are far likelier, and its draws look like them. A VAE is a mixture too,
 # of infinitely many hills, one for each $z$: *given* $z$ the answer is one Gaussian, and $z$ is there to
 # choose. So why does it blur at all? Because choosing has a price: the KL divergence.
 

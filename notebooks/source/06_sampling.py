@@ -592,9 +592,10 @@ if learning:
 # samples move closer to the images that were seen than to those that were not, on the way to copying them.
 # (The points of FID that come off change less than their share: FID looks at means and covariances, and
 # the accidents of these even a few components can follow.) The authors have a hundred vectors for each of
-# their hundred components, as many as our smallest mixture has, so expect its share in their scores
-# rather than our largest one's. But then the methods that are compared differ by little, too. The remedy
-# costs nothing: fit to training images. That is what the library does unless you ask otherwise.
+# their hundred components, as many as our smallest mixture has. How much of their scores is flattery is
+# not known, though: with 32 or 150 latent variables a covariance has far more free numbers than with our
+# $L$, and a hundred vectors fix fewer of them. The remedy costs nothing: fit to training images. That is
+# what the library does unless you ask otherwise.
 
 # %% [markdown] tags=["slide"]
 # ## 5. Another way: a second stage
