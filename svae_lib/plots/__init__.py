@@ -13,12 +13,15 @@ direct labels tell series apart as well.
 from __future__ import annotations
 
 from .charts import latent_activity, score_bars, split_plane, training_curves, variance_law
+from .diagrams import architecture, course_map, split_head
 from .figure import AltFigure, img_tag, png, show
 from .pictures import Split, image_grid, image_rows, interpolation, split_rows
 
 __all__ = [
     "AltFigure",
     "Split",
+    "architecture",
+    "course_map",
     "image_grid",
     "image_rows",
     "img_tag",
@@ -27,6 +30,7 @@ __all__ = [
     "png",
     "score_bars",
     "show",
+    "split_head",
     "split_plane",
     "split_rows",
     "training_curves",
