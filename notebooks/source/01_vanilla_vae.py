@@ -451,23 +451,79 @@ torch.testing.assert_close(vae_loss(x, x_hat, mu, log_var, gamma) + constant, ne
 # └──────────────────────────── squared error ───────────────────────────┘
 # ```
 
+# %% [markdown]
+# ### Exercise 4: `vae_forward` (5 minutes, ★)
+#
+# Chain the pieces: the way of an image in the drawing above.
+
+# %%
+def vae_forward(x, noise, encoder, decoder):
+    """x (N, ...), noise (N, L); encoder: x -> (N, 2L), mu first; decoder: z -> images
+    -> x_hat, mu (N, L), log_var (N, L)"""
+    # BEGIN SOLUTION
+    mu, log_var = encoder(x).chunk(2, dim=1)
+    return decoder(reparameterise(mu, log_var, noise)), mu, log_var
+    # STUB: mu, log_var = ..., ...
+    # STUB: x_hat = ...
+    # STUB: return x_hat, mu, log_var
+    # END SOLUTION
+
+
+vae_forward = sv.exercises.check("vae_forward", vae_forward)
+
+
 # %%
 class TinyVAE(nn.Module):
     def __init__(self, latent_dim=L):
         super().__init__()
+        self.latent_dim = latent_dim
         self.encoder, self.decoder = make_encoder(2 * latent_dim), make_decoder(latent_dim)
 
     def encode(self, x):
         return self.encoder(x).chunk(2, dim=1)  # mu and log_var, each (N, latent_dim)
 
     def forward(self, x):
-        mu, log_var = self.encode(x)
-        z = reparameterise(mu, log_var, torch.randn_like(mu))  # one draw per image
-        return self.decoder(z), mu, log_var
+        noise = torch.randn(len(x), self.latent_dim)  # one draw per image
+        return vae_forward(x, noise, self.encoder, self.decoder)
 
 
 torch.manual_seed(0)
 vae = TinyVAE()
+
+# %% [markdown]
+# ### Exercise 5: `training_step` (10 minutes, ★★)
+#
+# What do `zero_grad`, `backward` and `step` do in the loop of section 2? Write one step without an
+# optimiser: clear the old gradients, compute the loss, let autograd find its gradient, and move
+# every parameter a little against it.
+
+# %%
+def training_step(parameters, loss_of, x, rate):
+    """parameters: list of tensors; loss_of(x): a scalar; moves the parameters in place
+    -> the loss before the step, a number"""
+    # BEGIN SOLUTION
+    for p in parameters:
+        p.grad = None
+    loss = loss_of(x)
+    loss.backward()
+    with torch.no_grad():  # the move itself is not to be differentiated
+        for p in parameters:
+            p -= rate * p.grad
+    return loss.item()
+    # END SOLUTION
+
+
+training_step = sv.exercises.check("training_step", training_step)
+
+# %%
+torch.manual_seed(0)
+tried = TinyVAE()
+losses = [
+    training_step(list(tried.parameters()), lambda x: vae_loss(x, *tried(x), 0.1), train[:200], 1e-4)
+    for _ in range(20)
+]
+print(f"loss of the same images: {losses[0]:.0f} at first, {losses[-1]:.0f} after 20 steps")
+assert losses[-1] < losses[0]
 
 # %% [markdown]
 # The variance $\gamma$ is ours to choose for now: $0.1$ says that a pixel may deviate from the

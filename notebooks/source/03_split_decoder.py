@@ -297,6 +297,34 @@ def split_head(logits):
 split_head = sv.exercises.check("split_head", split_head)
 
 # %% [markdown]
+# ### Exercise 4: `SplitDecoder` (10 minutes, ★★)
+#
+# Put it together as a module: any body that makes features of a latent vector, then a head that
+# splits. Call the last convolution `self.head`.
+
+# %%
+class SplitDecoder(torch.nn.Module):
+    """body: z -> features (N, features, H, W); forward: z -> x, sigma, x1, x2"""
+
+    def __init__(self, body, features, channels):
+        super().__init__()
+        # BEGIN SOLUTION
+        self.body = body
+        self.head = torch.nn.Conv2d(features, 1 + 2 * channels, kernel_size=3, padding=1)
+        # STUB: self.body = body
+        # STUB: self.head = None  # your turn
+        # END SOLUTION
+
+    def forward(self, z):
+        # BEGIN SOLUTION
+        sigma, x1, x2 = split_head(self.head(self.body(z)))
+        return mix(sigma, x1, x2), sigma, x1, x2
+        # END SOLUTION
+
+
+SplitDecoder = sv.exercises.check("SplitDecoder", SplitDecoder)
+
+# %% [markdown]
 # The library's model does the same. A `SplitVAE` gives `.sigma_map`, `.x1`, `.x2` and their mixture
 # `.x_hat`; your three functions reproduce it from the decoder's logits.
 
