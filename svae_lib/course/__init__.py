@@ -1,6 +1,19 @@
-"""What the notebooks call: how much to compute, and the exercises that check themselves."""
+"""What the notebooks call: budgets, exercises that check themselves, predictions, progress."""
 
 from . import exercises
+from .asking import predict, quiz
 from .budgets import BUDGETS, Budget, Profile, budget, pick, profile
+from .record import progress
 
-__all__ = ["BUDGETS", "Budget", "Profile", "budget", "exercises", "pick", "profile"]
+__all__ = [
+    "BUDGETS",
+    "Budget",
+    "Profile",
+    "budget",
+    "exercises",
+    "pick",
+    "predict",
+    "profile",
+    "progress",
+    "quiz",
+]
