@@ -647,8 +647,8 @@ right.set(title="the decoder's answer at each place", xlabel="$z_1$", xlim=(-3.5
 sv.plots.show(
     figure,
     "Left, a plane of points coloured by digit: 0s and 1s have regions to themselves; 4s, 7s and 9s lie "
-    "among one another, and so do 3s, 5s and 8s. Right, the same plane, at each place the image that the "
-    "decoder draws there.",
+    "among one another, and so do 3s, 5s and 8s. Right, the same plane, at each place the image that "
+    "the decoder draws there.",
 )
 
 # %%

@@ -7,6 +7,7 @@ import functools
 import html
 import io
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ParamSpec
@@ -136,6 +137,29 @@ def show(figure: Figure, alt_text: str | None = None) -> None:
     display({"text/html": img_tag(figure), "text/plain": alt_text_of(figure)}, raw=True)  # type: ignore[no-untyped-call]
 
 
+_SYMBOL = re.compile(
+    r"(?<![\w$])(\$(?:\\sigma|\\gamma|\\beta|\\mu|[A-Za-z])(?:_(?:\w|\{\w+\}))?\$)(?![\w$])"
+)
+
+
+def as_text(label: str, *, symbols: bool = False) -> str:
+    """Escape the dollars of a name, which Matplotlib would read as the marks of a formula.
+
+    Args:
+        label: names of runs or classes, or words of ours.
+        symbols: leave single symbols, such as ``$x_1$``, as formulas.
+    """
+    if not symbols:
+        return label.replace("$", r"\$")
+    parts = _SYMBOL.split(label)  # words and symbols in turn
+    return "".join(p if i % 2 else as_text(p) for i, p in enumerate(parts))
+
+
+def as_words(label: str) -> str:
+    """A label for an alternative text: its symbols without the marks of formulas."""
+    return _SYMBOL.sub(lambda found: re.sub(r"[$\\_{}]", "", found[0]), label)
+
+
 def alt_text_of(figure: Figure) -> str:
     """The figure's alternative text, empty where it has none."""
     return str(getattr(figure, "alt_text", ""))
@@ -161,7 +185,7 @@ def panels_of(count: int, width: float, height: float, *, most: int = 3) -> tupl
 def finish(figure: AltFigure, title: str | None, description: str, alt: str | None) -> AltFigure:
     """Set title and alternative text: the caller's, or the title and the description."""
     if title and figure.get_layout_engine() is not None:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+        figure.suptitle(as_text(title, symbols=True), x=0.01, ha="left", fontsize=12)
     lead = f"{title.rstrip('.')}. " if title else ""
     figure.alt_text = alt if alt is not None else lead + description
     return figure
