@@ -9,13 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from ..diagnostics import (
-    ALTERNATING_FROM,
-    SEMANTIC_FROM,
-    SYNTACTIC_FROM,
-    LatentStatistics,
-    SplitKind,
-)
+from ..diagnostics import LatentStatistics, SplitKind, kinds
 from ..support.checks import InputError
 from .figure import (
     BLACK,
@@ -28,10 +22,10 @@ from .figure import (
     VERMILLION,
     AltFigure,
     as_text,
+    course_style,
     empty_figure,
     finish,
     panels_of,
-    styled,
 )
 
 # ------------------------------------------------------------------ curves
@@ -50,7 +44,7 @@ LOGARITHMIC = ("gamma", "mse")
 """Quantities that fall over orders of magnitude."""
 
 
-@styled
+@course_style()
 def training_curves(
     history: History | Mapping[str, History],
     keys: Sequence[str] = ("loss", "gamma", "kl"),
@@ -58,11 +52,7 @@ def training_curves(
     title: str | None = None,
     alt: str | None = None,
 ) -> AltFigure:
-    """A trainer's history, or several by name of run: a panel per quantity, a line per run.
-
-    Raises:
-        InputError: an empty history, a quantity that it lacks, lists of different lengths.
-    """
+    """A trainer's history, or several by name of run: a panel per quantity, a line per run."""
     runs = _runs(history)
     for name, run in runs.items():
         _check_history(run, keys, name)
@@ -70,7 +60,11 @@ def training_curves(
     for axes, key in zip(panels, keys, strict=True):
         for i, (name, run) in enumerate(runs.items()):
             x_name, x = _x_axis(run)
-            style = {"color": PALETTE[i % 7], "linewidth": 1.6, "label": as_text(name)}
+            style: dict[str, Any] = {
+                "color": PALETTE[i % 7],
+                "linewidth": 1.6,
+                "label": as_text(name),
+            }
             axes.plot(x, run[key], LINES[i % 4], **style)
             axes.set_xlabel(x_name)
         axes.set_title(_NAMES.get(key, as_text(key)))
@@ -83,8 +77,7 @@ def training_curves(
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(runs), 4))
     text = "Training curves. " + " ".join(_describe_run(n, r, keys) for n, r in runs.items())
-    figure.section = "curves"
-    return finish(figure, title, text, alt)
+    return finish(figure, title, text, alt, "curves")
 
 
 def _runs(history: History | Mapping[str, History]) -> dict[str, History]:
@@ -108,10 +101,8 @@ def _check_history(history: History, keys: Sequence[str], name: str) -> None:
 
 
 def _x_axis(run: History) -> tuple[str, Sequence[float]]:
-    for name in ("step", "epoch"):
-        if name in run:
-            return name, run[name]
-    return "entry", range(1, len(next(iter(run.values()))) + 1)
+    found = [(name, run[name]) for name in ("step", "epoch") if name in run]
+    return (*found, ("entry", range(1, len(next(iter(run.values()))) + 1)))[0]
 
 
 def _describe_run(name: str, run: History, keys: Sequence[str]) -> str:
@@ -126,7 +117,7 @@ Statistics: TypeAlias = LatentStatistics | Mapping[str, LatentStatistics]
 """Of one model, or of several by name (a panel each)."""
 
 
-@styled
+@course_style()
 def variance_law(
     stats: Statistics, *, title: str | None = None, alt: str | None = None
 ) -> AltFigure:
@@ -147,11 +138,10 @@ def variance_law(
         axes.grid(False, axis="x")
     panels[0].set_ylabel("variance")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    figure.section = "diagnostics"
     return finish(figure, title, _describe_models("Stacked bars", models), alt)
 
 
-@styled
+@course_style()
 def latent_activity(
     stats: Statistics, *, title: str | None = None, alt: str | None = None
 ) -> AltFigure:
@@ -177,7 +167,6 @@ def latent_activity(
         handles, labels = axes.get_legend_handles_labels()
         axes.legend(handles[1:], labels[1:], loc="upper right", fontsize=9)
     panels[0].set_ylabel("mean var($z|x$)")
-    figure.section = "diagnostics"
     return finish(figure, title, _describe_models("Latent variables as points", models), alt)
 
 
@@ -196,7 +185,7 @@ def _describe_models(what: str, models: Mapping[str, LatentStatistics]) -> str:
 # ------------------------------------------------------------------ scores and splits
 
 
-@styled
+@course_style()
 def score_bars(
     rows: Sequence[Mapping[str, Any]],
     *,
@@ -225,7 +214,7 @@ def score_bars(
         own = [(i, *bars[label, group]) for i, label in enumerate(labels) if (label, group) in bars]
         y = [i + (g - (len(groups) - 1) / 2) * thickness for i, _, _ in own]
         values, errors = [v for _, v, _ in own], [e for _, _, e in own]
-        style = {"color": PALETTE[g % 7], "label": as_text(group) or None}
+        style: dict[str, Any] = {"color": PALETTE[g % 7], "label": as_text(group) or None}
         axes.barh(y, values, height=0.92 * thickness, **style)
         known = [error or math.nan for error in errors]  # Matplotlib draws no bar for NaN
         axes.errorbar(values, y, xerr=known, fmt="none", ecolor=BLACK, capsize=3, linewidth=1.2)
@@ -239,10 +228,7 @@ def score_bars(
     axes.set_xlabel(as_text(xlabel, symbols=True))
     if len(groups) > 1:
         figure.legend(loc="outside lower center", ncols=min(len(groups), 4))
-    each = (
-        f"{group} {label} {_with_error(*score)}".strip() for (label, group), score in bars.items()
-    )
-    figure.section = "diagnostics"
+    each = (f"{g} {label} {_with_error(*score)}".strip() for (label, g), score in bars.items())
     return finish(figure, title, f"Bars of {xlabel}: " + "; ".join(each) + ".", alt)
 
 
@@ -266,7 +252,7 @@ def _with_error(value: float, error: float) -> str:
     return number + (f" ± {error:.2g}" if error else "")
 
 
-@styled
+@course_style()
 def split_plane(
     points: Sequence[SplitKind],
     groups: Sequence[str] | None = None,
@@ -279,9 +265,6 @@ def split_plane(
     Args:
         points: one per model or set of maps, from :func:`svae_lib.diagnostics.split_kind`.
         groups: one name per point, for colours and markers.
-
-    Raises:
-        InputError: no points, or groups of another number.
     """
     groups = [""] * len(points) if groups is None else list(groups)
     if not points or len(groups) != len(points):
@@ -295,7 +278,7 @@ def split_plane(
         own = [p for p, group in zip(points, groups, strict=True) if group == name]
         colour, x, y = PALETTE[g % 7], [p.syntactic for p in own], [p.semantic for p in own]
         faces = ["none" if p.label == "none" else colour for p in own]
-        style = {"s": 44, "marker": MARKERS[g % 7], "label": as_text(name) or None}
+        style: dict[str, Any] = {"s": 44, "marker": MARKERS[g % 7], "label": as_text(name) or None}
         axes.scatter(x, y, facecolors=faces, edgecolors=colour, **style)
     axes.set(xlim=(_LOW, _HIGH), ylim=(_LOW, _HIGH))
     axes.grid(False)
@@ -305,18 +288,29 @@ def split_plane(
         figure.legend(loc="outside lower center", ncols=min(len(set(groups)), 4))
     labels = [p.label for p in points]
     text = ", ".join(f"{labels.count(word)} {word}" for word in _KINDS if word in labels)
-    figure.section = "diagnostics"
     return finish(figure, title, f"{len(points)} points on the plane of splits: {text}.", alt)
 
 
 _LOW, _HIGH = -0.05, 1.05
 # word, left, bottom, right, top: the rule of diagnostics.split_kind
 _REGIONS = (
-    ("semantic", _LOW, SEMANTIC_FROM, ALTERNATING_FROM, _HIGH),
-    ("mixed", ALTERNATING_FROM, SEMANTIC_FROM, SYNTACTIC_FROM, _HIGH),
-    ("unclear", _LOW, _LOW, ALTERNATING_FROM, SEMANTIC_FROM),
-    ("syntactic", ALTERNATING_FROM, _LOW, SYNTACTIC_FROM, SEMANTIC_FROM),
-    ("syntactic", SYNTACTIC_FROM, _LOW, _HIGH, _HIGH),
+    ("semantic", _LOW, kinds.SEMANTIC_FROM, kinds.ALTERNATING_FROM, _HIGH),
+    (
+        "mixed",
+        kinds.ALTERNATING_FROM,
+        kinds.SEMANTIC_FROM,
+        kinds.SYNTACTIC_FROM,
+        _HIGH,
+    ),
+    ("unclear", _LOW, _LOW, kinds.ALTERNATING_FROM, kinds.SEMANTIC_FROM),
+    (
+        "syntactic",
+        kinds.ALTERNATING_FROM,
+        _LOW,
+        kinds.SYNTACTIC_FROM,
+        kinds.SEMANTIC_FROM,
+    ),
+    ("syntactic", kinds.SYNTACTIC_FROM, _LOW, _HIGH, _HIGH),
 )
 _KINDS = ("syntactic", "semantic", "mixed", "unclear", "none")
 _SHADES = {"semantic": "#e3f1fa", "mixed": "#f2f2f2", "unclear": "#ffffff", "syntactic": "#fbf0d9"}

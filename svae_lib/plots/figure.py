@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import functools
 import html
 import io
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec
+from typing import Any
 
 import matplotlib.style
 from matplotlib.figure import Figure
@@ -20,15 +19,8 @@ from ..support.checks import InputError
 
 # Okabe and Ito's palette ("Color universal design", 2008) without its yellow, which is too light
 # for lines on white; ordered so that neighbours differ in lightness as well.
-BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, BLACK = PALETTE = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#56B4E9",
-    "#CC79A7",
-    "#000000",
-)
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000")
+BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, BLACK = PALETTE
 LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#595959"
@@ -52,23 +44,9 @@ _STYLE: dict[str, Any] = {
 
 @contextmanager
 def course_style() -> Iterator[None]:
-    """Matplotlib's defaults with ours on top, whatever the user's own settings are."""
+    """Matplotlib's defaults with ours on top, whatever the user's own are; a decorator, too."""
     with matplotlib.style.context(["default", _STYLE]):
         yield
-
-
-_P = ParamSpec("_P")
-
-
-def styled(plot: Callable[_P, AltFigure]) -> Callable[_P, AltFigure]:
-    """Decorate a plotting function: it makes its figure in the course's style."""
-
-    @functools.wraps(plot)
-    def styled(*args: _P.args, **kwargs: _P.kwargs) -> AltFigure:
-        with course_style():
-            return plot(*args, **kwargs)
-
-    return styled
 
 
 class AltFigure(Figure):
@@ -89,20 +67,14 @@ class AltFigure(Figure):
 
 
 def png(figure: Figure, *, scale: int = 1) -> bytes:
-    """The figure as PNG, its alternative text among the metadata.
+    """A Matplotlib figure as PNG, its alternative text among the metadata.
 
-    Args:
-        figure: any Matplotlib figure.
-        scale: multiple of the figure's own resolution; 2 suits dense screens and print.
+    ``scale`` multiplies the figure's own resolution; 2 suits dense screens and print.
     """
-    buffer = io.BytesIO()
-    figure.savefig(
-        buffer,
-        format="png",
-        dpi=scale * figure.dpi,
-        metadata={"Software": None, "Description": alt_text_of(figure)},
-        pil_kwargs={"optimize": True},
-    )
+    buffer, metadata = io.BytesIO(), {"Software": None, "Description": alt_text_of(figure)}
+    kwargs = {"optimize": True}  # Pillow's
+    dpi = scale * figure.dpi
+    figure.savefig(buffer, format="png", dpi=dpi, metadata=metadata, pil_kwargs=kwargs)
     return buffer.getvalue()
 
 
@@ -182,10 +154,13 @@ def panels_of(count: int, width: float, height: float, *, most: int = 3) -> tupl
     return figure, axes[:count]
 
 
-def finish(figure: AltFigure, title: str | None, description: str, alt: str | None) -> AltFigure:
-    """Set title and alternative text: the caller's, or the title and the description."""
+def finish(
+    figure: AltFigure, title: str | None, words: str, alt: str | None, section: str = "diagnostics"
+) -> AltFigure:
+    """Set title, part of a report, and alternative text: the caller's, or the title and ours."""
     if title and figure.get_layout_engine() is not None:
         figure.suptitle(as_text(title, symbols=True), x=0.01, ha="left", fontsize=12)
-    lead = f"{title.rstrip('.')}. " if title else ""
-    figure.alt_text = alt if alt is not None else lead + description
+    lead = f"{as_words(title).rstrip('.')}. " if title else ""
+    figure.alt_text = alt if alt is not None else lead + words
+    figure.section = section
     return figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..support.checks import InputError, check_counts, check_images, check_uint8_images
-from .figure import DPI, MAP_COLOURS, AltFigure, as_text, as_words, finish, styled
+from .figure import DPI, MAP_COLOURS, AltFigure, as_text, as_words, course_style, finish
 
 Images: TypeAlias = Tensor | NDArray[Any]
 """(N, C, H, W), float in [0, 1] or uint8; C is 1 or 3."""
@@ -47,15 +47,11 @@ class _Row:
     is_map: bool = False
 
 
-@styled
+@course_style()
 def image_grid(
     images: Images, *, columns: int = 8, title: str | None = None, alt: str | None = None
 ) -> AltFigure:
-    """All images (N, C, H, W), at most a thousand, row by row.
-
-    Raises:
-        InputError: images of another kind, or too many.
-    """
+    """All images (N, C, H, W), at most a thousand, row by row."""
     pictures = _pictures(images, "images")
     check_counts(columns=columns)
     columns = min(columns, len(pictures))
@@ -63,10 +59,10 @@ def image_grid(
     figure = _picture_figure(rows, title=title)
     height, width = pictures.shape[1:3]
     text = f"{len(pictures)} images of {width}x{height} pixels in {len(rows)} rows."
-    return finish(figure, title, text, alt)
+    return finish(figure, title, text, alt, "pictures")
 
 
-@styled
+@course_style()
 def image_rows(
     rows: Mapping[str, Images],
     *,
@@ -106,10 +102,10 @@ def image_rows(
     figure = _picture_figure(drawn, title=title, above=above)
     text = f"{len(drawn)} rows of {len(drawn[0].pictures)} images: {_plain(rows)}."
     text += f" In columns: {_plain(above)}." if above else ""
-    return finish(figure, title, text, alt)
+    return finish(figure, title, text, alt, "pictures")
 
 
-@styled
+@course_style()
 def split_rows(
     output: Any,
     n: int = 8,
@@ -156,14 +152,14 @@ def split_rows(
         mean = output.sigma_map[:shown].float().mean().item()
         values = f"Sigma averages {mean:.2f}, from {low:.2f} to {high:.2f}"
     text = f"Splits of {shown} images in rows: {_plain(rows)}. {values}."
-    return finish(figure, title, text, alt)
+    return finish(figure, title, text, alt, "pictures")
 
 
 def _plain(labels: Iterable[str]) -> str:
     return ", ".join(map(as_words, labels))
 
 
-@styled
+@course_style()
 def interpolation(
     images: Images,
     *,
@@ -176,9 +172,6 @@ def interpolation(
     Args:
         images: (rows, steps, C, H, W), float in [0, 1] or uint8; at least two steps.
         labels: one per row.
-
-    Raises:
-        InputError: images of another kind, or labels of another number.
     """
     if images.ndim != 5 or images.shape[1] < 2:
         raise InputError(
@@ -193,7 +186,7 @@ def interpolation(
     positions[0] = f"$t$ = {positions[0]}"
     figure = _picture_figure(rows, title=title, above=positions)
     text = f"{count} interpolations of {steps} steps each, from left to right."
-    return finish(figure, title, text, alt)
+    return finish(figure, title, text, alt, "pictures")
 
 
 def _pictures(images: Images, name: str, *, as_map: bool = False) -> Pixels:
@@ -241,31 +234,53 @@ def _picture_figure(
     if len({row.pictures.shape[1:3] for row in rows}) > 1:
         raise InputError("all images of a figure must have one height and width.")
     columns = max(len(row.pictures) for row in rows)
-    labels = [as_text(textwrap.fill(row.label, 16), symbols=True) for row in rows]
+    labels = [textwrap.fill(row.label, 16) for row in rows]
     left = _MARGIN + max(map(_text_width, labels)) + (_MARGIN if any(labels) else 0)
     right = 56 if any(row.is_map for row in rows) else _MARGIN
     scale = scale_of((_WIDTH - left - right) // columns, height, width)
     picture = mosaic([row.pictures for row in rows], scale)
     heading = textwrap.wrap(title or "", max(20, (left + picture.shape[1]) // 8))
     top = _MARGIN + (18 * len(heading) + 4 if heading else 0) + (18 if above else 0)
-    box = _Box(left, top, picture.shape[1], picture.shape[0], right)
+    all_x, all_y = left + picture.shape[1] + right, top + picture.shape[0] + _MARGIN
+    figure = AltFigure(figsize=(all_x / DPI, all_y / DPI), dpi=DPI, facecolor="white")
 
-    figure = AltFigure(figsize=(box.total_width / DPI, box.total_height / DPI), dpi=DPI)
-    figure.set_facecolor("white")
-    _add_image(figure, picture, box)
+    def place(_: object) -> Bbox:
+        """Pixel upon pixel; axes would round the picture's place and size."""
+        dense = figure.dpi / DPI  # what savefig was asked for; 1 unless more
+        bounds = (left, _MARGIN, picture.shape[1], picture.shape[0])
+        return Bbox.from_bounds(*(dense * side for side in bounds))
+
+    image = BboxImage(place, interpolation="nearest", origin="upper")
+    image.set_data(picture)
+    figure.add_artist(image)
+
+    def write(x: float, y: float, text: str, **style: Any) -> None:
+        """Write at a place in pixels, counted from the upper left."""
+        figure.text(x / all_x, 1 - y / all_y, as_text(text, symbols=True), **style)
+
     if heading:
-        where = box.point(-left + _MARGIN, _MARGIN - top)
-        figure.text(*where, as_text("\n".join(heading), symbols=True), va="top", fontsize=11)
+        write(_MARGIN, _MARGIN, "\n".join(heading), va="top", fontsize=11)
     step_x, step_y = scale * width + GAP, scale * height + GAP
     for i, text in enumerate(above):
-        where = box.point(i * step_x + scale * width / 2, -5)
-        words = as_text(text, symbols=True)
-        figure.text(*where, words, ha="center", va="bottom", fontsize=9)
+        x = left + i * step_x + scale * width / 2
+        write(x, top - 5, text, ha="center", va="bottom", fontsize=9)
     for i, label in enumerate(labels):
-        where = box.point(-_MARGIN, i * step_y + scale * height / 2)
-        figure.text(*where, label, ha="right", va="center")
-    _colour_bars(figure, rows, box, step_y)
+        write(left - _MARGIN, top + i * step_y + scale * height / 2, label, ha="right", va="center")
+    for first, last in _runs_of_maps(rows):
+        y, side = top + (last + 1) * step_y - GAP, (last - first + 1) * step_y - GAP
+        bounds = ((all_x - right + 10) / all_x, 1 - y / all_y, 10 / all_x, side / all_y)
+        colours = ScalarMappable(Normalize(0, 1), MAP_COLOURS)
+        bar = figure.colorbar(colours, cax=figure.add_axes(bounds), ticks=[0, 0.5, 1])
+        bar.ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=8)
     return figure
+
+
+def _runs_of_maps(rows: Sequence[_Row]) -> Iterator[tuple[int, int]]:
+    """First and last of neighbouring rows that are maps: they share a colour bar."""
+    maps = [i for i, row in enumerate(rows) if row.is_map]
+    starts = [i for i in maps if i - 1 not in maps]
+    ends = [i for i in maps if i + 1 not in maps]
+    return zip(starts, ends, strict=True)
 
 
 def scale_of(room: int, height: int, width: int) -> int:
@@ -285,56 +300,8 @@ def mosaic(rows: Sequence[Pixels], scale: int) -> Pixels:
     return whole
 
 
-@dataclass(frozen=True)
-class _Box:
-    """Where the mosaic lies in its figure, in pixels; points are counted from its upper left."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-    right: int
-
-    @property
-    def total_width(self) -> int:
-        return self.left + self.width + self.right
-
-    @property
-    def total_height(self) -> int:
-        return self.top + self.height + _MARGIN
-
-    def point(self, x: float, y: float) -> tuple[float, float]:
-        """Figure coordinates (0 to 1, from the lower left) of a point."""
-        return (self.left + x) / self.total_width, 1 - (self.top + y) / self.total_height
-
-
-def _add_image(figure: AltFigure, picture: Pixels, box: _Box) -> None:
-    """Put the mosaic into the figure, pixel upon pixel; axes would round its place and size."""
-
-    def place(_: object) -> Bbox:
-        scale = figure.dpi / DPI  # what savefig was asked for; 1 unless more
-        return Bbox.from_bounds(*(scale * v for v in (box.left, _MARGIN, box.width, box.height)))
-
-    image = BboxImage(place, interpolation="nearest", origin="upper")
-    image.set_data(picture)
-    figure.add_artist(image)
-
-
-def _colour_bars(figure: AltFigure, rows: Sequence[_Row], box: _Box, step_y: int) -> None:
-    """A colour bar from 0 to 1 beside each run of neighbouring maps."""
-    maps = [i for i, row in enumerate(rows) if row.is_map]
-    starts = [i for i in maps if i - 1 not in maps]
-    ends = [i for i in maps if i + 1 not in maps]
-    for first, last in zip(starts, ends, strict=True):
-        left, bottom = box.point(box.width + 10, (last + 1) * step_y - GAP)
-        height = ((last - first + 1) * step_y - GAP) / box.total_height
-        axes = figure.add_axes((left, bottom, 10 / box.total_width, height))
-        colours = ScalarMappable(Normalize(0, 1), MAP_COLOURS)
-        bar = figure.colorbar(colours, cax=axes, ticks=[0, 0.5, 1])
-        bar.ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=8)
-
-
 def _text_width(text: str) -> int:
     """Width in pixels of the widest line, at the usual size of 10 points."""
-    lines = (TextPath((0, 0), line, size=10) for line in text.split("\n") if line)
-    return math.ceil(max((line.get_extents().width for line in lines), default=0) * DPI / 72)
+    lines = as_text(text, symbols=True).split("\n")
+    paths = (TextPath((0, 0), line, size=10) for line in lines if line)
+    return math.ceil(max((p.get_extents().width for p in paths), default=0) * DPI / 72)
