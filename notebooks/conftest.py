@@ -1,14 +1,17 @@
-"""For pytest --nbval-lax notebooks: a cell that should raise has to raise.
+"""For pytest --nbval-lax notebooks: the small profile, and a cell that should raise has to raise.
 
 By itself nbval only allows a cell tagged raises-exception to raise.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 
 import pytest
 from nbval.plugin import IPyNbCell
+
+os.environ.setdefault("SVAE_PROFILE", "smoke")  # the kernels inherit it
 
 
 @pytest.hookimpl(wrapper=True)

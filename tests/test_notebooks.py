@@ -710,7 +710,9 @@ def test_badges_and_start_cells_come_from_one_setting(
     toy: Path, repository: str, folder: str
 ) -> None:
     notebook = build(toy, solved=False, repository=repository)
-    address = f"https://colab.research.google.com/github/{folder}/blob/v0.1.0/notebooks/07_toy.ipynb"
+    address = (
+        f"https://colab.research.google.com/github/{folder}/blob/v0.1.0/notebooks/07_toy.ipynb"
+    )
     assert f"]({address})" in notebook.cells[0].source
     assert f'REPOSITORY, VERSION = "{repository}", "0.1.0"' in notebook.cells[1].source
     assert "colab" not in build(toy, solved=False, repository="/some/where").cells[0].source
@@ -855,7 +857,9 @@ class Pip:
             "svae_lib": SimpleNamespace(__version__=version),
             "torch": SimpleNamespace(cuda=cuda),
             "subprocess": SimpleNamespace(check_call=self.calls.append),
-            "importlib.util": SimpleNamespace(find_spec=lambda n: n if n in self.installed else None),
+            "importlib.util": SimpleNamespace(
+                find_spec=lambda n: n if n in self.installed else None
+            ),
         }
 
     def run(self, start: str) -> list[list[str]]:

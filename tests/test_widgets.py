@@ -16,7 +16,6 @@ from PIL import Image
 import svae_lib as sv
 from svae_lib import widgets
 from svae_lib.diagnostics import split_kind
-from svae_lib.experiments.runs import Run
 from svae_lib.inference import encode_all, reconstruct_all
 from svae_lib.interventions import explore, mix
 from svae_lib.support.checks import InputError
@@ -201,15 +200,6 @@ def test_the_gallery_names_the_kind_of_each_split(
     before = panel.frame.png
     panel.set(first=10)
     assert panel.frame.png != before
-
-
-def test_the_gallery_opens_runs(
-    tmp_path: Path, tiny: sv.ModelConfig, fast: sv.TrainConfig, blobs: torch.Tensor
-) -> None:
-    run = Run.create(tmp_path / "seed-1", "split-vae", "blobs", tiny, fast)
-    run.train(blobs, device="cpu", progress=False)
-    panel = widgets.split_gallery([run], blobs)
-    assert panel.frame.readout.startswith("seed-1: ")
 
 
 def test_the_gallery_needs_splits(tiny: sv.ModelConfig, blobs: torch.Tensor) -> None:

@@ -34,7 +34,6 @@ History: TypeAlias = Mapping[str, Sequence[float]]
 """One list per quantity, all of one length, ``step`` or ``epoch`` among them."""
 
 _NAMES = {
-    "loss": "loss",
     "reconstruction": "reconstruction error (summed)",
     "kl": "KL divergence (nats)",
     "mse": "mean squared error",

@@ -30,10 +30,8 @@ Pixels: TypeAlias = NDArray[np.uint8]
 
 _WIDTH = 900
 """Pixels: the usual width of a figure, which fits a notebook beside its margins."""
-GAP = 4
-"""Pixels between two pictures."""
-_MARGIN = 8
-"""Pixels around everything."""
+GAP, _MARGIN = 4, 8
+"""Pixels between two pictures, and around everything."""
 _MOST = 1000
 """Pictures in one figure, at most."""
 
