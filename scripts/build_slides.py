@@ -5,7 +5,7 @@
     python scripts/build_slides.py --out DIR    elsewhere
 
 The decks need no network: reveal.js, its fonts and MathJax are copied beside them, from packages
-of the extra "slides" (pip install '.[slides]'). Where a slide begins is decided by the notebooks'
+of the extra "slides" (pip install ".[slides]"). Where a slide begins is decided by the notebooks'
 slide tags (scripts/build_notebooks.py); what does not fit on one slide goes on to the next. Of an
 exercise the stub is shown, never the solution; of longer code only what it prints or draws.
 """
@@ -323,7 +323,7 @@ def copy_assets(out: Path) -> None:
             files = importlib.metadata.files(distribution) or []
         except importlib.metadata.PackageNotFoundError:
             raise SlidesError(
-                f"{distribution} is not installed: pip install '.[slides]', or make slides."
+                f"{distribution} is not installed: pip install \".[slides]\", or make slides."
             ) from None
         found = [file for file in files if str(file).endswith(name)]
         if not found:
