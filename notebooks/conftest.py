@@ -12,6 +12,7 @@ import pytest
 from nbval.plugin import IPyNbCell
 
 os.environ.setdefault("SVAE_PROFILE", "smoke")  # the kernels inherit it
+os.environ["SVAE_PROGRESS"] = "off"  # a test run is nobody's progress
 
 
 @pytest.hookimpl(wrapper=True)

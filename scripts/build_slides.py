@@ -43,7 +43,7 @@ USABLE = 640
 TEXT_LINE, TEXT_COLUMNS = 37, 92
 CODE_LINE, CODE_LONGEST = 23, 14
 CODE_COLUMNS, WIDE_COLUMNS = 104, 120
-"""Characters in a line of code or output, and of a wide table, whose letters are a little smaller."""
+"""Characters in a line of code or output, and of a wide table, whose letters are smaller."""
 CODE_BESIDE_PICTURE = 5
 """Lines of code that are shown with a picture; longer code stays in the notebook."""
 ENLARGE, PICTURE_WIDTH, PICTURE_HEIGHT = 1.4, 1190, 560

@@ -30,7 +30,7 @@ from scipy.stats import t as student_t
 
 import svae_lib as sv
 from svae_lib import course, diagnostics
-from svae_lib.course import exercises
+from svae_lib.course import exercises, questions
 from svae_lib.experiments.claim import claim_tests
 from svae_lib.experiments.tables import (
     Estimate,
@@ -152,6 +152,7 @@ def test_each_notebook_says_how_to_get_a_hint(path: Path) -> None:
     assert any("sv.exercises.hint(" in text for text in cells(path, "markdown"))
 
 
+@pytest.mark.thorough
 def test_a_cell_that_should_raise_and_does_not_fails(tmp_path: Path) -> None:
     shutil.copy(ROOT / "notebooks" / "conftest.py", tmp_path)
     tagged = {"metadata": {"tags": ["raises-exception"]}}
@@ -479,8 +480,16 @@ def test_two_questions_each_directly_before_the_cell_that_answers_it(path: Path)
     kinds = [(c.cell_type, c.source) for c in read(path).cells]
     asked = [i for i, (_, text) in enumerate(kinds) if "**What do you expect?**" in text]
     assert len(asked) >= 2
+    number = path.stem[:2]
     for i in asked:
         assert kinds[i + 1][0] == "code"
+        if number in questions.registry():
+            assert builder.asks(read(path).cells[i + 1]) and kinds[i + 2][0] == "code"
+    predicted = re.findall(
+        r'^sv\.course\.predict\("([^"]+)"\)', "\n".join(cells(path, "code")), re.MULTILINE
+    )
+    wanted = [q.name for q in questions.registry().get(number, ())]
+    assert sorted(predicted) == sorted(wanted)
 
 
 @each_learners
@@ -950,5 +959,5 @@ def test_profile_comes_from_the_machine_otherwise(
 ) -> None:
     monkeypatch.delenv("SVAE_PROFILE", raising=False)
     fake = type("Device", (), {"type": device})()
-    monkeypatch.setattr(course, "default_device", lambda: fake)
+    monkeypatch.setattr(course.budgets, "default_device", lambda: fake)
     assert course.profile() == expected

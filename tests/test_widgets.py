@@ -274,6 +274,16 @@ def test_the_monitor_knows_the_quantities(
 # ---------------------------------------------------------------- without a front end
 
 
+def test_pictures_are_plain_functions(
+    model: sv.VAE, blobs: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    frame = widgets.latent_frame(model, torch.zeros(3), {1: 2.0})
+    assert "z[1] = 2.00" in frame.alt_text and np.ptp(pixels(frame)) > 0
+    own, x = reconstruct_all(model, blobs[:2]), sv.data.to_float(blobs[:2])
+    assert widgets.mixer_frame(own, x, 0.5).png != widgets.mixer_frame(own, x).png
+
+
 def test_the_output_holds_the_live_panel_and_the_picture(
     model: sv.VAE, blobs: torch.Tensor
 ) -> None:
@@ -308,6 +318,7 @@ CELLS = (
 )
 
 
+@pytest.mark.thorough
 def test_an_executed_notebook_keeps_pictures_with_their_text(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
