@@ -54,16 +54,11 @@ class Context:
     """What every stage is given."""
 
     device: torch.device
-    out: Path
-    """Folder of the results."""
-    work: Path
-    """Folder of training runs and other large files."""
-    root: Path | None = None
-    """Folder with data sets."""
-    tiny: bool = False
-    """The smallest sizes at which everything still runs."""
-    note: Callable[[dict[str, Any]], None] = lambda result: None
-    """Writes what the stage has measured so far."""
+    out: Path  # folder of the results
+    work: Path  # folder of training runs and other large files
+    root: Path | None = None  # folder of data sets
+    tiny: bool = False  # the smallest sizes at which everything still runs
+    note: Callable[[dict[str, Any]], None] = lambda result: None  # writes what is measured so far
 
     def pick(self, full: Any, tiny: Any) -> Any:
         """The first in a real session, the second in a tiny one."""
@@ -80,8 +75,7 @@ class Stage:
     """One part of a session."""
 
     name: str
-    minutes: float
-    """Time limit."""
+    minutes: float  # time limit
     run: Callable[[Context], dict[str, Any]]
 
 
@@ -126,12 +120,9 @@ def run_stage(stage: Stage, context: Context) -> dict[str, Any]:
     try:
         write(status="done", result=stage.run(context))
     except Exception as error:
-        write(status="failed", why=f"{type(error).__name__}: {error}", traceback=_lines())
+        lines = traceback.format_exc().splitlines()
+        write(status="failed", why=f"{type(error).__name__}: {error}", traceback=lines)
     return record
-
-
-def _lines() -> list[str]:
-    return traceback.format_exc().splitlines()
 
 
 def _finite(value: Any) -> Any:
@@ -205,11 +196,6 @@ def run_all(stages: Sequence[Stage], options: argparse.Namespace) -> dict[str, d
     return records
 
 
-def _data() -> Path | None:
-    told = os.environ.get("SVAE_DATA")
-    return Path(told) if told else None
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 if every stage is done and every check passed, else 1."""
     parser = argparse.ArgumentParser(
@@ -218,17 +204,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = [stage.name for stage in STAGES]
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, help="default: OUT-work")
-    parser.add_argument("--root", type=Path, default=_data())
+    parser.add_argument("--root", type=Path, help="default: SVAE_DATA")
     parser.add_argument("--minutes", type=float, default=28.0, help="for all stages together")
     parser.add_argument("--stages", nargs="+", choices=names, metavar="NAME")
     parser.add_argument("--device")
-    parser.add_argument("--commit", help="of this copy, where it carries no history")
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--in-process", choices=names, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     options.arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if options.commit:
-        os.environ["SVAE_COMMIT"] = options.commit
     work = options.work or options.out.with_name(f"{options.out.name}-work")
     for folder in (options.out, work):
         folder.mkdir(parents=True, exist_ok=True)
