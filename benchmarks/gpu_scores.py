@@ -40,13 +40,8 @@ if TYPE_CHECKING:
 # ---------------------------------------------------------------------- tables
 
 TABLES = (
-    "mnist-half-width",
-    "mnist-full-width",
-    "fashion-half-width",
-    "photographs-30-epochs",
-    "faces",
-    "mnist",
-    "fashion-mnist",
+    *("mnist-half-width", "mnist-full-width", "fashion-half-width"),
+    *("photographs-30-epochs", "faces", "mnist", "fashion-mnist"),
 )
 
 
@@ -71,18 +66,14 @@ def table(context: Context, name: str) -> dict[str, Any]:
     folder = context.out / "models"
     folder.mkdir(exist_ok=True)
     kept = []
-    for weights in sorted(
-        (context.work / "runs").glob(f"{chosen}-*/*-{seeds[0]}/model.safetensors")
-    ):
+    found = (context.work / "runs").glob(f"{chosen}-*/*-{seeds[0]}/model.safetensors")
+    for weights in sorted(found):
         kept.append(f"{chosen}-{weights.parent.name}.safetensors")
         about = read_about(weights) | {"stored_as": "float16"}
         model = sv.load_model(weights)
         save_model(folder / kept[-1], model, about=about, dtype=torch.float16, overwrite=True)
-    record = tables.read_table(path)
-    columns, rows = tables.summarise(record)
-    seconds = {f"{c['variant']}, seed {c['seed']}": c["train_seconds"] for c in record["cells"]}
-    found = {"table": chosen, "columns": columns, "rows": rows}
-    return found | {"train_seconds": seconds, "models": kept}
+    columns, rows = tables.summarise(tables.read_table(path))
+    return {"table": path.name, "columns": columns, "rows": rows, "models": kept}
 
 
 # ---------------------------------------------------------------------- FID
