@@ -3,7 +3,7 @@
     python scripts/build_reference.py [--out DIR]
 
 A page per module, in the order of the README's map, with search; the pages need no network. Made
-by Sphinx, of the extra "reference" (pip install '.[reference]'); a docstring that refers to what is
+by Sphinx, of the extra "reference" (pip install ".[reference]"); a docstring that refers to what is
 not there is an error.
 """
 

@@ -73,6 +73,7 @@ def test_the_readme_samples_from_a_model_it_has_trained() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:FID .* from .* images and 128 features")
+@pytest.mark.thorough
 def test_your_own_research(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = run_page("docs/your_own_research.md")
     sets, model, network = names["sets"], names["model"], names["network"]

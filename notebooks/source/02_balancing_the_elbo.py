@@ -196,17 +196,20 @@ sv.course.predict("02-apart-or-together")
 # %%
 figure = Figure(figsize=(6, 3.4), layout="constrained")
 axes = figure.subplots()
+best = {}
 for i, gamma in enumerate((1.0, 0.5, 0.25, 0.1)):
     loss = toy_error / (2 * gamma) + toy_kl
     gain = loss - loss[0]  # compared with telling nothing
     axes.plot(r, gain, ("-", "--", "-.", ":")[i], color=PALETTE[i], label=f"$\\gamma$ = {gamma}")
-    axes.plot(r[gain.argmin()], gain.min(), "o", color=PALETTE[i], markersize=10 - 2 * i)
+    best[gamma] = r[gain.argmin()].item()
+    axes.plot(best[gamma], gain.min(), "o", color=PALETTE[i], markersize=10 - 2 * i)
 axes.set(xlim=(-0.1, 4), ylim=(-2, 1), xlabel="$r = m / s$", ylabel="loss minus loss at $r = 0$")
 axes.legend()
 sv.plots.show(
-    figure, "Four curves of the loss over r. For gamma 1 and 0.5 the smallest loss is at r = 0; for "
-    "0.25 and 0.1 it lies at r between 1 and 2 and far below.",
+    figure, "Four curves of the loss over r, each with a dot at its lowest point: "
+    + ", ".join(f"for gamma {gamma} at r = {lowest:.1f}" for gamma, lowest in best.items()) + ".",
 )
+assert best[1.0] == best[0.5] == 0 < best[0.25] < best[0.1]
 
 # %% [markdown] tags=["slide"]
 # With $\gamma = 1$ the best VAE **ignores its latent variable** and answers with the average. That is

@@ -906,7 +906,7 @@ for devices in (2, 8):
 # statistics as well, unless `--train.no-sync-norm` is given; one process writes the files.
 #
 # ```
-# pip install 'svae-lib[scale]'
+# pip install "svae-lib[scale]"
 # torchrun --standalone --nproc-per-node 8 -m svae_lib train \
 #     --preset celeba --train.batch-size 800 --train.steps 20000 \
 #     --train.learning-rate 2.8e-4 --train.warmup-steps 1000 --out runs/eight

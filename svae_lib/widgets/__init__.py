@@ -10,7 +10,7 @@ What is drawn comes from :mod:`svae_lib.interventions` and :mod:`svae_lib.diagno
 
 from __future__ import annotations
 
-from .explorers import latent_explorer, sigma_mixer, split_gallery
+from .explorers import latent_explorer, latent_frame, mixer_frame, sigma_mixer, split_gallery
 from .frames import Frame, draw
 from .monitor import TrainingMonitor, curves, training_monitor
 from .panel import Panel
@@ -22,6 +22,8 @@ __all__ = [
     "curves",
     "draw",
     "latent_explorer",
+    "latent_frame",
+    "mixer_frame",
     "sigma_mixer",
     "split_gallery",
     "training_monitor",
