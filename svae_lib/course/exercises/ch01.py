@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...objective import kl_divergence
-from .exercise import Exercise, Mistake
+from .exercise import Exercise, Mistake, draw_sizes
 
 NOTEBOOK = "01_vanilla_vae"
 
@@ -22,12 +22,14 @@ def reparameterise(mu: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
 
 
 def _posterior(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """mu and log_var, each (6, 3)."""
-    return torch.randn(6, 3, generator=g), torch.randn(6, 3, generator=g)
+    """mu and log_var, (N, L) each."""
+    mu, log_var = torch.randn(2, *draw_sizes(g, 2), generator=g)
+    return mu, log_var
 
 
 def _posterior_and_noise(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    return (*_posterior(g), torch.randn(6, 3, generator=g))
+    mu, log_var = _posterior(g)
+    return mu, log_var, torch.randn(mu.shape, generator=g)
 
 
 REPARAMETERISE = Exercise(
@@ -200,8 +202,10 @@ def _squares(x: Tensor, x_hat: Tensor) -> Tensor:
 
 
 def _batch(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
-    x, x_hat = torch.rand(2, 6, 3, 4, 4, generator=g)
-    return x, x_hat, *_posterior(g), 0.05 + 0.2 * torch.rand((), generator=g).item()
+    *shape, latent_dim = draw_sizes(g, 5)
+    x, x_hat = torch.rand(2, *shape, generator=g)
+    mu, log_var = torch.randn(2, shape[0], latent_dim, generator=g)
+    return x, x_hat, mu, log_var, 0.05 + 0.2 * torch.rand((), generator=g).item()
 
 
 VAE_LOSS = Exercise(

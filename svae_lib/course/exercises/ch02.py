@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...diagnostics import latent_statistics
-from .exercise import Exercise, Mistake
+from .exercise import Exercise, Mistake, draw_sizes
 
 NOTEBOOK = "02_balancing_the_elbo"
 
@@ -25,10 +25,10 @@ def optimal_gamma(x: Tensor, x_hat: Tensor) -> Tensor:
 
 
 def _pair(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Images (4, 3, 4, 4) and reconstructions that are too dark on average."""
-    x = torch.rand(4, 3, 4, 4, generator=g)
+    """Images and reconstructions that are too dark on average."""
+    x = torch.rand(draw_sizes(g, 4), generator=g)
     scale = 0.1 + 0.2 * torch.rand((), generator=g)
-    return x, x - 0.2 - scale * torch.randn(4, 3, 4, 4, generator=g)
+    return x, x - 0.2 - scale * torch.randn(x.shape, generator=g)
 
 
 OPTIMAL_GAMMA = Exercise(
@@ -141,8 +141,9 @@ def running_gamma(mses: list[float], start: float, decay: float = 0.99) -> Tenso
 
 
 def _errors(g: torch.Generator) -> tuple[list[float], float]:
-    """Errors that fall, rise and fall again over 60 steps, and a start between them."""
-    low, high, end = (torch.rand(3, 20, generator=g) + torch.tensor([[0.2], [3.0], [0.1]])).tolist()
+    """Errors that fall, rise and fall again over some 60 steps, and a start between them."""
+    (steps,) = draw_sizes(g, 1, low=18)
+    low, high, end = (torch.rand(3, steps, generator=g) + torch.tensor([[0.2], [3.0], [0.1]])).tolist()
     return low + high + end, 1.5 + torch.rand((), generator=g).item()
 
 
@@ -249,8 +250,9 @@ def _kl(mu: Tensor, log_var: Tensor) -> Tensor:
 
 
 def _posterior(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """mu and log_var, each (6, 4)."""
-    return torch.randn(6, 4, generator=g), torch.randn(6, 4, generator=g)
+    """mu and log_var, (N, L) each."""
+    mu, log_var = torch.randn(2, *draw_sizes(g, 2), generator=g)
+    return mu, log_var
 
 
 KL_PER_VARIABLE = Exercise(
@@ -337,14 +339,16 @@ _CASES = (
 
 
 def _latent_variables(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """mu and log_var, each (10, 10): the cases above, in random order and slightly blurred."""
-    order = torch.randperm(len(_CASES), generator=g)
+    """mu and log_var, (N, L) each: the cases above and some again, shuffled, slightly blurred."""
+    pairs, extra = draw_sizes(g, 2)
+    images, latent_dim = 2 * (pairs + 8), len(_CASES) + extra
+    order = torch.randperm(latent_dim, generator=g) % len(_CASES)
     mean, variance, low, high = torch.tensor(_CASES)[order].T
-    signs = torch.tensor([1.0, -1.0]).repeat(5)[:, None]  # (10, 1), half of the images each
-    jitter = 1 + 0.01 * torch.randn(10, 10, generator=g)
+    signs = torch.tensor([1.0, -1.0]).repeat(images // 2)[:, None]  # (N, 1), half of the images each
+    jitter = 1 + 0.01 * torch.randn(images, latent_dim, generator=g)
     mu = mean + variance.sqrt() * signs.roll(1, dims=0) * jitter
-    posterior = torch.where(signs > 0, low, high) * (1 + 0.002 * torch.randn(10, 10, generator=g))
-    return mu, posterior.log()
+    blur = 1 + 0.002 * torch.randn(images, latent_dim, generator=g)
+    return mu, (torch.where(signs > 0, low, high) * blur).log()
 
 
 INACTIVE = Exercise(
@@ -451,10 +455,11 @@ def _log_sum(log_joint: Tensor, log_q: Tensor) -> Tensor:
 
 
 def _log_densities(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Both (4, 6): of one image a density that a float holds, of the others too small or large."""
-    size = torch.tensor([[0.0], [-1500.0], [1200.0], [900.0]])
-    log_q = -20 + 3 * torch.randn(4, 6, generator=g)
-    return size + log_q + 2 * torch.randn(4, 6, generator=g), log_q
+    """(N, M) each: of some images a density that a float holds, of others too small or large."""
+    shape = draw_sizes(g, 2, low=3)
+    size = torch.tensor([0.0, -1500.0, 1200.0, 900.0]).repeat(shape[0])[: shape[0], None]
+    log_q = -20 + 3 * torch.randn(shape, generator=g)
+    return size + log_q + 2 * torch.randn(shape, generator=g), log_q
 
 
 IMPORTANCE_WEIGHTED_BOUND = Exercise(

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...diagnostics import NYQUIST_BAND, nyquist_share
 from ...interventions import sharpen
-from .exercise import Exercise, Mistake
+from .exercise import TRIALS, Exercise, Mistake, draw_sizes
 
 NOTEBOOK = "04_sigma_map"
 
@@ -16,10 +16,16 @@ NOTEBOOK = "04_sigma_map"
 
 
 def _maps(g: torch.Generator) -> tuple[Tensor]:
-    """Maps (4, 1, 16, 16), float64: noise and something that alternates, in shares that vary."""
-    noise = torch.rand(4, 1, 16, 16, generator=g, dtype=torch.float64)
-    board = (torch.arange(16)[:, None] + torch.arange(16)) % 2
-    part = torch.rand(4, 1, 1, 1, generator=g, dtype=torch.float64)
+    """Maps, float64: noise and something that alternates, in shares that vary.
+
+    The frequency 3/8, which counts, occurs where a size is a multiple of 8; powers of 2 have it
+    without rounding.
+    """
+    (images,) = draw_sizes(g, 1, low=3)
+    height, width = ((8, 16), (16, 32), (32, 8))[g.initial_seed() % TRIALS]
+    noise = torch.rand(images, 1, height, width, generator=g, dtype=torch.float64)
+    board = (torch.arange(height)[:, None] + torch.arange(width)) % 2
+    part = torch.rand(images, 1, 1, 1, generator=g, dtype=torch.float64)
     return (part * noise + (1 - part) * (0.3 + 0.4 * board),)
 
 
@@ -78,7 +84,9 @@ def _positive_frequencies(sigma_map: Tensor) -> Tensor:
 
 def _cycles_per_image(sigma_map: Tensor) -> Tensor:
     energy = _energy(sigma_map)
-    fy, fx = (16 * f for f in _frequencies(*energy.shape[1:]))
+    height, width = energy.shape[1:]
+    fy, fx = _frequencies(height, width)
+    fy, fx = height * fy, width * fx
     return _share(energy, torch.maximum(fy.abs(), fx.abs()) >= NYQUIST_BAND)
 
 
@@ -156,8 +164,9 @@ NYQUIST_SHARE = Exercise(
 
 
 def _map_and_sharpness(g: torch.Generator) -> tuple[Tensor, float]:
-    """A map (3, 1, 5, 5) within (0, 1) and a t between 1.5 and 4."""
-    sigma = 0.02 + 0.96 * torch.rand(3, 1, 5, 5, generator=g)
+    """Maps (N, 1, H, W) within (0, 1) and a t between 1.5 and 4."""
+    images, height, width = draw_sizes(g, 3)
+    sigma = 0.02 + 0.96 * torch.rand(images, 1, height, width, generator=g)
     return sigma, 1.5 + 2.5 * torch.rand((), generator=g).item()
 
 
@@ -257,10 +266,11 @@ def _inner(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _three_images(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """x, x1, x2 (5, 3, 6, 6): the best w lies inside for three images, beyond an end for two."""
-    x1, x2 = torch.rand(2, 5, 3, 6, 6, generator=g)
-    w = torch.tensor([0.12, 0.5, 0.8, 1.4, -0.4]).view(5, 1, 1, 1)
-    w = w + 0.2 * (torch.rand(5, 1, 1, 1, generator=g) - 0.5)
+    """x, x1, x2: the best w lies inside for some images, beyond either end for others."""
+    shape = draw_sizes(g, 4, low=3)
+    x1, x2 = torch.rand(2, *shape, generator=g)
+    w = torch.tensor([0.12, 1.4, -0.4, 0.8, 0.5]).repeat(shape[0])[: shape[0]]
+    w = (w + 0.2 * (torch.rand(shape[0], generator=g) - 0.5)).view(-1, 1, 1, 1)
     return w * x1 + (1 - w) * x2 + 0.05 * torch.randn(x1.shape, generator=g), x1, x2
 
 

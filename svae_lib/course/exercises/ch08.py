@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .exercise import Exercise, Mistake
+from .exercise import Exercise, Mistake, draw_sizes
 
 NOTEBOOK = "08_reproduce_the_paper"
 
@@ -28,8 +28,8 @@ def _quantile(scores: Tensor, share: float = 0.975, fewer: int = 1) -> float:
 
 
 def _scores(g: torch.Generator) -> tuple[Tensor]:
-    """Five seeds' scores around 20."""
-    return (20 + 3 * torch.randn(5, generator=g, dtype=torch.float64),)
+    """Some seeds' scores around 20."""
+    return (20 + 3 * torch.randn(draw_sizes(g, 1, low=4), generator=g, dtype=torch.float64),)
 
 
 INTERVAL = Exercise(
@@ -95,13 +95,14 @@ def paired_interval(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _two_models(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Scores of five seeds, of two models that share the luck of the seed.
+    """Scores of some seeds, of two models that share the luck of the seed.
 
     Their orders differ: otherwise it would not matter whether scores are sorted first.
     """
-    luck = 4 * torch.randn(5, generator=g, dtype=torch.float64)
+    (seeds,) = draw_sizes(g, 1, low=4)
+    luck = 4 * torch.randn(seeds, generator=g, dtype=torch.float64)
     while True:
-        first, second = 20 + luck + torch.randn(2, 5, generator=g, dtype=torch.float64)
+        first, second = 20 + luck + torch.randn(2, seeds, generator=g, dtype=torch.float64)
         if not torch.equal(first.argsort(), second.argsort()):
             return first, second
 

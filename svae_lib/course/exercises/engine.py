@@ -23,10 +23,7 @@ import torch
 from torch import Tensor
 
 from .compare import Problem, blank, equal, explain_values, find_problem, kind, part
-from .exercise import Exercise, Function, Mistake, Result
-
-TRIALS = 3
-"""Random inputs per grading: a function that is right on one alone would be luck."""
+from .exercise import TRIALS, Exercise, Function, Mistake, Result
 
 
 @dataclass(frozen=True)
