@@ -1,3 +1,4 @@
+# ruff: noqa: E501, F401  # the expressions use the imports
 """Wrong answers to the exercises of notebooks 0 to 4 that learners might plausibly give.
 
 One expression a line, after the function's parameters. They were written from the notebooks' texts,
@@ -63,7 +64,6 @@ WRONG = {
         images
         images / 256
         images.float() / 254
-        images.double() / 255
         images // 255
         images.float() * 255
         images.float() / 127.5 - 1
@@ -227,7 +227,6 @@ WRONG = {
         (x**2 - x_hat**2).mean()
         (x + x_hat).square().mean()
         (x - x_hat).square().sum((1, 2, 3))
-        (x - x_hat).square().mean().item()
         (x - x_hat).square().flatten(1).sum(1).mean() / x.shape[1]
         (x - x_hat).square().flatten(1).sum(1).mean() / (x.shape[2] * x.shape[3])
         (x - x_hat).square().flatten(2).mean(2).sum(1).mean()
@@ -512,4 +511,4 @@ def wrong_answers() -> Iterator[tuple[str, str, Callable[..., Any]]]:
     for signature, lines in WRONG.items():
         name, parameters = signature.rstrip(")").split("(")
         for line in filter(None, map(str.strip, lines.splitlines())):
-            yield name, line, eval(f"lambda {parameters}: {line}", globals())  # noqa: S307
+            yield name, line, eval(f"lambda {parameters}: {line}", globals())

@@ -143,7 +143,9 @@ def running_gamma(mses: list[float], start: float, decay: float = 0.99) -> Tenso
 def _errors(g: torch.Generator) -> tuple[list[float], float]:
     """Errors that fall, rise and fall again over some 60 steps, and a start between them."""
     (steps,) = draw_sizes(g, 1, low=18)
-    low, high, end = (torch.rand(3, steps, generator=g) + torch.tensor([[0.2], [3.0], [0.1]])).tolist()
+    low, high, end = (
+        torch.rand(3, steps, generator=g) + torch.tensor([[0.2], [3.0], [0.1]])
+    ).tolist()
     return low + high + end, 1.5 + torch.rand((), generator=g).item()
 
 
@@ -301,6 +303,32 @@ KL_PER_VARIABLE = Exercise(
             "where it was negative); the variance is log_var.exp().",
         ),
         Mistake(
+            "log_var added",
+            lambda mu, log_var: 0.5 * (mu**2 + log_var.exp() - 1 + log_var).mean(dim=0),
+            "The sign of log_var is wrong: a very narrow posterior must cost more, not less.",
+        ),
+        Mistake(
+            "mu not squared",
+            lambda mu, log_var: 0.5 * (mu + log_var.exp() - 1 - log_var).mean(dim=0),
+            "mu enters squared.",
+        ),
+        Mistake(
+            "reversed",
+            lambda mu, log_var: 0.5 * ((mu**2 + 1) / log_var.exp() - 1 + log_var).mean(dim=0),
+            "Prior and posterior are exchanged: this is the reversed KL divergence.",
+        ),
+        Mistake(
+            "std instead of variance",
+            lambda mu, log_var: 0.5 * (mu**2 + (0.5 * log_var).exp() - 1 - log_var).mean(dim=0),
+            "exp(log_var / 2) is the standard deviation; the formula holds the variance.",
+        ),
+        Mistake(
+            "divided by the number of variables",
+            lambda mu, log_var: _kl(mu, log_var).sum(dim=0) / mu.shape[1],
+            "You divided the sum over the images by the number of latent variables. Divide by the "
+            "number of images.",
+        ),
+        Mistake(
             "in bits",
             lambda mu, log_var: kl_per_variable(mu, log_var) / 0.6931471805599453,
             "These are bits, with the logarithm to base 2. Nats are asked for: leave the natural "
@@ -344,7 +372,7 @@ def _latent_variables(g: torch.Generator) -> tuple[Tensor, Tensor]:
     images, latent_dim = 2 * (pairs + 8), len(_CASES) + extra
     order = torch.randperm(latent_dim, generator=g) % len(_CASES)
     mean, variance, low, high = torch.tensor(_CASES)[order].T
-    signs = torch.tensor([1.0, -1.0]).repeat(images // 2)[:, None]  # (N, 1), half of the images each
+    signs = torch.tensor([1.0, -1.0]).repeat(images // 2)[:, None]  # (N, 1), half each
     jitter = 1 + 0.01 * torch.randn(images, latent_dim, generator=g)
     mu = mean + variance.sqrt() * signs.roll(1, dims=0) * jitter
     blur = 1 + 0.002 * torch.randn(images, latent_dim, generator=g)
@@ -414,6 +442,22 @@ INACTIVE = Exercise(
             lambda mu, log_var: (mu.var(dim=1) < 0.05) | (log_var.exp().mean(dim=1) > 0.95),
             "You computed the statistics of each image over its latent variables (dim=1). They are "
             "statistics of each variable over the images: dim=0.",
+        ),
+        Mistake(
+            "both comparisons turned round",
+            lambda mu, log_var: (mu.var(dim=0) > 0.05) | (log_var.exp().mean(dim=0) < 0.95),
+            "Both comparisons are turned round: < 0.05 for var(mu), > 0.95 for the mean variance.",
+        ),
+        Mistake(
+            "second comparison turned round",
+            lambda mu, log_var: (mu.var(dim=0) < 0.05) | (log_var.exp().mean(dim=0) < 0.95),
+            "The second comparison is turned round: a posterior as wide as the prior, above .95, "
+            "is inactive.",
+        ),
+        Mistake(
+            "means near 0",
+            lambda mu, log_var: (mu.mean(dim=0).abs() < 0.05) | (log_var.exp().mean(dim=0) > 0.95),
+            "You ask whether the mean of mu is near 0. What counts is whether mu varies.",
         ),
         Mistake(
             "how many",
@@ -514,6 +558,16 @@ IMPORTANCE_WEIGHTED_BOUND = Exercise(
             "upside down",
             lambda log_joint, log_q: importance_weighted_bound(log_q, log_joint),
             "Your fractions are upside down, q(z | x) / p(x, z): exchange the two.",
+        ),
+        Mistake(
+            "two sums",
+            lambda log_joint, log_q: torch.logsumexp(log_joint, 1) - torch.logsumexp(log_q, 1),
+            "You summed p and q apart. Divide first, draw by draw: log_joint - log_q inside.",
+        ),
+        Mistake(
+            "the largest draw",
+            lambda log_joint, log_q: (log_joint - log_q).max(dim=1).values,
+            "You took the largest fraction alone. The mean counts all of them: logsumexp.",
         ),
         Mistake(
             "averaged over the images",

@@ -231,6 +231,10 @@ def _swapped_images(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return sigma, x2, x1
 
 
+def _weighted(sigma: Tensor, x1: Tensor, x2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return sigma, sigma * x1, (1 - sigma) * x2
+
+
 def _only_sigma(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     sigma, x1, x2 = _parts(logits)
     return torch.sigmoid(sigma), x1, x2
@@ -254,6 +258,26 @@ SPLIT_HEAD = Exercise(
             _parts,
             "The channels are right, but these are still logits, which may be any number: all of "
             "them go through a sigmoid.",
+        ),
+        Mistake(
+            "sigmoid twice",
+            lambda logits: _parts(logits.sigmoid().sigmoid()),
+            "You applied the sigmoid twice: all values lie between 1/2 and 0.73. Once is enough.",
+        ),
+        Mistake(
+            "weights applied",
+            lambda logits: _weighted(*split_head(logits)),
+            "You multiplied x1 and x2 by their weights already. The mixture does this later.",
+        ),
+        Mistake(
+            "tanh",
+            lambda logits: _parts(logits.tanh()),
+            "tanh runs from -1 to 1. Weights and pixels lie in (0, 1): a sigmoid.",
+        ),
+        Mistake(
+            "clamped",
+            lambda logits: _parts(logits.clamp(0, 1)),
+            "You cut the logits off at 0 and 1, where no gradient is left: a sigmoid.",
         ),
         Mistake(
             "sigmoid on sigma alone",

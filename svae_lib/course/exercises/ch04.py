@@ -21,7 +21,7 @@ def _maps(g: torch.Generator) -> tuple[Tensor]:
     The frequency 3/8, which counts, occurs where a size is a multiple of 8; powers of 2 have it
     without rounding.
     """
-    (images,) = draw_sizes(g, 1, low=3)
+    (images,) = draw_sizes(g, 1)
     height, width = ((8, 16), (16, 32), (32, 8))[g.initial_seed() % TRIALS]
     noise = torch.rand(images, 1, height, width, generator=g, dtype=torch.float64)
     board = (torch.arange(height)[:, None] + torch.arange(width)) % 2
@@ -54,9 +54,18 @@ def _with_the_mean(sigma_map: Tensor) -> Tensor:
     return _share(energy, _near(*energy.shape[1:]))
 
 
-def _near(height: int, width: int) -> Tensor:
+def _near(height: int, width: int, scale: float = 1) -> Tensor:
     fy, fx = _frequencies(height, width)
-    return torch.maximum(fy.abs(), fx.abs()) >= NYQUIST_BAND
+    return scale * torch.maximum(fy.abs(), fx.abs()) >= NYQUIST_BAND
+
+
+def _above(height: int, width: int) -> Tensor:
+    fy, fx = _frequencies(height, width)
+    return torch.maximum(fy.abs(), fx.abs()) > NYQUIST_BAND
+
+
+def _near_energy(sigma_map: Tensor) -> Tensor:
+    return (_energy(sigma_map) * _near(*sigma_map.shape[2:])).sum(dim=(1, 2))
 
 
 def _of_amplitudes(sigma_map: Tensor) -> Tensor:
@@ -111,6 +120,34 @@ NYQUIST_SHARE = Exercise(
             "amplitude instead of energy",
             _of_amplitudes,
             "You added up amplitudes |F|. Energy is their square: |F|^2.",
+        ),
+        Mistake(
+            "larger than 3/8",
+            lambda sigma_map: _share(_energy(sigma_map), _above(*sigma_map.shape[2:])),
+            "You left out the frequency 3/8 itself: >=, not >.",
+        ),
+        Mistake(
+            "radians",
+            lambda sigma_map: _share(
+                _energy(sigma_map), _near(*sigma_map.shape[2:], scale=2 * torch.pi)
+            ),
+            "Frequencies times 2 pi are radians per pixel. 3/8 is in cycles per pixel, as "
+            "torch.fft.fftfreq counts.",
+        ),
+        Mistake(
+            "not divided by the total",
+            lambda sigma_map: _near_energy(sigma_map),
+            "This is the energy of the high frequencies. A share is divided by the map's total.",
+        ),
+        Mistake(
+            "high over low",
+            lambda sigma_map: 1 / (1 / nyquist_share(sigma_map) - 1),
+            "You divided by the energy of the low frequencies. A share is divided by the total.",
+        ),
+        Mistake(
+            "one mean for all maps",
+            lambda sigma_map: _with_the_mean(sigma_map - sigma_map.mean()),
+            "You subtracted one mean of all maps. Each map has its own.",
         ),
         Mistake(
             "both directions",
@@ -198,6 +235,21 @@ SHARPEN = Exercise(
             "This is the sharpened weight of x2, 1 - sigma: the maps are turned around.",
         ),
         Mistake(
+            "power of x1's weight forgotten",
+            lambda sigma, t: sigma / (sigma + (1 - sigma) ** t),
+            "You raised the weight of x2 to the power t, but not that of x1.",
+        ),
+        Mistake(
+            "odds",
+            lambda sigma, t: sigma**t / (1 - sigma) ** t,
+            "You divided the two weights by each other. Divide by their sum.",
+        ),
+        Mistake(
+            "the sum alone",
+            lambda sigma, t: sigma**t + (1 - sigma) ** t,
+            "This is what to divide by: sigma**t over this sum.",
+        ),
+        Mistake(
             "flattened",
             lambda sigma, t: sharpen(sigma, 1 / t),
             "Your map is flatter than before, not sharper: the power is t, not 1 / t.",
@@ -269,9 +321,12 @@ def _three_images(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """x, x1, x2: the best w lies inside for some images, beyond either end for others."""
     shape = draw_sizes(g, 4, low=3)
     x1, x2 = torch.rand(2, *shape, generator=g)
+    # Differences of lengths around 1, the same in small and in large images
+    length = 0.6 + torch.rand(shape[0], 1, 1, 1, generator=g)
+    x1 = x2 + length * (x1 - x2) / (x1 - x2).flatten(1).norm(dim=1).view(-1, 1, 1, 1)
     w = torch.tensor([0.12, 1.4, -0.4, 0.8, 0.5]).repeat(shape[0])[: shape[0]]
     w = (w + 0.2 * (torch.rand(shape[0], generator=g) - 0.5)).view(-1, 1, 1, 1)
-    return w * x1 + (1 - w) * x2 + 0.05 * torch.randn(x1.shape, generator=g), x1, x2
+    return w * x1 + (1 - w) * x2 + 0.02 * torch.randn(x1.shape, generator=g), x1, x2
 
 
 def _mean_of_ratios(x: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
@@ -319,6 +374,36 @@ BEST_CONSTANT = Exercise(
             lambda x, x1, x2: _inner(x - x2, x1 - x2).clamp(0, 1),
             "The numerator alone: divide by the squared length of x1 - x2, or images that differ "
             "more would get a larger w.",
+        ),
+        Mistake(
+            "half",
+            lambda x, x1, x2: (_unclipped(x, x1, x2) / 2).clamp(0, 1),
+            "Half of the right value: both terms of the derivative have the factor 2.",
+        ),
+        Mistake(
+            "twice",
+            lambda x, x1, x2: (2 * _unclipped(x, x1, x2)).clamp(0, 1),
+            "Twice the right value: both terms of the derivative have the factor 2.",
+        ),
+        Mistake(
+            "sign",
+            lambda x, x1, x2: (-_unclipped(x, x1, x2)).clamp(0, 1),
+            "The sign is wrong: x - x2 and x1 - x2 both begin at x2.",
+        ),
+        Mistake(
+            "measured from x1",
+            lambda x, x1, x2: (_inner(x - x1, x1 - x2) / _inner(x1 - x2, x1 - x2)).clamp(0, 1),
+            "You measured x from x1. The mixture is x2 + w (x1 - x2): measure from x2.",
+        ),
+        Mistake(
+            "upside down",
+            lambda x, x1, x2: (1 / _unclipped(x, x1, x2)).clamp(0, 1),
+            "Your fraction is upside down.",
+        ),
+        Mistake(
+            "sigmoid instead of clamp",
+            lambda x, x1, x2: _unclipped(x, x1, x2).sigmoid(),
+            "A sigmoid changes every w. Cut off at 0 and 1 instead: clamp.",
         ),
         Mistake(
             "mean of the pixels' best",

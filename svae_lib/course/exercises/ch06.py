@@ -118,12 +118,13 @@ def _gaussian(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
 
     All float64, as in the notebook.
     """
-    latent_dim, more = draw_sizes(g, 2, low=3)
+    latent_dim, samples = draw_sizes(g, 2, low=3)
+    more = 15 + samples - (1 + latent_dim)
     eye = torch.eye(latent_dim, dtype=torch.float64)
     factor = torch.randn(latent_dim, latent_dim + 2, generator=g, dtype=torch.float64)
     covariance = factor @ factor.T / latent_dim + 0.1 * eye
     mean = torch.randn(latent_dim, generator=g, dtype=torch.float64)
-    drawn = torch.randn(2 * more, latent_dim, generator=g, dtype=torch.float64)
+    drawn = torch.randn(more, latent_dim, generator=g, dtype=torch.float64)
     return mean, covariance, torch.cat([torch.zeros_like(eye[:1]), eye, drawn])
 
 

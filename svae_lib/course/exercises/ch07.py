@@ -335,7 +335,7 @@ def _inside(real: Tensor, generated: Tensor, k: int) -> Tensor:
 
 def _two_sets(g: torch.Generator) -> tuple[Tensor, Tensor, int]:
     """Features (N, d) and (M, d) whose balls hold some of the others, and k from 2 to 4."""
-    n, m, width = draw_sizes(g, 3)
+    n, m, width = draw_sizes(g, 3, low=5)
     real = torch.randn(40 + n, width, generator=g, dtype=torch.float64)
     generated = 1.3 * torch.randn(40 + m, width, generator=g, dtype=torch.float64) + 0.5
     return real, generated, 2 + g.initial_seed() % TRIALS

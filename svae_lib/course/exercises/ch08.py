@@ -45,6 +45,21 @@ INTERVAL = Exercise(
             "its standard error is smaller by a factor that depends on n.",
         ),
         Mistake(
+            "quantile forgotten",
+            lambda s: (s.mean(), s.std() / math.sqrt(len(s))),
+            "This is the standard error alone. Multiply it by Student's quantile.",
+        ),
+        Mistake(
+            "divided by n",
+            lambda s: (s.mean(), _quantile(s) * s.std() / len(s)),
+            "You divided by n. The standard error is divided by the root of n.",
+        ),
+        Mistake(
+            "root of n - 1",
+            lambda s: (s.mean(), _quantile(s) * s.std() / math.sqrt(len(s) - 1)),
+            "You divided by the root of n - 1. std() has the n - 1 in it already: the root of n.",
+        ),
+        Mistake(
             "normal instead of Student's quantile",
             lambda s: (s.mean(), 1.96 * s.std() / math.sqrt(len(s))),
             "1.96 belongs to a standard deviation that is known. Yours is estimated from a few "

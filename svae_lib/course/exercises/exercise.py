@@ -79,3 +79,5 @@ class Result:
     """One or two sentences for the learner."""
     mistake: str | None = None
     """What it looks like: the name of one of the exercise's mistakes, or of a general one."""
+    go_on: Function | None = None
+    """For a right answer of an unusual type: the function with its results converted."""
