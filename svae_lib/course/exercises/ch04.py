@@ -54,9 +54,15 @@ def _with_the_mean(sigma_map: Tensor) -> Tensor:
     return _share(energy, _near(*energy.shape[1:]))
 
 
-def _near(height: int, width: int, scale: float = 1) -> Tensor:
+def _near(height: int, width: int) -> Tensor:
     fy, fx = _frequencies(height, width)
-    return scale * torch.maximum(fy.abs(), fx.abs()) >= NYQUIST_BAND
+    return torch.maximum(fy.abs(), fx.abs()) >= NYQUIST_BAND
+
+
+def _in_radians(sigma_map: Tensor) -> Tensor:
+    energy = _energy(sigma_map)
+    fy, fx = _frequencies(*energy.shape[1:])
+    return _share(energy, 2 * torch.pi * torch.maximum(fy.abs(), fx.abs()) >= NYQUIST_BAND)
 
 
 def _above(height: int, width: int) -> Tensor:
@@ -128,9 +134,7 @@ NYQUIST_SHARE = Exercise(
         ),
         Mistake(
             "radians",
-            lambda sigma_map: _share(
-                _energy(sigma_map), _near(*sigma_map.shape[2:], scale=2 * torch.pi)
-            ),
+            _in_radians,
             "Frequencies times 2 pi are radians per pixel. 3/8 is in cycles per pixel, as "
             "torch.fft.fftfreq counts.",
         ),
