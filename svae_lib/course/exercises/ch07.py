@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .exercise import Exercise, Function, Mistake
+from .exercise import TRIALS, Exercise, Function, Mistake, draw_sizes
 
 NOTEBOOK = "07_fid"
 
@@ -24,8 +24,9 @@ def frechet_diagonal(mu1: Tensor, var1: Tensor, mu2: Tensor, var2: Tensor) -> Te
 
 
 def _two_gaussians(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    mu1, mu2 = torch.randn(2, 4, generator=g)
-    var1, var2 = 0.2 + 2 * torch.rand(2, 4, generator=g)
+    shape = draw_sizes(g, 1)
+    mu1, mu2 = torch.randn(2, *shape, generator=g)
+    var1, var2 = 0.2 + 2 * torch.rand(2, *shape, generator=g)
     return mu1, var1, mu2, var2
 
 
@@ -102,9 +103,10 @@ def covariance(features: Tensor) -> Tensor:
 
 
 def _features(g: torch.Generator) -> tuple[Tensor]:
-    """Correlated features (7, 3), float64, whose means are not 0."""
-    independent = torch.randn(7, 3, generator=g, dtype=torch.float64)
-    return (independent @ torch.randn(3, 3, generator=g, dtype=torch.float64) + 1.5,)
+    """Correlated features (N, d), float64, whose means are not 0."""
+    samples, width = draw_sizes(g, 2, low=3)
+    independent = torch.randn(samples, width, generator=g, dtype=torch.float64)
+    return (independent @ torch.randn(width, width, generator=g, dtype=torch.float64) + 1.5,)
 
 
 def _correlation(features: Tensor) -> Tensor:
@@ -194,9 +196,10 @@ def matrix_sqrt(s: Tensor) -> Tensor:
 
 
 def _covariance_matrix(g: torch.Generator) -> tuple[Tensor]:
-    """A covariance (3, 3), in float64."""
-    factor = torch.randn(3, 6, generator=g, dtype=torch.float64)
-    return (factor @ factor.T / 6 + 0.05 * torch.eye(3, dtype=torch.float64),)
+    """A covariance (d, d), in float64."""
+    (width,) = draw_sizes(g, 1, low=3)
+    factor = torch.randn(width, 2 * width, generator=g, dtype=torch.float64)
+    return (factor @ factor.T / (2 * width) + 0.05 * torch.eye(width, dtype=torch.float64),)
 
 
 def _with_a_rounded_one(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -331,8 +334,11 @@ def _inside(real: Tensor, generated: Tensor, k: int) -> Tensor:
 
 
 def _two_sets(g: torch.Generator) -> tuple[Tensor, Tensor, int]:
-    real = torch.randn(40, 3, generator=g, dtype=torch.float64)
-    return real, 1.3 * torch.randn(50, 3, generator=g, dtype=torch.float64) + 0.7, 2
+    """Features (N, d) and (M, d) whose balls hold some of the others, and k from 2 to 4."""
+    n, m, width = draw_sizes(g, 3, low=5)
+    real = torch.randn(40 + n, width, generator=g, dtype=torch.float64)
+    generated = 1.3 * torch.randn(40 + m, width, generator=g, dtype=torch.float64) + 0.5
+    return real, generated, 2 + g.initial_seed() % TRIALS
 
 
 def _share(inside: Tensor) -> Tensor:
@@ -450,10 +456,11 @@ def _zeroed(k: Tensor) -> Tensor:
 
 
 def _kernels(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Cubic kernels of 5 and 7 samples with 3 features, so alike that estimates fall below 0."""
-    x = torch.randn(5, 3, generator=g)
-    more = torch.randn(2, 3, generator=g)
-    y = torch.cat([x, more]) + 0.1 * torch.randn(7, 3, generator=g)
+    """Cubic kernels of N and M > N samples, so alike that estimates fall below 0."""
+    (n,) = draw_sizes(g, 1, low=5)
+    x = torch.randn(n, 3, generator=g)
+    y = torch.cat([x, torch.randn(2, 3, generator=g)])
+    y = y + 0.1 * torch.randn(y.shape, generator=g)
     pairs = ((x, x), (y, y), (x, y))
     kxx, kyy, kxy = ((a @ b.T / 3 + 1) ** 3 for a, b in pairs)
     return kxx, kyy, kxy
@@ -538,8 +545,8 @@ def to_network_range(images: Tensor) -> Tensor:
 
 
 def _images(g: torch.Generator) -> tuple[Tensor]:
-    """uint8 images (2, 3, 4, 4), none of which holds a perfect white or black."""
-    return (torch.randint(5, 250, (2, 3, 4, 4), generator=g, dtype=torch.uint8),)
+    """uint8 images, none of which holds a perfect white or black."""
+    return (torch.randint(5, 250, draw_sizes(g, 4), generator=g, dtype=torch.uint8),)
 
 
 TO_NETWORK_RANGE = Exercise(
