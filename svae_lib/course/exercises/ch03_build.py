@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .exercise import Exercise, Function, Mistake
+from .exercise import Exercise, Function, Mistake, draw_sizes
 
 NOTEBOOK = "03_split_decoder"
 
@@ -24,7 +25,7 @@ class SplitDecoder(nn.Module):
         head: the last convolution, 3x3, which keeps height and width.
     """
 
-    def __init__(self, body: nn.Module, features: int, channels: int) -> None:
+    def __init__(self, body: Callable[[Tensor], Tensor], features: int, channels: int) -> None:
         super().__init__()
         self.body = body
         self.head = nn.Conv2d(features, 1 + 2 * channels, kernel_size=3, padding=1)
@@ -37,48 +38,34 @@ class SplitDecoder(nn.Module):
         return sigma * x1 + (1 - sigma) * x2, sigma, x1, x2
 
 
-class _Body(nn.Module):
-    """Features (N, F, 5, 6) of z (N, F * 30), by reshaping alone."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.features = features
-
-    def forward(self, z: Tensor) -> Tensor:
-        return z.view(len(z), self.features, 5, 6)
-
-
-def _sizes(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, int]:
-    """z, and kernel and bias for the head, for F of 4 or 5 and C of 2 or 3."""
-    features = int(torch.randint(4, 6, (), generator=g))
-    channels = int(torch.randint(2, 4, (), generator=g))
-    outputs = 1 + 2 * channels
-    kernel = torch.randn(outputs, features, 3, 3, generator=g)
-    bias = torch.randn(outputs, generator=g)
-    return torch.randn(7, features * 30, generator=g), kernel, bias, channels
+def _sizes(g: torch.Generator) -> tuple[Any, int, int]:
+    """A body, its number of features F, and C."""
+    features, channels = draw_sizes(g, 2)
+    return torch.tanh, features, channels
 
 
 def _decoded(function: Function, inputs: tuple[Any, ...]) -> Any:
     """What a decoder of the learner's class answers, its head filled with given numbers."""
-    z, kernel, bias, channels = inputs
-    decoder = function(_Body(kernel.shape[1]), kernel.shape[1], channels)
+    body, features, channels = inputs
+    outputs = 1 + 2 * channels
+    decoder = function(body, features, channels)
     if not isinstance(decoder, nn.Module):
         return decoder
     head = getattr(decoder, "head", None)
-    if not isinstance(head, nn.Conv2d):
-        raise AttributeError("the module needs its last convolution as self.head, an nn.Conv2d")
-    if head.weight.shape != kernel.shape:
+    if head is None:
+        raise NotImplementedError
+    if not isinstance(head, nn.Conv2d) or head.bias is None:
+        raise TypeError("self.head must be an nn.Conv2d with a bias")
+    if head.weight.shape != (outputs, features, 3, 3):
         raise ValueError(
             f"self.head has kernels of the shape {tuple(head.weight.shape)}, where "
-            f"{tuple(kernel.shape)} are needed for C = {channels} and "
-            f"{kernel.shape[1]} features: 1 + 2C maps, 3x3"
+            f"{(outputs, features, 3, 3)} are needed for C = {channels} and {features} features"
         )
+    g = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        head.weight.copy_(kernel)
-        if head.bias is None:
-            raise AttributeError("self.head has no bias: leave nn.Conv2d's default")
-        head.bias.copy_(bias)
-        return decoder(z)
+        head.weight.copy_(torch.randn(head.weight.shape, generator=g) / 3)
+        head.bias.copy_(torch.randn(outputs, generator=g))
+        return decoder(torch.randn(3, features, 4, 5, generator=g))
 
 
 def _variant(turn: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .exercise import Exercise, Mistake
+from .exercise import Exercise, Mistake, draw_sizes
 
 NOTEBOOK = "06_sampling"
 
@@ -33,13 +33,12 @@ def _log_joint(z: Tensor, weights: Tensor, means: Tensor, covariances: Tensor) -
 
 
 def _mixture(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """4 to 6 components in 3 dimensions, and 7 to 9 vectors, float64."""
-    m = int(torch.randint(4, 7, (), generator=g))
-    n = int(torch.randint(7, 10, (), generator=g))
-    factor = torch.randn(m, 3, 3, generator=g, dtype=torch.float64)
-    covariances = factor @ factor.mT + 0.5 * torch.eye(3, dtype=torch.float64)
+    """A mixture of M components in L dimensions, and N vectors, float64."""
+    n, m, latent = draw_sizes(g, 3)
+    factor = torch.randn(m, latent, latent, generator=g, dtype=torch.float64)
+    covariances = factor @ factor.mT + 0.5 * torch.eye(latent, dtype=torch.float64)
     weights = torch.rand(m, generator=g, dtype=torch.float64) + 0.1
-    means, z = (2 * torch.randn(k, 3, generator=g, dtype=torch.float64) for k in (m, n))
+    means, z = (2 * torch.randn(k, latent, generator=g, dtype=torch.float64) for k in (m, n))
     return z, weights / weights.sum(), means, covariances
 
 

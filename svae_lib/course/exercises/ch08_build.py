@@ -7,7 +7,7 @@ from math import comb
 import torch
 from torch import Tensor
 
-from .exercise import Exercise, Mistake
+from .exercise import Exercise, Mistake, draw_sizes
 
 NOTEBOOK = "08_reproduce_the_paper"
 
@@ -30,13 +30,11 @@ def sign_test(differences: Tensor, questions: int) -> float:
 
 
 def _differences(g: torch.Generator) -> tuple[Tensor, int]:
-    """9 to 14 differences with two or three of one sign, and 2 to 4 questions."""
-    n = int(torch.randint(9, 15, (), generator=g))
+    """Differences of which one has the other sign, and a number of questions."""
+    n, questions = draw_sizes(g, 2, low=11)
     sizes = 0.5 + torch.rand(n, generator=g, dtype=torch.float64)
-    few = int(torch.randint(1, 3, (), generator=g))
-    sizes[torch.randperm(n, generator=g)[:few]] *= -1
-    flip = 1 if torch.rand((), generator=g) < 0.5 else -1
-    return flip * sizes, int(torch.randint(2, 5, (), generator=g))
+    sizes[int(torch.randint(n, (), generator=g))] *= -1
+    return sizes if torch.rand((), generator=g) < 0.5 else -sizes, questions
 
 
 def _both(function: object, inputs: tuple[Tensor, int]) -> tuple[object, object, object]:
@@ -45,7 +43,7 @@ def _both(function: object, inputs: tuple[Tensor, int]) -> tuple[object, object,
     return (
         function(differences, questions),
         function(-differences, questions),
-        function(differences[:1].repeat(3), 4),  # three alike: 2 / 8 times 4
+        function(differences[:1].repeat(3), 6),  # three alike: 6 times 2 / 8 is above 1
     )
 
 
