@@ -323,7 +323,7 @@ def copy_assets(out: Path) -> None:
             files = importlib.metadata.files(distribution) or []
         except importlib.metadata.PackageNotFoundError:
             raise SlidesError(
-                f"{distribution} is not installed: pip install \".[slides]\", or make slides."
+                f'{distribution} is not installed: pip install ".[slides]", or make slides.'
             ) from None
         found = [file for file in files if str(file).endswith(name)]
         if not found:
