@@ -116,7 +116,7 @@ SHELL += [*(ROOT / "scripts").glob("*.py"), *(ROOT / "notebooks" / "source").glo
 def test_what_pip_is_asked_for_stands_in_quotes_that_every_shell_knows() -> None:
     """cmd.exe hands single quotes to pip."""
     asked = {p: re.findall(r"pip (?:install|download)[^`\n]*", p.read_text("utf-8")) for p in SHELL}
-    quoted = {p: [line for line in found if "'" in line] for p, found in asked.items()}
+    quoted = {p: [line for line in found if " '" in line] for p, found in asked.items()}
     assert {p.name: lines for p, lines in quoted.items() if lines and p.name != "Makefile"} == {}
 
 
