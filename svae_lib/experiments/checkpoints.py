@@ -1,27 +1,42 @@
-"""Models and trainers on disk, in the format of :mod:`svae_lib.support.tensor_files`.
+"""Models, trainers and sets of weights on disk, in the format of ``support/tensor_files.py``.
 
-The header has the kind and the configuration of the model: a file is enough to rebuild it.
+A model's file is enough to rebuild it: its header has kind and configuration. A trainer's file, a
+checkpoint, also has all that training needs to go on. A set of weights is for a network built by
+hand: its file does not say how to build it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..baselines import AE, RAEGP, RAEL2, BetaVAE, SmallVAE
 from ..models import VAE, SplitVAE
 from ..presets import ModelConfig, TrainConfig
-from ..support.checks import InputError
-from ..support.files import embedded
-from ..support.tensor_files import digest, read_header, read_tensors, storable, write_tensors
+from ..support.checks import InputError, check_counts
+from ..support.console import say
+from ..support.files import embedded, expand
+from ..support.records import convert
+from ..support.tensor_files import (
+    DamagedFile,
+    check_fit,
+    digest,
+    read_header,
+    read_tensors,
+    storable,
+    write_tensors,
+)
 from ..training import Trainer
 
 _MARKED = 1000  # training images that tell one data set from another
+_WEIGHTS = "set of weights"
+History = dict[str, list[int | float]]  # as a trainer's: steps are integers
 MODEL_KINDS: dict[str, type[VAE]] = {
     "vae": VAE,
     "split-vae": SplitVAE,
@@ -32,6 +47,45 @@ MODEL_KINDS: dict[str, type[VAE]] = {
     "small-vae": SmallVAE,
 }
 """Models by the name of their kind, which run folders, files and the command line use."""
+
+
+@dataclass(frozen=True)
+class _ModelFacts:
+    kind: str
+    model: ModelConfig
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _WeightsFacts:
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _TrainerFacts:
+    kind: str
+    model: ModelConfig
+    train: TrainConfig
+    step: int
+    summed: int
+    seconds: float
+    history: History
+    scaler: dict[str, int | float]
+    images: int
+    images_sha256: str = ""  # older files have none
+    conditions: dict[str, str] = field(default_factory=dict)  # nor these
+
+    def __post_init__(self) -> None:
+        check_counts(lowest=0, step=self.step, summed=self.summed, images=self.images)
+        check_history(self.history)
+
+
+def check_history(history: Any, source: object = "the history") -> None:
+    """Raise :class:`InputError` unless its lists are of one length and its steps rise."""
+    steps = history.get("step", [])
+    rising = all(isinstance(b, int) and a < b for a, b in zip([0, *steps], steps, strict=False))
+    if not rising or any(len(values) != len(steps) for values in history.values()):
+        raise InputError(f"{source} needs lists of one length, and whole steps that rise.")
 
 
 def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
@@ -52,11 +106,7 @@ def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
 
 
 def check_kind(kind: str) -> None:
-    """Raise unless ``kind`` is a name in :data:`MODEL_KINDS`.
-
-    Raises:
-        InputError: it is not.
-    """
+    """Raise :class:`InputError` unless ``kind`` is a name in :data:`MODEL_KINDS`."""
     if kind not in MODEL_KINDS:
         raise InputError(
             f"unknown kind of model {kind!r}; the known ones are {', '.join(MODEL_KINDS)}. "
@@ -106,8 +156,8 @@ def save_model(
         FileExistsError: the file exists and ``overwrite`` is False.
         OSError: it cannot be written; nothing is left behind.
     """
-    header = _model_header(model) | {"about": about or {}}
-    write_tensors(path, "model", storable(model.state_dict(), dtype), header, overwrite=overwrite)
+    facts = _model_facts(model) | {"about": about or {}}
+    write_tensors(path, "model", storable(model.state_dict(), dtype), facts, overwrite=overwrite)
 
 
 def weights_hash(model: VAE) -> str:
@@ -121,8 +171,9 @@ def load_model(path: str | os.PathLike[str], device: torch.device | str = "cpu")
     Raises:
         InputError: the file is missing, damaged, of another format, or not a model.
     """
-    tensors, header = read_tensors(path, "model")
-    return _rebuild(path, tensors, header).to(device).eval()
+    path = expand(path)
+    tensors, facts = read_tensors(path, "model", _ModelFacts)
+    return _rebuild(path, tensors, facts).to(device).eval()
 
 
 def load_trained(preset: str, kind: str, device: torch.device | str = "cpu") -> VAE:
@@ -141,11 +192,14 @@ def load_trained(preset: str, kind: str, device: torch.device | str = "cpu") -> 
 
 def trained_path(preset: str, kind: str) -> Path:
     """File of a model that comes with the course; arguments and errors: :func:`load_trained`."""
-    folder = embedded("trained")
-    path = folder / f"{preset}-{kind}.safetensors"
+    return _shipped(embedded("trained"), f"{preset}-{kind}")
+
+
+def _shipped(folder: Path, name: str) -> Path:
+    path = folder / f"{name}.safetensors"
     if not path.exists():
-        shipped = ", ".join(sorted(p.stem for p in folder.glob("*.safetensors")))
-        raise InputError(f"the course ships no {preset}-{kind}; it ships {shipped or 'none'}.")
+        there = ", ".join(sorted(p.stem for p in folder.glob("*.safetensors")))
+        raise InputError(f"the course ships no {name}; it ships {there or 'none'}.")
     return path
 
 
@@ -156,26 +210,28 @@ def trained_history(preset: str, kind: str) -> dict[str, list[float]]:
 
 
 def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The facts that :func:`save_model` was given, without reading the weights.
+    """The facts that were saved with a model or a set of weights, without reading the weights.
 
     Raises:
         InputError: the file is missing, damaged or of another format.
     """
-    about: dict[str, Any] = read_header(path).get("about", {})
-    return about
+    path = expand(path)
+    return convert(read_header(path).get("about", {}), dict[str, Any], path)
 
 
-def _model_header(model: VAE) -> dict[str, Any]:
+def _model_facts(model: VAE) -> dict[str, Any]:
     return {"kind": kind_of(model), "model": dataclasses.asdict(model.config)}
 
 
-def _rebuild(path: str | os.PathLike[str], tensors: dict[str, Tensor], header: Any) -> VAE:
+def _rebuild(path: Path, tensors: dict[str, Tensor], facts: _ModelFacts | _TrainerFacts) -> VAE:
     try:
-        model = build_model(header["kind"], ModelConfig(**header["model"]))
-        model.load_state_dict(tensors)
-    except (KeyError, TypeError, RuntimeError) as error:
-        said = " ".join(str(error).split("\n\t")[:2])  # not every layer that does not fit
-        raise InputError(f"{path} does not hold a model of this version ({said}).") from None
+        with torch.device("meta"):  # layers without memory: first see whether the weights fit
+            expected = build_model(facts.kind, facts.model).state_dict()
+    except RuntimeError as error:
+        raise DamagedFile(f"{path} does not hold a model of this version ({error}).") from None
+    check_fit(path, tensors, expected, half=True)
+    model = build_model(facts.kind, facts.model)
+    model.load_state_dict(tensors)
     return model
 
 
@@ -188,24 +244,43 @@ def save_trainer(path: str | os.PathLike[str], trainer: Trainer) -> None:
     The random numbers of a step depend on (seed, step) alone, so the step is all that there is
     to save of them, and of the position in the epoch.
     """
-    tensors = {f"model.{k}": v for k, v in trainer.model.state_dict().items()}
+    tensors = _model_and_sums(trainer)
     for index, state in trainer.optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{k}": v for k, v in state.items()}
-    tensors |= {"gamma.value": trainer.gamma.value, "gamma.running": trainer.gamma.running}
-    tensors |= {"log.sums": trainer._sums}
-    header = _model_header(trainer.model) | {
+    facts = _model_facts(trainer.model) | {
         "train": dataclasses.asdict(trainer.config),
         "step": trainer.step,
         "summed": trainer._summed,
         "seconds": trainer.seconds,
         "history": trainer.history,
         "scaler": trainer.scaler.state_dict(),
-        **images_header(trainer.images),
+        "conditions": _conditions(trainer),
+        **images_facts(trainer.images),
     }
-    write_tensors(path, "trainer", storable(tensors), header, overwrite=True)
+    write_tensors(path, "trainer", storable(tensors), facts, overwrite=True)
 
 
-def images_header(images: Tensor) -> dict[str, Any]:
+def _model_and_sums(trainer: Trainer) -> dict[str, Tensor]:
+    """All tensors of a training but Adam's."""
+    tensors: dict[str, Tensor] = {f"model.{k}": v for k, v in trainer.model.state_dict().items()}
+    return tensors | {
+        "gamma.value": trainer.gamma.value,
+        "gamma.running": trainer.gamma.running,
+        "log.sums": trainer._sums,
+    }
+
+
+def _conditions(trainer: Trainer) -> dict[str, str]:
+    """What the last bits of a training depend on, beside its settings."""
+    return {
+        "device": trainer.device.type,
+        "precision": trainer.precision,
+        "threads": str(torch.get_num_threads()),
+        "torch": torch.__version__,
+    }
+
+
+def images_facts(images: Tensor) -> dict[str, Any]:
     """What tells training images from others: how many, and a hash of some all over them."""
     count = len(images)
     chosen = torch.linspace(0, count - 1, min(count, _MARKED)).long()
@@ -216,19 +291,36 @@ def images_header(images: Tensor) -> dict[str, Any]:
 def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """Bring ``trainer`` to the state that :func:`save_trainer` wrote.
 
+    Where it was written under other conditions (precision, threads, version of torch), a line says
+    that the training is no longer the same bit by bit.
+
     Raises:
         InputError: the file is damaged, or is of another model, configuration or data set; the
             trainer is left as it was.
     """
-    tensors, header = read_tensors(path, "trainer")
-    here = _model_header(trainer.model) | {
+    path = expand(path)
+    tensors, facts = read_tensors(path, "trainer", _TrainerFacts)
+    _check_same_run(trainer, facts, path)
+    adam = {name: tensors.pop(name) for name in list(tensors) if name.startswith("adam.")}
+    check_fit(path, tensors, _model_and_sums(trainer))
+    check_fit(path, adam, _adam_like(trainer, adam))
+    for name, known in (("history", trainer.history), ("scaler", trainer.scaler.state_dict())):
+        if (found := getattr(facts, name)) and known and found.keys() != known.keys():
+            raise DamagedFile(f"{path} does not fit: its {name} holds {', '.join(found)}.")
+    here = _conditions(trainer)
+    if changed := [k for k, v in facts.conditions.items() if here.get(k, v) != v]:
+        there = ", ".join(f"{k} {facts.conditions[k]} (now {here[k]})" for k in changed)
+        say(f"{path.name} was made with {there}: from here on the run differs in its last bits.")
+    _fill(trainer, tensors, adam, facts)
+
+
+def _check_same_run(trainer: Trainer, facts: _TrainerFacts, path: Path) -> None:
+    here = _model_facts(trainer.model) | {
         "train": dataclasses.asdict(trainer.config),
-        **images_header(trainer.images),
+        **images_facts(trainer.images),
     }
-    there: dict[str, Any] = {key: header.get(key) for key in here}
-    there["images_sha256"] = header.get("images_sha256", here["images_sha256"])  # new: may lack
-    # Settings that are newer than the file were at their defaults.
-    there["train"] = dataclasses.asdict(TrainConfig()) | there["train"]
+    there = {key: value for key, value in dataclasses.asdict(facts).items() if key in here}
+    there["images_sha256"] = facts.images_sha256 or here["images_sha256"]
     # How long to train, and in how many parts a step, may change; everything else must agree.
     for config in (here["train"], there["train"]):
         del config["steps"], config["accumulate"]
@@ -237,16 +329,27 @@ def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
             f"{path} belongs to another run: it differs in {_differences(here, there, different)}. "
             "Resume with the settings it was started with, or start a new run."
         )
-    _fill(trainer, tensors, header)
 
 
-def _fill(trainer: Trainer, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+def _adam_like(trainer: Trainer, found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What Adam keeps of each parameter that has had gradients, as far as the file names them."""
+    expected: dict[str, Tensor] = {}
+    for index, parameter in enumerate(trainer.model.parameters()):
+        name = f"adam.{index}"
+        if any(key.startswith(f"{name}.") for key in found):
+            expected |= {f"{name}.{k}": parameter for k in ("exp_avg", "exp_avg_sq")}
+            expected[f"{name}.step"] = torch.tensor(0.0, dtype=torch.float32)
+    return expected
+
+
+def _fill(
+    trainer: Trainer, tensors: dict[str, Tensor], adam: dict[str, Tensor], facts: _TrainerFacts
+) -> None:
     trainer.model.load_state_dict(_model_tensors(tensors))
     state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("adam."):
-            _, index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = tensor
+    for name, tensor in adam.items():
+        _, index, key = name.split(".")
+        state.setdefault(int(index), {})[key] = tensor
     optimizer = trainer.optimizer.state_dict()
     trainer.optimizer.load_state_dict({**optimizer, "state": state})
     for parameter, moments in trainer.optimizer.state.items():
@@ -256,11 +359,11 @@ def _fill(trainer: Trainer, tensors: dict[str, Tensor], header: dict[str, Any]) 
     trainer.gamma.value.copy_(tensors["gamma.value"])
     trainer.gamma.running.copy_(tensors["gamma.running"])
     trainer._sums.copy_(tensors["log.sums"])
-    trainer._summed = header["summed"]
-    if header["scaler"]:  # a run that began where fp16 was not needed has no scale of the loss
-        trainer.scaler.load_state_dict(header["scaler"])
-    trainer.step, trainer.seconds = header["step"], header["seconds"]
-    trainer.history = header["history"]
+    trainer._summed = facts.summed
+    if facts.scaler:  # a run that began where fp16 was not needed has no scale of the loss
+        trainer.scaler.load_state_dict(facts.scaler)
+    trainer.step, trainer.seconds = facts.step, facts.seconds
+    trainer.history = dict(facts.history)
     trainer._good.keep()  # a divergence goes back to this state, not to one before it
 
 
@@ -270,8 +373,9 @@ def load_checkpoint(path: str | os.PathLike[str], device: torch.device | str = "
     Raises:
         InputError: the file is missing, damaged, of another format, or not a trainer.
     """
-    tensors, header = read_tensors(path, "trainer")
-    return _rebuild(path, _model_tensors(tensors), header).to(device).eval()
+    path = expand(path)
+    tensors, facts = read_tensors(path, "trainer", _TrainerFacts)
+    return _rebuild(path, _model_tensors(tensors), facts).to(device).eval()
 
 
 def _model_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -284,11 +388,54 @@ def _differences(here: Any, there: Any, keys: list[str]) -> str:
     """Name what differs: "train.beta (8.0 there, 3.0 here)"."""
     found = []
     for key in keys:
-        if isinstance(here[key], dict) and isinstance(there[key], dict):
-            names = [n for n in here[key] if here[key].get(n) != there[key].get(n)]
-            found += [f"{key}.{n} ({there[key].get(n)} there, {here[key][n]} here)" for n in names]
+        if isinstance(here[key], dict):
+            names = [n for n in here[key] if here[key][n] != there[key][n]]
+            found += [f"{key}.{n} ({there[key][n]} there, {here[key][n]} here)" for n in names]
         elif key == "images_sha256":
             found.append("the pixels of the training images")
         else:
             found.append(f"{key} ({there[key]} there, {here[key]} here)")
     return ", ".join(found)
+
+
+# ---------------------------------------------------------------------- weights alone
+
+
+def save_weights(
+    path: str | os.PathLike[str],
+    network: nn.Module,
+    *,
+    about: dict[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Save the weights of any network; arguments and errors: :func:`save_model`."""
+    tensors, facts = storable(network.state_dict(), dtype), {"about": about or {}}
+    write_tensors(path, _WEIGHTS, tensors, facts, overwrite=overwrite)
+
+
+def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Fill a network that is built as the saved one was, and put it in evaluation mode.
+
+    Raises:
+        InputError: the file is missing, damaged, of another format, or of another network, which
+            is left as it was.
+    """
+    path = expand(path)
+    tensors, _ = read_tensors(path, _WEIGHTS, _WeightsFacts)
+    check_fit(path, tensors, network.state_dict(), half=True)
+    network.load_state_dict(tensors)
+    network.eval()
+
+
+def load_trained_weights(network: nn.Module, name: str) -> None:
+    """Fill a network that a notebook builds by hand with weights that come with the course.
+
+    Args:
+        network: built as in the notebook.
+        name: such as "01-autoencoder": the notebook, and what the network is.
+
+    Raises:
+        InputError: the course has no such weights, or they are of another network.
+    """
+    load_weights(network, _shipped(embedded("trained") / "by_hand", name))

@@ -20,28 +20,32 @@ import os
 import re
 import signal
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ..models import VAE
 from ..presets import ModelConfig, TrainConfig, check_config
 from ..support.checks import InputError, check_counts
+from ..support.console import say
 from ..support.distributed import join
-from ..support.files import claimed, read_json, write_json
+from ..support.files import claimed, expand, is_leftover, read_json, write_json
 from ..support.provenance import provenance
-from ..support.signals import stop_requests
+from ..support.records import convert
+from ..support.signals import StopRequest, stop_requests
 from ..support.tensor_files import DamagedFile
 from ..training import Trainer, check_trainable
 from .checkpoints import (
+    History,
     build_model,
+    check_history,
     check_kind,
-    images_header,
+    images_facts,
     load_checkpoint,
     load_model,
     read_about,
@@ -55,6 +59,28 @@ from .monitoring import validate
 FORMAT = 1
 KEPT_CHECKPOINTS = 3
 CHECKPOINT_EVERY = 1000  # steps
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The content of run.json."""
+
+    format: int
+    kind: str
+    data: str
+    model: ModelConfig
+    train: TrainConfig
+    held_out: int = 0
+
+
+@dataclass(frozen=True)
+class _Validated:
+    """An entry of validation.json."""
+
+    step: int
+    loss: float
+    mse: float
+    kl: float
 
 
 @dataclass(frozen=True)
@@ -72,8 +98,7 @@ class Run:
     def __post_init__(self) -> None:
         check_config(self.model_config, ModelConfig, "model_config")
         check_config(self.train_config, TrainConfig, "train_config")
-        if self.held_out < 0:
-            raise InputError(f"held_out must not be negative, not {self.held_out}.")
+        check_counts(lowest=0, held_out=self.held_out)
 
     # ------------------------------------------------------------------ making and opening
 
@@ -90,7 +115,7 @@ class Run:
         """Start a new folder.
 
         Args:
-            folder: missing or empty.
+            folder: missing or empty; what a killed process left half written does not count.
             kind: of model, a name in :data:`svae_lib.experiments.checkpoints.MODEL_KINDS`.
             data: name for :func:`svae_lib.data.load`.
             model_config: size and shape of the model.
@@ -102,10 +127,10 @@ class Run:
             FileExistsError: the folder holds something already; nothing in it is touched.
             OSError: the folder cannot be written.
         """
-        folder = Path(folder)
+        folder = expand(folder)
         check_kind(kind)
         run = cls(folder, kind, data, model_config, train_config, held_out)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and not (folder.is_dir() and all(map(is_leftover, folder.iterdir()))):
             raise FileExistsError(
                 f"{folder} exists already and is not empty: choose another --out, continue it "
                 "with --resume, or remove it yourself."
@@ -114,14 +139,8 @@ class Run:
         return run
 
     def _write_settings(self, *, overwrite: bool = False) -> None:
-        settings = {
-            "format": FORMAT,
-            "kind": self.kind,
-            "data": self.data,
-            "model": dataclasses.asdict(self.model_config),
-            "train": dataclasses.asdict(self.train_config),
-            "held_out": self.held_out,
-        }
+        parts = self.kind, self.data, self.model_config, self.train_config, self.held_out
+        settings = dataclasses.asdict(_Settings(FORMAT, *parts))
         write_json(self.folder / "run.json", settings, overwrite=overwrite)
 
     @classmethod
@@ -131,27 +150,15 @@ class Run:
         Raises:
             InputError: it is no run of this version of the library.
         """
-        folder = Path(folder)
-        if not (folder / "run.json").is_file():
+        folder = expand(folder)
+        path = folder / "run.json"
+        if not path.is_file():
             raise InputError(f"{folder} is not a run: it has no run.json (svae train makes one).")
-        settings = read_json(folder / "run.json")
-        try:
-            if settings["format"] != FORMAT:
-                raise InputError(
-                    f"{folder} has format {settings['format']}, this library reads {FORMAT}."
-                )
-            return cls(
-                folder,
-                settings["kind"],
-                settings["data"],
-                ModelConfig(**settings["model"]),
-                TrainConfig(**settings["train"]),
-                settings.get("held_out", 0),
-            )
-        except (KeyError, TypeError) as error:
-            raise InputError(
-                f"{folder / 'run.json'} does not describe a run of this version ({error})."
-            ) from None
+        read = read_json(path, dict[str, Any])
+        if read.get("format", FORMAT) != FORMAT:
+            raise InputError(f"{folder} has format {read['format']}, this library reads {FORMAT}.")
+        found = convert(read, _Settings, path)
+        return cls(folder, found.kind, found.data, found.model, found.train, found.held_out)
 
     def lengthened(self, steps: int) -> Run:
         """This run with more steps to take, which its folder notes; :meth:`train` takes them.
@@ -189,13 +196,13 @@ class Run:
     ) -> Trainer:
         """Train to the end, or go on where an earlier call stopped, and save the model.
 
+        Whatever ends the training, what was learnt is saved first.
+
         Args:
             images: uint8 (N, C, S, S), the same at every call.
             device: where to train.
-            checkpoint_every: steps between two checkpoints, at least ``log_every`` of the
-                configuration, since each is saved at an entry of the history, where the weights
-                have been looked at; default: 1000, or ``log_every`` where that is more. One is
-                also saved at a stop.
+            checkpoint_every: steps between two checkpoints, which are saved at entries of the
+                history: at least ``log_every``; default: 1000, or ``log_every`` if that is more.
             progress: show a progress bar.
             on_log: called with the trainer after each new entry of the history.
 
@@ -209,42 +216,81 @@ class Run:
                 training goes on: the disk may have room again at the next.)
         """
         checkpoint_every = self._checkpoint_every(checkpoint_every)
-        rank = join(device).rank  # processes that train together have a lock each
+        with self._claimed(join(device).rank):
+            for leftover in self.folder.rglob(".*.partial*"):  # of a process that was killed
+                leftover.unlink(missing_ok=True)
+            self.validation()  # is it readable?
+            trainer = self.trainer(images, device)
+            _, validation = self.split(images)
+            with stop_requests() as stop:  # also while saving: launchers send several SIGTERMs
+                self._fit(trainer, validation, checkpoint_every, progress, on_log)
+                try:
+                    self.save_checkpoint(trainer, validation)
+                finally:  # the model is smaller: it may fit where the checkpoint does not
+                    self.finish(trainer)
+        self._honour(stop, trainer)
+        return trainer
+
+    @contextmanager
+    def _claimed(self, rank: int) -> Iterator[None]:
+        # Processes that train together have a lock each.
         with claimed(self.folder / (f".lock-{rank}" if rank else ".lock")) as mine:
             if not mine:
                 raise InputError(
                     f"another process is training in {self.folder}: wait for it, or take another "
                     "folder."
                 )
-            for leftover in self.folder.rglob(".*.partial*"):  # of a process that was killed
-                leftover.unlink(missing_ok=True)
-            trainer = self.trainer(images, device)
-            _, validation = self.split(images)
-            saved_at = trainer.step
+            yield
 
-            def save_now_and_then(trainer: Trainer) -> None:
-                nonlocal saved_at
-                due = trainer.step - saved_at >= checkpoint_every
-                if due and trainer.step < self.train_config.steps:  # (the last is saved below)
-                    self._try_to_save(trainer, validation)
-                    saved_at = trainer.step
+    def _fit(
+        self,
+        trainer: Trainer,
+        validation: Tensor,
+        checkpoint_every: int,
+        progress: bool,
+        on_log: Sequence[Callable[[Trainer], None]],
+    ) -> None:
+        """Take the steps that are left, with checkpoints on the way and when an error ends it."""
+        saved_at = trainer.step
+        between_steps = True
 
-            with stop_requests() as stop:  # also while saving: launchers send several SIGTERMs
-                trainer.fit(
-                    max(self.train_config.steps - trainer.step, 0),
-                    progress=progress,
-                    on_log=(save_now_and_then, *on_log),
-                )
-                try:
-                    self.save_checkpoint(trainer, validation)
-                finally:  # the model is smaller: it may fit where the checkpoint does not
-                    self.finish(trainer)
-        # All is saved. A script must not go on with half a training, nor as if nobody had asked.
+        def begin(trainer: Trainer) -> None:
+            nonlocal saved_at, between_steps
+            between_steps = True
+            due = trainer.step - saved_at >= checkpoint_every
+            if due and trainer.step < self.train_config.steps:  # (train saves the last)
+                self._try_to_save(trainer, validation)
+                saved_at = trainer.step
+
+        def end(trainer: Trainer) -> None:
+            nonlocal between_steps
+            between_steps = False
+
+        try:
+            left = max(self.train_config.steps - trainer.step, 0)
+            between_steps = left == 0
+            trainer.fit(left, progress=progress, on_log=(begin, *on_log, end))
+        except BaseException:
+            if between_steps:
+                self._try_to_save(trainer, validation)
+            else:  # a step may be half done: the weights of the last entry are whole
+                trainer._good.restore()
+            if entries := trainer.history["step"]:
+                with _reported(f"The model of step {entries[-1]}"):
+                    self.finish(trainer, {"steps": entries[-1]})
+            raise
+
+    @staticmethod
+    def _honour(stop: StopRequest, trainer: Trainer) -> None:
+        """All is saved: a script must not go on with half a training, nor as if nobody had asked.
+
+        Raises:
+            SystemExit, KeyboardInterrupt: see :meth:`train`.
+        """
         if stop.terminate:
             raise SystemExit(128 + signal.SIGTERM)
-        if stop.is_set() and trainer.step >= self.train_config.steps:
+        if stop.is_set() and trainer.step >= trainer.config.steps:
             raise KeyboardInterrupt
-        return trainer
 
     def check(
         self, images: Tensor, checkpoint_every: int | None = None, processes: int = 1
@@ -264,8 +310,7 @@ class Run:
         self._check_held_out(images)
         with torch.device("meta"):  # layers without memory
             model = build_model(self.kind, self.model_config)
-        left = images[self.held_out :]
-        check_trainable(left, model, self.train_config, processes)
+        check_trainable(images[self.held_out :], model, self.train_config, processes)
 
     def _checkpoint_every(self, asked: int | None) -> int:
         log_every = self.train_config.log_every
@@ -317,10 +362,10 @@ class Run:
                 restore_trainer(trainer, path)
                 break
             except DamagedFile as error:
-                print(f"{error} Going back to the checkpoint before it.")
+                say(f"{error} Going back to the checkpoint before it.")
         else:
             if self.checkpoints():
-                print("No checkpoint is left to go back to: training starts from the beginning.")
+                say("No checkpoint is left to go back to: training starts from the beginning.")
         return trainer
 
     # ------------------------------------------------------------------ checkpoints
@@ -339,8 +384,9 @@ class Run:
     def validation(self) -> list[dict[str, float]]:
         """Step, loss, mse and kl of the held-out images, an entry per checkpoint made."""
         path = self.folder / "validation.json"
-        entries: list[dict[str, float]] = read_json(path) if path.is_file() else []
-        return entries
+        if not path.is_file():
+            return []
+        return [dataclasses.asdict(entry) for entry in read_json(path, list[_Validated])]
 
     def save_checkpoint(self, trainer: Trainer, validation: Tensor | None = None) -> None:
         """Save the trainer's state, then drop all checkpoints but the newest few and the best.
@@ -371,13 +417,8 @@ class Run:
         write_json(self.folder / "validation.json", entries, overwrite=True)
 
     def _try_to_save(self, trainer: Trainer, validation: Tensor) -> None:
-        try:
+        with _reported(f"The checkpoint of step {trainer.step}"):
             self.save_checkpoint(trainer, validation)
-        except OSError as error:
-            tqdm.write(
-                f"The checkpoint of step {trainer.step} could not be saved ({error}). Training "
-                "goes on and will try again; make room on the disk."
-            )
 
     def finish(self, trainer: Trainer, about: dict[str, Any] | None = None) -> None:
         """Save model and curves, replacing those of an earlier stop of the same run."""
@@ -385,7 +426,7 @@ class Run:
             return  # one writer
         about = {
             "data": self.data,
-            **images_header(trainer.images),
+            **images_facts(trainer.images),
             "train": dataclasses.asdict(self.train_config),
             "steps": trainer.step,
             "seconds": round(trainer.seconds, 1),
@@ -430,6 +471,15 @@ class Run:
             )
         return model
 
+    def _load_best(self, device: torch.device | str) -> VAE:
+        path = self.best_checkpoint()
+        if path is None:
+            raise InputError(
+                f"{self.folder} has no best checkpoint: it was trained without held-out images "
+                "(svae train --held-out N)."
+            )
+        return load_checkpoint(path, device)
+
     def check_trained_on(self, images: Tensor) -> None:
         """Raise if the saved model was trained on other images: scores of it would mislead.
 
@@ -439,7 +489,7 @@ class Run:
         Raises:
             InputError: other images, or there is no model yet.
         """
-        here = images_header(self.split(images)[0])
+        here = images_facts(self.split(images)[0])
         about = read_about(self.folder / "model.safetensors")
         there = {key: about.get(key, here[key]) for key in here}  # an older file does not say
         if here != there:
@@ -455,25 +505,18 @@ class Run:
         Raises:
             InputError: there is no model yet, or its file is damaged.
         """
-        about = read_about(self.folder / "model.safetensors")
-        return int(about.get("steps", self.train_config.steps))
-
-    def _load_best(self, device: torch.device | str) -> VAE:
-        path = self.best_checkpoint()
-        if path is None:
-            raise InputError(
-                f"{self.folder} has no best checkpoint: it was trained without held-out images "
-                "(svae train --held-out N)."
-            )
-        return load_checkpoint(path, device)
+        path = self.folder / "model.safetensors"
+        return convert(read_about(path).get("steps", self.train_config.steps), int, path)
 
     def history(self) -> dict[str, list[float]]:
         """The curves of the run, a list per quantity: :attr:`svae_lib.training.Trainer.history`.
 
         Raises:
-            InputError: training has not been finished or stopped yet.
+            InputError: training has not been finished or stopped yet, or the file is damaged.
         """
-        history: dict[str, list[float]] = read_json(self.folder / "history.json")
+        path = self.folder / "history.json"
+        history: dict[str, list[float]] = read_json(path, History)
+        check_history(history, path)
         return history
 
     def evaluation_path(self, protocol: str, weights: str, reference: str = "test") -> Path:
@@ -492,3 +535,12 @@ class Run:
 
 def _step_of(path: Path) -> int:
     return int(path.stem.split("-")[1])
+
+
+@contextmanager
+def _reported(what: str) -> Iterator[None]:
+    """A file that cannot be written is reported, and no reason to stop."""
+    try:
+        yield
+    except OSError as error:
+        say(f"{what} could not be saved ({error}): make room on the disk.")
