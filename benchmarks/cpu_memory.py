@@ -16,7 +16,6 @@ import argparse
 import dataclasses
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -71,8 +70,7 @@ def one(work: str, with_care: bool) -> dict[str, float]:
     kind, name = work.split(" ")
     with mock.patch.object(allocation, "_glibc", allocation._glibc if with_care else lambda: None):
         rate = train(name) if kind == "train" else features(name, with_care)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return {"images_per_second": rate, "peak_memory_MiB": peak}
+    return {"images_per_second": rate, "peak_memory_MiB": record.peak_memory()}
 
 
 def turn(work: str, mode: str) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,16 @@ def conditions(device: torch.device | str = "cpu") -> dict[str, Any]:
         "vector_extensions": torch.backends.cpu.get_cpu_capability(),
         **provenance(device),
     }
+
+
+def peak_memory() -> int | None:
+    """Most memory that this process has used, in MiB; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
 
 
 def save(name: str, result: dict[str, Any], device: torch.device | str = "cpu") -> Path:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -44,7 +43,7 @@ def measure(preset: str, steps: int, repeats: int) -> dict[str, object]:
         "images_per_second": round(statistics.median(rates), 1),
         "images_per_second_of_each_repeat": [round(rate, 1) for rate in rates],
         "steps_per_repeat": steps,
-        "peak_memory_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_memory_MiB": record.peak_memory(),
     }
 
 

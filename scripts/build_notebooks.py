@@ -21,7 +21,6 @@ import json
 import os
 import platform
 import re
-import resource
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -380,8 +379,8 @@ def execute(notebook: NotebookNode, profile: str) -> tuple[NotebookNode, float]:
 
 def _processor_seconds() -> float:
     """Processor time of the programs that this one has started and that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    used = os.times()
+    return used.children_user + used.children_system
 
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 import svae_lib as sv
-from svae_lib.experiments import weights
-from svae_lib.experiments.weights import load_trained_weights, load_weights, save_weights
+from svae_lib.experiments import checkpoints as weights
+from svae_lib.experiments.checkpoints import load_trained_weights, load_weights, save_weights
 from svae_lib.support.tensor_files import read_header
 
 

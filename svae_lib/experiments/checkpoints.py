@@ -95,9 +95,6 @@ def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
         kind: a name in :data:`MODEL_KINDS`.
         config: its size and shape.
         seed: of the weights.
-
-    Raises:
-        InputError: unknown kind.
     """
     check_kind(kind)
     with torch.random.fork_rng(devices=[]):
@@ -109,18 +106,13 @@ def check_kind(kind: str) -> None:
     """Raise :class:`InputError` unless ``kind`` is a name in :data:`MODEL_KINDS`."""
     if kind not in MODEL_KINDS:
         raise InputError(
-            f"unknown kind of model {kind!r}; the known ones are {', '.join(MODEL_KINDS)}. "
-            "(A class of your own is known once it is in "
-            "svae_lib.experiments.checkpoints.MODEL_KINDS.)"
+            f"unknown kind of model {kind!r}; the known ones are {', '.join(MODEL_KINDS)}. (Add a "
+            "class of your own to svae_lib.experiments.checkpoints.MODEL_KINDS.)"
         )
 
 
 def kind_of(model: VAE) -> str:
-    """Name of the model's class in :data:`MODEL_KINDS`.
-
-    Raises:
-        InputError: the class is not among them (a subclass of your own, say).
-    """
+    """Name of the model's class in :data:`MODEL_KINDS`; another class is an :class:`InputError`."""
     for kind, cls in MODEL_KINDS.items():
         if type(model) is cls:
             return kind
@@ -145,14 +137,13 @@ def save_model(
 
     Args:
         path: file to write, ``.safetensors`` by custom.
-        model: what to save.
+        model: of a class in :data:`MODEL_KINDS`.
         about: facts to keep in the header, as JSON: data, training, scores.
         dtype: store floating-point weights in this type, such as ``torch.float16``.
         overwrite: replace an existing file.
 
     Raises:
-        InputError: the model's class is not in :data:`MODEL_KINDS`, or ``about`` holds what JSON
-            does not, such as a tensor.
+        InputError: another class, or ``about`` holds what JSON does not, such as a tensor.
         FileExistsError: the file exists and ``overwrite`` is False.
         OSError: it cannot be written; nothing is left behind.
     """
@@ -169,7 +160,7 @@ def load_model(path: str | os.PathLike[str], device: torch.device | str = "cpu")
     """Rebuild a saved model, in evaluation mode, float32.
 
     Raises:
-        InputError: the file is missing, damaged, of another format, or not a model.
+        InputError: the file is missing, damaged, or holds something else.
     """
     path = expand(path)
     tensors, facts = read_tensors(path, "model", _ModelFacts)
@@ -187,12 +178,7 @@ def load_trained(preset: str, kind: str, device: torch.device | str = "cpu") -> 
     Raises:
         InputError: the course ships no such model; the message lists those it ships.
     """
-    return load_model(trained_path(preset, kind), device)
-
-
-def trained_path(preset: str, kind: str) -> Path:
-    """File of a model that comes with the course; arguments and errors: :func:`load_trained`."""
-    return _shipped(embedded("trained"), f"{preset}-{kind}")
+    return load_model(_shipped(embedded("trained"), f"{preset}-{kind}"), device)
 
 
 def _shipped(folder: Path, name: str) -> Path:
@@ -205,16 +191,13 @@ def _shipped(folder: Path, name: str) -> Path:
 
 def trained_history(preset: str, kind: str) -> dict[str, list[float]]:
     """How the training of a model went; arguments and errors: :func:`load_trained`."""
-    history: dict[str, list[float]] = read_about(trained_path(preset, kind)).get("history", {})
+    about = read_about(_shipped(embedded("trained"), f"{preset}-{kind}"))
+    history: dict[str, list[float]] = about.get("history", {})
     return history
 
 
 def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The facts that were saved with a model or a set of weights, without reading the weights.
-
-    Raises:
-        InputError: the file is missing, damaged or of another format.
-    """
+    """The facts that were saved with a model or a set of weights, without reading the weights."""
     path = expand(path)
     return convert(read_header(path).get("about", {}), dict[str, Any], path)
 
@@ -291,12 +274,11 @@ def images_facts(images: Tensor) -> dict[str, Any]:
 def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """Bring ``trainer`` to the state that :func:`save_trainer` wrote.
 
-    Where it was written under other conditions (precision, threads, version of torch), a line says
-    that the training is no longer the same bit by bit.
+    If precision, threads or the version of torch are others, a line says that the run will no
+    longer be the same bit by bit.
 
     Raises:
-        InputError: the file is damaged, or is of another model, configuration or data set; the
-            trainer is left as it was.
+        InputError: the file is damaged, or is of another run; the trainer is left as it was.
     """
     path = expand(path)
     tensors, facts = read_tensors(path, "trainer", _TrainerFacts)
@@ -315,20 +297,25 @@ def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
 
 
 def _check_same_run(trainer: Trainer, facts: _TrainerFacts, path: Path) -> None:
-    here = _model_facts(trainer.model) | {
-        "train": dataclasses.asdict(trainer.config),
-        **images_facts(trainer.images),
-    }
-    there = {key: value for key, value in dataclasses.asdict(facts).items() if key in here}
-    there["images_sha256"] = facts.images_sha256 or here["images_sha256"]
-    # How long to train, and in how many parts a step, may change; everything else must agree.
-    for config in (here["train"], there["train"]):
-        del config["steps"], config["accumulate"]
-    if different := [key for key in here if here[key] != there[key]]:
+    here = _identity(kind_of(trainer.model), trainer.model.config, trainer.config)
+    there = _identity(facts.kind, facts.model, facts.train)
+    images = images_facts(trainer.images)
+    here["images"], there["images"] = images["images"], facts.images
+    different = [f"{k} ({there[k]} there, {here[k]} here)" for k in here if here[k] != there[k]]
+    if not different and facts.images_sha256 not in ("", images["images_sha256"]):
+        different = ["the pixels of the training images"]
+    if different:
         raise InputError(
-            f"{path} belongs to another run: it differs in {_differences(here, there, different)}. "
+            f"{path} belongs to another run: it differs in {', '.join(different)}. "
             "Resume with the settings it was started with, or start a new run."
         )
+
+
+def _identity(kind: str, model: ModelConfig, train: TrainConfig) -> dict[str, Any]:
+    """What must agree for a training to go on; steps and their parts may change."""
+    settings = dataclasses.asdict(model) | dataclasses.asdict(train)
+    del settings["steps"], settings["accumulate"]
+    return {"kind": kind, **settings}
 
 
 def _adam_like(trainer: Trainer, found: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -368,34 +355,14 @@ def _fill(
 
 
 def load_checkpoint(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> VAE:
-    """The model inside a file that :func:`save_trainer` wrote, in evaluation mode.
-
-    Raises:
-        InputError: the file is missing, damaged, of another format, or not a trainer.
-    """
+    """The model inside a checkpoint; otherwise as :func:`load_model`."""
     path = expand(path)
     tensors, facts = read_tensors(path, "trainer", _TrainerFacts)
     return _rebuild(path, _model_tensors(tensors), facts).to(device).eval()
 
 
 def _model_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The model's state among the tensors of a trainer's file."""
-    prefix = "model."
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _differences(here: Any, there: Any, keys: list[str]) -> str:
-    """Name what differs: "train.beta (8.0 there, 3.0 here)"."""
-    found = []
-    for key in keys:
-        if isinstance(here[key], dict):
-            names = [n for n in here[key] if here[key][n] != there[key][n]]
-            found += [f"{key}.{n} ({there[key][n]} there, {here[key][n]} here)" for n in names]
-        elif key == "images_sha256":
-            found.append("the pixels of the training images")
-        else:
-            found.append(f"{key} ({there[key]} there, {here[key]} here)")
-    return ", ".join(found)
+    return {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
 
 
 # ---------------------------------------------------------------------- weights alone
@@ -418,8 +385,7 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
     """Fill a network that is built as the saved one was, and put it in evaluation mode.
 
     Raises:
-        InputError: the file is missing, damaged, of another format, or of another network, which
-            is left as it was.
+        InputError: the file is missing or damaged, or does not fit; the network is left as it was.
     """
     path = expand(path)
     tensors, _ = read_tensors(path, _WEIGHTS, _WeightsFacts)
@@ -434,8 +400,5 @@ def load_trained_weights(network: nn.Module, name: str) -> None:
     Args:
         network: built as in the notebook.
         name: such as "01-autoencoder": the notebook, and what the network is.
-
-    Raises:
-        InputError: the course has no such weights, or they are of another network.
     """
     load_weights(network, _shipped(embedded("trained") / "by_hand", name))

@@ -12,6 +12,7 @@ direct labels tell series apart as well.
 
 from __future__ import annotations
 
+from . import _backend  # noqa: F401 (before matplotlib is imported)
 from .charts import latent_activity, score_bars, split_plane, training_curves, variance_law
 from .figure import AltFigure, img_tag, png, show
 from .pictures import Split, image_grid, image_rows, interpolation, split_rows
