@@ -25,7 +25,7 @@ from unittest import mock
 
 import torch
 from feature_networks import random_inception
-from record import save
+from record import peak_memory, save
 
 import svae_lib as sv
 from svae_lib.fid import extract_features
@@ -70,7 +70,7 @@ def one(work: str, with_care: bool) -> dict[str, float]:
     kind, name = work.split(" ")
     with mock.patch.object(allocation, "_glibc", allocation._glibc if with_care else lambda: None):
         rate = train(name) if kind == "train" else features(name, with_care)
-    return {"images_per_second": rate, "peak_memory_MiB": record.peak_memory()}
+    return {"images_per_second": rate, "peak_memory_MiB": peak_memory()}
 
 
 def turn(work: str, mode: str) -> dict[str, float]:

@@ -18,7 +18,7 @@ import sys
 import time
 
 import torch
-from record import save
+from record import peak_memory, save
 
 import svae_lib as sv
 
@@ -43,7 +43,7 @@ def measure(preset: str, steps: int, repeats: int) -> dict[str, object]:
         "images_per_second": round(statistics.median(rates), 1),
         "images_per_second_of_each_repeat": [round(rate, 1) for rate in rates],
         "steps_per_repeat": steps,
-        "peak_memory_MiB": record.peak_memory(),
+        "peak_memory_MiB": peak_memory(),
     }
 
 
