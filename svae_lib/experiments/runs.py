@@ -119,8 +119,8 @@ class Run:
         run = cls(folder, kind, data, model_config, train_config, held_out)
         if folder.exists() and not (folder.is_dir() and all(map(is_leftover, folder.iterdir()))):
             raise FileExistsError(
-                f"{folder} is not empty: choose another --out, continue it with --resume, or "
-                "remove it yourself."
+                f"{folder} exists already and is not empty: choose another --out, continue it "
+                "with --resume, or remove it yourself."
             )
         run._write_settings()
         return run
