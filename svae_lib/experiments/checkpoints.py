@@ -1,8 +1,7 @@
 """Models, trainers and sets of weights on disk, in the format of ``support/tensor_files.py``.
 
-A model's file is enough to rebuild it: its header has kind and configuration. A trainer's file, a
-checkpoint, also has all that training needs to go on. A set of weights is for a network built by
-hand: its file does not say how to build it.
+A model's file is enough to rebuild it. A trainer's file, a checkpoint, has all that training needs
+to go on. A set of weights is for a network built by hand: it does not say how to build it.
 """
 
 from __future__ import annotations
@@ -53,12 +52,7 @@ MODEL_KINDS: dict[str, type[VAE]] = {
 class _ModelFacts:
     kind: str
     model: ModelConfig
-    about: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _WeightsFacts:
-    about: dict[str, Any] = field(default_factory=dict)
+    about: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -89,12 +83,9 @@ def check_history(history: Any, source: object = "the history") -> None:
 
 
 def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
-    """Make a model with weights initialised from ``seed``; PyTorch's own generator stays as it was.
+    """A model of a kind in :data:`MODEL_KINDS`, its weights initialised from ``seed``.
 
-    Args:
-        kind: a name in :data:`MODEL_KINDS`.
-        config: its size and shape.
-        seed: of the weights.
+    PyTorch's own generator stays as it was.
     """
     check_kind(kind)
     with torch.random.fork_rng(devices=[]):
@@ -105,10 +96,8 @@ def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
 def check_kind(kind: str) -> None:
     """Raise :class:`InputError` unless ``kind`` is a name in :data:`MODEL_KINDS`."""
     if kind not in MODEL_KINDS:
-        raise InputError(
-            f"unknown kind of model {kind!r}; the known ones are {', '.join(MODEL_KINDS)}. (Add a "
-            "class of your own to svae_lib.experiments.checkpoints.MODEL_KINDS.)"
-        )
+        known = ", ".join(MODEL_KINDS)
+        raise InputError(f"unknown kind of model {kind!r}; the known ones are {known}.")
 
 
 def kind_of(model: VAE) -> str:
@@ -116,13 +105,8 @@ def kind_of(model: VAE) -> str:
     for kind, cls in MODEL_KINDS.items():
         if type(model) is cls:
             return kind
-    raise InputError(
-        f"{type(model).__name__} is none of the library's kinds of model: add it to "
-        "svae_lib.experiments.checkpoints.MODEL_KINDS to save it."
-    )
-
-
-# ---------------------------------------------------------------------- models
+    name = type(model).__name__
+    raise InputError(f"{name} is none of the library's kinds: add it to checkpoints.MODEL_KINDS.")
 
 
 def save_model(
@@ -140,12 +124,7 @@ def save_model(
         model: of a class in :data:`MODEL_KINDS`.
         about: facts to keep in the header, as JSON: data, training, scores.
         dtype: store floating-point weights in this type, such as ``torch.float16``.
-        overwrite: replace an existing file.
-
-    Raises:
-        InputError: another class, or ``about`` holds what JSON does not, such as a tensor.
-        FileExistsError: the file exists and ``overwrite`` is False.
-        OSError: it cannot be written; nothing is left behind.
+        overwrite: replace an existing file; otherwise it is a FileExistsError.
     """
     facts = _model_facts(model) | {"about": about or {}}
     write_tensors(path, "model", storable(model.state_dict(), dtype), facts, overwrite=overwrite)
@@ -157,27 +136,14 @@ def weights_hash(model: VAE) -> str:
 
 
 def load_model(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> VAE:
-    """Rebuild a saved model, in evaluation mode, float32.
-
-    Raises:
-        InputError: the file is missing, damaged, or holds something else.
-    """
+    """Rebuild a saved model, in evaluation mode, float32."""
     path = expand(path)
     tensors, facts = read_tensors(path, "model", _ModelFacts)
     return _rebuild(path, tensors, facts).to(device).eval()
 
 
 def load_trained(preset: str, kind: str, device: torch.device | str = "cpu") -> VAE:
-    """A model that comes with the course, trained with a preset on the preset's data.
-
-    Args:
-        preset: such as "quick"; see :data:`svae_lib.presets.PRESETS`.
-        kind: such as "split-vae"; see :data:`MODEL_KINDS`.
-        device: where to put it.
-
-    Raises:
-        InputError: the course ships no such model; the message lists those it ships.
-    """
+    """A model that comes with the course, of a kind, trained with a preset on its data."""
     return load_model(_shipped(embedded("trained"), f"{preset}-{kind}"), device)
 
 
@@ -190,7 +156,7 @@ def _shipped(folder: Path, name: str) -> Path:
 
 
 def trained_history(preset: str, kind: str) -> dict[str, list[float]]:
-    """How the training of a model went; arguments and errors: :func:`load_trained`."""
+    """How the training of :func:`load_trained`'s model went."""
     about = read_about(_shipped(embedded("trained"), f"{preset}-{kind}"))
     history: dict[str, list[float]] = about.get("history", {})
     return history
@@ -224,8 +190,7 @@ def _rebuild(path: Path, tensors: dict[str, Tensor], facts: _ModelFacts | _Train
 def save_trainer(path: str | os.PathLike[str], trainer: Trainer) -> None:
     """Save everything that training needs to go on, replacing ``path`` if it exists.
 
-    The random numbers of a step depend on (seed, step) alone, so the step is all that there is
-    to save of them, and of the position in the epoch.
+    Random numbers and the position in the epoch depend on (seed, step) alone.
     """
     tensors = _model_and_sums(trainer)
     for index, state in trainer.optimizer.state_dict()["state"].items():
@@ -275,10 +240,7 @@ def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """Bring ``trainer`` to the state that :func:`save_trainer` wrote.
 
     If precision, threads or the version of torch are others, a line says that the run will no
-    longer be the same bit by bit.
-
-    Raises:
-        InputError: the file is damaged, or is of another run; the trainer is left as it was.
+    longer be the same bit by bit. A file of another run leaves the trainer as it was.
     """
     path = expand(path)
     tensors, facts = read_tensors(path, "trainer", _TrainerFacts)
@@ -321,11 +283,11 @@ def _identity(kind: str, model: ModelConfig, train: TrainConfig) -> dict[str, An
 def _adam_like(trainer: Trainer, found: dict[str, Tensor]) -> dict[str, Tensor]:
     """What Adam keeps of each parameter that has had gradients, as far as the file names them."""
     expected: dict[str, Tensor] = {}
+    step = torch.zeros((), dtype=torch.float32)
     for index, parameter in enumerate(trainer.model.parameters()):
-        name = f"adam.{index}"
-        if any(key.startswith(f"{name}.") for key in found):
-            expected |= {f"{name}.{k}": parameter for k in ("exp_avg", "exp_avg_sq")}
-            expected[f"{name}.step"] = torch.tensor(0.0, dtype=torch.float32)
+        if any(name.startswith(f"adam.{index}.") for name in found):
+            parts = {"exp_avg": parameter, "exp_avg_sq": parameter, "step": step}
+            expected |= {f"adam.{index}.{name}": like for name, like in parts.items()}
     return expected
 
 
@@ -337,8 +299,7 @@ def _fill(
     for name, tensor in adam.items():
         _, index, key = name.split(".")
         state.setdefault(int(index), {})[key] = tensor
-    optimizer = trainer.optimizer.state_dict()
-    trainer.optimizer.load_state_dict({**optimizer, "state": state})
+    trainer.optimizer.load_state_dict({**trainer.optimizer.state_dict(), "state": state})
     for parameter, moments in trainer.optimizer.state.items():
         for key, value in moments.items():
             if value.shape == parameter.shape:  # fused Adam wants the parameter's memory format
@@ -384,21 +345,15 @@ def save_weights(
 def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
     """Fill a network that is built as the saved one was, and put it in evaluation mode.
 
-    Raises:
-        InputError: the file is missing or damaged, or does not fit; the network is left as it was.
+    Where the file does not fit, the network is left as it was.
     """
     path = expand(path)
-    tensors, _ = read_tensors(path, _WEIGHTS, _WeightsFacts)
+    tensors, _ = read_tensors(path, _WEIGHTS, dict[str, dict[str, Any]])
     check_fit(path, tensors, network.state_dict(), half=True)
     network.load_state_dict(tensors)
     network.eval()
 
 
 def load_trained_weights(network: nn.Module, name: str) -> None:
-    """Fill a network that a notebook builds by hand with weights that come with the course.
-
-    Args:
-        network: built as in the notebook.
-        name: such as "01-autoencoder": the notebook, and what the network is.
-    """
+    """Fill a network built by hand with weights of the course, such as "01-autoencoder"."""
     load_weights(network, _shipped(embedded("trained") / "by_hand", name))

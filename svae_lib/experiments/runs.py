@@ -67,6 +67,9 @@ class _Settings:
     train: TrainConfig
     held_out: int = 0
 
+    def __post_init__(self) -> None:
+        check_counts(lowest=0, held_out=self.held_out)
+
 
 @dataclass(frozen=True)
 class _Validated(Validation):
@@ -144,13 +147,10 @@ class Run:
         return cls(folder, found.kind, found.data, found.model, found.train, found.held_out)
 
     def lengthened(self, steps: int) -> Run:
-        """This run with more steps to take, which its folder notes; :meth:`train` takes them.
+        """This run with more steps in all, which its folder notes; :meth:`train` takes them.
 
-        With a constant learning rate the longer run is the one that would have had so many steps
-        from its start. (A cosine schedule is stretched: here the learning rate jumps up.)
-
-        Args:
-            steps: in all, those that have been taken included; more than the run has now.
+        With a constant learning rate it ends like a run that was as long from its start. (A cosine
+        schedule is stretched: here the learning rate jumps up.)
         """
         if steps <= self.train_config.steps:
             here = self.train_config.steps
@@ -182,19 +182,17 @@ class Run:
             on_log: called with the trainer after each new entry of the history.
 
         Raises:
-            InputError: another process is training in this folder, or the images do not fit.
-            SystemExit: SIGTERM asked the program to end; everything is saved.
-            KeyboardInterrupt: Ctrl-C came after the last step; everything is saved.
-            OSError: the last checkpoint or the model cannot be written; those before are untouched.
+            InputError: another process trains in this folder, or the images do not fit.
+            SystemExit: SIGTERM asked the program to end.
+            KeyboardInterrupt: Ctrl-C came after the last step.
+            OSError: the last checkpoint or the model cannot be written.
         """
         every = self._checkpoint_every(checkpoint_every)
         rank = join(device).rank  # processes that train together have a lock each
         with claimed(self.folder / (f".lock-{rank}" if rank else ".lock")) as mine:
             if not mine:
-                raise InputError(
-                    f"another process is training in {self.folder}: wait for it, or take another "
-                    "folder."
-                )
+                here = self.folder
+                raise InputError(f"another process is training in {here}: take another folder.")
             for leftover in self.folder.rglob(".*.partial*"):  # of a process that was killed
                 leftover.unlink(missing_ok=True)
             self.validation()  # can it be read?
@@ -214,10 +212,7 @@ class Run:
     ) -> None:
         """Raise, before anything is written, what :meth:`train` would raise on these images.
 
-        Args:
-            images: uint8 (N, C, S, S), all training images.
-            checkpoint_every: as :meth:`train` will be asked for.
-            processes: how many will share each batch.
+        Arguments are :meth:`train`'s, and the number of processes that will share each batch.
         """
         self._checkpoint_every(checkpoint_every)
         self._check_held_out(images)
@@ -238,11 +233,7 @@ class Run:
         return asked
 
     def split(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The images to train on, and the ``held_out`` others: the same at every call.
-
-        Raises:
-            InputError: nothing would be left to train on.
-        """
+        """The images to train on, and the ``held_out`` others: the same at every call."""
         if self.held_out == 0:
             return images, images[:0]
         self._check_held_out(images)
@@ -293,9 +284,6 @@ class Run:
         Args:
             device: where to put it.
             best: the weights with the lowest validation loss in place of the last ones.
-
-        Raises:
-            InputError: there is no such model yet, or it is another than run.json says.
         """
         if best:
             if (checkpoint := self.best_checkpoint()) is None:
@@ -306,9 +294,8 @@ class Run:
             return load_checkpoint(checkpoint, device)
         path = self.folder / "model.safetensors"
         if not path.is_file():
-            raise InputError(
-                f"{self.folder} holds no trained model yet: svae train --resume {self.folder}"
-            )
+            here = self.folder
+            raise InputError(f"{here} holds no trained model yet: svae train --resume {here}")
         model = load_model(path, device)
         if model.config != self.model_config:
             raise InputError(f"{path} is of another model than {self.folder / 'run.json'} says.")
