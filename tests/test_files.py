@@ -178,7 +178,7 @@ def test_the_cache_is_where_the_system_keeps_caches(tmp_path: Path, monkeypatch)
 def test_the_library_asks_for_nothing_that_only_posix_has() -> None:
     code = (
         "import sys; sys.modules |= dict.fromkeys(['resource', 'pwd', 'grp', 'termios']);"
-        "import svae_lib.cli, record, training_speed, cpu_memory; print(record.peak_memory())"
+        "import svae_lib.cli, record, training_speed, cpu_memory; print(record.peak_memory_mib())"
     )
     root = Path(__file__).parents[1]
     found = subprocess.run(
