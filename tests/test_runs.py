@@ -501,6 +501,22 @@ def test_an_error_between_steps_loses_nothing(
     assert same_weights(finished.model, other.model)
 
 
+def test_of_a_training_that_diverges_the_last_good_model_is_saved(run: Run, blobs) -> None:
+    good = {}
+
+    def spoil(trainer: sv.Trainer) -> None:
+        if trainer.step == 10:
+            good.update({k: v.clone() for k, v in trainer.model.state_dict().items()})
+            with torch.no_grad():
+                trainer.model.latent.mu.bias.fill_(math.nan)
+
+    with pytest.raises(sv.TrainingDiverged):
+        run.train(blobs, device="cpu", progress=False, on_log=[spoil])
+    assert run.steps_taken() == 10 and not run.checkpoints()
+    saved = run.load_model().state_dict()
+    assert all(torch.equal(value, saved[name]) for name, value in good.items())
+
+
 def test_an_error_within_a_step_saves_the_model_of_the_last_entry(
     run: Run, fast, blobs, monkeypatch
 ) -> None:
