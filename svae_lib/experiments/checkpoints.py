@@ -83,10 +83,7 @@ def check_history(history: Any, source: object = "the history") -> None:
 
 
 def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
-    """A model of a kind in :data:`MODEL_KINDS`, its weights initialised from ``seed``.
-
-    PyTorch's own generator stays as it was.
-    """
+    """A model with weights initialised from ``seed``; PyTorch's own generator is left alone."""
     check_kind(kind)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -157,9 +154,8 @@ def _shipped(folder: Path, name: str) -> Path:
 
 def trained_history(preset: str, kind: str) -> dict[str, list[float]]:
     """How the training of :func:`load_trained`'s model went."""
-    about = read_about(_shipped(embedded("trained"), f"{preset}-{kind}"))
-    history: dict[str, list[float]] = about.get("history", {})
-    return history
+    path = _shipped(embedded("trained"), f"{preset}-{kind}")
+    return convert(read_about(path).get("history", {}), dict[str, list[float]], path)
 
 
 def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -182,9 +178,6 @@ def _rebuild(path: Path, tensors: dict[str, Tensor], facts: _ModelFacts | _Train
     model = build_model(facts.kind, facts.model)
     model.load_state_dict(tensors)
     return model
-
-
-# ---------------------------------------------------------------------- trainers
 
 
 def save_trainer(path: str | os.PathLike[str], trainer: Trainer) -> None:
@@ -324,9 +317,6 @@ def load_checkpoint(path: str | os.PathLike[str], device: torch.device | str = "
 
 def _model_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-
-
-# ---------------------------------------------------------------------- weights alone
 
 
 def save_weights(

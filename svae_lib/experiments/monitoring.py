@@ -153,9 +153,6 @@ class TensorBoard:
 
     Args:
         folder: where the events go: ``tensorboard --logdir FOLDER`` shows them.
-
-    Raises:
-        InputError: the package tensorboard is not installed.
     """
 
     def __init__(self, folder: Path) -> None:

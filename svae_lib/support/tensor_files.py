@@ -49,13 +49,7 @@ def write_tensors(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write tensors and facts about them to a file that holds ``what``.
-
-    Raises:
-        InputError: the facts hold what JSON does not, such as a tensor.
-        FileExistsError: the file exists and ``overwrite`` is False.
-        OSError: it cannot be written; nothing is left behind.
-    """
+    """Write tensors and facts about them to a file that holds ``what``; see ``atomic_path``."""
     frame = {"format": FORMAT, "what": what, "library": __version__, "sha256": digest(tensors)}
     header = {"svae_lib": to_json(frame | facts)}
     with atomic_path(path, overwrite=overwrite) as temporary:
@@ -66,11 +60,7 @@ def write_tensors(
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The header alone, without reading the tensors.
-
-    Raises:
-        InputError: the file is missing, damaged or of another format.
-    """
+    """The header alone, without reading the tensors."""
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist or is no file.")
     try:
@@ -97,7 +87,8 @@ def read_tensors(
     """Tensors of a file that holds ``what``, and its facts as the type ``wanted``.
 
     Raises:
-        InputError: the file is missing, damaged, of another format, or holds something else.
+        DamagedFile: it is not what was written.
+        InputError: it is missing, of another format, or holds something else.
     """
     header = read_header(path)
     if header["what"] != what:
@@ -128,16 +119,9 @@ def check_fit(
     *,
     half: bool = False,
 ) -> None:
-    """Raise unless a file's tensors have the names, shapes and types that are expected.
+    """Raise :class:`DamagedFile` unless names, shapes and types of the tensors are as expected.
 
-    Args:
-        path: the file, for the message.
-        tensors: what it holds.
-        expected: tensors like those it should hold; their values do not matter.
-        half: floating-point numbers may be stored in another precision.
-
-    Raises:
-        DamagedFile: the first tensor that does not fit.
+    With ``half``, floating-point numbers may be stored in another precision.
     """
     for name in sorted(tensors.keys() | expected.keys()):
         there, here = (_form(some.get(name), half) for some in (tensors, expected))
