@@ -68,7 +68,12 @@ class _Settings:
     held_out: int = 0
 
     def __post_init__(self) -> None:
-        check_counts(lowest=0, held_out=self.held_out)
+        _check_held_out(self.held_out)
+
+
+def _check_held_out(count: int) -> None:
+    if count < 0:
+        raise InputError(f"held_out must not be negative, not {count}.")
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class Run:
     def __post_init__(self) -> None:
         check_config(self.model_config, ModelConfig, "model_config")
         check_config(self.train_config, TrainConfig, "train_config")
-        check_counts(lowest=0, held_out=self.held_out)
+        _check_held_out(self.held_out)
 
     @classmethod
     def create(
@@ -228,7 +233,7 @@ class Run:
         if asked < log_every:
             raise InputError(
                 f"checkpoint_every={asked} is more often than log_every={log_every}, the steps "
-                "after which checkpoints can be saved: raise the one or lower the other."
+                f"after which checkpoints can be saved: ask for {log_every} or more."
             )
         return asked
 
@@ -243,7 +248,7 @@ class Run:
 
     def _check_held_out(self, images: Tensor) -> None:
         if 0 < self.held_out >= len(images):
-            raise InputError(f"holding out {self.held_out} of {len(images)} images leaves none.")
+            raise InputError(f"{self.held_out} images cannot be held out of {len(images)}.")
 
     def trainer(self, images: Tensor, device: torch.device | str | None = None) -> Trainer:
         """A trainer for this run, at its newest readable checkpoint if there is one."""
@@ -279,12 +284,7 @@ class Run:
         return [dataclasses.asdict(entry) for entry in read_json(path, list[_Validated])]
 
     def load_model(self, device: torch.device | str = "cpu", *, best: bool = False) -> VAE:
-        """The trained model, in evaluation mode.
-
-        Args:
-            device: where to put it.
-            best: the weights with the lowest validation loss in place of the last ones.
-        """
+        """The trained model, or the one of the ``best`` validation loss, in evaluation mode."""
         if best:
             if (checkpoint := self.best_checkpoint()) is None:
                 raise InputError(
