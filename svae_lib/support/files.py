@@ -191,12 +191,11 @@ def user_cache() -> Path:
     """
     if named := os.environ.get("XDG_CACHE_HOME"):
         return expand(named) / "svae"
-    found = platformdirs.user_cache_path("svae", appauthor=False)
-    if not found.is_absolute():  # "~/.cache", for want of a home folder
-        raise InputError(
-            "there is no home folder to keep files in: name a folder with XDG_CACHE_HOME."
-        )
-    return found
+    with suppress(RuntimeError):  # for want of a home folder; older releases return "~/.cache"
+        found = platformdirs.user_cache_path("svae", appauthor=False)
+        if found.is_absolute():
+            return found
+    raise InputError("there is no home folder to keep files in: name a folder with XDG_CACHE_HOME.")
 
 
 def file_hash(path: str | os.PathLike[str], algorithm: str) -> str:
