@@ -21,9 +21,14 @@ from . import (
 from ._version import __version__
 from .authors_weights import load_keras_weights
 from .course import exercises
-from .experiments import checkpoints, evaluation, monitoring, runs, tables, weights
-from .experiments.checkpoints import build_model, load_model, load_trained, save_model
-from .experiments.weights import load_trained_weights
+from .experiments import checkpoints, evaluation, monitoring, runs, tables
+from .experiments.checkpoints import (
+    build_model,
+    load_model,
+    load_trained,
+    load_trained_weights,
+    save_model,
+)
 from .models import VAE, Decoded, Output, SplitVAE, parameter_count
 from .objective import Loss, RunningGamma, kl_divergence, reconstruction_error, variational_loss
 from .presets import PRESETS, ModelConfig, Preset, TrainConfig
@@ -33,6 +38,8 @@ from .support import devices, distributed, provenance
 from .support.checks import InputError
 from .support.rescue import TrainingDiverged, TrainingOutOfMemory
 from .training import Trainer, train
+
+weights = checkpoints  # sets of weights are in the same module
 
 __all__ = [
     "PRESETS",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -89,25 +90,28 @@ def cached_statistics(
     return statistics
 
 
+@dataclass(frozen=True)
+class _Facts:
+    key: str
+    n: int
+    network: str
+    weights_hash: str
+
+
 def _write(path: Path, key: str, statistics: FeatureStatistics) -> None:
-    facts = {
-        "key": key,
-        "n": statistics.n,
-        "network": statistics.network,
-        "weights_hash": statistics.weights_hash,
-    }
+    facts = _Facts(key, statistics.n, statistics.network, statistics.weights_hash)
     tensors = {"mean": statistics.mean, "scatter": statistics.scatter}
-    write_tensors(path, _WHAT, tensors, facts, overwrite=True)
+    write_tensors(path, _WHAT, tensors, asdict(facts), overwrite=True)
 
 
 def _read(path: Path, key: str) -> FeatureStatistics | None:
     """The statistics in the file, or None where it is missing, not whole or of another key."""
     try:
-        tensors, facts = read_tensors(path, _WHAT)
+        tensors, facts = read_tensors(path, _WHAT, _Facts)
     except (InputError, OSError):
         return None
-    if facts["key"] != key:
+    if facts.key != key:
         return None
     return FeatureStatistics.restore(
-        facts["n"], tensors["mean"], tensors["scatter"], facts["network"], facts["weights_hash"]
+        facts.n, tensors["mean"], tensors["scatter"], facts.network, facts.weights_hash
     )

@@ -13,6 +13,7 @@ direct labels tell series apart as well.
 
 from __future__ import annotations
 
+from . import _backend  # noqa: F401 (before matplotlib is imported)
 from .charts import latent_activity, score_bars, split_plane, training_curves, variance_law
 from .diagrams import architecture, course_map, split_head
 from .figure import AltFigure, img_tag, png, show
