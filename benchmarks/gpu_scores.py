@@ -27,7 +27,7 @@ import svae_lib as sv
 from svae_lib.data import to_uint8
 from svae_lib.experiments import tables
 from svae_lib.experiments.checkpoints import read_about
-from svae_lib.experiments.tables import Table, Variant
+from svae_lib.experiments.tables import Scoring, Table, Variant
 from svae_lib.fid import FeatureNetwork, FeatureStatistics, feature_statistics
 from svae_lib.fid.inception import WEIGHTS, build_inception, load_inception
 from svae_lib.inference import decode_all
@@ -196,19 +196,26 @@ def _compact(data: str, **model: Any) -> sv.Preset:
 CIFAR_JPEG = "folder:cifar10-jpeg?size=32"  # train/CLASS and test/CLASS below the root
 # Tables of the session, beside the library's own.
 EXTRA: dict[str, Table] = {
-    "compact-mnist": Table(_compact("mnist"), PAIR, (0, 1, 2), "lenet-mnist", 20),
+    "compact-mnist": Table(
+        _compact("mnist"), PAIR, (0, 1, 2), Scoring("lenet-mnist", mixture_components=20)
+    ),
     "compact-fashion-mnist": Table(
-        _compact("fashion-mnist"), PAIR, (0, 1, 2), "lenet-fashion-mnist", 20
+        _compact("fashion-mnist"),
+        PAIR,
+        (0, 1, 2),
+        Scoring("lenet-fashion-mnist", mixture_components=20),
     ),
     "compact-cifar10-jpeg": Table(
-        _compact(CIFAR_JPEG, channels=3, latent_dim=128), PAIR, (0, 1, 2), "efficientnet-lite0", 20
+        _compact(CIFAR_JPEG, channels=3, latent_dim=128),
+        PAIR,
+        (0, 1, 2),
+        Scoring("efficientnet-lite0", mixture_components=20),
     ),
     "cifar10-jpeg": Table(
         dataclasses.replace(sv.PRESETS["cifar10"], data=CIFAR_JPEG),
         PAIR,
         (0, 1, 2),
-        "efficientnet-lite0",
-        20,
+        Scoring("efficientnet-lite0", mixture_components=20),
     ),
 }
 
@@ -273,5 +280,5 @@ def _tiny(preset: sv.Preset, table: Table) -> tuple[sv.Preset, Table]:
     train = dataclasses.replace(preset.train, steps=2, batch_size=8)
     smaller = dataclasses.replace(preset, data="mnist-5k", model=TINY, train=train)
     return smaller, dataclasses.replace(
-        table, seeds=(0,), features="lenet", mixture_components=2, n=40
+        table, seeds=(0,), scoring=Scoring("lenet", mixture_components=2, n=40)
     )

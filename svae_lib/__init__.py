@@ -4,9 +4,9 @@ Models (:class:`svae_lib.models.VAE`, :class:`svae_lib.models.SplitVAE`), their 
 sampling, diagnostics and scores; each module is one idea and can be read on its own.
 """
 
-from .support.console import prepare_command
+from .support.streams import quiet_interrupt
 
-prepare_command()
+quiet_interrupt()
 
 from . import (
     baselines,

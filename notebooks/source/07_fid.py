@@ -766,11 +766,10 @@ if inception is not None:
 # the VAE?
 
 # %%
+scoring = sv.evaluation.Scoring("lenet", n=n, mixture_components=components)
 models = {"Split VAE": model, "VAE": sv.load_trained("quick", "vae")}
 reports = {
-    name: sv.evaluation.evaluate(
-        trained, sets, network, n=n, mixture_components=components, seed=0, progress=False
-    )
+    name: sv.evaluation.evaluate(trained, sets, scoring, progress=False)
     for name, trained in models.items()
 }
 nothing = (base - base.mean(dim=0)).square().mean().item()  # the error of one image for all

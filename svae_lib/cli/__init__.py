@@ -22,8 +22,8 @@ import tyro
 from .._version import __version__
 from ..presets import PRESETS
 from ..support.checks import InputError
-from ..support.console import lasting_streams
 from ..support.rescue import TrainingDiverged, TrainingOutOfMemory
+from ..support.streams import lasting_streams
 from .pictures import Info, Reconstruct, Sample
 from .scores import Evaluate, Report
 from .tables import Campaign, Demo, Reproduce, Splits

@@ -8,6 +8,7 @@ files of format 2 did, which are read, too.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,14 +20,14 @@ from msgspec import UNSET, Struct, UnsetType
 from ..support.checks import InputError
 from ..support.files import write_text
 from .definitions import TABLES
-from .scoring import Metric, Protocol, Reference, storable
+from .scoring import Metric, Protocol, Reference
 
 FORMAT = 3  # 2: everything in every row
 _OWN = ("model", "model_sha256", "seed")  # of "how": what each model has for itself
 
-_Count = Annotated[int, msgspec.Meta(ge=0)]
-_NOT_FINITE = ("inf", "-inf", "nan")
-_Number = float | Literal["inf", "-inf", "nan"]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_NOT_FINITE = ("Infinity", "-Infinity", "NaN")
+_Number = float | Literal["Infinity", "-Infinity", "NaN"]
 _Scalar = int | float | str | bool | None
 
 
@@ -219,12 +220,21 @@ def _unfolded(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _restored(value: Any) -> Any:
-    """The value with the numbers that :func:`.scoring.storable` wrote as text."""
+    """The value with the numbers that JSON has not, and that were written as text."""
     if isinstance(value, dict):
         return {key: _restored(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_restored(item) for item in value]
     return float(value) if isinstance(value, str) and value in _NOT_FINITE else value
+
+
+def _storable(value: Any) -> Any:
+    """The value with every infinite or NaN number in it as text: JSON has no other way."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _storable(item) for key, item in value.items()}
+    return [_storable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def write_table(path: Path, record: dict[str, Any]) -> None:
@@ -237,7 +247,7 @@ def write_table(path: Path, record: dict[str, Any]) -> None:
     Raises:
         OSError: it cannot be written; what was there stays.
     """
-    write_text(path, "\n".join(_lines(storable(record))) + "\n", overwrite=True)
+    write_text(path, "\n".join(_lines(_storable(record))) + "\n", overwrite=True)
 
 
 def _lines(record: dict[str, Any]) -> Iterator[str]:

@@ -178,8 +178,8 @@ class Evaluation:
         raise InputError(f"no row {source}/{part}; there are {known}.")
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, for a JSON file; numbers that are not finite as text, such as "inf"."""
-        found = {
+        """All of it, for :func:`svae_lib.support.files.write_json`."""
+        return {
             "format": FORMAT,
             "rows": [asdict(row) for row in self.rows],
             "test_mse": self.test_mse,
@@ -189,8 +189,6 @@ class Evaluation:
             "likelihood": None if self.likelihood is None else asdict(self.likelihood),
             "how": self.how,
         }
-        told: dict[str, Any] = storable(found)
-        return told
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Columns and rows of text, for a terminal or a page."""
@@ -208,15 +206,6 @@ class Evaluation:
             for row in self.rows
         ]
         return columns, lines
-
-
-def storable(value: Any) -> Any:
-    """The value with every infinite or NaN number in it as text: JSON has no other way."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)  # "inf", "-inf" or "nan": float() reads them back
-    if isinstance(value, dict):
-        return {key: storable(item) for key, item in value.items()}
-    return [storable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def with_error(value: float, error: float, decimals: int = 2) -> str:

@@ -12,15 +12,13 @@ from types import TracebackType
 from typing import Any, TextIO
 
 
-def prepare_command() -> None:
-    """Where ``svae`` or ``python -m svae_lib`` is starting: prepare for the imports to come.
+def quiet_interrupt() -> None:
+    """Where ``svae`` or ``python -m svae_lib`` is starting, let Ctrl-C end it with one line.
 
-    Ctrl-C during them ends in a line, and Matplotlib, which draws into files alone here, is not
-    stopped by a MPLBACKEND that is not installed.
+    The command's own handling begins after imports that take seconds.
     """
     if Path((sys.argv or [""])[0]).stem in ("svae", "-m"):  # "-m": the package is being imported
         sys.excepthook = _excepthook
-        os.environ["MPLBACKEND"] = "agg"
 
 
 def _excepthook(
