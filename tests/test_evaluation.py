@@ -139,7 +139,7 @@ def test_a_bound_is_of_the_test_images_with_gamma_of_the_training_images(
     options = {"mixture_components": 2, "likelihood_draws": 3, "seed": 4}
     found = scored(split, small, network, protocol="paper", **options)
     gamma = fitted_gamma(split, small.train, seed=4)
-    bound = likelihood_bound(split, small.test, gamma, draws=3, seed=4)
+    bound = likelihood_bound(split, small.test, gamma, draws=3, seed=4, progress=False)
     assert found.likelihood is not None and found.likelihood.n == 120
     assert dataclasses.astuple(found.likelihood) == pytest.approx(dataclasses.astuple(bound))
     assert json.loads(json.dumps(found.to_dict()))["likelihood"]["draws"] == 3
@@ -243,7 +243,7 @@ def test_seeded(split, small, network, result) -> None:
 )
 def test_bad_arguments(split, small, network, arguments, message) -> None:
     with pytest.raises(sv.InputError, match=message):
-        scored(split, small, network, progress=False, **arguments)
+        scored(split, small, network, **arguments)
 
 
 @pytest.mark.parametrize("fault", ["network", "name", "training images"])

@@ -14,6 +14,7 @@ from ..experiments.claim import claim_tests, kinds_of, summarise_claim
 from ..experiments.demo import demo
 from ..experiments.report import format_table
 from ..experiments.tables import lock_of, read_table, reproduce, summarise, write_table
+from ..support.checks import InputError
 from .pictures import check_free, save_figure
 
 
@@ -69,7 +70,7 @@ class Campaign:
             print(format_table(columns, rows))
         print(left)
         if not finished:
-            raise SystemExit(2)  # what was wrong has been said
+            raise InputError("some models could not be made; the reasons are above.")
 
 
 @dataclass

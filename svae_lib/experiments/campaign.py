@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 
 import torch
@@ -29,6 +29,7 @@ from ..support.tensor_files import DamagedFile, read_header
 from ..training import Trainer
 from .definitions import CAMPAIGNS
 from .runs import Run
+from .runs import _step_of as step_of
 from .tables import Cell, Plan
 
 
@@ -221,9 +222,8 @@ def _rates(plan: Plan) -> dict[Cell | None, float]:
     """Seconds a step of the plan's models; under None their mean, for those not begun."""
     known: dict[Cell | None, float] = {}
     for cell in plan.cells:
-        step, seconds = _progress(plan, cell)
-        if step:
-            known[cell] = seconds / step
+        if rate := _rate(plan, cell):
+            known[cell] = rate
     rates = list(known.values()) or [
         cell["train_seconds"] / plan.preset.train.steps for cell in plan.record()["cells"]
     ]
@@ -232,15 +232,27 @@ def _rates(plan: Plan) -> dict[Cell | None, float]:
     return known
 
 
+def _rate(plan: Plan, cell: Cell) -> float | None:
+    """Seconds a step by a cell's checkpoints; None where they do not tell."""
+    step, seconds = _progress(plan, cell)
+    if seconds > 0:
+        return seconds / step
+    # A training that has never been stopped notes no seconds yet: go by the times of its files.
+    settings = plan.folder(*cell) / "run.json"
+    files = [settings, *Run.open(settings.parent).checkpoints()] if step else []
+    marks = [(0 if path is settings else step_of(path), path.stat().st_mtime) for path in files]
+    rates = [(later - first) / (b - a) for (a, first), (b, later) in pairwise(marks) if b > a]
+    return min((rate for rate in rates if rate > 0), default=None)
+
+
 def _progress(plan: Plan, cell: Cell) -> tuple[int, float]:
-    """Steps and seconds of a cell's newest readable checkpoint; 0 and 0.0 without one."""
+    """Steps and noted seconds of a cell's newest readable checkpoint; 0 and 0.0 without one."""
     folder = plan.folder(*cell)
     if not (folder / "run.json").exists():
         return 0, 0.0
     for path in reversed(Run.open(folder).checkpoints()):
         try:
-            header = read_header(path)
-            return int(header["step"]), float(header["seconds"])
+            return step_of(path), float(read_header(path)["seconds"])
         except (DamagedFile, KeyError, TypeError, ValueError):
             continue
     return 0, 0.0
