@@ -15,8 +15,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -26,11 +24,12 @@ from unittest import mock
 
 import torch
 from feature_networks import random_inception
-from record import save
+from peak import random_images
+from record import load_average, peak_memory_mib, save
 
 import svae_lib as sv
 from svae_lib.fid import extract_features
-from svae_lib.support import memory as allocation
+from svae_lib.support import memory
 
 TRAIN = {"quick": 60, "quick-cifar10": 40, "mnist": 4, "celeba": 2}  # steps
 FEATURES = {"efficientnet-lite0": 200, "inception": 100}  # images
@@ -41,9 +40,7 @@ BATCH = 50
 def train(name: str) -> float:
     """Images per second of training a preset's Split VAE."""
     config, settings = sv.PRESETS[name].model, sv.PRESETS[name].train
-    shape = (4 * settings.batch_size, config.channels, config.image_size, config.image_size)
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    images = random_images(config, 4 * settings.batch_size)
     trainer = sv.Trainer(sv.build_model("split-vae", config), images, settings, "cpu")
     with sv.devices.tuned(trainer.device):  # as one long training: nothing is returned between
         trainer.fit(2, progress=False)
@@ -59,26 +56,25 @@ def features(name: str, few_at_once: bool) -> float:
     if not few_at_once:
         network = dataclasses.replace(network, cpu_batch=None)
     images = torch.rand(FEATURES[name], 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    with allocation.kept_memory():
+    with memory.kept_memory():
         extract_features(images[:BATCH], network, BATCH)
         start = time.perf_counter()
         extract_features(images, network, BATCH)
         return len(images) / (time.perf_counter() - start)
 
 
-def one(work: str, with_care: bool) -> dict[str, float]:
+def one(work: str, with_care: bool) -> dict[str, Any]:
     """One turn, in this process."""
     kind, name = work.split(" ")
-    with mock.patch.object(allocation, "_glibc", allocation._glibc if with_care else lambda: None):
+    with mock.patch.object(memory, "_glibc", memory._glibc if with_care else lambda: None):
         rate = train(name) if kind == "train" else features(name, with_care)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return {"images_per_second": rate, "peak_memory_MiB": peak}
+    return {"images_per_second": rate, "peak_memory_MiB": peak_memory_mib()}
 
 
-def turn(work: str, mode: str) -> dict[str, float]:
+def turn(work: str, mode: str) -> dict[str, Any]:
     """One turn, in a process of its own."""
     command = [sys.executable, __file__, "--one", work, mode]
-    found: dict[str, float] = json.loads(subprocess.check_output(command, text=True))
+    found: dict[str, Any] = json.loads(subprocess.check_output(command, text=True))
     return found
 
 
@@ -87,10 +83,11 @@ def compare(work: str, turns: int) -> dict[str, Any]:
     result: dict[str, Any] = {"work": work}
     for mode, found in zip(("with", "without"), zip(*pairs, strict=True), strict=True):
         rates = [f["images_per_second"] for f in found]
+        peaks = [f["peak_memory_MiB"] for f in found if f["peak_memory_MiB"]]
         result[mode] = {
             "images_per_second": round(statistics.median(rates), 1),
             "images_per_second_of_each_turn": [round(rate, 1) for rate in rates],
-            "peak_memory_MiB": max(f["peak_memory_MiB"] for f in found),
+            "peak_memory_MiB": max(peaks, default=None),
         }
     ratios = [a["images_per_second"] / b["images_per_second"] for a, b in pairs]
     return result | {"times_faster": round(statistics.median(ratios), 2)}
@@ -108,15 +105,13 @@ def main() -> None:
     if options.one:
         print(json.dumps(one(options.one[0], options.one[1] == "with")))
         return
-    load, results = os.getloadavg()[0], []
+    load, results = load_average(), []
     for work in options.work:
         results.append(compare(work, options.turns))
         print(results[-1], flush=True)
     if not options.dry_run:
         what = __doc__.split("\n")[0]
-        save(
-            "cpu_memory", {"what": what, "load_average_before": round(load, 1), "results": results}
-        )
+        save("cpu_memory", {"what": what, "load_average_before": load, "results": results})
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peak import flops_per_image, highest_rate
-from record import save
+from peak import flops_per_image, highest_rate, random_images
+from record import load_average, save
 
 import svae_lib as sv
 from svae_lib.support.files import user_cache
@@ -108,9 +108,7 @@ class Library:
     def __init__(self, preset: sv.Preset, precision: Any) -> None:
         config = preset.model
         train = dataclasses.replace(preset.train, precision=precision)
-        shape = (4 * train.batch_size, config.channels, config.image_size, config.image_size)
-        generator = torch.Generator().manual_seed(0)
-        images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        images = random_images(config, 4 * train.batch_size)
         model = sv.build_model("split-vae", config)
         self.trainer = sv.Trainer(model, images, train, "cpu")
         self.parameters = sv.parameter_count(model)
@@ -175,14 +173,14 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     python = environment(options.python)
-    load = os.getloadavg()[0]
+    load = load_average()
     results = []
     for name in options.presets:
         results.append(compare(name, python, options))
         print(results[-1], flush=True)
     if not options.dry_run:
         what = __doc__.split("\n")[0]
-        found = {"what": what, "load_average_before": round(load, 1), "results": results}
+        found = {"what": what, "load_average_before": load, "results": results}
         save("cpu_training", found)
 
 

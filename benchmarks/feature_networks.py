@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from record import save
+from torch import nn
 
 from svae_lib.fid import FeatureNetwork, feature_statistics, network
 from svae_lib.fid.inception import build_inception, load_inception
@@ -26,8 +27,18 @@ BATCH = 50
 def random_inception(device: torch.device) -> FeatureNetwork:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "random.pth"
-        torch.save(build_inception().state_dict(), path)
+        save_random_inception(path)
         return load_inception(path, device, genuine=False)
+
+
+def save_random_inception(path: Path) -> None:
+    """Write random weights in the format of pytorch-fid's."""
+    torch.manual_seed(0)
+    network = build_inception()
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):  # or the features would be of the order of 1e-8
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    torch.save(network.state_dict(), path)
 
 
 def measure(net: FeatureNetwork, images: int, repeats: int) -> dict[str, object]:

@@ -62,6 +62,13 @@ def _convolution_rate(dtype: torch.dtype, repeats: int, width: int, side: int) -
     return 2 * 9 * width * x.numel() / min(seconds)
 
 
+def random_images(config: sv.ModelConfig, count: int) -> torch.Tensor:
+    """Random bytes, uint8 (count, C, S, S): what an image shows does not change the speed."""
+    shape = (count, config.channels, config.image_size, config.image_size)
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
 def flops_per_image(
     config: sv.ModelConfig, device: torch.device | str = "cpu", batch_size: int = 4
 ) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,9 +26,24 @@ def conditions(device: torch.device | str = "cpu") -> dict[str, Any]:
     }
 
 
+def peak_memory_mib() -> int | None:
+    """Most memory that this process has had, in MiB; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if platform.system() == "Darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit >> 20
+
+
+def load_average() -> float | None:
+    """Processes that compute on this machine, over the last minute; None on Windows."""
+    return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
+
+
 def save(name: str, result: dict[str, Any], device: torch.device | str = "cpu") -> Path:
     """Write ``results/NAME.json``, replacing an earlier measurement of the same name."""
     path = RESULTS / f"{name}.json"
     write_json(path, {**result, "conditions": conditions(device)}, overwrite=True)
-    print(f"recorded: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+    print(f"recorded: {path}")
     return path

@@ -22,9 +22,8 @@ from record import RESULTS
 
 HERE = Path(__file__).parent
 ON_GPU = (
-    *("check-forward", "check-resumed", "check-precision"),
-    *("matrix-peak", "speed-mnist", "speed-cifar10", "speed-celeba"),
-    *("fid-speed", "time-to-loss"),
+    *("check-models", "check-resumed", "speed-mnist", "speed-cifar10", "speed-celeba"),
+    *("fid", "compile"),
 )
 
 

@@ -12,23 +12,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
 
-import torch
-from record import save
+from peak import random_images
+from record import peak_memory_mib, save
 
 import svae_lib as sv
 
 
 def measure(preset: str, steps: int, repeats: int) -> dict[str, object]:
     config, train = sv.PRESETS[preset].model, sv.PRESETS[preset].train
-    generator = torch.Generator().manual_seed(0)
-    shape = (4 * train.batch_size, config.channels, config.image_size, config.image_size)
-    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    images = random_images(config, 4 * train.batch_size)
     trainer = sv.Trainer(sv.build_model("split-vae", config), images, train, "cpu")
     trainer.fit(2, progress=False)
     rates = []
@@ -44,7 +41,7 @@ def measure(preset: str, steps: int, repeats: int) -> dict[str, object]:
         "images_per_second": round(statistics.median(rates), 1),
         "images_per_second_of_each_repeat": [round(rate, 1) for rate in rates],
         "steps_per_repeat": steps,
-        "peak_memory_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_memory_MiB": peak_memory_mib(),
     }
 
 

@@ -5,10 +5,13 @@ By itself nbval only allows a cell tagged raises-exception to raise.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 
 import pytest
 from nbval.plugin import IPyNbCell
+
+os.environ["SVAE_PROGRESS"] = "off"  # a test run is nobody's progress
 
 
 @pytest.hookimpl(wrapper=True)

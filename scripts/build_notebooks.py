@@ -62,6 +62,7 @@ NEEDED = {
     "jinja2": "jinja2",
     "matplotlib": "matplotlib",
     "numpy": "numpy",
+    "platformdirs": "platformdirs",
     "safetensors": "safetensors",
     "sklearn": "scikit-learn",
     "tqdm": "tqdm",
@@ -132,6 +133,8 @@ def build(source: Path, course: Course, minutes: dict[str, Any], *, solved: bool
         if cell.cell_type == "markdown":
             if number == 0:
                 text = _with_header(text, name, course, minutes, solved, where)
+            elif not solved and _is_answer(written, number):
+                text = _folded(text)
             text = _links(text) if solved else text
         else:
             text = _code(text, solved, where)
@@ -151,6 +154,32 @@ def _cell(kind: str, text: str, metadata: dict[str, Any], original: str) -> Note
     identifier = hashlib.sha256(f"{kind}\n{original}".encode()).hexdigest()[:12]
     make = nbformat.v4.new_markdown_cell if kind == "markdown" else nbformat.v4.new_code_cell
     return make(text, metadata=metadata, id=identifier)
+
+
+_PREDICTION = re.compile(r"sv\.course\.(predict|quiz)\(\"[^\"]+\"\)")
+
+
+def asks(cell: NotebookNode) -> bool:
+    """Whether a cell only asks: for a prediction, or a quiz."""
+    return cell.get("cell_type") == "code" and bool(_PREDICTION.fullmatch(cell.source.strip()))
+
+
+def _is_answer(cells: Sequence[NotebookNode], number: int) -> bool:
+    """Whether a text is the first after a prediction and its experiment: it says what happened."""
+    if cells[number].source.startswith("#"):
+        return False
+    before = number - 1
+    while before > 0 and cells[before].cell_type == "code":
+        if asks(cells[before]) and before < number - 1:
+            return True
+        before -= 1
+    return False
+
+
+def _folded(text: str) -> str:
+    """A text that a learner unfolds, once the prediction is made and the experiment has run."""
+    summary = "<b>What happened, and why</b>: predict and run the cells above first"
+    return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 
 def _make_ids_unique(cells: Iterable[NotebookNode]) -> None:
@@ -174,7 +203,9 @@ def slide_type(cell: NotebookNode, before: NotebookNode | None) -> str | None:
                 return "skip"
             return "slide" if len(heading[1]) <= 2 else "subslide"
         return None
-    if before is not None and QUESTION in before.source:
+    if asks(cell):
+        return "skip"  # a show of hands does the same
+    if before is not None and (QUESTION in before.source or asks(before)):
         return "subslide"
     return "skip" if first.startswith(("import ", "from ")) and not _has_output(cell) else None
 
@@ -357,7 +388,7 @@ def execute(notebook: NotebookNode, profile: str) -> tuple[NotebookNode, float]:
     Raises:
         CellExecutionError: a cell failed that is not tagged raises-exception.
     """
-    kernel = os.environ | {"SVAE_PROFILE": profile}
+    kernel = os.environ | {"SVAE_PROFILE": profile, "SVAE_PROGRESS": "off"}
     kernel["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), kernel.get("PYTHONPATH"))))
     client = NotebookClient(
         copy.deepcopy(notebook),
@@ -410,8 +441,7 @@ def _is_progress(line: str) -> bool:
 
 def _same_code(stored: NotebookNode, built: NotebookNode) -> bool:
     """Whether stored outputs are those of the code that was built now."""
-    old = [c for c in stored.cells if c.cell_type == "code"]
-    new = [c for c in built.cells if c.cell_type == "code"]
+    old, new = _computing(stored), _computing(built)
     executed = any(c.outputs for c in old)
     # The start cell depends on the repository's address, and has no outputs to grow stale.
     return executed and [c.source for c in old[1:]] == [c.source for c in new[1:]]
@@ -419,10 +449,27 @@ def _same_code(stored: NotebookNode, built: NotebookNode) -> bool:
 
 def _graft(stored: NotebookNode, built: NotebookNode) -> None:
     """Give a freshly built notebook the outputs of a stored one with the same code."""
-    old = [c for c in stored.cells if c.cell_type == "code"]
-    new = [c for c in built.cells if c.cell_type == "code"]
-    for before, after in zip(old, new, strict=True):
-        after.outputs, after.execution_count = before.outputs, before.execution_count
+    for before, after in zip(_computing(stored), _computing(built), strict=True):
+        after.outputs = before.outputs
+    for count, cell in enumerate((c for c in built.cells if c.cell_type == "code"), start=1):
+        cell.execution_count = count
+        if asks(cell):
+            cell.outputs = [_asked(cell)]
+
+
+def _computing(notebook: NotebookNode) -> list[NotebookNode]:
+    """Code cells that compute something: those that only ask show the same for everybody."""
+    return [c for c in notebook.cells if c.cell_type == "code" and not asks(c)]
+
+
+def _asked(cell: NotebookNode) -> NotebookNode:
+    """What a cell that asks shows where nothing is live."""
+    from svae_lib import course
+
+    what, name = re.findall(r"course\.(\w+)\(\"([^\"]+)\"", cell.source)[0]
+    shown = getattr(course, what)(name)
+    data = {"text/html": shown._repr_html_(), "text/plain": repr(shown)}
+    return nbformat.v4.new_output("execute_result", data, execution_count=cell.execution_count)
 
 
 def _without_outputs(notebook: NotebookNode) -> NotebookNode:
@@ -502,6 +549,7 @@ def generate(source: Path, course: Course, profile: str, run: bool | None) -> No
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the return value is its exit status."""
+    os.environ["SVAE_PROGRESS"] = "off"  # a learner's own progress is not the course's
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", help="beginnings of names, such as 01; default: all")
     parser.add_argument("--check", action="store_true", help="write nothing; fail when out of date")

@@ -131,6 +131,45 @@ def preparation(record: dict[str, Any]) -> tuple[Row, list[Row]]:
     return ["from", "images", "workers", "images/s", "peak memory (MiB)"], rows
 
 
+def on_gpu(folder: Path) -> list[str]:
+    """The section on training and FID with a GPU, from the stages that were measured there."""
+    records = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+    done = {n: r for n, r in records.items() if r["status"] == "done" and not r["tiny"]}
+    if not done:
+        return [NO_GPU]
+    c = next(iter(done.values()))["conditions"]
+    where = f"{c['device']}, torch {c['torch'].split('+')[0]}, commit {c['commit']}.\n"
+    speeds = [r["result"] for n, r in done.items() if n.startswith("speed-")]
+    rows = [
+        [
+            found["preset"],
+            found["library"]["precision"],
+            f"{found['library']['images_per_second']:,.0f}",
+            f"{found['plain_loop']['images_per_second']:,.0f}",
+            f"{found['times_faster']:.1f}",
+            f"{found['share_of_peak']:.0%}",
+        ]
+        for found in speeds
+    ]
+    plain = "plain float32 loop's images/s"
+    columns = ["preset", "precision", "images/s", plain, "times faster", "share of the bf16 peak"]
+    parts = ["## On a GPU\n", where, *([markdown(columns, rows)] if rows else [])]
+    if "fid" in done:
+        f = done["fid"]["result"]
+        parts.append(
+            f"FID of {f['images']:,} images, from latent vectors on: {f['seconds']:.1f} s;\n"
+            f"with PNG files and pytorch-fid: {f['pytorch_fid']['seconds']:.1f} s.\n"
+        )
+    if "compile" in done:
+        rows = [
+            [r["variant"], str(r["batch_size"]), f"{r['images_per_second']:,.0f}"]
+            for r in done["compile"]["result"]["rows"]
+            if "images_per_second" in r
+        ]
+        parts.append(markdown(["torch.compile", "batch", "images/s"], rows))
+    return parts
+
+
 SECTIONS = {
     "cpu_training": ("Training on a CPU, against the same layers in TensorFlow", training),
     "cpu_memory": (
@@ -161,8 +200,7 @@ def page() -> str:
     for name, (title, table) in SECTIONS.items():
         record = read_json(RECORDS / f"{name}.json")
         parts += [f"## {title}\n", on_what(record) + NOTES.get(name, ""), markdown(*table(record))]
-    if not (RECORDS / "gpu").exists():
-        parts.append(NO_GPU)
+    parts += on_gpu(RECORDS / "gpu")
     return "\n".join(parts)
 
 

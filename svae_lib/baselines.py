@@ -131,8 +131,9 @@ class RAEGP(AE):
 
     def loss(self, x: Tensor, noise: Tensor, gamma: Tensor | float, beta: float) -> Loss:
         """Training loss of a batch; ``noise`` (N, L) is u, ``gamma`` is not used."""
-        z, _ = self.encode(x)
-        with forward_ad.dual_level():
+        z = self.encode(x)[0].float()
+        # In float32: autocast converts a layer's input, but not the derivative that comes with it.
+        with torch.autocast(x.device.type, enabled=False), forward_ad.dual_level():
             image, change = forward_ad.unpack_dual(
                 self.decode(forward_ad.make_dual(z, noise)).x_hat
             )

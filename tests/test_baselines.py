@@ -11,6 +11,7 @@ from torch import nn
 import svae_lib as sv
 from svae_lib.baselines import AE, POINT_LOG_VAR, RAEGP, RAEL2, BetaVAE, is_deterministic
 from svae_lib.experiments.checkpoints import MODEL_KINDS, build_model, kind_of
+from svae_lib.support.devices import autocast
 
 TINY = sv.ModelConfig(image_size=16, latent_dim=3, base_dim=2, embedding_dim=8, num_scales=2)
 BASELINES = [kind for kind in MODEL_KINDS if kind not in ("vae", "split-vae")]
@@ -131,6 +132,17 @@ def test_the_penalties_gradient_is_right(x: torch.Tensor, noise: torch.Tensor) -
             weight += shift * direction
             values.append(model.loss(x, noise, 1.0, 0.7).total.item())
     assert (values[0] - values[1]) / 4e-3 == pytest.approx(gradient.norm().item(), rel=1e-2)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("kind", BASELINES)
+def test_losses_in_half_precision(kind: str, precision, x: torch.Tensor, noise) -> None:
+    model = build_model(kind, TINY)
+    exact = model.loss(x, noise, 0.1, 0.7).total
+    with autocast(precision, x.device):
+        rough = model.loss(x, noise, 0.1, 0.7).total
+    rough.backward()
+    assert rough.item() == pytest.approx(exact.item(), rel=0.02)
 
 
 @pytest.mark.parametrize("cls", [BetaVAE, AE, RAEL2, RAEGP])

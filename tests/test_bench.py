@@ -14,7 +14,7 @@ sys.path.insert(0, str(BENCHMARKS))
 import run_all  # noqa: E402
 from run_all import Benchmark  # noqa: E402
 
-HELPERS = {"peak", "record", "run_all", "session", "keras_worker"}
+HELPERS = {"peak", "record", "run_all", "keras_worker"}
 HELPERS |= {"gpu_checks", "gpu_speed", "gpu_scores"}
 
 
@@ -32,7 +32,7 @@ def test_every_script_is_listed_and_described() -> None:
 def test_every_script_records_and_has_a_header(benchmark_: Benchmark) -> None:
     text = (BENCHMARKS / f"{benchmark_.name}.py").read_text(encoding="utf-8")
     assert text.startswith('"""') and f"python benchmarks/{benchmark_.name}.py" in text
-    assert "from record import save" in text or "run_session" in text
+    assert "from record import" in text and ("save(" in text or "run_stage" in text)
 
 
 def test_what_the_machine_lacks_is_left_out(monkeypatch, capsys) -> None:

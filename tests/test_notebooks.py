@@ -30,7 +30,7 @@ from scipy.stats import t as student_t
 
 import svae_lib as sv
 from svae_lib import course, diagnostics
-from svae_lib.course import exercises
+from svae_lib.course import exercises, questions
 from svae_lib.experiments.claim import claim_tests
 from svae_lib.experiments.tables import (
     Estimate,
@@ -479,8 +479,16 @@ def test_two_questions_each_directly_before_the_cell_that_answers_it(path: Path)
     kinds = [(c.cell_type, c.source) for c in read(path).cells]
     asked = [i for i, (_, text) in enumerate(kinds) if "**What do you expect?**" in text]
     assert len(asked) >= 2
+    number = path.stem[:2]
     for i in asked:
         assert kinds[i + 1][0] == "code"
+        if number in questions.registry():
+            assert builder.asks(read(path).cells[i + 1]) and kinds[i + 2][0] == "code"
+    predicted = re.findall(
+        r'^sv\.course\.predict\("([^"]+)"\)', "\n".join(cells(path, "code")), re.MULTILINE
+    )
+    wanted = [q.name for q in questions.registry().get(number, ())]
+    assert sorted(predicted) == sorted(wanted)
 
 
 @each_learners
@@ -921,5 +929,5 @@ def test_profile_comes_from_the_machine_otherwise(
 ) -> None:
     monkeypatch.delenv("SVAE_PROFILE", raising=False)
     fake = type("Device", (), {"type": device})()
-    monkeypatch.setattr(course, "default_device", lambda: fake)
+    monkeypatch.setattr(course.budgets, "default_device", lambda: fake)
     assert course.profile() == expected

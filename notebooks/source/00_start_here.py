@@ -71,6 +71,9 @@ assert tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 4), "torch 2.4 o
 # model take seconds, minutes, or hours here?
 
 # %%
+sv.course.predict("00-minutes")
+
+# %%
 sets = sv.data.load("mnist-5k")
 budget, preset = sv.course.budget(), sv.PRESETS[sv.course.budget().preset]
 model = sv.build_model("split-vae", preset.model, seed=0)
@@ -131,6 +134,9 @@ sv.plots.image_grid(
 #
 # **What do you expect?** What is the byte 200 plus the byte 100? And what does a model do that is
 # given bytes?
+
+# %%
+sv.course.predict("00-bytes")
 
 # %%
 byte = torch.tensor([200, 100], dtype=torch.uint8)
@@ -226,6 +232,9 @@ sv.plots.image_rows(
 # high, and where exactly 0?
 
 # %%
+sv.course.predict("00-variance")
+
+# %%
 mean = x.mean(dim=0, keepdim=True)  # (1, 1, 32, 32)
 variance = x.var(dim=0, keepdim=True, correction=0)
 print(f"variance: largest {variance.max():.3f}, mean over the pixels {variance.mean():.4f}")
@@ -288,6 +297,9 @@ sv.plots.image_rows(
 # **What do you expect?** New digits, blurred digits, or something else?
 
 # %%
+sv.course.predict("00-independent-pixels")
+
+# %%
 generator = torch.Generator().manual_seed(0)
 noise = torch.randn(10, 1, 32, 32, generator=generator)
 by_pixel = (mean + variance.sqrt() * noise).clamp(0, 1)
@@ -309,8 +321,8 @@ sv.plots.image_rows({"independent pixels": by_pixel, "mean of each digit": by_cl
 # %% [markdown] tags=["slide"]
 # ## 5. How to work with the course
 #
-# - **Predict.** Where a text asks *What do you expect?*, answer before you run the cell. Being wrong is
-#   how you notice that you have learnt something.
+# - **Predict.** Where a text asks *What do you expect?*, commit to an answer in the cell below it. Being
+#   wrong is how you notice that you have learnt something.
 # - **Solve.** Exercises check themselves. Hints come in steps. The solved version of a notebook is
 #   linked at its top.
 # - **Change things.** Other numbers, other images; nothing can break. *Kernel > Restart* starts afresh.
@@ -318,6 +330,7 @@ sv.plots.image_rows({"independent pixels": by_pixel, "mean of each digit": by_cl
 #   learnt.
 
 # %%
+print(sv.course.progress())
 sv.exercises.hint("errors_of_mean", 1)
 print("This notebook's exercises:", ", ".join(sv.exercises.names("00_start_here")))
 
@@ -390,6 +403,9 @@ sv.data.load("minst-5k")
 # - The mean image has the variance of the data as its MSE, and answers every question with a blur.
 # - Independent pixels draw noise: a model must tie pixels together. Latent variables are one way.
 # - Predict, run, solve; hints and solutions are there; the stop button is safe.
+
+# %%
+sv.course.quiz("00")
 
 # %% [markdown]
 # ## References

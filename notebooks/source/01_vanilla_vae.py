@@ -113,6 +113,9 @@ sv.plots.image_rows({"test image": test, "autoencoder": ae_rebuilt}, columns=10)
 # $\mathcal{N}(0, I)$. Digits, mixtures of digits, or noise?
 
 # %%
+sv.course.predict("01-random-codes")
+
+# %%
 noise_codes = torch.randn(20, L, generator=torch.Generator().manual_seed(1))
 with torch.no_grad():
     ae_samples = ae.decoder(noise_codes)
@@ -232,6 +235,9 @@ def elbo(mean, variance):
 # **What do you expect?** The next cell computes the ELBO for many $q = \mathcal{N}(m, s^2)$. Where
 # is it largest, and how large is it there? Can a $q$ with a wrong $s$ reach $\log p(x)$ at its best
 # $m$?
+
+# %%
+sv.course.predict("01-largest-elbo")
 
 # %%
 means = torch.linspace(-0.6, 2, 53)
@@ -472,6 +478,9 @@ vae = TinyVAE()
 # the KL divergence rise or fall in training? And the squared error?
 
 # %%
+sv.course.predict("01-kl-in-training")
+
+# %%
 GAMMA = 0.1
 parts = {"step": [], "reconstruction": [], "kl": []}
 
@@ -515,6 +524,9 @@ sv.plots.image_rows(
 # %% [markdown] tags=["slide"]
 # **What do you expect?** The same random codes as in section 2, now in the VAE's decoder. In the
 # reconstructions the two hardly differed. And in the samples?
+
+# %%
+sv.course.predict("01-same-codes")
 
 # %%
 sv.plots.image_rows(
@@ -566,6 +578,9 @@ if as_written:
 # codes of the training images, and decodes draws from it. Worse than the VAE's samples, or as good?
 
 # %%
+sv.course.predict("01-fitted-codes")
+
+# %%
 with torch.no_grad():
     codes = ae.encoder(train)  # (N, L)
     factor = torch.linalg.cholesky(torch.cov(codes.T))
@@ -598,6 +613,9 @@ sv.plots.image_rows(
 #
 # **What do you expect?** Ten kinds of digits have to share one plane. Will they keep to regions of their
 # own? What will the decoder draw on the border of two regions?
+
+# %%
+sv.course.predict("01-borders")
 
 # %%
 torch.manual_seed(0)
@@ -722,6 +740,9 @@ if learning:
 # - Sum over pixels and latent variables, mean over images.
 #
 # All symbols of the course are in the [glossary](../docs/glossary.md).
+
+# %%
+sv.course.quiz("01")
 
 # %% [markdown]
 # ## References

@@ -47,6 +47,9 @@ print("profile:", sv.course.profile())
 # $a$, $b$, either of them, something else? By which factor is it better than answering $a$?
 
 # %%
+sv.course.predict("02-one-answer")
+
+# %%
 a, b = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
 side = torch.linspace(-0.25, 1.25, 151)
 answers = torch.cartesian_prod(side, side)  # (22801, 2): every answer on a grid
@@ -110,6 +113,9 @@ sv.plots.image_rows(
 # is *either $a$ or $b$*, a **mixture** of two narrow hills: first choose, then answer sharply.
 #
 # **What do you expect?** Draws from both densities: what do the wide Gaussian's look like as images?
+
+# %%
+sv.course.predict("02-wide-gaussian")
 
 # %%
 def log_density(x, mean, variance):
@@ -180,6 +186,9 @@ assert abs(toy_error[0] - 0.5) < 1e-9  # r = 0: z tells nothing, the answer is t
 #
 # **What do you expect?** With $\beta = 1$ and $\gamma = 1$, then smaller: will the two posteriors be
 # apart ($r > 0$), or lie on top of each other ($r = 0$), which makes the answer the blurred average?
+
+# %%
+sv.course.predict("02-apart-or-together")
 
 # %%
 figure = Figure(figsize=(6, 3.4), layout="constrained")
@@ -339,6 +348,9 @@ sv.plots.show(figure, "The negative log-likelihood over gamma falls, has its min
 # $\beta = 1$? And for $\beta = 4$? (The threshold: $\beta\gamma < \frac12$.)
 
 # %%
+sv.course.predict("02-escape")
+
+# %%
 for beta in (0.5, 1.0, 1.9, 2.0, 4.0):
     gamma, path = 1.0, []
     for _ in range(200):
@@ -435,6 +447,9 @@ def fit(beta, gamma_start="data"):
 # variance? Which run will be ahead after a fifth of the steps, and will it matter at the end?
 
 # %%
+sv.course.predict("02-two-starts")
+
+# %%
 from_one, history_one = fit(4, "one")
 from_data, history_data = fit(4, "data")
 histories = {"gamma from 1": history_one, "gamma from the variance": history_data}
@@ -470,6 +485,9 @@ if learning:
 # **What do you expect?** The next cell trains with $\beta$ = 1, 16, 64 and 256 (4 we have). How many
 # of the 16 latent variables will be active at each? Use the rule of section 2.1, with $\gamma$ at its
 # start, and the prediction of section 3.1. (The pictures come first, the count in section 4.1.)
+
+# %%
+sv.course.predict("02-active-at-256")
 
 # %%
 models, gammas = {4: from_data}, {4: history_data["gamma"][-1]}
@@ -569,6 +587,9 @@ if learning:
 # **What do you expect?** What does the row of the least active variable show?
 
 # %%
+sv.course.predict("02-least-active")
+
+# %%
 model, (mu, log_var) = models[64], posteriors[64]
 by_activity = mu.var(dim=0).argsort(descending=True)
 steps = torch.linspace(-2, 2, 9)
@@ -664,6 +685,9 @@ repaired = repair(models[1], *posteriors[1])
 # %% [markdown]
 # **What do you expect?** What changes from the first to the second: reconstructions, KL divergence,
 # samples from the prior?
+
+# %%
+sv.course.predict("02-rescaled")
 
 # %%
 x, noise = test[:100], torch.randn(100, 16, generator=torch.Generator().manual_seed(0))
@@ -782,6 +806,9 @@ importance_weighted_bound = sv.exercises.check("importance_weighted_bound", impo
 # too?
 
 # %%
+sv.course.predict("02-wide-or-narrow")
+
+# %%
 def climb(log_joint, log_q, counts):
     """Mean bound for each M in counts, from the same draws, shared out into groups of M."""
     groups = [(log_joint.reshape(-1, M), log_q.reshape(-1, M)) for M in counts]
@@ -856,6 +883,9 @@ def log_densities(model, gamma, some, draws):
 # it an ELBO?)
 
 # %%
+sv.course.predict("02-climb")
+
+# %%
 counts = (1, 10, 100, 1000)[: sv.course.pick(smoke=2, laptop=4, gpu=4)]
 print("beta    nats: ELBO" + "".join(f"{f'M = {M}':>10}" for M in counts[1:]), end="")
 print("   bits per dimension: ELBO, last bound   effective draws")
@@ -896,6 +926,9 @@ if learning:
 #
 # **What do you expect?** A decoder answers a black pixel with exactly 0. How many bits does the pixel
 # cost with its interval alone, and how many with all that lies below it?
+
+# %%
+sv.course.predict("02-black-pixel")
 
 # %%
 every = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1)  # each byte, as an image of one pixel
@@ -944,6 +977,9 @@ assert math.isclose(bound.importance_weighted, by_hand[1][-1], abs_tol=0.1)
 #
 # The symbols are in the [glossary](../docs/glossary.md). Next: a decoder that may say two things at
 # once, [notebook 3](03_split_decoder.ipynb).
+
+# %%
+sv.course.quiz("02")
 
 # %% [markdown]
 # ## References

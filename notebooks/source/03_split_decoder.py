@@ -207,6 +207,9 @@ for name, hand, auto in zip(("sigma", "x1", "x2"), by_hand, by_autograd):
 # the four does a split arise?
 
 # %%
+sv.course.predict("03-which-starts-split")
+
+# %%
 def fit_one(target, spread, steps=300, step_size=2.0):
     """Gradient descent on the logits of one split; returns sigma, x1, x2, each (1, 1, H, W)."""
     generator = torch.Generator().manual_seed(0)
@@ -340,6 +343,9 @@ for name in (budget.preset, "mnist"):
 # number of steps be clearly smaller, about equal, or larger?
 
 # %%
+sv.course.predict("03-error-of-both")
+
+# %%
 settings = replace(preset.train, steps=budget.steps)
 images = sets.train[: budget.train_images]  # bytes; the trainer converts them
 models, history = {}, {}
@@ -393,6 +399,9 @@ sv.plots.split_rows(split, 10, originals=test, title="Reconstructions by the Spl
 # **What do you expect?** How good a reconstruction is $x_1$ alone, or $x_2$ alone? Their plain
 # average, which ignores $\sigma$? And their mixture with $1 - \sigma$ in place of $\sigma$? With $x$
 # itself that makes five: order them before running the cell.
+
+# %%
+sv.course.predict("03-five-answers")
 
 # %%
 candidates = {
@@ -459,6 +468,9 @@ torch.testing.assert_close(a.softmax(dim=0)[0], torch.sigmoid(a[0] - a[1]))
 # - It costs $(C + 1)(9b + 1)$ parameters, well below one per cent in the paper's model.
 #
 # All symbols of the course are in the [glossary](../docs/glossary.md).
+
+# %%
+sv.course.quiz("03")
 
 # %% [markdown]
 # ## References

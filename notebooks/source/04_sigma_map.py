@@ -53,6 +53,9 @@ sv.plots.split_rows(out, 10, originals=images, title="A trained split")
 # within 0.1 of either end, then run the cell.
 
 # %%
+sv.course.predict("04-chooses")
+
+# %%
 sigma = out.sigma_map
 chosen = ((sigma < 0.1) | (sigma > 0.9)).float().mean()
 between = ((sigma > 0.4) & (sigma < 0.6)).float().mean()
@@ -175,6 +178,9 @@ nyquist_share = sv.exercises.check("nyquist_share", nyquist_share)
 # share of white noise a quarter, or more?
 
 # %%
+sv.course.predict("04-white-noise")
+
+# %%
 from_centre = torch.arange(32) - 15.5
 blob = torch.exp(-(from_centre[:, None] ** 2 + from_centre**2) / 60)[None, None]
 known = {
@@ -256,17 +262,23 @@ sv.plots.image_rows(
 # score on average, compared with all the test digits?
 
 # %%
+sv.course.predict("04-blob")
+
+# %%
 blobs = blob.expand(len(images), -1, -1, -1)
 blob_score = diagnostics.contour_agreement(blobs, images).mean()
 blob_chance = diagnostics.chance_agreement(blobs, images)
 print(f"blob, agreement with each digit: {blob_score:.2f}; with other digits: {blob_chance:.2f}")
 assert abs(blob_score - blob_chance) < 0.1
 
+# %% [markdown]
+# Far from 0: the digits are centred, so their contours lie in the middle, and so does the blob's
+# edge. A high agreement alone proves nothing.
+
 # %% [markdown] tags=["slide"]
 # ### 4.1 Correcting for chance
 #
-# Far from 0: the digits are centred, so their contours lie in the middle, and so does the blob's
-# edge. A high agreement alone proves nothing. The remedy is to ask what the *same maps* score on
+# The remedy is to ask what the *same maps* score on
 # *other* images: with $a$ the mean agreement with each map's own image and $c$ that with others,
 #
 # $$\text{semantic} = \frac{a - c}{1 - c},$$
@@ -317,6 +329,9 @@ print(kind_of(model))
 # $\frac12$ wherever the digit's own $x_1$ and $x_2$ agree?
 
 # %%
+sv.course.predict("04-under-the-mask")
+
+# %%
 def masked(out, maps):
     """Maps (N, 1, H, W) in the place of sigma, set to 1/2 where x1 and x2 agree."""
     return where_it_matters(mix(out, maps))
@@ -350,6 +365,9 @@ sv.plots.image_rows(gallery, maps=list(gallery)[1:], title="A map that knows not
 #
 # **What do you expect?** Three trainings of one network on the same images: will the curves differ?
 # Will the splits? (The answer is at the end of this section.)
+
+# %%
+sv.course.predict("04-three-seeds")
 
 # %%
 TRAIN = True
@@ -437,6 +455,9 @@ sv.plots.split_plane(list(points.values()), list(points))
 # $\frac12$, and $x_1$ and $x_2$ exchanged under the map as it is.
 #
 # **What do you expect?** Rank the four by the error they make, before you run the cell.
+
+# %%
+sv.course.predict("04-rank-four")
 
 # %%
 changed = {
@@ -547,6 +568,9 @@ sharpen = sv.exercises.check("sharpen", sharpen)
 # ($t > 1$)? When it is softer?
 
 # %%
+sv.course.predict("04-sharper")
+
+# %%
 powers = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0)
 figure = sv.plots.AltFigure(figsize=(6, 3.2), layout="constrained")
 axes = figure.subplots()
@@ -635,6 +659,9 @@ def fit_pixels(start, steps=300):
 # %% [markdown]
 # **What do you expect?** Which of the three fits the digit best? And the maps: are they in the end as
 # they began, closer to $\frac12$, or farther from it?
+
+# %%
+sv.course.predict("04-maps-at-the-end")
 
 # %%
 random = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -741,6 +768,9 @@ sv.plots.image_rows(
 # - The loss sees $x$ alone, so it prefers no split; start and architecture decide.
 #
 # All symbols of the course are in the [glossary](../docs/glossary.md).
+
+# %%
+sv.course.quiz("04")
 
 # %% [markdown]
 # ## References

@@ -119,6 +119,9 @@ for name, (exponent, fraction) in layouts.items():
 # $10^{-8}$. Which format spoils which?
 
 # %%
+sv.course.predict("05-formats")
+
+# %%
 for number in (1.002, 70_000.0, 1e-8):
     stored = {n: torch.tensor(number).to(d).item() for n, d in formats.items()}
     print(f"{number:>10g}  ", "  ".join(f"{n}: {v:<12.6g}" for n, v in stored.items()))
@@ -166,6 +169,9 @@ assert (rounded.total / exact.total - 1).abs() < 0.05
 #
 # **What do you expect?** With $D = 1024$ and $\gamma = 0.02$, how many powers of two lie between the
 # two? Which of them would lose gradients in fp16?
+
+# %%
+sv.course.predict("05-sum-or-mean")
 
 # %%
 trained = sv.load_trained("quick", "split-vae")
@@ -309,6 +315,9 @@ def timeline(launch, compute, steps, look_every):
 # do 8 steps take if nobody looks at the loss, and how long if `.item()` reads it in every step?
 
 # %%
+sv.course.predict("05-eight-steps")
+
+# %%
 def draw(axes, rows, title):
     for y, colour, first in ((1, BLUE, 0), (0, ORANGE, 2)):
         axes.broken_barh([(r[first], r[first + 1] - r[first]) for r in rows], (y - 0.3, 0.6),
@@ -411,6 +420,9 @@ print(f"first step {times[1] - times[0]:.3f} s, median step {times.diff().median
 # between: how many images per second, on your device?
 
 # %%
+sv.course.predict("05-clock")
+
+# %%
 start, end = clock_steps(timed, count_steps, each=False).tolist()  # warm by now
 rate = count_steps * config.batch_size / (end - start)
 stepwise = images_per_second(times, config.batch_size, warmup=3)
@@ -469,6 +481,9 @@ def multiply_adds(network, x, noise):
 # **What do you expect?** The backward pass needs, for each layer, the gradient of its weights and
 # that of its input, each a product as large as the forward pass. How many times the forward pass is a
 # whole training step?
+
+# %%
+sv.course.predict("05-backward")
 
 # %%
 probe = sv.build_model("split-vae", preset.model, seed=0)
@@ -702,6 +717,9 @@ else:
 # all? And if only the weights had been saved?
 
 # %%
+sv.course.predict("05-resumed")
+
+# %%
 small = replace(config, steps=8, batch_size=20, log_every=2)
 
 
@@ -840,6 +858,9 @@ def split_error(network):
 # the batch that it sees (training mode)?
 
 # %%
+sv.course.predict("05-parts")
+
+# %%
 errors = {
     "stored statistics": split_error(copy.deepcopy(trained).eval()),
     "statistics of the batch": split_error(copy.deepcopy(trained).train()),
@@ -923,6 +944,9 @@ print(f"GPUs here: {torch.cuda.device_count()}")
 #   process per device: the same command, started by a launcher.
 #
 # All symbols of the course are in the [glossary](../docs/glossary.md).
+
+# %%
+sv.course.quiz("05")
 
 # %% [markdown]
 # ## References

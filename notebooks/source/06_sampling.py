@@ -73,6 +73,9 @@ sv.plots.image_rows(
 # worse than that of the reconstructions: 1.2, 2, 5?
 
 # %%
+sv.course.predict("06-factor")
+
+# %%
 network = sv.fid.network("lenet")
 
 
@@ -166,6 +169,9 @@ sv.plots.variance_law(statistics, title="Variance of the aggregate posterior")
 # the prior's? And the colours: mixed, or apart?
 
 # %%
+sv.course.predict("06-clouds")
+
+# %%
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 a, b = (int(i) for i in statistics.mean_variance.argsort()[:2])  # the two narrowest
@@ -249,6 +255,9 @@ if learning:
 #
 # **What do you expect?** We sort 1000 draws from the prior by that distance, and decode the nearest
 # and the farthest. Do they look different?
+
+# %%
+sv.course.predict("06-near-and-far")
 
 # %%
 def nearest(z, known):
@@ -396,6 +405,9 @@ held_out_score = sv.exercises.check("held_out_score", held_out_score)
 # the vectors fitted to, and of those held out.
 
 # %%
+sv.course.predict("06-more-components")
+
+# %%
 shuffled = mu[torch.randperm(len(mu), generator=torch.Generator().manual_seed(0))].double()
 fifth = len(mu) // 5
 held_out, fitting = shuffled[:fifth], shuffled[fifth:]
@@ -463,6 +475,9 @@ sv.plots.image_rows(
 # be best there, too?
 
 # %%
+sv.course.predict("06-fid-and-likelihood")
+
+# %%
 seeds = range(sv.course.pick(smoke=1, laptop=3, gpu=5))
 rows = []
 for name, way in ways.items():
@@ -517,6 +532,9 @@ for name, words in sv.evaluation.PROTOCOLS.items():
 #
 # **What do you expect?** Four scores for each $M$. If looking at the reference did no harm, which would be
 # equal? And at which $M$ is the harm largest?
+
+# %%
+sv.course.predict("06-leak")
 
 # %%
 half = len(test) // 2
@@ -599,6 +617,9 @@ if learning:
 # will their scores have?
 
 # %%
+sv.course.predict("06-three-ways")
+
+# %%
 steps = sv.course.pick(smoke=50, laptop=3000, gpu=6000)
 stage = sv.SecondStage(L, steps=steps, seed=0)
 if TRAIN:
@@ -677,6 +698,9 @@ walks = {
 # %% [markdown]
 # **What do you expect?** The cell plots the length of $z(t)$ for 500 pairs of draws from the prior.
 # How low does the straight line go, compared with the shortest vectors that the prior draws?
+
+# %%
+sv.course.predict("06-straight-line")
 
 # %%
 figure = sv.plots.AltFigure(figsize=(6.4, 3.6), layout="constrained")
@@ -759,6 +783,9 @@ if learning:
 #   where $L$ is large; great circles stay on it.
 #
 # All symbols of the course are in the [glossary](../docs/glossary.md).
+
+# %%
+sv.course.quiz("06")
 
 # %% [markdown]
 # ## References

@@ -140,6 +140,9 @@ frechet_diagonal = sv.exercises.check("frechet_diagonal", frechet_diagonal)
 # 1, or doubling its variance? And squeezing it to variance 0, a single point?
 
 # %%
+sv.course.predict("07-move-or-widen")
+
+# %%
 def distance(mean, variance):
     """Squared distance of N(mean, variance) from N(0, 1)."""
     return frechet_diagonal(*map(torch.tensor, ([0.0], [1.0], [mean], [variance]))).item()
@@ -312,6 +315,9 @@ sv.plots.image_rows(changed, columns=10, title="Real digits, changed")
 # contain nothing new at all, and where a set in which one digit is missing?
 
 # %%
+sv.course.predict("07-copies")
+
+# %%
 scores = {name: fid(features_of(images), train_features) for name, images in changed.items()}
 sv.plots.score_bars(
     [{"label": name, "value": value} for name, value in scores.items()],
@@ -379,6 +385,9 @@ precision = sv.exercises.check("precision", precision)
 # wrong with *our model's* images, quality or variety?
 
 # %%
+sv.course.predict("07-quality-or-variety")
+
+# %%
 some = two_sets(train_features, n, seed=0)[0]  # as many reference images as images: both numbers count
 mu, _ = sv.inference.encode_all(model, sets.test)
 shown = {name: features_of(images) for name, images in changed.items() if name != "training copies"}
@@ -433,6 +442,9 @@ if learning:
 #
 # **What do you expect?** Draw two disjoint sets of $N$ training images and compute the FID between
 # them, many times, with growing $N$. What do you see on average: 0 with scatter, or more?
+
+# %%
+sv.course.predict("07-real-against-real")
 
 # %%
 many = (80, 120, 250, 500, 1000, 2000)
@@ -496,6 +508,9 @@ if learning:
 #
 # **What do you expect?** The same generated images, of which we score random subsets of growing size
 # against all test images. Can a model improve by 10 % without being touched?
+
+# %%
+sv.course.predict("07-untouched")
 
 # %%
 few = [count for count in counts if count <= n]
@@ -576,6 +591,9 @@ assert abs(kid(fake[:n], real) - value) < 4 * error
 # once without.
 
 # %%
+sv.course.predict("07-diagonal")
+
+# %%
 kernel_counts = [count for count in counts if count <= 1000]
 sets_of = {c: [two_sets(train_features, c, seed) for seed in range(repeats)] for c in kernel_counts}
 kid_curves = {
@@ -644,6 +662,9 @@ to_network_range = sv.exercises.check("to_network_range", to_network_range)
 #
 # **What do you expect?** Which of these hardly matters? Which costs more than the difference between
 # real digits and our model's?
+
+# %%
+sv.course.predict("07-worst-treatment")
 
 # %%
 def resized(images, size, mode="bilinear"):
@@ -766,6 +787,9 @@ if inception is not None:
 # the VAE?
 
 # %%
+sv.course.predict("07-parts-or-whole")
+
+# %%
 scoring = sv.evaluation.Scoring("lenet", n=n, mixture_components=components)
 models = {"Split VAE": model, "VAE": sv.load_trained("quick", "vae")}
 reports = {
@@ -854,6 +878,9 @@ if len(won) == 1 or parts_won:
 # - Small differences need more than one run.
 #
 # All symbols of the course are in the [glossary](../docs/glossary.md).
+
+# %%
+sv.course.quiz("07")
 
 # %% [markdown]
 # ## References

@@ -130,6 +130,9 @@ interval = sv.exercises.check("interval", interval)
 # cover the true mean: in 95 %, more often, or less?
 
 # %%
+sv.course.predict("08-coverage")
+
+# %%
 experiments = 20 + 3 * torch.randn(2000, 5, generator=torch.Generator().manual_seed(0))
 covered = {"Student": 0, "1.96": 0}
 for scores in experiments:
@@ -242,6 +245,9 @@ paired_interval = sv.exercises.check("paired_interval", paired_interval)
 # sources will the interval of the differences exclude 0?
 
 # %%
+sv.course.predict("08-exclude-zero")
+
+# %%
 def verdict(mean, half):
     """What an interval of a difference allows one to say."""
     if mean + half < 0:
@@ -260,11 +266,15 @@ for source in ("REC", "prior", "mixture", "two-stage"):
 # %% [markdown]
 # Whatever the verdicts say, mind what they are about: a small network, few digits, a digit
 # classifier's features. "Undecided" is not "equal": it asks for more seeds.
-#
+
+# %% [markdown]
 # And we asked four questions. At 95 % each, one of the four answers is wrong more often than in 5 % of
 # the cases. The simplest cure is **Bonferroni's**: share the 5 % among the questions.
 #
 # **What do you expect?** Which of the verdicts will survive?
+
+# %%
+sv.course.predict("08-bonferroni")
 
 # %%
 def bonferroni(n, questions):
@@ -327,6 +337,9 @@ print(format_table(columns, [row for row in rows if row[1] == "x"]))
 # the Split VAE did?
 
 # %%
+sv.course.predict("08-new-seeds")
+
+# %%
 same = read_table(embedded("results/same-beta.json"))
 columns, rows = summarise(same)
 print(format_table(columns, [row for row in rows if row[1] == "x"]))
@@ -357,6 +370,9 @@ for beta in (1, 4):
 # with ten new seeds and one question: is the Split VAE's bound above the VAE's, paired by seed?
 #
 # **What do you expect?** Seeds alone move a model's bound by several nats. Does the split gain more?
+
+# %%
+sv.course.predict("08-more-probable")
 
 # %%
 likely = read_table(embedded("results/likelihood.json"))
@@ -395,6 +411,9 @@ for table, beta in ((record, ""), (same, ", beta 1"), (same, ", beta 4"), (likel
 # interval (the table `reconstructions`, at $\beta = 1$).
 #
 # **What do you expect?** Will this hint vanish with new seeds, as the first one did?
+
+# %%
+sv.course.predict("08-second-hint")
 
 # %%
 asked = read_table(embedded("results/reconstructions.json"))
@@ -450,6 +469,9 @@ sv.plots.split_plane(kinds_of(splits), [f"β = {cell['beta']:g}" for cell in spl
 # **What do you expect?** What decides the kind, $\beta$ or the seed? The next cell lists it.
 
 # %%
+sv.course.predict("08-beta-or-seed")
+
+# %%
 kinds = {}
 for cell in splits["cells"]:
     kinds.setdefault(cell["seed"], {})[cell["beta"]] = cell["split"]["label"]
@@ -461,7 +483,8 @@ for seed, by_beta in kinds.items():
 # noise. So they are not independent, and to count each of them would be **pseudo-replication**: copies
 # of one observation make an interval narrow that is not. One seed, one observation: the mean over its
 # runs of that kind.
-#
+
+# %% [markdown]
 # **What do you expect?** With how many of the seeds that split semantically will the halves, on average,
 # score better than $x$? With how many, if it were up to chance?
 #
@@ -470,6 +493,9 @@ for seed, by_beta in kinds.items():
 # fewer than five seeds its $p$ cannot reach 0.05, whatever happens: no test.) The lower of two scores is
 # lower by chance alone, so *better* is no fair test. Two are: *mean*, of both scores, and *mix*, of a set
 # in which half of the images are $x_1$ and half $x_2$.
+
+# %%
+sv.course.predict("08-halves")
 
 # %%
 for name, table in {"splits": splits, "same-beta, other seeds": same}.items():
@@ -539,6 +565,9 @@ sv.plots.split_rows(drawn, 10, title="Samples of a Split VAE of photographs")
 # with 64 latent variables instead of 16, will some be idle, so that claim 3 can be tested?
 
 # %%
+sv.course.predict("08-photographs")
+
+# %%
 photographs = read_table(embedded("results/photographs.json"))
 print("KID (EfficientNet-Lite0), 1,000 images against 1,000 test images; lower is better\n")
 print(format_table(*summarise(photographs, "kid")))
@@ -580,6 +609,9 @@ print("x1 less x2, on average, in red, green and blue:", by_channel)
 #
 # **What do you expect?** The halves carry the grid in plain sight. Which score of
 # [notebook 7](07_fid.ipynb) notices: KID (above), precision, recall?
+
+# %%
+sv.course.predict("08-grid")
 
 # %%
 for metric in ("precision", "recall"):
@@ -631,6 +663,9 @@ print(sv.PRESETS["mnist"].train, "|", sv.PRESETS["mnist"].source)
 # - Undecided, absent and untestable are results too: say them.
 #
 # All symbols of the course are in the [glossary](../docs/glossary.md).
+
+# %%
+sv.course.quiz("08")
 
 # %% [markdown]
 # ## References

@@ -147,6 +147,9 @@ for K in (2, 3, 4):
 # **What do you expect?** Will the third image lower the error, leave it, or be ignored?
 
 # %%
+sv.course.predict("09-third-image")
+
+# %%
 steps = sv.course.pick(smoke=10, laptop=300, gpu=budget.steps)
 settings = replace(preset.train, steps=steps, warmup_steps=min(40, steps // 2), grad_clip=1.0)
 models, history = {}, {}
@@ -191,6 +194,9 @@ for source in ("REC", "prior", "mixture"):
 # %% [markdown]
 # **What do you expect?** Three images in one digit: will they be three parts, three copies, or two
 # and a spare? Look.
+
+# %%
+sv.course.predict("09-three-parts")
 
 # %%
 sv.plots.split_rows(rebuilt[3], 8, originals=test, title="Test digits, split into three")
@@ -245,6 +251,9 @@ def global_number(weights):
 # %% [markdown]
 # **What do you expect?** Local and global number of: a checkerboard of ones and zeros; a map that is
 # $\frac12$ everywhere; a map that is 1 everywhere?
+
+# %%
+sv.course.predict("09-local-global")
 
 # %%
 rows = torch.arange(16)
@@ -376,6 +385,9 @@ assert len(kept.train) + len(kept.test) == len(mine.train) + len(mine.test)
 # ones, or the same face for all?
 
 # %%
+sv.course.predict("09-few-faces")
+
+# %%
 shape = replace(sv.PRESETS["quick"].model, channels=3)
 steps = sv.course.pick(smoke=5, laptop=100, gpu=1000)
 few = replace(settings, steps=steps, batch_size=16, warmup_steps=5)
@@ -495,6 +507,9 @@ assert errors["compact-faces"] < errors["quick-faces"] < one_for_all
 # **What do you expect?** Rows are first weights, columns are orders. Will rows or columns be alike?
 
 # %%
+sv.course.predict("09-rows-or-columns")
+
+# %%
 crossed = read_json(embedded("results/weights_or_order.json"))
 runs = {(run["weights"], run["order"]): run for run in crossed["runs"]}
 weights, orders = (sorted(set(seeds)) for seeds in zip(*runs))
@@ -514,13 +529,17 @@ for name, share in (shares | {"neither": 1 - sum(shares.values())}).items():
 # %% [markdown]
 # The rows: mostly **the first weights decide**, before the first image is seen. Not alone, though: in two
 # rows one order leads elsewhere. Sixteen runs, one small network, one data set: a beginning.
-#
+
+# %% [markdown]
 # What is it in the first weights? [Notebook 4](04_sigma_map.ipynb), section 8.2, had a suspicion: the
 # untrained map of seed 1 alternates most of all, and seed 1 became syntactic. Those were three seeds. With
 # all that are recorded:
 #
 # **What do you expect?** Sorted by the untrained map's share near Nyquist, where will the syntactic ones
 # stand?
+
+# %%
+sv.course.predict("09-untrained-map")
 
 # %%
 later = {}
@@ -557,6 +576,9 @@ for share, seed, labels in sorted(untrained):
 #
 # **What do you expect?** The head is a tiny part of all weights, but $\sigma$ comes out of it. And can
 # the encoder, which never sees $\sigma$, matter at all?
+
+# %%
+sv.course.predict("09-which-weights")
 
 # %%
 parts = ("encoder", "decoder", "head")
@@ -662,6 +684,9 @@ z = mu + t[:, None] * noise
 # at some rest that tells of the digit? And where you can no longer read it, is it near 0 yet?
 
 # %%
+sv.course.predict("09-last-layer")
+
+# %%
 shown = [0, 14, 29, 39, 45, 47, 49]
 figure = sv.plots.AltFigure(figsize=(9, 4.2), layout="constrained")
 parts = figure.subplot_mosaic([shown, ["kl"] * len(shown)], height_ratios=[1, 1.7])
@@ -719,6 +744,9 @@ assert (nats.diff() < 0).all() and nats[-1].abs() < 1e-9
 #   construction, and a sample takes many decoder calls.
 #
 # All symbols of the course are in the [glossary](../docs/glossary.md).
+
+# %%
+sv.course.quiz("09")
 
 # %% [markdown]
 # ## References

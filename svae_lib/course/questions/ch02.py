@@ -1,0 +1,276 @@
+"""Questions of notebook 02."""
+
+from . import Choice, Number, Question
+
+PREDICTIONS = (
+    Question(
+        "02-one-answer",
+        "Two images, (1, 0) and (0, 1), equally frequent. Which single answer has the smallest "
+        "mean squared error?",
+        (
+            Choice(
+                "One of the two images",
+                "It is right half of the time, and costs 2 the other half: 1 on average.",
+            ),
+            Choice(
+                "Their average (1/2, 1/2)",
+                "Yes: it is never right, and always costs 1/2, half of what either image costs.",
+                right=True,
+            ),
+            Choice(
+                "All three are equally good",
+                "The average always costs 1/2; each image costs 0 or 2, so 1 on average.",
+            ),
+            Choice("Black, (0, 0)", "It always costs 1."),
+        ),
+    ),
+    Question(
+        "02-wide-gaussian",
+        "What do draws from the one wide Gaussian look like, as images of two pixels?",
+        (
+            Choice(
+                "Like a or b",
+                "These are two rare places of the cloud. Nothing draws it towards them.",
+            ),
+            Choice(
+                "Like neither: anything around the middle, some outside [0, 1]",
+                "Yes: a cloud wide enough to cover both images covers much that is neither.",
+                right=True,
+            ),
+            Choice(
+                "Always like the average",
+                "The average is only the centre. To cover both images the cloud has to be wide.",
+            ),
+        ),
+    ),
+    Question(
+        "02-apart-or-together",
+        "With beta = 1, for which gamma will the two posteriors lie on top of each other?",
+        (
+            Choice(
+                "For none: telling the two images apart always pays",
+                "A nat has a price, beta gamma. If it saves less error than that, it is not "
+                "bought.",
+            ),
+            Choice(
+                "For large gamma, such as 1",
+                "Yes: a wrong pixel then costs so little that no nat is worth its price.",
+                right=True,
+            ),
+            Choice(
+                "For small gamma, such as 0.1",
+                "With a small gamma a wrong pixel is expensive, so the images are told apart.",
+            ),
+        ),
+    ),
+    Question(
+        "02-escape",
+        "gamma follows the error, from 1 down. For which beta does the toy escape from collapse?",
+        (
+            Choice(
+                "For both 1 and 4",
+                "Collapsed, the toy has gamma = 0.25. At beta = 4 the price is then 1, above the "
+                "threshold of 1/2.",
+            ),
+            Choice(
+                "For 1, but not for 4",
+                "Yes: collapsed, gamma is 0.25. The price is 0.25 in the one case and 1 in the "
+                "other; the threshold is 1/2.",
+                right=True,
+            ),
+            Choice(
+                "For neither: a collapse is for ever",
+                "As gamma falls from 1 to 0.25 the price falls with it, and may come below 1/2.",
+            ),
+        ),
+    ),
+    Question(
+        "02-two-starts",
+        "beta = 4. gamma starts at 1 in one run and at the data's variance in the other. What "
+        "happens?",
+        (
+            Choice(
+                "No difference: gamma is adapted anyway",
+                "It takes hundreds of steps to come down, and meanwhile the price is too high.",
+            ),
+            Choice(
+                "The start at the variance is ahead at first; in the end they are close",
+                "Yes: from 1 the KL divergence first falls to very little, then the run catches "
+                "up.",
+                right=True,
+            ),
+            Choice(
+                "The start at 1 never recovers",
+                "gamma comes down by itself here, since beta times the variance is below the "
+                "largest eigenvalue.",
+            ),
+        ),
+    ),
+    Question(
+        "02-active-at-256",
+        "How many of the 16 latent variables will be active at beta = 256?",
+        Number(
+            0,
+            0,
+            "Yes: beta times the variance per pixel exceeds the largest eigenvalue, and the "
+            "collapse feeds itself.",
+            "There is nothing below none.",
+            "By the rule, each would have to save more error than its price. At 256 none does: "
+            "every image gets the mean image.",
+            unit="latent variables",
+        ),
+    ),
+    Question(
+        "02-least-active",
+        "beta = 64: the least active latent variable is moved from -2 to 2. What does the decoder "
+        "show?",
+        (
+            Choice(
+                "Another digit at either end",
+                "That is what the most active one does.",
+            ),
+            Choice(
+                "Next to no change",
+                "Yes: the decoder has learnt not to listen to a variable that says nothing.",
+                right=True,
+            ),
+            Choice(
+                "Noise, since it was never trained there",
+                "This variable was trained with draws from the prior all the time, and learnt to "
+                "ignore them.",
+            ),
+        ),
+    ),
+    Question(
+        "02-rescaled",
+        "Latent variables are rescaled to satisfy the variance law, and the decoder undoes it. "
+        "What changes?",
+        (
+            Choice(
+                "Nothing at all",
+                "The reconstructions stay. But the posteriors move, and with them the KL "
+                "divergence.",
+            ),
+            Choice(
+                "The reconstructions",
+                "The decoder divides by what the encoder multiplied by, so they stay.",
+            ),
+            Choice(
+                "The KL divergence and the samples from the prior",
+                "Yes: the loss falls for free, and the prior has the width that the decoder knows.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
+        "02-wide-or-narrow",
+        "Importance weighting: the narrow q is ahead at M = 1. And at M = 1000?",
+        (
+            Choice(
+                "Still ahead: its gap is smaller",
+                "It hardly ever draws from the posterior's tails, where its fractions are "
+                "largest. Most sets of draws miss them.",
+            ),
+            Choice(
+                "The wide one is ahead",
+                "Yes: it wastes draws, but covers all places that matter.",
+                right=True,
+            ),
+            Choice(
+                "Both have reached log p(x)",
+                "The wide one nearly has. The narrow one is still a little below.",
+            ),
+        ),
+    ),
+    Question(
+        "02-climb",
+        "At larger beta, does the bound climb more from M = 1 to M = 1000, or less?",
+        (
+            Choice(
+                "More",
+                "Yes: the encoder learnt the posterior for the variance beta gamma, which is "
+                "wider than the one asked for. Draws repair a wide q.",
+                right=True,
+            ),
+            Choice(
+                "Less: fewer nats are told, so there is less to gain",
+                "The climb is not about how much is told. It is about how far q is from the "
+                "posterior for gamma.",
+            ),
+            Choice(
+                "The same",
+                "The encoder of beta = 16 aims at another posterior than the one that the bound "
+                "asks for.",
+            ),
+        ),
+    ),
+    Question(
+        "02-black-pixel",
+        "The decoder answers a black pixel with exactly 0. How many bits does it save to count all "
+        "that lies below 0 as black, too?",
+        Number(
+            0.5,
+            1.5,
+            "Yes, about one: half of a Gaussian around 0 lies below 0, which doubles the "
+            "probability or more.",
+            "Half of a Gaussian around 0 lies below 0. Twice the probability is one bit.",
+            "Half of a Gaussian around 0 lies below 0. Twice the probability is one bit; the "
+            "interval itself adds a little.",
+            unit="bits",
+        ),
+    ),
+)
+QUIZ = (
+    Question(
+        "02-quiz-blur",
+        "Why does a VAE blur?",
+        (
+            Choice(
+                "Its decoder has too few layers",
+                "A larger decoder gives the same answer to the same doubt: the mean.",
+            ),
+            Choice(
+                "Under squared error the best answer to an uncertain question is a mean",
+                "Yes, and z leaves some questions uncertain, since every nat has a price.",
+                right=True,
+            ),
+            Choice(
+                "The noise in z is added to the image",
+                "The noise is added to z. What is drawn is the decoder's mean.",
+            ),
+        ),
+    ),
+    Question(
+        "02-quiz-price",
+        "beta is doubled and gamma is halved, both fixed. What happens to the trade between error "
+        "and KL divergence?",
+        (
+            Choice("More is told", "The price of a nat is beta gamma, which is the same."),
+            Choice("Less is told", "The price of a nat is beta gamma, which is the same."),
+            Choice(
+                "Nothing: only their product counts",
+                "Yes: the loss is multiplied by 2, and its minimum stays.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
+        "02-quiz-variance-law",
+        "A latent variable has var(mu) = 0.02 and mean s² = 0.98. What is it?",
+        (
+            Choice(
+                "Inactive: it says next to nothing about the image",
+                "Yes. It satisfies the variance law, 0.02 + 0.98 = 1, and says nothing.",
+                right=True,
+            ),
+            Choice(
+                "Very precise",
+                "s² near 1 is as wide as the prior: z hardly depends on the image.",
+            ),
+            Choice(
+                "Broken: the two must be equal",
+                "The law asks that they sum to 1, which they do.",
+            ),
+        ),
+    ),
+)

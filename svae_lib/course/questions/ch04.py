@@ -1,0 +1,211 @@
+"""Questions of notebook 04."""
+
+from . import Choice, Number, Question
+
+PREDICTIONS = (
+    Question(
+        "04-chooses",
+        "Which share of the pixels has sigma within 0.1 of 0 or of 1?",
+        Number(
+            50,
+            100,
+            "Yes: the map mostly chooses. Mixing is for the borders between its regions.",
+            "More than half: the map mostly chooses, and mixes at the borders between its regions.",
+            "A share is at most 100 %.",
+            unit="per cent",
+        ),
+    ),
+    Question(
+        "04-white-noise",
+        "The bound 3/8 lies three quarters of the way to 1/2. Which share of white noise lies "
+        "beyond it?",
+        (
+            Choice(
+                "A quarter",
+                "In one direction it would. In two, a wave is beyond the bound if either of its "
+                "frequencies is.",
+            ),
+            Choice(
+                "Nearly a half",
+                "Yes: only the inner square of three quarters of the side lies below, and "
+                "1 - 9/16 = 7/16.",
+                right=True,
+            ),
+            Choice(
+                "Three quarters",
+                "The inner square holds 9/16 of all waves, so less than a half lies beyond.",
+            ),
+        ),
+    ),
+    Question(
+        "04-blob",
+        "A blob in the middle, made without looking at a digit. How does its contour agree with "
+        "those of the test digits?",
+        (
+            Choice(
+                "Not at all, about 0",
+                "The digits are centred too, so their contours lie where the blob's does.",
+            ),
+            Choice(
+                "Well above 0, with every digit alike",
+                "Yes: a high agreement alone proves nothing, and has to be corrected for chance.",
+                right=True,
+            ),
+            Choice(
+                "Well above 0, but only with the digits it fits",
+                "On average it agrees with one digit as with another: it knows nothing of them.",
+            ),
+        ),
+    ),
+    Question(
+        "04-under-the-mask",
+        "Maps that know nothing of their digit score about 0. What do they score under a mask "
+        "where x₁ and x₂ differ?",
+        (
+            Choice(
+                "Still about 0",
+                "The mask itself follows the strokes, and its border becomes an edge of the map.",
+            ),
+            Choice(
+                "Clearly above 0",
+                "Yes: what is measured then is the mask, which was made from x₁ and x₂.",
+                right=True,
+            ),
+            Choice(
+                "Below 0",
+                "The mask adds edges that follow the strokes, so the score rises.",
+            ),
+        ),
+    ),
+    Question(
+        "04-three-seeds",
+        "Three trainings of one network on the same images, with other seeds. What differs?",
+        (
+            Choice(
+                "Curves and splits",
+                "The loss does not care which of many splits it gets, so the curves nearly "
+                "coincide.",
+            ),
+            Choice(
+                "The splits, but hardly the curves",
+                "Yes: many maps serve the loss equally well, and the seed decides among them.",
+                right=True,
+            ),
+            Choice(
+                "Neither",
+                "Nothing asks for a particular map, so the first weights decide.",
+            ),
+        ),
+    ),
+    Question(
+        "04-rank-four",
+        "x₁ alone, x₂ alone, their average, and x₁ and x₂ exchanged: which makes the largest "
+        "error?",
+        (
+            Choice(
+                "x₁ alone or x₂ alone",
+                "Where the map chose this image it is right. Exchanged, no pixel comes from the "
+                "image that was meant.",
+            ),
+            Choice(
+                "The average",
+                "It goes half of the way that exchanging goes.",
+            ),
+            Choice(
+                "The exchanged ones",
+                "Yes: exchanging goes twice as far as the average, so about four times its error.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
+        "04-sharper",
+        "The map is made sharper than the model made it (t > 1), or softer (t < 1). Which lowers"
+        " the error?",
+        (
+            Choice(
+                "Sharper",
+                "Where the map was using its freedom to mix, a harder choice costs.",
+            ),
+            Choice(
+                "Softer",
+                "That is a step towards the average of x₁ and x₂.",
+            ),
+            Choice(
+                "Neither, by much",
+                "Yes: the decoder was trained with its own map, so the minimum is close to t = 1.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
+        "04-maps-at-the-end",
+        "Three maps are given to one digit, and sigma, x₁ and x₂ are fitted. How do the maps end?",
+        (
+            Choice(
+                "As they began",
+                "They keep their pattern, but do not stay where they were.",
+            ),
+            Choice(
+                "Closer to 1/2",
+                "There is a push the other way: whoever weighs more is corrected more, and so "
+                "weighs more.",
+            ),
+            Choice(
+                "With the same pattern, farther from 1/2",
+                "Yes: nearly every pixel stays on its side of 1/2, and moves away from it.",
+                right=True,
+            ),
+        ),
+    ),
+)
+QUIZ = (
+    Question(
+        "04-quiz-checkerboard",
+        "sigma is a checkerboard of single pixels. What kind of split is that?",
+        (
+            Choice(
+                "Semantic",
+                "It follows no contour of the image.",
+            ),
+            Choice(
+                "Syntactic",
+                "Yes: it alternates between neighbouring pixels, whatever is in the image.",
+                right=True,
+            ),
+            Choice(
+                "None",
+                "x₁ and x₂ may differ a lot under such a map.",
+            ),
+        ),
+    ),
+    Question(
+        "04-quiz-chance",
+        "Maps of digit A agree with the contours of digit A by 0.6, and with those of other digits "
+        "by 0.6. How semantic are they?",
+        (
+            Choice("0.6", "The same agreement comes with digits that the map never saw."),
+            Choice("0", "Yes: (0.6 - 0.6) / (1 - 0.6) = 0, no better than chance.", right=True),
+            Choice("1", "Agreement with one's own digit counts only above chance."),
+        ),
+    ),
+    Question(
+        "04-quiz-who-decides",
+        "What decides which kind of split a training ends with?",
+        (
+            Choice(
+                "The loss",
+                "It treats all splits of equal error alike.",
+            ),
+            Choice(
+                "Mostly the first weights, so the seed",
+                "Yes: see the records of notebook 9, where weights and order were crossed.",
+                right=True,
+            ),
+            Choice(
+                "The images",
+                "The same images gave different kinds with different seeds.",
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,205 @@
+"""Questions of notebook 06."""
+
+from . import Choice, Question
+
+PREDICTIONS = (
+    Question(
+        "06-factor",
+        "Samples from the prior look a little worse than reconstructions. By which factor is their "
+        "FID (LeNet) worse?",
+        (
+            Choice("About 1.2", "The classifier minds more than the eye does."),
+            Choice("About 2", "More than that: the next cell asserts it."),
+            Choice(
+                "Clearly more than 2",
+                "Yes. The decoder can draw digits; the prior asks it the wrong questions.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
+        "06-clouds",
+        "Each latent variable has about mean 0 and variance 1. Is the cloud of posterior draws "
+        "round like the prior's?",
+        (
+            Choice(
+                "Yes, and the digits are mixed",
+                "So it looks in two of its variables. Turned to another side, the same cloud "
+                "shows territories.",
+            ),
+            Choice(
+                "In some planes, but not in others, where the digits lie apart",
+                "Yes: variance 1 in each variable says nothing of the shape.",
+                right=True,
+            ),
+            Choice(
+                "No: in every plane the digits lie apart",
+                "In two single variables the digits overlap, and the cloud looks round.",
+            ),
+        ),
+    ),
+    Question(
+        "06-near-and-far",
+        "Prior draws are sorted by their distance to the nearest known latent vector. How do the "
+        "farthest look, beside the nearest?",
+        (
+            Choice(
+                "The same: the prior is what the decoder was trained for",
+                "It was trained with draws from the posteriors, and these leave holes.",
+            ),
+            Choice(
+                "Less like digits",
+                "Yes: in the holes the decoder mixes what it knows from all sides.",
+                right=True,
+            ),
+            Choice(
+                "Like rarer digits",
+                "Where no image was ever encoded, the decoder has not learnt any digit.",
+            ),
+        ),
+    ),
+    Question(
+        "06-more-components",
+        "More and more components in the mixture: what does the log-likelihood do?",
+        (
+            Choice(
+                "It rises on both the fitted and the held-out vectors",
+                "A component with few vectors fits their accidents, which others do not have.",
+            ),
+            Choice(
+                "It rises on the fitted vectors, and turns on the held-out ones",
+                "Yes: where a component has too few vectors to estimate a covariance from.",
+                right=True,
+            ),
+            Choice(
+                "It turns on both",
+                "On the vectors fitted to, more components are never worse.",
+            ),
+        ),
+    ),
+    Question(
+        "06-fid-and-likelihood",
+        "The held-out likelihood was best at a number of components in the middle. Is FID best "
+        "there, too?",
+        (
+            Choice(
+                "Yes: both measure the fit",
+                "They ask different questions. A forgotten place costs likelihood dearly, and "
+                "FID hardly notices.",
+            ),
+            Choice(
+                "No, it goes on falling with more components",
+                "Yes: narrower components bring samples closer to training images, where the "
+                "decoder is good.",
+                right=True,
+            ),
+            Choice(
+                "No, FID is best with one component",
+                "One Gaussian is hardly better than the prior.",
+            ),
+        ),
+    ),
+    Question(
+        "06-leak",
+        "A mixture that has seen the reference scores too well. When is the harm largest?",
+        (
+            Choice(
+                "With few components",
+                "They can follow no more than the accidents of mean and covariance.",
+            ),
+            Choice(
+                "With many components, so few vectors for each",
+                "Yes: the closer a mixture can follow what it saw, the more it flatters.",
+                right=True,
+            ),
+            Choice(
+                "It is always the same",
+                "It grows as the vectors per component fall.",
+            ),
+        ),
+    ),
+    Question(
+        "06-three-ways",
+        "Three ways to draw z: prior, mixture, second stage. Which has the worst FID?",
+        (
+            Choice(
+                "The prior",
+                "Yes: both others look at where the latent vectors lie.",
+                right=True,
+            ),
+            Choice(
+                "The mixture",
+                "It follows the cloud, and has one number to choose.",
+            ),
+            Choice(
+                "The second stage",
+                "Small and briefly trained, it still knows more of the cloud than the prior does.",
+            ),
+        ),
+    ),
+    Question(
+        "06-straight-line",
+        "The straight line between two draws from the prior: how short does it get in the middle, "
+        "compared with draws?",
+        (
+            Choice(
+                "About as long as they are",
+                "In the middle the two are averaged, and independent vectors partly cancel.",
+            ),
+            Choice(
+                "About 0.7 times as long, as short as only few draws are",
+                "Yes: about √(L/2) instead of √L.",
+                right=True,
+            ),
+            Choice(
+                "Nearly 0",
+                "So it would be for opposite vectors. Random ones are nearly at right angles.",
+            ),
+        ),
+    ),
+)
+QUIZ = (
+    Question(
+        "06-quiz-variance",
+        "Every latent variable satisfies the variance law. Is the aggregate posterior then the "
+        "prior?",
+        (
+            Choice("Yes", "Two clouds can have the same variances and different shapes."),
+            Choice(
+                "No: width is not shape",
+                "Yes. There can be holes in a cloud of variance 1.",
+                right=True,
+            ),
+            Choice("Only if all variables are active", "Activity says nothing of the shape."),
+        ),
+    ),
+    Question(
+        "06-quiz-copy",
+        "One component for each training image, and a splendid FID. What would tell that nothing"
+        " is new?",
+        (
+            Choice(
+                "FID on more images",
+                "FID compares distributions. Copies of all training images have the right one.",
+            ),
+            Choice(
+                "The distance of samples to training images, beside that of test images",
+                "Yes: samples clearly nearer than test images are copies.",
+                right=True,
+            ),
+            Choice(
+                "The reconstruction error",
+                "It belongs to the decoder, not to the mixture.",
+            ),
+        ),
+    ),
+    Question(
+        "06-quiz-fit-on",
+        "On which images should the mixture be fitted, if FID's reference are the test images?",
+        (
+            Choice("On the test images", "Then the score is flattered: the mixture has seen them."),
+            Choice("On the training images", "Yes: nothing of the reference leaks.", right=True),
+            Choice("On both", "Half a leak is a leak."),
+        ),
+    ),
+)

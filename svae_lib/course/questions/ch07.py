@@ -1,0 +1,176 @@
+"""Questions of notebook 07."""
+
+from . import Choice, Question
+
+PREDICTIONS = (
+    Question(
+        "07-move-or-widen",
+        "Two equal Gaussians of variance 1. What costs least, by the Fréchet distance?",
+        (
+            Choice("Moving one by 1", "That costs 1² = 1."),
+            Choice(
+                "Doubling the variance of one",
+                "Yes: deviations count by their roots, so it costs (√2 - 1)², about 0.17.",
+                right=True,
+            ),
+            Choice("Squeezing one to a point", "That costs (1 - 0)² = 1, as much as moving by 1."),
+        ),
+    ),
+    Question(
+        "07-copies",
+        "Where do exact copies of training images end up, ordered by FID?",
+        (
+            Choice(
+                "At the bad end: they contain nothing new",
+                "FID does not ask whether anything is new.",
+            ),
+            Choice(
+                "Beside new real images",
+                "Yes: it compares distributions, and that of copies is right.",
+                right=True,
+            ),
+            Choice(
+                "Beside the set with a digit missing",
+                "A missing digit changes the distribution. Copies do not.",
+            ),
+        ),
+    ),
+    Question(
+        "07-quality-or-variety",
+        "What is wrong with our model's reconstructions, as precision and recall see it?",
+        (
+            Choice(
+                "Quality: blurred digits are no digits",
+                "Their precision is that of real digits.",
+            ),
+            Choice(
+                "Variety",
+                "Yes: an average of all possible answers is a typical image. What makes digits "
+                "differ is lost.",
+                right=True,
+            ),
+            Choice("Both alike", "Precision hardly suffers; recall suffers most."),
+        ),
+    ),
+    Question(
+        "07-real-against-real",
+        "FID between two disjoint sets of N real digits, many times. What is it on average?",
+        (
+            Choice(
+                "0, with scatter to both sides",
+                "A squared distance counts every miss, so it cannot fall below 0.",
+            ),
+            Choice(
+                "Above 0, and the more so the smaller N is",
+                "Yes: it shrinks like 1/N, and every single draw is above 0.",
+                right=True,
+            ),
+            Choice(
+                "Above 0, whatever N is",
+                "With more images means and covariances are better known, and the distance falls.",
+            ),
+        ),
+    ),
+    Question(
+        "07-untouched",
+        "Can a model's FID improve by 10 % without the model being touched?",
+        (
+            Choice("No: the images come from the same model", "The score depends on N as well."),
+            Choice(
+                "Yes, by scoring more of its images",
+                "Right: the bias shrinks with N. Never compare FIDs of different N.",
+                right=True,
+            ),
+            Choice("Only by luck with the seed", "Luck scatters. The bias has one direction."),
+        ),
+    ),
+    Question(
+        "07-diagonal",
+        "KID between real images, once with the kernel's diagonal and once without. Which is 0 on "
+        "average?",
+        (
+            Choice("Both", "An image compared with itself is always alike. That shifts the mean."),
+            Choice(
+                "The one without",
+                "Yes: without the diagonal the estimate is unbiased, for every N.",
+                right=True,
+            ),
+            Choice("Neither: both are squared distances", "An unbiased estimate may be negative."),
+        ),
+    ),
+    Question(
+        "07-worst-treatment",
+        "Real digits are treated as evaluation code sometimes does. Which costs most, apart from "
+        "dividing by 255 twice?",
+        (
+            Choice("Rounding to 8 bits", "Its effect is small here."),
+            Choice(
+                "Resizing to 28 pixels and back",
+                "Yes: an innocent interpolation blurs, and costs more than our whole model.",
+                right=True,
+            ),
+            Choice(
+                "Training images in place of test images as the reference",
+                "It makes a small difference here.",
+            ),
+        ),
+    ),
+    Question(
+        "07-parts-or-whole",
+        "Will x₁ or x₂ of our small Split VAE have a lower FID than x?",
+        (
+            Choice(
+                "Yes, as the paper finds",
+                "Not in this stored run: no part beats the whole, although the split counts as "
+                "semantic.",
+            ),
+            Choice(
+                "No",
+                "So it is in the stored run. One run is an anecdote: notebook 8 asks more of them.",
+                right=True,
+            ),
+            Choice(
+                "One of them, the other not",
+                "In the stored run neither does.",
+            ),
+        ),
+    ),
+)
+QUIZ = (
+    Question(
+        "07-quiz-compare",
+        "Paper A reports FID 12 on 5,000 images, paper B 10 on 50,000, same data. Which model is "
+        "better?",
+        (
+            Choice("B's", "With ten times the images the bias is a tenth. That alone may do it."),
+            Choice("A's", "Nothing says so either."),
+            Choice(
+                "That cannot be told",
+                "Yes: N, network, resize, range and reference all have to be the same.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
+        "07-quiz-memorised",
+        "A model has memorised its training images. Which score tells?",
+        (
+            Choice("FID", "It rewards the right distribution, new or not."),
+            Choice("KID", "It compares distributions, too."),
+            Choice(
+                "None of FID, KID, precision and recall",
+                "Yes: look for the nearest training images instead.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
+        "07-quiz-missing",
+        "A model never draws a 4. Which of precision and recall falls?",
+        (
+            Choice("Precision", "All that it draws are good digits."),
+            Choice("Recall", "Yes: part of the real digits is not covered.", right=True),
+            Choice("Both", "What is drawn lies among real digits, so precision stays."),
+        ),
+    ),
+)

@@ -1,0 +1,186 @@
+"""Questions of notebook 08."""
+
+from . import Choice, Number, Question
+
+PREDICTIONS = (
+    Question(
+        "08-coverage",
+        "Five scores, and an interval made with 1.96 in place of Student's quantile. How often "
+        "does it cover the true mean?",
+        Number(
+            80,
+            93,
+            "Yes, less than 95 %: with five scores their spread is itself uncertain, and 1.96 "
+            "does not allow for that.",
+            "Less than 95 %, but not that much less: Student's quantile for five is 2.78.",
+            "1.96 is too small for five scores: Student's quantile is 2.78. So it covers less "
+            "than 95 %.",
+            unit="per cent",
+        ),
+    ),
+    Question(
+        "08-exclude-zero",
+        "Split VAE minus VAE, paired by seed: for how many of the four sources will the interval "
+        "exclude 0?",
+        (
+            Choice("For all four", "The bars overlap widely for most of them."),
+            Choice(
+                "For one",
+                "So it is in the recorded table. And four questions were asked: see what becomes "
+                "of it.",
+                right=True,
+            ),
+            Choice("For none", "One of them does, at 95 % each."),
+        ),
+    ),
+    Question(
+        "08-bonferroni",
+        "Bonferroni's intervals for four questions: how many of the verdicts survive?",
+        (
+            Choice("All that were decided", "The intervals grow by more than a half."),
+            Choice(
+                "None",
+                "Yes: what was decided at 95 % may have been luck.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
+        "08-new-seeds",
+        "Ten new seeds, at beta = 1 and 4. Will the difference that was hinted at come again at "
+        "beta = 4?",
+        (
+            Choice(
+                "Yes",
+                "What is picked because it stands out looks larger than it is. It did not come "
+                "again.",
+            ),
+            Choice(
+                "No: undecided, with narrower intervals",
+                "Yes. Luck is the simplest reading of the hint, if not a proven one.",
+                right=True,
+            ),
+            Choice("It will turn round", "That would be as surprising as the hint itself."),
+        ),
+    ),
+    Question(
+        "08-more-probable",
+        "Does the split make test digits more probable than seeds do?",
+        (
+            Choice("Clearly", "The interval holds 0."),
+            Choice(
+                "Not so that ten seeds could tell",
+                "Yes: undecided.",
+                right=True,
+            ),
+            Choice("It makes them clearly less probable", "The interval holds 0."),
+        ),
+    ),
+    Question(
+        "08-second-hint",
+        "Another hint: reconstructions of the Split VAE with a lower FID. Will it vanish with "
+        "twenty new seeds, as the first one did?",
+        (
+            Choice(
+                "It will vanish",
+                "It stayed. A hint may be luck; new seeds decide.",
+            ),
+            Choice(
+                "It will stay",
+                "Yes: the first effect of the split in this course that new seeds confirm.",
+                right=True,
+            ),
+            Choice("It will turn round", "It kept its sign, with most of the twenty seeds."),
+        ),
+    ),
+    Question(
+        "08-beta-or-seed",
+        "What decides the kind of a split, beta or the seed?",
+        (
+            Choice("beta", "Runs of one seed mostly have one kind, at every beta."),
+            Choice(
+                "The seed",
+                "Yes, nearly always. So runs of one seed are one observation, not three.",
+                right=True,
+            ),
+            Choice("Neither", "One of them explains nearly all of it."),
+        ),
+    ),
+    Question(
+        "08-halves",
+        "Of the seeds with a semantic split, with how many do the halves score better than x, "
+        "samples of the mixture?",
+        (
+            Choice("With most, as the paper finds", "With none of the recorded ones."),
+            Choice("With about half, by chance", "With none of the recorded ones."),
+            Choice(
+                "With none or hardly any",
+                "Yes, at this scale. What that says about the paper is another question.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
+        "08-photographs",
+        "Photographs instead of digits, 64 latent variables instead of 16. Will the split help "
+        "more?",
+        (
+            Choice("Yes, clearly", "By what scatters from seed to seed, the two are alike."),
+            Choice(
+                "No difference that five seeds can tell",
+                "Yes: undecided in every column of x.",
+                right=True,
+            ),
+            Choice("It will do harm", "Neither: the two are alike within the scatter of seeds."),
+        ),
+    ),
+    Question(
+        "08-grid",
+        "The halves of photographs carry a visible grid. Which score notices?",
+        (
+            Choice("KID", "It puts the halves beside x."),
+            Choice("Precision", "Yes: far fewer of them lie among real photographs.", right=True),
+            Choice("Recall", "It is 0 for all of them, grid or not."),
+        ),
+    ),
+)
+QUIZ = (
+    Question(
+        "08-quiz-undecided",
+        "A 95 % interval of a difference is -0.1 ± 0.4. What follows?",
+        (
+            Choice("The two models are equal", "A difference of 0.4 is not excluded."),
+            Choice(
+                "Nothing is decided, and differences beyond about 0.5 are unlikely",
+                "Yes: undecided is not equal, but the interval says how large a difference could "
+                "be.",
+                right=True,
+            ),
+            Choice("The first model is better", "The interval holds 0."),
+        ),
+    ),
+    Question(
+        "08-quiz-best-seed",
+        "Somebody reports the best of five seeds for a new model, and the mean of five for the old "
+        "one. What is wrong?",
+        (
+            Choice("Nothing: the best seed can be had", "So can the old model's best seed."),
+            Choice(
+                "The new one is ahead by luck alone",
+                "Yes: the lowest of five is lower than their mean for equal models, too.",
+                right=True,
+            ),
+            Choice("Five seeds are too many", "More seeds only help, treated alike."),
+        ),
+    ),
+    Question(
+        "08-quiz-observations",
+        "Three betas for each of seven seeds, and the kind of split follows the seed. How many "
+        "observations of the kind are that?",
+        (
+            Choice("21", "Runs of one seed share what decides. That is pseudo-replication."),
+            Choice("7", "Yes: one seed, one observation.", right=True),
+            Choice("3", "The betas share the seeds, not the other way round."),
+        ),
+    ),
+)
