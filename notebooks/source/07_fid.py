@@ -791,11 +791,10 @@ if inception is not None:
 sv.course.predict("07-parts-or-whole")
 
 # %%
+scoring = sv.evaluation.Scoring("lenet", n=n, mixture_components=components)
 models = {"Split VAE": model, "VAE": sv.load_trained("quick", "vae")}
 reports = {
-    name: sv.evaluation.evaluate(
-        trained, sets, network, n=n, mixture_components=components, seed=0, progress=False
-    )
+    name: sv.evaluation.evaluate(trained, sets, scoring, progress=False)
     for name, trained in models.items()
 }
 nothing = (base - base.mean(dim=0)).square().mean().item()  # the error of one image for all
