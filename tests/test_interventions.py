@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import svae_lib as sv
-from svae_lib.interventions import explore, mix, sharpen
 from svae_lib.models import Decoded
+from svae_lib.sampling import explore, mix, sharpen
 from svae_lib.support.checks import InputError
 
 

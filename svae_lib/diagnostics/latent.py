@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..support.checks import InputError, check_posteriors
-from .tensors import double
+from ..support.devices import as_float64
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def latent_statistics(
         raise InputError(
             f"statistics need at least two images and one latent variable, not {tuple(mu.shape)}."
         )
-    mu, log_var = double(mu), double(log_var)
+    mu, log_var = as_float64(mu), as_float64(log_var)
     variance_of_means = mu.var(dim=0, correction=0)  # (L,)
     mean_variance = log_var.exp().mean(dim=0)  # (L,)
     inactive = (variance_of_means < lowest_variance_of_means) | (

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..support.checks import InputError
+from ..support.devices import as_float64
 
 FLAT = 1e-6
 """Standard deviation below which a map counts as constant: float32 cannot tell it from one."""
@@ -17,14 +18,9 @@ SMALLEST = 8
 """Pixels a side: the mirrored border of the blur must fit."""
 
 
-def double(values: Tensor) -> Tensor:
-    """The values as float64 on the CPU, without gradient."""
-    return values.detach().cpu().double()
-
-
 def piecewise(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """A function of images (N, ...) in float64 on the CPU, piece by piece: as many results."""
-    return torch.cat([function(double(piece)) for piece in images.split(PIECE)])
+    return torch.cat([function(as_float64(piece)) for piece in images.split(PIECE)])
 
 
 def check_maps(sigma_map: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .. import fid
-from ..baselines import is_deterministic
+from ..baselines import SecondStage, is_deterministic
 from ..data import ImageSets, to_float, to_uint8
 from ..diagnostics import LatentStatistics, SplitKind, latent_statistics, split_kind
 from ..fid import FeatureNetwork, FeatureStatistics, Score
@@ -29,7 +29,6 @@ from ..likelihood import LikelihoodBound, fitted_gamma, likelihood_bound
 from ..models import VAE, Decoded
 from ..objective import kl_divergence
 from ..sampling import LatentMixture, prior_latents
-from ..second_stage import SecondStage
 from ..support.checks import InputError, check_counts, check_seed
 from ..support.memory import kept_memory
 from ..support.progress import counter
@@ -202,7 +201,7 @@ def evaluate(
         n_reference: images of the reference, the first ones: they must not be sorted; default: n.
         protocol: "clean", or "paper" to repeat the authors' leak; see :data:`PROTOCOLS`.
         mixture_components: Gaussians in the mixture.
-        second_stage_steps: steps to train a :class:`svae_lib.second_stage.SecondStage` for, on the
+        second_stage_steps: steps to train a :class:`svae_lib.baselines.SecondStage` for, on the
             posteriors that the mixture is fitted on; 0: no images of that source.
         likelihood_draws: latent vectors per test image for
             :func:`svae_lib.likelihood.likelihood_bound`, with the gamma that training images (at

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from ..support.checks import InputError
+from ..support.devices import as_float64
 
 FEWEST = 4
 """Samples that the kernel distance, KID, needs of each set."""
@@ -113,7 +114,7 @@ def _check_positive(eigenvalues: Tensor, scale: Tensor, name: str) -> None:
 def _float64(values: ArrayLike | Tensor, name: str) -> Tensor:
     try:
         tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, float))
-        tensor = tensor.detach().to("cpu", torch.float64)
+        tensor = as_float64(tensor)
     except (TypeError, ValueError):
         raise InputError(
             f"{name} must be an array of numbers, not {type(values).__name__}."
@@ -206,11 +207,7 @@ def kernel_distance(
 
 
 def float64_features(values: ArrayLike | Tensor, name: str) -> Tensor:
-    """Features (N, D) in float64.
-
-    Raises:
-        InputError: another shape, no numbers, NaN or infinity; ``name`` is what it calls them.
-    """
+    """Features (N, D) in float64 on the CPU, if that is what they are."""
     features = _float64(values, name)
     if features.ndim != 2 or features.numel() == 0:
         raise InputError(f"{name} must have the shape (N, D), not {tuple(features.shape)}.")

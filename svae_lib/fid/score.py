@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 from torch import Tensor
 
 from ..support.checks import InputError
-from .cache import cached_statistics
 from .distance import frechet_distance, kernel_distance
 from .feature_network import FeatureNetwork, check_network
 from .neighbours import NEIGHBOURS, shares_inside
@@ -70,7 +68,6 @@ def fid(
     reference_name: str = "the reference",
     batch_size: int = 100,
     progress: bool = False,
-    cache_dir: str | os.PathLike[str] | None = None,
 ) -> Score:
     """Frechet Inception Distance of images from a reference, on any feature network.
 
@@ -82,8 +79,6 @@ def fid(
         reference_name: the reference in words, such as "mnist-5k test".
         batch_size: images at a time.
         progress: show progress bars.
-        cache_dir: where statistics of the reference are kept for the next time (only where it
-            is a tensor of images); None keeps nothing.
 
     Warns:
         UserWarning: there are no more images than features, on either side.
@@ -93,8 +88,8 @@ def fid(
             of another network; or no network but its name.
     """
     check_network(network)
-    ours = _statistics(images, network, batch_size, progress, None)
-    theirs = _statistics(reference, network, batch_size, progress, cache_dir)
+    ours = _statistics(images, network, batch_size, progress)
+    theirs = _statistics(reference, network, batch_size, progress)
     _warn_if_few(min(ours.n, theirs.n), network)
     value = frechet_distance(ours.mean, ours.covariance, theirs.mean, theirs.covariance)
     return _score("FID", value, None, network, ours.n, reference_name, theirs.n)
@@ -124,10 +119,6 @@ def kid(
         seed: of the random subsets.
         batch_size: images at a time.
         progress: show progress bars.
-
-    Raises:
-        InputError: fewer than four images, images that the network cannot take, or no network
-            but its name.
     """
     check_network(network)
     ours = _features(images, network, batch_size, progress)
@@ -159,10 +150,6 @@ def precision_recall(
         neighbours: k, whose distance is the radius of an image's ball.
         batch_size: images at a time.
         progress: show progress bars.
-
-    Raises:
-        InputError: no more images than ``neighbours``, images that the network cannot take, or
-            no network but its name.
     """
     check_network(network)
     ours = _features(images, network, batch_size, progress)
@@ -180,15 +167,12 @@ def _statistics(
     network: FeatureNetwork,
     batch_size: int,
     progress: bool,
-    cache_dir: str | os.PathLike[str] | None,
 ) -> FeatureStatistics:
     if isinstance(images, FeatureStatistics):
         _check_same_network(images, network)
         return images
     if _are_features(images):
         return FeatureStatistics.of(_features(images, network, batch_size, progress), network)
-    if cache_dir is not None and isinstance(images, Tensor):
-        return cached_statistics(images, network, cache_dir, batch_size, progress)
     return feature_statistics(images, network, batch_size, progress)
 
 

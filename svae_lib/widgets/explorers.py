@@ -11,10 +11,9 @@ from ..data import to_float
 from ..diagnostics import split_kind
 from ..experiments.runs import Run
 from ..inference import encode_all, reconstruct_all
-from ..interventions import explore, mix
 from ..models import VAE
 from ..objective import reconstruction_error
-from ..sampling import prior_latents
+from ..sampling import explore, mix, prior_latents
 from ..support.checks import InputError, check_counts, check_uint8_images
 from .frames import Frame, draw, parts_of
 from .panel import Panel, Values, load_ipywidgets
@@ -103,7 +102,7 @@ def sigma_mixer(model: VAE, images: Tensor, n: int = 8) -> Panel:
 
     Returns:
         A panel with the controls ``map`` ("the model's" or "constant"), ``constant`` (its value),
-        ``sharpness`` (t of :func:`svae_lib.interventions.sharpen`) and ``swap``.
+        ``sharpness`` (t of :func:`svae_lib.sampling.sharpen`) and ``swap``.
 
     Raises:
         InputError: images that do not fit the model, or one without two components; ipywidgets is

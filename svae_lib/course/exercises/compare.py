@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...support.devices import as_float64
 from .exercise import Exercise
 
 NOTHING = "The function returns nothing yet. (If you have written it: is its return missing?)"
@@ -209,7 +210,7 @@ def _flat(values: Any) -> Tensor:
 
 def _float64(value: Any) -> Tensor:
     tensor = value.detach() if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
-    return tensor.cpu().to_dense().to(torch.float64)
+    return as_float64(tensor.cpu().to_dense())
 
 
 def _bits(value: Any) -> Tensor:
