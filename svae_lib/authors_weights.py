@@ -70,8 +70,8 @@ def _layers(file: h5py.File, path: Path) -> dict[str, list[_Layer]]:
     """All layers with weights, by kind, in the order of their numbers. Links are not followed."""
     numbered: dict[str, dict[int, _Layer]] = {}
 
-    def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
-        parts = name.split("/")
+    def visit(name: str | bytes, item: h5py.Dataset | h5py.Group) -> None:
+        parts = os.fsdecode(name).split("/")  # bytes where they are not UTF-8
         match = _LAYER.fullmatch(parts[-2]) if len(parts) > 1 else None
         if not (isinstance(item, h5py.Dataset) and match):
             return

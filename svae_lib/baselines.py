@@ -1,9 +1,7 @@
 """Models to compare with: the same encoder and decoder, another latent space or objective.
 
 Each class changes one thing of :class:`svae_lib.models.VAE` and says where its objective comes
-from. All of them train with the same :class:`svae_lib.training.Trainer` and are scored by one
-evaluation. The two-stage VAE is a VAE whose latent vectors are drawn in another way, from a
-:class:`SecondStage`.
+from. The two-stage VAE is a VAE whose latent vectors are drawn from a :class:`SecondStage`.
 
 Sums and means are those of :mod:`svae_lib.objective`: an image's error is a sum, the loss a mean.
 """
@@ -185,8 +183,7 @@ class _Network(nn.Module):
         h = x
         for layer in self.hidden:
             h = F.silu(layer(h))
-        out: Tensor = self.last(torch.cat((h, x), dim=1))
-        return out
+        return self.last(torch.cat((h, x), dim=1))  # type: ignore[no-any-return]
 
 
 class SecondStage(nn.Module):
@@ -256,9 +253,6 @@ class SecondStage(nn.Module):
             mu: posterior means of the training images, float (N, L).
             log_var: their log-variances, the same shape.
             progress: show a progress bar.
-
-        Raises:
-            InputError: other shapes, or NaN.
         """
         check_posteriors(mu, log_var, self.latent_dim)
         mu, log_var = mu.detach().float(), log_var.detach().float()
@@ -287,9 +281,6 @@ class SecondStage(nn.Module):
         """Draw ``n`` latent vectors of the first stage: float32 (n, L).
 
         u ~ N(0, I), then z ~ N(decoder(u), gamma I), and back to the first stage's scale.
-
-        Raises:
-            InputError: it has not been fitted, or ``n`` is below 1.
         """
         if not self.is_fitted:
             raise InputError("the second stage is not fitted yet: call fit(mu, log_var) first.")

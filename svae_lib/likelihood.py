@@ -169,10 +169,11 @@ def log_probability(x: Tensor, x_hat: Tensor, gamma: float) -> Tensor:
     # In units of the standard deviation, from the answer; mirrored into the lower tail, where the
     # logarithm of a tiny mass is still exact.
     scale = math.sqrt(gamma)
-    distance = (as_float64(x, stay=True) / 255 - as_float64(x_hat, stay=True)) / scale
+    values = as_float64(x, stay=True)
+    distance = (values / 255 - as_float64(x_hat, stay=True)) / scale
     half, far = 0.5 / 255 / scale, distance.new_tensor(math.inf)
-    lower = torch.where(x == 0, -far, distance - half)
-    upper = torch.where(x == 255, far, distance + half)
+    lower = torch.where(values == 0, -far, distance - half)
+    upper = torch.where(values == 255, far, distance + half)
     mirrored = distance > 0
     lower, upper = torch.where(mirrored, -upper, lower), torch.where(mirrored, -lower, upper)
     log_upper = torch.special.log_ndtr(upper)

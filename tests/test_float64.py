@@ -29,7 +29,7 @@ class Apple(Tensor):
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
-        if func is Tensor.device.__get__:
+        if func == Tensor.device.__get__:
             return torch.device("mps")
         if func is Tensor.cpu:
             return plain(args[0])
@@ -121,9 +121,7 @@ def test_mixture_and_diagnostics_are_right() -> None:
 def test_there_is_one_way_to_float64() -> None:
     """`.double()`, and conversions to float64 in one step, are nowhere but in the helper."""
     library = Path(sv.__file__).parent
-    conversions = re.compile(
-        r"\.double\(\)|\.to\([^)]*float64|\.type\([^)]*float64|dtype=torch\.float64\)\.to"
-    )
+    conversions = re.compile(r"\.double\(\)|\.(to|type|sum|mean)\([^)]*float64")
     found = {
         f"{path.relative_to(library).as_posix()}: {line.strip()}"
         for path in library.rglob("*.py")

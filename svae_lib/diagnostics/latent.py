@@ -82,9 +82,6 @@ def latent_statistics(
             authors' .05).
         highest_mean_variance: a mean(exp(log_var)) above it does so too (default: the authors'
             .95).
-
-    Raises:
-        InputError: other shapes, fewer than two images, NaN or infinity.
     """
     check_posteriors(mu, log_var)
     if mu.shape[0] < 2 or mu.shape[1] < 1:

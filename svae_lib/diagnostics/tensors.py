@@ -24,11 +24,7 @@ def piecewise(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
 
 
 def check_maps(sigma_map: Tensor) -> Tensor:
-    """Maps without their gradient, if they are float (N, 1, H, W) in [0, 1].
-
-    Raises:
-        InputError: they are not.
-    """
+    """Maps without their gradient, if they are float (N, 1, H, W) in [0, 1]."""
     if sigma_map.ndim != 4 or sigma_map.shape[1] != 1 or sigma_map.shape[0] == 0:
         raise InputError(
             f"sigma_map must have the shape (N, 1, H, W), not {tuple(sigma_map.shape)}: of a "
@@ -39,11 +35,7 @@ def check_maps(sigma_map: Tensor) -> Tensor:
 
 
 def check_pair(sigma_map: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Maps, and the images (N, C, H, W) in [0, 1] that belong to them, without their gradients.
-
-    Raises:
-        InputError: other or unequal shapes, fewer than 8x8 pixels, range or NaN.
-    """
+    """Maps, and the images (N, C, H, W) in [0, 1] that belong to them, without their gradients."""
     sigma_map = check_maps(sigma_map)
     n, _, height, width = sigma_map.shape
     if images.ndim != 4 or (images.shape[0], *images.shape[2:]) != (n, height, width):
@@ -58,11 +50,7 @@ def check_pair(sigma_map: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def check_values(values: Tensor, name: str) -> None:
-    """Refuse what is no picture; bf16 may exceed [0, 1] by a rounding error.
-
-    Raises:
-        InputError: no floats, values outside [0, 1], NaN.
-    """
+    """Refuse what is no picture; bf16 may exceed [0, 1] by a rounding error."""
     if not values.is_floating_point():
         raise InputError(f"{name} must be floats in [0, 1], not {values.dtype}.")
     low, high = (value.item() for value in torch.aminmax(values.detach()))

@@ -44,10 +44,6 @@ def frechet_distance(
 
     Returns:
         The distance, at least 0 (rounding is clipped), in squared units of the features.
-
-    Raises:
-        InputError: shapes that do not fit, NaN or infinity, a covariance that is not
-            symmetric or has a clearly negative eigenvalue.
     """
     mean1, mean2 = _mean(mu1, "mu1"), _mean(mu2, "mu2")
     if mean1.shape != mean2.shape:
@@ -174,9 +170,6 @@ def kernel_distance(
 
     Returns:
         The mean over the subsets and its standard error.
-
-    Raises:
-        InputError: shapes that do not fit, NaN or infinity, too few samples or subsets.
     """
     first = float64_features(features1, "features1")
     second = float64_features(features2, "features2")

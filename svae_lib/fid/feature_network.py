@@ -34,10 +34,6 @@ class FeatureNetwork:
         module: maps float (N, channels, H, W) in [0, 1] to (N, D), resizing included.
         cpu_batch: images that a CPU gives it at a time: the maps of many large ones fit into no
             cache. None: all of a batch.
-
-    Raises:
-        InputError: no ``weights_hash`` is given, and the module has no tensors to make one of; or
-            ``cpu_batch`` is no count.
     """
 
     name: str
@@ -66,10 +62,6 @@ class FeatureNetwork:
 
         Returns:
             float32 (N, D) on the network's device.
-
-        Raises:
-            InputError: wrong shape, channel count, dtype, range or NaN; or the module's answer
-                is not (N, D).
         """
         check_images(images)
         images = self._with_channels(images.to(self.device, torch.float32))

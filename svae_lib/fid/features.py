@@ -52,10 +52,6 @@ def network(
             (the network of canonical FID) or "efficientnet-lite0" (natural images, offline).
         weights: a file to take instead of the network's own weights.
         device: where it computes; by default a GPU where there is one.
-
-    Raises:
-        InputError: an unknown name, weights that are missing, damaged or of another network, or
-            a device that is not here.
     """
     if name not in NETWORKS:
         raise InputError(f"unknown feature network {name!r}: choose one of {', '.join(NETWORKS)}.")

@@ -37,9 +37,6 @@ def shares_inside(
 
     Returns:
         Precision and recall, each in [0, 1].
-
-    Raises:
-        InputError: shapes that do not fit, NaN or infinity, or too few features.
     """
     check_counts(neighbours=neighbours)
     ours, theirs = float64_features(generated, "generated"), float64_features(real, "real")

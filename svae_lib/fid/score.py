@@ -112,13 +112,9 @@ def kid(
     Args:
         images: uint8 or float (N, C, H, W), batches of them, or features (N, D) of this network.
         reference: the same for the reference.
-        network: from :func:`svae_lib.fid.network`.
-        reference_name: the reference in words.
-        subsets: see :func:`svae_lib.fid.kernel_distance`.
-        subset_size: the same.
-        seed: of the random subsets.
-        batch_size: images at a time.
-        progress: show progress bars.
+        subsets: see :func:`svae_lib.fid.kernel_distance`, as for subset_size and seed.
+
+    The other arguments are those of :func:`fid`.
     """
     check_network(network)
     ours = _features(images, network, batch_size, progress)
@@ -145,11 +141,9 @@ def precision_recall(
     Args:
         images: uint8 or float (N, C, H, W), batches of them, or features (N, D) of this network.
         reference: the same for the reference.
-        network: from :func:`svae_lib.fid.network`.
-        reference_name: the reference in words.
         neighbours: k, whose distance is the radius of an image's ball.
-        batch_size: images at a time.
-        progress: show progress bars.
+
+    The other arguments are those of :func:`fid`.
     """
     check_network(network)
     ours = _features(images, network, batch_size, progress)
