@@ -64,7 +64,8 @@ class FeatureNetwork:
             float32 (N, D) on the network's device.
         """
         check_images(images)
-        images = self._with_channels(images.to(self.device, torch.float32))
+        self.check_channels(images.shape[1])
+        images = images.to(self.device, torch.float32).expand(-1, self.channels, -1, -1)
         with torch.inference_mode(), exact_float32():  # a score is the same on every device
             at_once = len(images) if self.device.type != "cpu" else self.cpu_batch
             parts = images.split(at_once or len(images))
@@ -83,12 +84,6 @@ class FeatureNetwork:
             raise InputError(
                 f"{self.name} takes {wanted} images, not {given} channels: choose another network."
             )
-
-    def _with_channels(self, images: Tensor) -> Tensor:
-        self.check_channels(images.shape[1])
-        if images.shape[1] == self.channels:
-            return images
-        return images.expand(-1, self.channels, -1, -1)
 
 
 def check_network(network: object) -> None:
