@@ -214,11 +214,11 @@ def test_kernel_distance_standard_error_is_the_spread_over_repetitions(n: int, s
     rng = np.random.default_rng(0)
     pairs = [
         kernel_distance(rng.normal(size=(n, 4)), rng.normal(size=(n, 4)) + 0.5, 50, size)
-        for _ in range(200)
+        for _ in range(80)
     ]
     spread = np.std([value for value, _ in pairs], ddof=1)
     claimed = np.mean([error for _, error in pairs])
-    assert claimed == pytest.approx(spread, rel=0.15)
+    assert claimed == pytest.approx(spread, rel=0.25)
 
 
 def test_kernel_distance_standard_error_has_the_noise_of_drawing_few_subsets() -> None:
