@@ -24,6 +24,7 @@ from . import (
 )
 from ._version import __version__
 from .authors_weights import load_keras_weights
+from .baselines import SecondStage
 from .course import exercises
 from .experiments import checkpoints, evaluation, monitoring, runs, tables
 from .experiments.checkpoints import (
@@ -37,7 +38,6 @@ from .models import VAE, Decoded, Output, SplitVAE, parameter_count
 from .objective import Loss, RunningGamma, kl_divergence, reconstruction_error, variational_loss
 from .presets import PRESETS, ModelConfig, Preset, TrainConfig
 from .sampling import LatentMixture, interpolate, sample_mixture, sample_prior
-from .second_stage import SecondStage
 from .support import devices, distributed, provenance
 from .support.checks import InputError
 from .support.rescue import TrainingDiverged, TrainingOutOfMemory

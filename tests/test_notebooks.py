@@ -40,7 +40,7 @@ from svae_lib.experiments.tables import (
     read_table,
     summarise_likelihood,
 )
-from svae_lib.interventions import mix
+from svae_lib.sampling import mix
 from svae_lib.support.checks import InputError
 from svae_lib.support.files import embedded, read_json
 

@@ -17,7 +17,7 @@ import svae_lib as sv
 from svae_lib import widgets
 from svae_lib.diagnostics import split_kind
 from svae_lib.inference import encode_all, reconstruct_all
-from svae_lib.interventions import explore, mix
+from svae_lib.sampling import explore, mix
 from svae_lib.support.checks import InputError
 from svae_lib.widgets.frames import parts_of
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import fid
-from ..baselines import is_deterministic
+from ..baselines import SecondStage, is_deterministic
 from ..data import ImageSets, to_float, to_uint8
 from ..diagnostics import SplitKind, latent_statistics, split_kind
 from ..fid import FeatureNetwork, FeatureStatistics
@@ -21,7 +21,6 @@ from ..likelihood import LikelihoodBound, fitted_gamma, likelihood_bound
 from ..models import VAE, Decoded
 from ..objective import kl_divergence
 from ..sampling import LatentMixture, prior_latents
-from ..second_stage import SecondStage
 from ..support.checks import check_counts
 from ..support.memory import kept_memory
 from ..support.progress import counter

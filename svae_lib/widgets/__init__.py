@@ -5,7 +5,7 @@ below. Where nothing answers the controls (an exported page, a stored notebook),
 stays, with its alternative text. Pictures are drawn by Pillow, since a slider has to be followed
 within a tenth of a second or so; ``benchmarks/widgets.py`` measures it.
 
-What is drawn comes from :mod:`svae_lib.interventions` and :mod:`svae_lib.diagnostics`.
+What is drawn comes from :mod:`svae_lib.sampling` and :mod:`svae_lib.diagnostics`.
 """
 
 from __future__ import annotations

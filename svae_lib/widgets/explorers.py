@@ -13,10 +13,9 @@ from torch import Tensor
 from ..data import to_float
 from ..diagnostics import split_kind
 from ..inference import encode_all, reconstruct_all
-from ..interventions import explore, mix
 from ..models import VAE, Decoded
 from ..objective import reconstruction_error
-from ..sampling import prior_latents
+from ..sampling import explore, mix, prior_latents
 from ..support.checks import InputError, check_counts, check_uint8_images
 from .frames import Frame, draw, parts_of
 from .panel import Panel, Values, load_ipywidgets
@@ -109,7 +108,7 @@ def mixer_frame(
         own: a split into two as its model makes it.
         originals: the images, float (N, C, S, S), that it reconstructs.
         constant: sigma in every pixel; None for the model's map.
-        sharpness: t of :func:`svae_lib.interventions.sharpen`.
+        sharpness: t of :func:`svae_lib.sampling.sharpen`.
         swap: exchange x1 and x2 under the map.
     """
     mixed = mix(own, constant, swap=swap, sharpness=sharpness)

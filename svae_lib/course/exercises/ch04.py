@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...diagnostics import NYQUIST_BAND, nyquist_share
-from ...interventions import sharpen
+from ...sampling import sharpen
 from .exercise import TRIALS, Exercise, Mistake, draw_sizes
 
 NOTEBOOK = "04_sigma_map"

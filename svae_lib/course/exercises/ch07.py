@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...support.devices import as_float64
 from .exercise import TRIALS, Exercise, Function, Mistake, draw_sizes
 
 NOTEBOOK = "07_fid"
@@ -210,7 +211,7 @@ def _with_a_rounded_one(function: Function, inputs: tuple[Any, ...]) -> tuple[An
     (s,) = inputs
     root = function(s)
     sound = isinstance(root, Tensor) and root.is_floating_point() and root.shape == s.shape
-    if not sound or not torch.allclose(root.double() @ root.double(), s, 1e-4, 1e-5):
+    if not sound or not torch.allclose(as_float64(root) @ as_float64(root), s, 1e-4, 1e-5):
         return root, root
     return root, function(torch.diag(torch.tensor([1.0, 0.25, -1e-12], dtype=s.dtype)))
 
@@ -342,13 +343,13 @@ def _two_sets(g: torch.Generator) -> tuple[Tensor, Tensor, int]:
 
 
 def _share(inside: Tensor) -> Tensor:
-    return inside.double().mean()
+    return as_float64(inside).mean()
 
 
 def _any_float(function: Function, inputs: tuple[Any, ...]) -> Any:
     """What the function returns; whether float32 or float64 does not matter for a share."""
     share = function(*inputs)
-    return share.double() if isinstance(share, Tensor) and share.is_floating_point() else share
+    return as_float64(share) if isinstance(share, Tensor) and share.is_floating_point() else share
 
 
 PRECISION = Exercise(
@@ -385,7 +386,7 @@ PRECISION = Exercise(
         ),
         Mistake(
             "density",
-            lambda real, generated, k: _inside(real, generated, k).double().sum(dim=1).mean() / k,
+            lambda real, fake, k: as_float64(_inside(real, fake, k)).sum(dim=1).mean() / k,
             "You counted in how many balls each generated vector is (divided by k, that is called "
             "density). Here it counts once: any(dim=1).",
         ),
@@ -418,7 +419,7 @@ PRECISION = Exercise(
         ),
         Mistake(
             "number instead of share",
-            lambda real, generated, k: _inside(real, generated, k).any(dim=1).double().sum(),
+            lambda real, generated, k: as_float64(_inside(real, generated, k).any(dim=1)).sum(),
             "This is how many are inside. Divide by the number of generated vectors.",
         ),
     ),

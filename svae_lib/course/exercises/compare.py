@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...support import devices
 from .exercise import Exercise
 
 NOTHING = "The function returns nothing yet. (If you have written it: is its return missing?)"
@@ -183,7 +184,7 @@ def kind(value: Any) -> str:
 def as_float64(value: Any) -> Tensor:
     """Numbers of any kind in float64 on the CPU, where they are compared."""
     tensor = value.detach() if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
-    return tensor.cpu().to_dense().to(torch.float64)
+    return devices.as_float64(tensor.cpu().to_dense())
 
 
 def _bits(value: Any) -> Tensor:
