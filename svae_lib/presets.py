@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 from .support.checks import InputError, check_counts, check_positive, check_seed
-from .support.devices import Precision
 
+Precision = Literal["auto", "float32", "bf16", "fp16"]
 Schedule = Literal["constant", "cosine"]
 GammaStart = Literal["one", "data"]
 
@@ -103,7 +103,8 @@ class TrainConfig:
     grad_clip: float | None = None
     """Largest norm of the gradient; None leaves gradients as they are."""
     precision: Precision = "auto"
-    """Arithmetic of the convolutions; "auto" takes the fastest the processor really has."""
+    """Arithmetic of the convolutions; "auto" takes the fastest for this processor and this width,
+    or what the environment variable SVAE_PRECISION says."""
     seed: int = 0
     """Seeds the initial weights, the order of the images and the noise of the latent variables."""
     log_every: int = 20

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Literal, cast, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .checks import InputError
 from .memory import kept_memory
 
-Precision = Literal["auto", "float32", "bf16", "fp16"]
+Arithmetic = Literal["float32", "bf16", "fp16"]
 
-COMPILE_FROM_STEPS = 5000
-"""Steps from which :func:`compile_pays`: a shorter training ends before the compiler's minute or
-so is won back. A rule of thumb; measure your own."""
+BF16_FROM_WIDTH = 8
+"""Least ``base_dim`` for which "auto" takes bf16 on a CPU that has it: narrower convolutions are
+no faster in it. Measured by benchmarks/precision_choice.py."""
+PRECISION_VARIABLE = "SVAE_PRECISION"
 
 
 def default_device() -> torch.device:
@@ -54,20 +54,37 @@ def find_device(device: torch.device | str | None = None) -> torch.device:
 
 
 def resolve_precision(
-    precision: Precision, device: torch.device
-) -> Literal["float32", "bf16", "fp16"]:
+    precision: str, device: torch.device, base_dim: int | None = None
+) -> Arithmetic:
     """Turn "auto" into the fastest arithmetic that the device has in hardware.
 
-    On CUDA bf16 where the card computes in it, else fp16; on a CPU bf16 only where the
-    processor multiplies in it (emulated bf16 is slower than float32); elsewhere float32.
+    On CUDA bf16 where the card computes in it, else fp16; on a CPU bf16 where the processor
+    multiplies in it (emulated bf16 is slower than float32) and the network is wide enough to gain;
+    elsewhere float32. The environment variable SVAE_PRECISION replaces this choice.
+
+    Args:
+        precision: "auto", or what it shall be.
+        device: that computes.
+        base_dim: width of the network; None: wide.
+
+    Raises:
+        InputError: SVAE_PRECISION or ``precision`` names no arithmetic.
     """
-    if precision != "auto":
-        return precision
+    if precision == "auto":
+        precision = os.environ.get(PRECISION_VARIABLE) or _fastest(device, base_dim)
+    if precision not in get_args(Arithmetic):
+        raise InputError(
+            f"the precision must be one of {get_args(Arithmetic)}, not {precision!r} "
+            f"(where it is not set, the variable {PRECISION_VARIABLE} says it)."
+        )
+    return cast(Arithmetic, precision)
+
+
+def _fastest(device: torch.device, base_dim: int | None) -> Arithmetic:
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    if device.type == "cpu" and _cpu_has_bf16():
-        return "bf16"
-    return "float32"
+    wide = base_dim is None or base_dim >= BF16_FROM_WIDTH
+    return "bf16" if device.type == "cpu" and wide and _cpu_has_bf16() else "float32"
 
 
 def _cpu_has_bf16() -> bool:
@@ -76,7 +93,7 @@ def _cpu_has_bf16() -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """Context in which convolutions and products run in ``precision``."""
     resolved = resolve_precision(precision, device)
     if resolved == "float32":
@@ -143,36 +160,25 @@ def tuned(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark = before
 
 
-FUSE_MORE: dict[str, Any] = {
-    "realize_opcount_threshold": 200,
-    "realize_reads_threshold": 30,
-    "realize_acc_reads_threshold": 30,
-}
-"""Options with which the compiler computes BatchNorm and swish again wherever the backward pass
-needs them; by its defaults it writes them to memory, as float32, and reads them back. By its own
-count a training step of the paper's MNIST model moves 18.4 MB of memory per image with the
-defaults, 13.4 MB with these (torch 2.11, bf16, batch 1000)."""
+@contextmanager
+def gradients() -> Iterator[None]:
+    """Context, or decorator, of what trains, whatever the caller has switched off.
 
-
-def compiler_options(mode: str | None = None) -> dict[str, Any]:
-    """Options for ``torch.compile``: those of one of its modes, and :data:`FUSE_MORE`."""
-    from torch._inductor import list_mode_options  # here: its import takes seconds
-
-    return (list_mode_options(mode) if mode else {}) | FUSE_MORE
-
-
-def compile_pays(device: torch.device, steps: int) -> bool:
-    """Whether ``torch.compile`` works on this device and a training is long enough for it.
-
-    It needs Triton, a card that Triton supports (capability 7.0, Volta) and a C compiler.
+    In it neither ``torch.no_grad`` nor ``torch.inference_mode`` of the caller counts.
     """
-    return (
-        steps >= COMPILE_FROM_STEPS
-        and device.type == "cuda"
-        and importlib.util.find_spec("triton") is not None
-        and torch.cuda.get_device_capability(device) >= (7, 0)
-        and any(map(shutil.which, ("cc", "gcc", "clang")))
-    )
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def make_trainable(model: nn.Module) -> None:
+    """Replace weights that were made in inference mode, which can never be trained, by copies."""
+    for module in model.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            if weight.is_inference():
+                module.register_parameter(name, nn.Parameter(weight.clone()))
+        for name, buffer in module.named_buffers(recurse=False):
+            if buffer.is_inference():
+                setattr(module, name, buffer.clone())
 
 
 # ---------------------------------------------------------------------- memory
@@ -187,10 +193,3 @@ def fits(images: Tensor, device: torch.device) -> bool:
         return True  # main memory, where they are already
     free, _ = torch.cuda.mem_get_info(device)
     return images.nbytes <= free // 2
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an allocation failed: by PyTorch, by the driver or NVIDIA's libraries, on a CPU."""
-    said = str(error)
-    words = ("out of memory", "DefaultCPUAllocator", "STATUS_ALLOC_FAILED")
-    return isinstance(error, torch.cuda.OutOfMemoryError) or any(word in said for word in words)
