@@ -6,8 +6,8 @@ A Split VAE of each size trains on random images in both precisions; the two tak
 ``--seconds`` each, after two steps that are not counted. ``times_faster`` is the median, over the
 turns, of bf16's rate divided by the float32 rate measured right before it. One thread, and the
 seconds are those of the processor that it used: so other work on the machine, whose load before the
-run is recorded, counts little. ``devices.BF16_FROM_WIDTH``, from which "auto" takes bf16
-on a CPU, is chosen by this record; ``disagree`` lists the sizes for which it takes the slower one.
+run is recorded, counts little. ``slower_in_bf16`` lists the sizes that "auto" is wrong about,
+which takes bf16 at every width on a CPU that has it (devices.resolve_precision).
 """
 
 from __future__ import annotations
@@ -23,14 +23,20 @@ from peak import random_images
 from record import load_average, save
 
 import svae_lib as sv
-from svae_lib.support.devices import BF16_FROM_WIDTH, resolve_precision
+from svae_lib.support.devices import cpu_has_bf16
+
+
+def _narrowed(name: str, base_dim: int) -> sv.Preset:
+    preset = sv.PRESETS[name]
+    return dataclasses.replace(preset, model=dataclasses.replace(preset.model, base_dim=base_dim))
+
 
 SIZES = {
+    "quick, a quarter of the width": _narrowed("quick", 2),
+    "quick, half the width": _narrowed("quick", 4),
     **{name: sv.PRESETS[name] for name in ("quick", "quick-faces", "quick-cifar10")},
     **{name: sv.PRESETS[name] for name in ("compact-faces", "compact")},
-    "mnist, half the width": dataclasses.replace(
-        sv.PRESETS["mnist"], model=dataclasses.replace(sv.PRESETS["mnist"].model, base_dim=32)
-    ),
+    "mnist, half the width": _narrowed("mnist", 32),
     "mnist": sv.PRESETS["mnist"],
 }
 
@@ -75,23 +81,18 @@ def main() -> None:
     )
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2, help="of a turn, in float32")
+    parser.add_argument("--sizes", nargs="+", default=[*SIZES], choices=SIZES)
     parser.add_argument("--dry-run", action="store_true", help="record nothing")
     options = parser.parse_args()
     torch.set_num_threads(1)
     load, results = load_average(), []
-    for name in SIZES:
+    for name in options.sizes:
         results.append(compare(name, options.turns, options.seconds))
         print(results[-1], flush=True)
-    wide = [found["base_dim"] >= BF16_FROM_WIDTH for found in results]
     found = {
         "what": __doc__.split("\n")[0],
-        "bf16_in_hardware": resolve_precision("auto", torch.device("cpu")) == "bf16",
-        "bf16_from_width": BF16_FROM_WIDTH,
-        "disagree": [
-            found["size"]
-            for found, bf16 in zip(results, wide, strict=True)
-            if bf16 != (found["times_faster"] > 1)
-        ],
+        "bf16_in_hardware": cpu_has_bf16(),
+        "slower_in_bf16": [found["size"] for found in results if found["times_faster"] < 1],
         "turns": options.turns,
         "load_average_before": load,
         "results": results,

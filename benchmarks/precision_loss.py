@@ -84,7 +84,7 @@ def main() -> None:
         print(results[-1], flush=True)
     differences = [result["relative_difference"] for result in results]
     device = torch.device(options.device or default_device())
-    usual = resolve_precision("auto", device)  # of a wide network
+    usual = resolve_precision("auto", device)
     save(
         f"precision_loss_{device.type}",
         {

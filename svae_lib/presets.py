@@ -103,7 +103,7 @@ class TrainConfig:
     grad_clip: float | None = None
     """Largest norm of the gradient; None leaves gradients as they are."""
     precision: Precision = "auto"
-    """Arithmetic of the convolutions; "auto" takes the fastest for this processor and this width,
+    """Arithmetic of the convolutions; "auto" takes the fastest that the processor really has,
     or what the environment variable SVAE_PRECISION says."""
     seed: int = 0
     """Seeds the initial weights, the order of the images and the noise of the latent variables."""

@@ -131,9 +131,7 @@ class Trainer:
         parts = config.accumulate
         self.processes.check_shares(config.batch_size, parts, config.sync_norm)
         self.config, self.device = config, self.processes.device
-        self.precision = resolve_precision(
-            config.precision, self.device, base_dim=model.config.base_dim
-        )
+        self.precision = resolve_precision(config.precision, self.device)
         self.memory_format = memory_format or best_memory_format(self.device)
         if config.sync_norm:
             self.processes.synchronise_norm(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import json
 import math
 import os
 import signal
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 import svae_lib as sv
 from svae_lib.experiments import checkpoints
-from svae_lib.experiments.checkpoints import restore_trainer, save_trainer
+from svae_lib.experiments.checkpoints import MODEL_KINDS, restore_trainer, save_trainer
 from svae_lib.support import compiling, devices, rescue
 from svae_lib.support.signals import stop_requests
 from svae_lib.training import METRICS
@@ -189,7 +190,9 @@ def test_a_run_may_go_on_in_finer_parts(tiny, fast, blobs, tmp_path) -> None:
     assert finer.step == 3 and same_weights(whole.model, finer.model)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+)
 def test_a_stop_request_finishes_the_step_and_keeps_what_was_learnt(
     tiny, fast, blobs, number, capsys
 ) -> None:
@@ -221,6 +224,110 @@ def test_the_second_ctrl_c_is_no_request_but_further_sigterms_are() -> None:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+def test_a_lost_connection_ends_the_program_unless_nohup_says_otherwise() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        with stop_requests() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert stop.is_set() and stop.terminate
+        assert signal.getsignal(signal.SIGHUP) == before
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what nohup does
+        with stop_requests() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.is_set()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_what_a_watcher_cannot_write_is_warned_about_once(tiny, fast, blobs, recwarn) -> None:
+    seen: list[int] = []
+
+    def full(t: sv.Trainer) -> None:
+        raise OSError(28, "No space left on device", "events")
+
+    t = trainer(tiny, fast, blobs)
+    t.fit(progress=False, on_log=[full, lambda t: seen.append(t.step)])
+    assert t.step == 24 and seen == [5, 10, 15, 20, 24]
+    assert len([w for w in recwarn if "No space left" in str(w.message)]) == 1
+
+    def mistaken(t: sv.Trainer) -> None:
+        raise TypeError("a mistake of the user's program")
+
+    with pytest.raises(TypeError, match="mistake"):
+        trainer(tiny, fast, blobs).fit(progress=False, on_log=[mistaken])
+
+
+def test_the_history_is_shown_in_one_line_and_is_json(tiny, fast, blobs) -> None:
+    t = trainer(tiny, fast, blobs)
+    assert "\n" not in repr(t.history)
+    history = t.fit(progress=False)
+    assert "\n" not in repr(history) and len(repr(history)) < 150
+    assert "5 entries" in repr(history) and f"{history['loss'][-1]:.4g}" in repr(history)
+    assert json.loads(json.dumps(history)) == history and isinstance(history, dict)
+
+
+@pytest.mark.parametrize("kind", MODEL_KINDS)
+@pytest.mark.parametrize("where", ["no_grad", "inference_mode", "float64 by default"])
+def test_training_in_a_program_with_other_settings(tiny, fast, blobs, kind, where) -> None:
+    expected = trainer(tiny, fast, blobs, kind)
+    start = {name: value.clone() for name, value in expected.model.state_dict().items()}
+    expected.fit(7, progress=False)
+    if where == "float64 by default":
+        torch.set_default_dtype(torch.float64)
+        try:
+            t = trainer(tiny, fast, blobs.clone(), kind)
+            assert all(value.dtype != torch.float64 for value in t.model.state_dict().values())
+            t.model.load_state_dict(start)  # PyTorch draws others for float64 layers
+            t.fit(7, progress=False)
+        finally:
+            torch.set_default_dtype(torch.float32)
+    else:
+        with getattr(torch, where)():
+            t = trainer(tiny, fast, blobs.clone(), kind)  # its weights, too, are made in there
+            t.fit(3, progress=False)
+            t.fit(4, progress=False)
+    assert same_weights(t.model, expected.model)
+    assert t.history == expected.history
+
+
+# ---------------------------------------------------------------------- Adam, fused
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
+@pytest.mark.parametrize("grad_clip", [None, 1.0])
+def test_fused_adam_takes_the_usual_steps(
+    tiny, fast, blobs, tmp_path, monkeypatch, precision, grad_clip
+) -> None:
+    """Also from a checkpoint that Adam left which was not fused."""
+    config = dataclasses.replace(fast, precision=precision, grad_clip=grad_clip)
+    fused = trainer(tiny, config, blobs)
+    assert fused.optimizer.defaults["fused"]
+    adam = torch.optim.Adam
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.optim, "Adam", lambda *a, **k: adam(*a, **k | {"fused": False}))
+        plain = trainer(tiny, config, blobs)
+    for t in (fused, plain):
+        t.fit(6, progress=False)
+    save_trainer(tmp_path / "plain.safetensors", plain)
+    resumed = trainer(tiny, config, blobs)
+    restore_trainer(resumed, tmp_path / "plain.safetensors")
+    for t in (fused, plain, resumed):
+        t.fit(progress=False)
+    close = pytest.approx(plain.history["loss"], rel=1e-3 if precision == "float32" else 2e-2)
+    assert fused.history["loss"] == close and resumed.history["loss"] == close
+
+
+def test_a_step_whose_scaled_gradients_overflow_is_left_out(tiny, fast, blobs) -> None:
+    t = trainer(tiny, dataclasses.replace(fast, precision="fp16"), blobs)
+    t.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120)
+    before = {k: v.clone() for k, v in t.model.named_parameters()}
+    t.model.train()
+    t.train_step()
+    assert all(torch.equal(v, before[k]) for k, v in t.model.named_parameters())
+    assert t.scaler.get_scale() < 2.0**120
 
 
 def give_nan(model: sv.VAE) -> None:

@@ -19,7 +19,13 @@ MODEL = sv.ModelConfig(
     image_size=16, latent_dim=3, base_dim=4, embedding_dim=8, num_scales=2, norm_momentum=0.1
 )
 TRAIN = sv.TrainConfig(
-    steps=12, batch_size=16, learning_rate=1e-3, precision="float32", log_every=5, seed=1, sync_norm=False
+    steps=12,
+    batch_size=16,
+    learning_rate=1e-3,
+    precision="float32",
+    log_every=5,
+    seed=1,
+    sync_norm=False,
 )
 SETTINGS = {
     "plain": TRAIN,

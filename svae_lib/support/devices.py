@@ -15,9 +15,6 @@ from .memory import kept_memory
 
 Arithmetic = Literal["float32", "bf16", "fp16"]
 
-BF16_FROM_WIDTH = 8
-"""Least ``base_dim`` for which "auto" takes bf16 on a CPU that has it: narrower convolutions are
-no faster in it. Measured by benchmarks/precision_choice.py."""
 PRECISION_VARIABLE = "SVAE_PRECISION"
 
 
@@ -53,41 +50,34 @@ def find_device(device: torch.device | str | None = None) -> torch.device:
 # ---------------------------------------------------------------------- arithmetic
 
 
-def resolve_precision(
-    precision: str, device: torch.device, base_dim: int | None = None
-) -> Arithmetic:
+def resolve_precision(precision: str, device: torch.device) -> Arithmetic:
     """Turn "auto" into the fastest arithmetic that the device has in hardware.
 
     On CUDA bf16 where the card computes in it, else fp16; on a CPU bf16 where the processor
-    multiplies in it (emulated bf16 is slower than float32) and the network is wide enough to gain;
-    elsewhere float32. The environment variable SVAE_PRECISION replaces this choice.
-
-    Args:
-        precision: "auto", or what it shall be.
-        device: that computes.
-        base_dim: width of the network; None: wide.
+    multiplies in it (emulated bf16 is slower than float32), at every width: measured by
+    benchmarks/precision_choice.py; elsewhere float32. The environment variable SVAE_PRECISION
+    replaces this choice.
 
     Raises:
-        InputError: SVAE_PRECISION or ``precision`` names no arithmetic.
+        InputError: ``precision`` or SVAE_PRECISION names no arithmetic.
     """
     if precision == "auto":
-        precision = os.environ.get(PRECISION_VARIABLE) or _fastest(device, base_dim)
+        precision = os.environ.get(PRECISION_VARIABLE) or _fastest(device)
     if precision not in get_args(Arithmetic):
         raise InputError(
             f"the precision must be one of {get_args(Arithmetic)}, not {precision!r} "
-            f"(where it is not set, the variable {PRECISION_VARIABLE} says it)."
+            f"(where none is set, {PRECISION_VARIABLE} says it)."
         )
     return cast(Arithmetic, precision)
 
 
-def _fastest(device: torch.device, base_dim: int | None) -> Arithmetic:
+def _fastest(device: torch.device) -> Arithmetic:
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    wide = base_dim is None or base_dim >= BF16_FROM_WIDTH
-    return "bf16" if device.type == "cpu" and wide and _cpu_has_bf16() else "float32"
+    return "bf16" if device.type == "cpu" and cpu_has_bf16() else "float32"
 
 
-def _cpu_has_bf16() -> bool:
+def cpu_has_bf16() -> bool:
     """Whether the CPU has instructions for bf16 products; older PyTorch cannot tell: no."""
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
