@@ -62,6 +62,7 @@ NEEDED = {
     "ipywidgets": "ipywidgets",
     "jinja2": "jinja2",
     "matplotlib": "matplotlib",
+    "msgspec": "msgspec",
     "numpy": "numpy",
     "platformdirs": "platformdirs",
     "safetensors": "safetensors",

@@ -16,7 +16,7 @@ from ..data import ImageSets, to_float, to_uint8
 from ..diagnostics import SplitKind, latent_statistics, split_kind
 from ..fid import FeatureNetwork, FeatureStatistics
 from ..fid.feature_network import check_network
-from ..inference import decode_all, device_of, encode_all
+from ..inference import decode_all, decode_batches, device_of, encode_all
 from ..likelihood import LikelihoodBound, fitted_gamma, likelihood_bound
 from ..models import VAE, Decoded
 from ..objective import kl_divergence
@@ -97,7 +97,8 @@ def evaluate(
         found: dict[str, _Features] = {}
         for out in _decoded(model, z, batch_size, source, progress):
             if source == "REC":
-                squared_error += (to_float(next(originals)) - out.x_hat).square().sum().item()
+                original = to_float(next(originals).to(out.x_hat.device))
+                squared_error += (original - out.x_hat).square().sum().item()
             for part, features in _features_by_part(out, next(chosen), network).items():
                 found.setdefault(part, _Features(network)).add(features)
         rows += [scorer.row(source, part, features) for part, features in found.items()]
@@ -232,9 +233,9 @@ def _decoded(
     model: VAE, z: Tensor, batch_size: int, source: str, progress: bool
 ) -> Iterator[Decoded]:
     with counter(len(z), f"scoring {source}", "image", show=progress) as bar:
-        for part in z.split(batch_size):
-            yield decode_all(model, part, batch_size)
-            bar.update(len(part))
+        for out in decode_batches(model, z, batch_size):  # they stay on the device
+            yield out
+            bar.update(len(out.x_hat))
 
 
 def _half(n: int, seed: int) -> Tensor:
@@ -256,9 +257,9 @@ def _features_by_part(out: Decoded, chosen: Tensor, network: FeatureNetwork) -> 
     images = {"x": out.x_hat}
     if out.components is not None:
         images |= {f"x{k + 1}": c for k, c in enumerate(out.components.unbind(dim=1))}
-    parts = {name: network(to_float(to_uint8(x))).cpu() for name, x in images.items()}
+    parts = {name: network(to_float(to_uint8(x))) for name, x in images.items()}
     if len(parts) == 3:  # x, x1, x2
-        parts["mix"] = torch.where(chosen, parts["x1"], parts["x2"])
+        parts["mix"] = torch.where(chosen.to(parts["x1"].device), parts["x1"], parts["x2"])
     return parts
 
 
