@@ -18,11 +18,7 @@ GammaStart = Literal["one", "data"]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Size and shape of an encoder, a latent space and a decoder.
-
-    Raises:
-        InputError: a value that no model can be built from.
-    """
+    """Size and shape of an encoder, a latent space and a decoder."""
 
     image_size: int = 32
     """Height and width in pixels: 16, 32, 64 or 128."""
@@ -74,11 +70,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is trained.
-
-    Raises:
-        InputError: a value that cannot be trained with.
-    """
+    """How a model is trained."""
 
     steps: int = 60_000
     """Optimiser steps. The paper does not publish its number of epochs."""
@@ -159,16 +151,7 @@ class Preset:
 
 
 def check_config(config: object, wanted: type, name: str = "config") -> None:
-    """Raise unless ``config`` is a ``wanted``: :class:`ModelConfig` or :class:`TrainConfig`.
-
-    Args:
-        config: what to check.
-        wanted: the class.
-        name: how the message calls it.
-
-    Raises:
-        InputError: it is something else, such as a whole preset.
-    """
+    """``config`` must be a ``wanted``, and no whole preset; the message calls it ``name``."""
     if isinstance(config, wanted):
         return
     part = "model" if wanted is ModelConfig else "train"

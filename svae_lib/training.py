@@ -27,19 +27,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from .models import VAE
 from .objective import Loss, RunningGamma
 from .presets import TrainConfig, check_config
+from .support import devices
 from .support.checks import InputError, check_uint8_images
 from .support.compiling import compile_pays, compiled
-from .support.devices import (
-    autocast,
-    best_memory_format,
-    gradients,
-    make_trainable,
-    resolve_precision,
-    tuned,
-)
 from .support.distributed import join
 from .support.feeding import Feed
-from .support.progress import counter
+from .support.progress import History, counter
 from .support.rescue import LastGood, Watchers
 from .support.signals import stop_requests
 
@@ -47,28 +40,10 @@ METRICS = ("loss", "reconstruction", "kl", "mse")
 """What a trainer's history has of every entry's steps: means over their images."""
 
 
-class History(dict[str, list[float]]):
-    """The curves of a training, a list per quantity; shown in one line."""
-
-    def __repr__(self) -> str:
-        if not self.get("step"):
-            return "<History without entries>"
-        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.items() if values)
-        return f"<History of {len(self['step'])} entries; the last: {last}>"
-
-
 def check_trainable(images: Tensor, model: VAE, train: TrainConfig, processes: int = 1) -> None:
-    """Raise unless a model can be trained on these images.
+    """Refuse what cannot be trained, with an :class:`InputError`.
 
-    Args:
-        images: uint8 (N, C, S, S).
-        model: its configuration and layers are looked at, its weights are not.
-        train: how it is to be trained.
-        processes: how many share each batch.
-
-    Raises:
-        InputError: the images do not fit the model, or do not fill one batch, or BatchNorm would
-            see one image at a time, or ``train`` is no TrainConfig.
+    The images, uint8 (N, C, S, S), must fit the model and fill a batch; BatchNorm must see two.
     """
     check_config(train, TrainConfig)
     config = model.config
@@ -95,10 +70,9 @@ class Trainer:
         images: uint8 (N, C, S, S), at least one batch of them; memory-mapped ones are welcome.
         config: how to train.
         device: where; default: CUDA where there is one.
-        compile: translate the model with ``torch.compile``; a string is its ``mode``
-            ("reduce-overhead" and "max-autotune" add CUDA graphs: one process and accumulate=1
-            only), a dictionary its ``options``, in place of the library's own.
-            Default: on CUDA, for trainings long enough to win the compiler's time back.
+        compile: use ``torch.compile``; a string is its ``mode`` (those with CUDA graphs need one
+            process and accumulate=1), a dictionary its ``options``. Default: on CUDA, for trainings
+            long enough to win the compiler's time back.
         resident: keep the images on the device; default: where they fit.
         memory_format: of images and kernels; default: the device's best.
 
@@ -108,13 +82,9 @@ class Trainer:
             every ``config.log_every`` steps and at the last one, each the mean over those steps.
         seconds: time spent inside :meth:`fit` so far.
         processes: this process among those that train together.
-
-    Raises:
-        InputError: as :func:`check_trainable`; or a batch cannot be shared evenly by the
-            processes, or the mode of compilation does not go with them.
     """
 
-    @gradients()
+    @devices.gradients()
     def __init__(
         self,
         model: VAE,
@@ -131,11 +101,11 @@ class Trainer:
         parts = config.accumulate
         self.processes.check_shares(config.batch_size, parts, config.sync_norm)
         self.config, self.device = config, self.processes.device
-        self.precision = resolve_precision(config.precision, self.device)
-        self.memory_format = memory_format or best_memory_format(self.device)
+        self.precision = devices.resolve_precision(config.precision, self.device)
+        self.memory_format = memory_format or devices.best_memory_format(self.device)
         if config.sync_norm:
             self.processes.synchronise_norm(model)
-        make_trainable(model)
+        devices.make_trainable(model)
         self.model = model.to(self.device).to(memory_format=self.memory_format)
         self.feed = Feed(
             images,
@@ -163,8 +133,7 @@ class Trainer:
         # fp16 has few exponents: its small gradients vanish unless the loss is scaled up.
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.gamma = RunningGamma.for_images(images, config.gamma_start, self.device)
-        self.step = 0
-        self.seconds = 0.0
+        self.step, self.seconds = 0, 0.0
         self.history = History({name: [] for name in ("step", *METRICS, "gamma")})
         self._sums = torch.zeros(len(METRICS), dtype=torch.float32, device=self.device)
         self._summed = 0
@@ -177,13 +146,9 @@ class Trainer:
 
     # ------------------------------------------------------------------ a step
 
-    @gradients()
+    @devices.gradients()
     def train_step(self) -> Loss:
-        """Take one step and return its loss (tensors on the device: nothing waits for them).
-
-        Raises:
-            TrainingOutOfMemory: it does not fit; the model is back at its last good state.
-        """
+        """Take one step and return its loss (tensors on the device: nothing waits for them)."""
         with self._good.explaining_lack_of_memory(self.step + 1):
             x = self.feed.batch(self.step)  # (n, C, S, S): this process's share
             noise = self.feed.noise(self.step, self.model.config.latent_dim)  # (n, L)
@@ -201,7 +166,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         for part, (some_x, some_noise) in enumerate(pieces):
             with self.processes.exchange(self.loss, now=part == parts - 1):
-                with autocast(self.precision, self.device):
+                with devices.autocast(self.precision, self.device):
                     metrics = self.loss(some_x, some_noise, self.gamma.value)
                 self.scaler.scale(metrics[0] / parts).backward()
             means += metrics.detach() / parts
@@ -230,7 +195,7 @@ class Trainer:
 
     # ------------------------------------------------------------------ the loop
 
-    @gradients()
+    @devices.gradients()
     def fit(
         self,
         steps: int | None = None,
@@ -250,13 +215,10 @@ class Trainer:
             on_log: called with this trainer after each new entry of the history, in the main
                 process. An OSError (a full disk, say) is warned about, and training goes on.
 
-        Returns:
-            The history.
-
         Raises:
-            TrainingDiverged: the loss became NaN or infinite; the model is as at the last entry of
-                the history at which all was well.
-            TrainingOutOfMemory: a step does not fit; the model likewise.
+            TrainingDiverged: the loss became NaN or infinite.
+            TrainingOutOfMemory: a step does not fit. Either way the model is as at the last entry
+                of the history at which all was well.
         """
         target = self.config.steps if steps is None else self.step + steps
         show = progress and self.processes.main
@@ -267,7 +229,7 @@ class Trainer:
         started = time.perf_counter()
         bar = counter(target, "training", "step", initial=self.step, show=show)
         try:
-            with bar, tuned(self.device), stop_requests() as stop:
+            with bar, devices.tuned(self.device), stop_requests() as stop:
                 while self.step < target:
                     self._add(self.train_step())
                     bar.update()
@@ -286,11 +248,7 @@ class Trainer:
         return self.history
 
     def check_finished(self) -> None:
-        """Raise unless all steps have been taken: half a training is not to be scored.
-
-        Raises:
-            KeyboardInterrupt: somebody stopped :meth:`fit`, which then returns as if all were well.
-        """
+        """Raise KeyboardInterrupt if :meth:`fit` was stopped: half a training is not scored."""
         if self.step < self.config.steps:
             raise KeyboardInterrupt
 
@@ -304,11 +262,8 @@ class Trainer:
     @torch.no_grad()
     def _log(self) -> str:
         """Make an entry of the history (the one place that waits for the device); it in words."""
-        if not self._summed:
-            return ""
         self.processes.average_(self.model.buffers())
-        weights: list[Tensor] = list(self.model.parameters())
-        healthy = torch.stack(torch._foreach_norm(weights)).isfinite().all()
+        healthy = torch.stack(torch._foreach_norm([*self.model.parameters()])).isfinite().all()
         scalars = torch.stack((self.gamma.value, healthy.float()))
         *means, gamma, finite = torch.cat((self._sums / self._summed, scalars)).tolist()
         self._sums.zero_()
@@ -341,8 +296,5 @@ def train(
     device: torch.device | str | None = None,
     progress: bool = True,
 ) -> History:
-    """Train ``model`` in place on uint8 images and return the history.
-
-    The short form of ``Trainer(model, images, config).fit()``; see :class:`Trainer`.
-    """
+    """Train ``model`` in place: ``Trainer(model, images, config, device).fit()``."""
     return Trainer(model, images, config, device).fit(progress=progress)

@@ -17,18 +17,16 @@ from torch import Tensor, nn
 from .checks import InputError
 
 COMPILE_FROM_STEPS = 5000
-"""Steps from which :func:`compile_pays`: a shorter training ends before the compiler's minute or
-so is won back. A rule of thumb; measure your own."""
+"""A shorter training ends before the compiler's minute or so is won back: a rule of thumb."""
 
 FUSE_MORE: dict[str, Any] = {
     "realize_opcount_threshold": 200,
     "realize_reads_threshold": 30,
     "realize_acc_reads_threshold": 30,
 }
-"""Options with which the compiler computes BatchNorm and swish again wherever the backward pass
-needs them; by its defaults it writes them to memory, as float32, and reads them back. By its own
-count a training step of the paper's MNIST model moves 18.4 MB of memory per image with the
-defaults, 13.4 MB with these (torch 2.11, bf16, batch 1000)."""
+"""Compute BatchNorm and swish again where the backward pass needs them, instead of writing them to
+memory as float32. By the compiler's own count a training step of the paper's MNIST model moves 18.4
+MB of memory per image without these, 13.4 MB with them (torch 2.11, bf16, batch 1000)."""
 
 
 def compiler_options(mode: str | None = None) -> dict[str, Any]:
@@ -60,18 +58,15 @@ def compiled(
     alone: bool,
     parts: int,
 ) -> nn.Module:
-    """A module that returns a loss first, compiled if that was asked for, or pays.
+    """A module whose first value is a loss, compiled if that was asked for, or pays.
 
     Args:
-        module: its values are a tensor whose first entry is the loss.
+        module: as it is.
         asked: as in :class:`svae_lib.training.Trainer`; None: compile if it pays, and fall back to
             the module as it is where the compiler does not work.
         pays: whether compiling pays here.
         alone: whether this process trains by itself.
         parts: forward passes per step.
-
-    Raises:
-        InputError: CUDA graphs were asked for, with several processes or parts.
     """
     if not (pays if asked is None else asked):
         return module

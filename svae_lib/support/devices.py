@@ -28,11 +28,7 @@ def default_device() -> torch.device:
 
 
 def find_device(device: torch.device | str | None = None) -> torch.device:
-    """The device that is meant: "cpu", "cuda", "cuda:1" and so on; :func:`default_device` for None.
-
-    Raises:
-        InputError: there is no such device here.
-    """
+    """The device of a name, such as "cuda:1"; :func:`default_device` for None."""
     if device is None:
         return default_device()
     try:
@@ -57,9 +53,6 @@ def resolve_precision(precision: str, device: torch.device) -> Arithmetic:
     multiplies in it (emulated bf16 is slower than float32), at every width: measured by
     benchmarks/precision_choice.py; elsewhere float32. The environment variable SVAE_PRECISION
     replaces this choice.
-
-    Raises:
-        InputError: ``precision`` or SVAE_PRECISION names no arithmetic.
     """
     if precision == "auto":
         precision = os.environ.get(PRECISION_VARIABLE) or _fastest(device)
@@ -115,9 +108,8 @@ def as_float64(values: Tensor, *, stay: bool = False) -> Tensor:
 def exact_float32() -> Iterator[None]:
     """Context in which float32 products keep all 23 bits, and an algorithm repeats itself.
 
-    Recent GPUs multiply float32 numbers with 10 bits of the fraction (TensorFloat-32): by
-    PyTorch's default in convolutions, on request in matrix products. Good for training, not for
-    what is to come out the same on every device.
+    Recent GPUs multiply float32 numbers with 10 bits of the fraction (TensorFloat-32): good for
+    training, not for what is to come out the same on every device.
     """
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
@@ -152,10 +144,7 @@ def tuned(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def gradients() -> Iterator[None]:
-    """Context, or decorator, of what trains, whatever the caller has switched off.
-
-    In it neither ``torch.no_grad`` nor ``torch.inference_mode`` of the caller counts.
-    """
+    """Context, or decorator, of what trains, even under ``no_grad`` or ``inference_mode``."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
 
@@ -175,10 +164,7 @@ def make_trainable(model: nn.Module) -> None:
 
 
 def fits(images: Tensor, device: torch.device) -> bool:
-    """Whether ``images`` may live on the device: in at most half of its free memory.
-
-    The other half is for the model, its gradients, Adam's moments and the activations.
-    """
+    """Whether ``images`` take at most half of the device's free memory; the model needs some."""
     if device.type != "cuda":
         return True  # main memory, where they are already
     free, _ = torch.cuda.mem_get_info(device)

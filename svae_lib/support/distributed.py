@@ -2,8 +2,7 @@
 
 ``accelerate launch -m svae_lib train ...`` or ``torchrun -m svae_lib train ...`` starts them;
 Hugging Face accelerate finds out who is who and which device is whose. A step's batch and noise
-are those of a single process, and each process takes its slice, so what is learnt does not depend
-on their number. docs/scaling.md explains the rest.
+are those of a single process, and each process takes its slice: docs/scaling.md explains the rest.
 """
 
 from __future__ import annotations
@@ -57,11 +56,7 @@ class Processes:
         return shares[:, self.rank].flatten(0, 1)
 
     def check_shares(self, images: int, parts: int = 1, sync_norm: bool = False) -> None:
-        """Raise unless the processes can share ``images`` images evenly in each of the parts.
-
-        Raises:
-            InputError: they cannot; or BatchNorm is to be synchronised, and this is a CPU.
-        """
+        """``images`` images must be shared out evenly in each part; ``sync_norm`` needs GPUs."""
         if images % (self.count * parts):
             raise InputError(
                 f"batch_size={images} cannot be shared evenly by {self.count} processes in {parts} "
@@ -81,7 +76,7 @@ class Processes:
         return values
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process: all get the same answer, and wait for it."""
+        """Whether the flag is set in any process: all wait for the same answer."""
         if self.alone:
             return flag
         found = torch.tensor(float(flag), device=self.device)
@@ -92,8 +87,7 @@ class Processes:
     def main_first(self) -> Iterator[None]:
         """The main process runs the block before the others: what it downloads, they find.
 
-        Raises:
-            InputError: in the others, where the main process left the block by an error.
+        Where it leaves the block by an error, the others raise an :class:`InputError`.
         """
         if not self.main and self.any(False):
             raise InputError("the main process could not go on; its message says why.")
@@ -152,10 +146,6 @@ def join(device: torch.device | str | None = None) -> Processes:
 
     Args:
         device: "cpu" to stay there; default: this process's own GPU where there is one.
-
-    Raises:
-        InputError: there is no such device here; or a launcher started several processes, but
-            accelerate is not installed.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes(find_device(device))

@@ -20,8 +20,8 @@ def counter(
 ) -> tqdm[NoReturn]:
     """Count up to ``total`` on standard error: tqdm's bar in a terminal or notebook.
 
-    Anything else (a file, a pipe, a scheduler's log) gets lines: carriage returns would make it
-    unreadable. Use it in a ``with`` statement, and call its ``update(n)``.
+    Anything else (a file, a pipe, a scheduler's log) gets lines. Use it in a ``with`` statement,
+    and call its ``update(n)``.
 
     Args:
         total: where it ends, if that is known.
@@ -43,6 +43,14 @@ def counter(
         mininterval=0.1 if on_screen else every,
         file=sys.stderr if on_screen else _Lines(),
     )
+
+
+class History(dict[str, list[float]]):
+    """The curves of a training, a list per quantity; shown in one line."""
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.items() if values)
+        return f"<History of {len(self.get('step', ()))} entries; the last: {last or 'none'}>"
 
 
 class _Lines:

@@ -56,11 +56,7 @@ class LastGood:
             self._model.load_state_dict(self._state)
 
     def check(self, step: int, finite: bool) -> None:
-        """Keep the state of a training in good health; go back and raise where it is not.
-
-        Raises:
-            TrainingDiverged: not all was ``finite`` after this many steps.
-        """
+        """Keep the state if all was finite after this many steps; else go back and raise."""
         if finite:
             self.keep()
             return
@@ -72,11 +68,7 @@ class LastGood:
 
     @contextmanager
     def explaining_lack_of_memory(self, step: int) -> Iterator[None]:
-        """Context of a step: where an allocation fails, go back and say what helps.
-
-        Raises:
-            TrainingOutOfMemory: an allocation failed.
-        """
+        """Context of a step: where an allocation fails, go back and say what helps."""
         try:
             yield
         except RuntimeError as error:
