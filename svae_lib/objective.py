@@ -8,12 +8,11 @@ squared error (MSE) is per pixel and channel, and gamma is compared with it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from .presets import GammaStart
 from .support.checks import InputError, check_tensors, check_uint8_images
 from .support.devices import as_float64
 
@@ -140,11 +139,11 @@ class RunningGamma:
 
     @classmethod
     def for_images(
-        cls, images: Tensor, start: GammaStart, device: torch.device | str = "cpu"
+        cls, images: Tensor, start: Literal["one", "data"], device: torch.device | str = "cpu"
     ) -> RunningGamma:
         """Start at 1, or at the variance of uint8 ``images`` (N, C, H, W) about their mean."""
-        if start not in get_args(GammaStart):
-            raise InputError(f"start must be one of {get_args(GammaStart)}, not {start!r}.")
+        if start not in ("one", "data"):
+            raise InputError(f"gamma's start must be 'one' or 'data', not {start!r}.")
         return cls(1.0 if start == "one" else max(pixel_variance(images), 1e-6), device)
 
     @torch.no_grad()

@@ -10,19 +10,15 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 from .support.checks import InputError, check_counts, check_positive, check_seed
-from .support.devices import Precision
 
+Precision = Literal["auto", "float32", "bf16", "fp16"]
 Schedule = Literal["constant", "cosine"]
 GammaStart = Literal["one", "data"]
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Size and shape of an encoder, a latent space and a decoder.
-
-    Raises:
-        InputError: a value that no model can be built from.
-    """
+    """Size and shape of an encoder, a latent space and a decoder."""
 
     image_size: int = 32
     """Height and width in pixels: 16, 32, 64 or 128."""
@@ -74,11 +70,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is trained.
-
-    Raises:
-        InputError: a value that cannot be trained with.
-    """
+    """How a model is trained."""
 
     steps: int = 60_000
     """Optimiser steps. The paper does not publish its number of epochs."""
@@ -103,7 +95,8 @@ class TrainConfig:
     grad_clip: float | None = None
     """Largest norm of the gradient; None leaves gradients as they are."""
     precision: Precision = "auto"
-    """Arithmetic of the convolutions; "auto" takes the fastest the processor really has."""
+    """Arithmetic of the convolutions; "auto" takes the fastest that the processor really has,
+    or what the environment variable SVAE_PRECISION says."""
     seed: int = 0
     """Seeds the initial weights, the order of the images and the noise of the latent variables."""
     log_every: int = 20
@@ -158,16 +151,7 @@ class Preset:
 
 
 def check_config(config: object, wanted: type, name: str = "config") -> None:
-    """Raise unless ``config`` is a ``wanted``: :class:`ModelConfig` or :class:`TrainConfig`.
-
-    Args:
-        config: what to check.
-        wanted: the class.
-        name: how the message calls it.
-
-    Raises:
-        InputError: it is something else, such as a whole preset.
-    """
+    """``config`` must be a ``wanted``, and no whole preset; the message calls it ``name``."""
     if isinstance(config, wanted):
         return
     part = "model" if wanted is ModelConfig else "train"

@@ -1,19 +1,23 @@
 """The training loop: short enough to be taught, safe enough for a week-long run.
 
+Read it from top to bottom: a :class:`Trainer` takes a **batch** of images and of noise, computes
+the model's **loss** and its gradients, lets Adam take a **step**, and now and then **logs** the
+means.
+
 Everything random is a function of (seed, step): the order of the images of an epoch, and the
 noise of a step. So a run that is stopped and resumed meets the same numbers as one that never
 was, without any random state to save; and so do several processes that share a step's images.
 
-Beside it: feeding.py brings the images, distributed.py knows the other processes, devices.py what
-pays on which device, rescue.py what to do when things go wrong.
+What the loop needs and does not teach stands in support/: feeding brings the images, distributed
+knows the other processes, compiling makes the loss faster, rescue goes back when things go wrong.
 """
 
 from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,19 +27,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from .models import VAE
 from .objective import Loss, RunningGamma
 from .presets import TrainConfig, check_config
+from .support import devices
 from .support.checks import InputError, check_uint8_images
-from .support.devices import (
-    autocast,
-    best_memory_format,
-    compile_pays,
-    compiler_options,
-    resolve_precision,
-    tuned,
-)
+from .support.compiling import compile_pays, compiled
 from .support.distributed import join
-from .support.feeding import NOISE, Feed, stream_seed
-from .support.progress import Progress
-from .support.rescue import LastGood, diverged, explaining_lack_of_memory
+from .support.feeding import Feed
+from .support.progress import History, counter
+from .support.rescue import LastGood, Watchers
 from .support.signals import stop_requests
 
 METRICS = ("loss", "reconstruction", "kl", "mse")
@@ -43,17 +41,9 @@ METRICS = ("loss", "reconstruction", "kl", "mse")
 
 
 def check_trainable(images: Tensor, model: VAE, train: TrainConfig, processes: int = 1) -> None:
-    """Raise unless a model can be trained on these images.
+    """Refuse what cannot be trained, with an :class:`InputError`.
 
-    Args:
-        images: uint8 (N, C, S, S).
-        model: its configuration and layers are looked at, its weights are not.
-        train: how it is to be trained.
-        processes: how many share each batch.
-
-    Raises:
-        InputError: the images do not fit the model, or do not fill one batch, or BatchNorm would
-            see one image at a time, or ``train`` is no TrainConfig.
+    The images, uint8 (N, C, S, S), must fit the model and fill a batch; BatchNorm must see two.
     """
     check_config(train, TrainConfig)
     config = model.config
@@ -80,10 +70,9 @@ class Trainer:
         images: uint8 (N, C, S, S), at least one batch of them; memory-mapped ones are welcome.
         config: how to train.
         device: where; default: CUDA where there is one.
-        compile: translate the model with ``torch.compile``; a string is its ``mode``
-            ("reduce-overhead" and "max-autotune" add CUDA graphs: one process and accumulate=1
-            only), a dictionary its ``options``, in place of the library's own.
-            Default: on CUDA, for trainings long enough to win the compiler's time back.
+        compile: use ``torch.compile``; a string is its ``mode`` (those with CUDA graphs need one
+            process and accumulate=1), a dictionary its ``options``. Default: on CUDA, for trainings
+            long enough to win the compiler's time back.
         resident: keep the images on the device; default: where they fit.
         memory_format: of images and kernels; default: the device's best.
 
@@ -93,12 +82,9 @@ class Trainer:
             every ``config.log_every`` steps and at the last one, each the mean over those steps.
         seconds: time spent inside :meth:`fit` so far.
         processes: this process among those that train together.
-
-    Raises:
-        InputError: as :func:`check_trainable`; or a batch cannot be shared evenly by the
-            processes, or the mode of compilation does not go with them.
     """
 
+    @devices.gradients()
     def __init__(
         self,
         model: VAE,
@@ -112,22 +98,32 @@ class Trainer:
     ) -> None:
         self.processes = join(device)
         check_trainable(images, model, config, self.processes.count)
-        self.config = config
-        self.device = self.processes.device
-        self.processes.check_shares(config.batch_size, config.accumulate)
+        parts = config.accumulate
+        self.processes.check_shares(config.batch_size, parts, config.sync_norm)
+        self.config, self.device = config, self.processes.device
+        self.precision = devices.resolve_precision(config.precision, self.device)
+        self.memory_format = memory_format or devices.best_memory_format(self.device)
+        if config.sync_norm:
+            self.processes.synchronise_norm(model)
+        devices.make_trainable(model)
+        self.model = model.to(self.device).to(memory_format=self.memory_format)
         self.feed = Feed(
             images,
             config.batch_size,
             config.seed,
             self.device,
-            share=self._share,
+            share=partial(self.processes.share, parts=parts),
             resident=resident,
+            memory_format=self.memory_format,
         )
-        self.precision = resolve_precision(config.precision, self.device)
-        self.memory_format = memory_format or best_memory_format(self.device)
-        if config.sync_norm:
-            self.processes.synchronise_norm(model)
-        self.model = model.to(self.device).to(memory_format=self.memory_format)
+        self.loss = compiled(
+            self.processes.averaging(_BatchLoss(self.model, config.beta)),
+            compile,
+            # Losses other than the VAE's may do what the compiler does not know.
+            pays=type(model).loss is VAE.loss and compile_pays(self.device, config.steps),
+            alone=self.processes.alone,
+            parts=parts,
+        )
         self.optimizer = torch.optim.Adam(
             model.parameters(),
             lr=config.learning_rate,
@@ -137,64 +133,54 @@ class Trainer:
         # fp16 has few exponents: its small gradients vanish unless the loss is scaled up.
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.gamma = RunningGamma.for_images(images, config.gamma_start, self.device)
-        self.step = 0
-        self.history: dict[str, list[float]] = {k: [] for k in ("step", *METRICS, "gamma")}
-        self.seconds = 0.0
-        self._plain: nn.Module | None = None  # in place of a compiled one that has not been tried
-        self._metrics = self._prepare(compile)
-        self._sums = torch.zeros(len(METRICS), device=self.device)
+        self.step, self.seconds = 0, 0.0
+        self.history = History({name: [] for name in ("step", *METRICS, "gamma")})
+        self._sums = torch.zeros(len(METRICS), dtype=torch.float32, device=self.device)
         self._summed = 0
-        self._good = LastGood(self.model)
-
-    def _prepare(self, compile: bool | str | dict[str, Any] | None) -> nn.Module:
-        """The module whose gradients the processes share and which may be compiled."""
-        metrics = self.processes.averaging(_Metrics(self.model, self.config.beta))
-        if compile is None:  # other losses may do what the compiler does not know
-            usual = type(self.model).loss is VAE.loss
-            compile = usual and compile_pays(self.device, self.config.steps)
-            self._plain = metrics if compile and self.processes.alone else None
-        if not compile:
-            return metrics
-        mode = compile if isinstance(compile, str) else None
-        options = compile if isinstance(compile, dict) else compiler_options(mode)
-        whole_steps = self.processes.alone and self.config.accumulate == 1
-        if options.get("triton.cudagraphs") and not whole_steps:
-            raise InputError(
-                f"compile={compile!r} makes CUDA graphs, which keep a step's memory for the next "
-                "one, so it needs a single process and accumulate=1: use compile=True."
-            )
-        return torch.compile(metrics, options=options)  # type: ignore[return-value]
-
-    # ------------------------------------------------------------------ one step
+        self._good = LastGood(self.model, config.batch_size // self.processes.count, parts)
 
     @property
     def images(self) -> Tensor:
         """The training images, uint8 (N, C, S, S), where they are kept."""
         return self.feed.images
 
-    @property
-    def batches_per_epoch(self) -> int:
-        """Full batches in one pass over the images; the last incomplete one is dropped."""
-        return self.feed.batches_per_epoch
+    # ------------------------------------------------------------------ a step
 
-    def batch(self, step: int) -> Tensor:
-        """Images of a step: float32 (batch_size, C, S, S) in [0, 1]; this process's share."""
-        images = self.feed.batch(step)
-        # Images of one channel count as contiguous in every format. Made in the wanted one, their
-        # strides say so to the convolutions, which go by them.
-        x = torch.empty(images.shape, device=images.device, memory_format=self.memory_format)
-        return torch.div(images, 255, out=x)
+    @devices.gradients()
+    def train_step(self) -> Loss:
+        """Take one step and return its loss (tensors on the device: nothing waits for them)."""
+        with self._good.explaining_lack_of_memory(self.step + 1):
+            x = self.feed.batch(self.step)  # (n, C, S, S): this process's share
+            noise = self.feed.noise(self.step, self.model.config.latent_dim)  # (n, L)
+            loss = self._gradients(x, noise)
+            self._update_weights()
+        self.gamma.update(loss.mse)
+        self.step += 1
+        return loss
 
-    def noise(self, step: int) -> Tensor:
-        """Standard Gaussian noise of a step: float32 (batch_size, latent_dim); the same share."""
-        seed = stream_seed(self.config.seed, NOISE, step)
-        generator = torch.Generator(self.device).manual_seed(seed)
-        shape = (self.config.batch_size, self.model.config.latent_dim)
-        return self._share(torch.randn(shape, generator=generator, device=self.device))
+    def _gradients(self, x: Tensor, noise: Tensor) -> Loss:
+        """Gradients of a step, added up part by part; its loss, over parts and processes."""
+        parts = self.config.accumulate
+        means = torch.zeros(len(METRICS), dtype=torch.float32, device=self.device)
+        pieces = zip(x.chunk(parts), noise.chunk(parts), strict=True)
+        self.optimizer.zero_grad(set_to_none=True)
+        for part, (some_x, some_noise) in enumerate(pieces):
+            with self.processes.exchange(self.loss, now=part == parts - 1):
+                with devices.autocast(self.precision, self.device):
+                    metrics = self.loss(some_x, some_noise, self.gamma.value)
+                self.scaler.scale(metrics[0] / parts).backward()
+            means += metrics.detach() / parts
+        return Loss(*self.processes.mean_(means).unbind())
 
-    def _share(self, batch: Tensor) -> Tensor:
-        """What this process works off of a step's images or noise."""
-        return self.processes.share(batch, self.config.accumulate)
+    def _update_weights(self) -> None:
+        """One step of Adam along the gradients; without one where scaled ones overflow."""
+        if self.config.grad_clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(self.step)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of a step: linear warm-up, then constant or a half cosine to 0."""
@@ -207,115 +193,54 @@ class Trainer:
         progress = min((step - config.warmup_steps) / span, 1.0)
         return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
-    def train_step(self) -> Loss:
-        """Take one step and return its loss (tensors on the device: nothing waits for them).
-
-        Raises:
-            TrainingOutOfMemory: it does not fit; the model is back at its last good state.
-        """
-        config = self.config
-        with explaining_lack_of_memory(
-            self._good, self.step, config.batch_size, config.accumulate, self.processes.count
-        ):
-            loss = self._tried_gradients(self.batch(self.step), self.noise(self.step))
-            if config.grad_clip is not None:
-                self.scaler.unscale_(self.optimizer)
-                nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.learning_rate(self.step)
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-        self.gamma.update(loss.mse)
-        self.step += 1
-        return loss
-
-    def _tried_gradients(self, x: Tensor, noise: Tensor) -> Loss:
-        """Gradients of a step, without the compiler where it was our choice and does not work.
-
-        (An error that is not the compiler's comes again, from the model without it.)
-        """
-        plain, self._plain = self._plain, None
-        if plain is not None:
-            try:
-                return self._gradients(x, noise)
-            except InputError:
-                raise  # the user's, not the compiler's
-            except Exception as error:
-                self._metrics = plain
-                self._good.restore()  # BatchNorm may have seen the batch already
-                said = f"{type(error).__name__}: {error}".strip().split("\n")[0]
-                warnings.warn(
-                    f"torch.compile does not work here ({said}); training goes on without it, "
-                    "more slowly.",
-                    stacklevel=2,
-                )
-        return self._gradients(x, noise)
-
-    def _gradients(self, x: Tensor, noise: Tensor) -> Loss:
-        """Gradients of a step, added up part by part; its loss, over parts and processes."""
-        parts = self.config.accumulate
-        means = torch.zeros(len(METRICS), device=self.device)
-        pieces = zip(x.chunk(parts), noise.chunk(parts), strict=True)
-        self.optimizer.zero_grad(set_to_none=True)
-        for part, (some_x, some_noise) in enumerate(pieces):
-            with self.processes.exchange(self._metrics, now=part == parts - 1):
-                with autocast(self.precision, self.device):
-                    metrics = self._metrics(some_x, some_noise, self.gamma.value)
-                self.scaler.scale(metrics[0] / parts).backward()
-            means += metrics.detach() / parts
-        return Loss(*self.processes.mean_(means).unbind())
-
     # ------------------------------------------------------------------ the loop
 
+    @devices.gradients()
     def fit(
         self,
         steps: int | None = None,
         *,
         progress: bool = True,
         on_log: Sequence[Callable[[Trainer], None]] = (),
-    ) -> dict[str, list[float]]:
+    ) -> History:
         """Train, and leave the model in evaluation mode.
 
-        The first Ctrl-C (or the notebook's stop button, or SIGTERM) lets the step in hand finish
-        and returns: what was learnt so far is kept, and another call goes on from there. Several
-        processes agree on it at the next entry of the history.
+        The first Ctrl-C (or the notebook's stop button, SIGTERM or SIGHUP) lets the step in hand
+        finish and returns: what was learnt so far is kept, and another call goes on from there.
+        Several processes agree on it at the next entry of the history.
 
         Args:
             steps: steps to take now; default: up to ``config.steps`` in all.
             progress: show a progress bar, or lines where the output goes to a file.
             on_log: called with this trainer after each new entry of the history, in the main
-                process.
-
-        Returns:
-            The history.
+                process. An OSError (a full disk, say) is warned about, and training goes on.
 
         Raises:
-            TrainingDiverged: the loss became NaN or infinite; the model is as at the last entry of
-                the history at which all was well.
-            TrainingOutOfMemory: a step does not fit; the model likewise.
+            TrainingDiverged: the loss became NaN or infinite.
+            TrainingOutOfMemory: a step does not fit. Either way the model is as at the last entry
+                of the history at which all was well.
         """
         target = self.config.steps if steps is None else self.step + steps
+        show = progress and self.processes.main
+        watch = Watchers(on_log if self.processes.main else ())
         if not self._good:
             self._good.keep()
         self.model.train()
         started = time.perf_counter()
-        show = progress and self.processes.main
-        bar = Progress(target, self.step, self.config.batch_size, show=show)
+        bar = counter(target, "training", "step", initial=self.step, show=show)
         try:
-            with stop_requests() as stop, tuned(self.device):
+            with bar, devices.tuned(self.device), stop_requests() as stop:
                 while self.step < target:
                     self._add(self.train_step())
-                    bar.step()
+                    bar.update()
                     entry = self.step % self.config.log_every == 0 or self.step == self.config.steps
                     if entry:
-                        self._log(bar)
-                        for call in on_log if self.processes.main else ():
-                            call(self)
+                        bar.set_postfix_str(self._log(), refresh=False)
+                        watch(self)
                     if (entry or self.processes.alone) and self.processes.any(stop.is_set()):
                         break
             self.processes.average_(self.model.buffers())
         finally:
-            bar.close()
             self.seconds += time.perf_counter() - started
             self.model.eval()
         if self.step < target and show:
@@ -323,41 +248,33 @@ class Trainer:
         return self.history
 
     def check_finished(self) -> None:
-        """Raise unless all steps have been taken: half a training is not to be scored.
-
-        Raises:
-            KeyboardInterrupt: somebody stopped :meth:`fit`, which then returns as if all were well.
-        """
+        """Raise KeyboardInterrupt if :meth:`fit` was stopped: half a training is not scored."""
         if self.step < self.config.steps:
             raise KeyboardInterrupt
 
+    # ------------------------------------------------------------------ the log
+
     @torch.no_grad()
     def _add(self, loss: Loss) -> None:
-        self._sums += torch.stack((loss.total, loss.reconstruction, loss.kl, loss.mse)).float()
+        self._sums += torch.stack((loss.total, loss.reconstruction, loss.kl, loss.mse))
         self._summed += 1
 
     @torch.no_grad()
-    def _log(self, bar: Progress) -> None:
-        """Read the sums from the device (the one place that waits for it) and check them."""
-        if not self._summed:
-            return
+    def _log(self) -> str:
+        """Make an entry of the history (the one place that waits for the device); it in words."""
         self.processes.average_(self.model.buffers())
-        weights: list[Tensor] = list(self.model.parameters())
-        healthy = torch.stack(torch._foreach_norm(weights)).isfinite().all()
+        healthy = torch.stack(torch._foreach_norm([*self.model.parameters()])).isfinite().all()
         scalars = torch.stack((self.gamma.value, healthy.float()))
         *means, gamma, finite = torch.cat((self._sums / self._summed, scalars)).tolist()
         self._sums.zero_()
         self._summed = 0
-        if not (finite and all(map(math.isfinite, means))):
-            self._good.restore()
-            raise diverged(self.step)
-        self._good.keep()
+        self._good.check(self.step, finite=bool(finite) and all(map(math.isfinite, means)))
         for name, value in zip(self.history, (self.step, *means, gamma), strict=True):
             self.history[name].append(value)
-        bar.report(loss=means[0], gamma=gamma, kl=means[2])
+        return f"loss {means[0]:.4g}, gamma {gamma:.3g}, kl {means[2]:.3g}"
 
 
-class _Metrics(nn.Module):
+class _BatchLoss(nn.Module):
     """A model's loss as a module, which is what compiler and gradient exchange work on."""
 
     def __init__(self, model: VAE, beta: float) -> None:
@@ -378,9 +295,6 @@ def train(
     *,
     device: torch.device | str | None = None,
     progress: bool = True,
-) -> dict[str, list[float]]:
-    """Train ``model`` in place on uint8 images and return the history.
-
-    The short form of ``Trainer(model, images, config).fit()``; see :class:`Trainer`.
-    """
+) -> History:
+    """Train ``model`` in place: ``Trainer(model, images, config, device).fit()``."""
     return Trainer(model, images, config, device).fit(progress=progress)

@@ -22,7 +22,7 @@ def images() -> Tensor:
 
 
 def numbers(batch: Tensor) -> list[int]:
-    return batch[:, 0, 0, 0].tolist()
+    return (batch[:, 0, 0, 0] * 255).round().int().tolist()
 
 
 def test_prefetched_batches_are_the_resident_ones(images: Tensor) -> None:
@@ -30,7 +30,7 @@ def test_prefetched_batches_are_the_resident_ones(images: Tensor) -> None:
     prefetched = Feed(images, 5, 3, CPU, resident=False)
     for step in (0, 1, 2, 3, 4, 5, 9, 2, 3):  # two epochs; then forth and back
         assert torch.equal(resident.batch(step), prefetched.batch(step))
-        assert prefetched.batch(step).dtype == torch.uint8
+        assert prefetched.batch(step).dtype == torch.float32
 
 
 def test_the_next_batch_is_fetched_ahead(images: Tensor) -> None:
@@ -71,6 +71,13 @@ def test_shares_are_slices_of_the_whole_batch(images: Tensor, resident: bool) ->
     for step in range(8):
         together = torch.cat([feed.batch(step) for feed in shares])
         assert torch.equal(together, whole.batch(step))
+
+
+def test_shares_of_the_noise_are_slices_of_the_whole_noise(images: Tensor) -> None:
+    whole = Feed(images, 6, 3, CPU).noise(4, 5)
+    shares = [Feed(images, 6, 3, CPU, share=lambda i, r=r: i[3 * r : 3 * r + 3]) for r in (0, 1)]
+    assert torch.equal(torch.cat([feed.noise(4, 5) for feed in shares]), whole)
+    assert whole.shape == (6, 5) and not torch.equal(Feed(images, 6, 3, CPU).noise(5, 5), whole)
 
 
 def test_seeds_differ_between_streams_and_indices() -> None:

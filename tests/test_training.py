@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import json
 import math
 import os
 import signal
@@ -16,8 +17,8 @@ from torch import Tensor, nn
 
 import svae_lib as sv
 from svae_lib.experiments import checkpoints
-from svae_lib.experiments.checkpoints import restore_trainer, save_trainer
-from svae_lib.support import devices
+from svae_lib.experiments.checkpoints import MODEL_KINDS, restore_trainer, save_trainer
+from svae_lib.support import compiling, devices, rescue
 from svae_lib.support.signals import stop_requests
 from svae_lib.training import METRICS
 
@@ -74,21 +75,21 @@ def test_an_epoch_shows_every_image_once_and_drops_the_incomplete_batch(tiny, fa
     marked = blobs[:55].clone()
     marked[:, 0, 0, 0] = torch.arange(55, dtype=torch.uint8)
     t = trainer(tiny, fast, marked)
-    assert t.batches_per_epoch == 3
+    assert t.feed.batches_per_epoch == 3
     for epoch in (0, 1):
-        seen = [t.batch(3 * epoch + i)[:, 0, 0, 0] * 255 for i in range(3)]
+        seen = [t.feed.batch(3 * epoch + i)[:, 0, 0, 0] * 255 for i in range(3)]
         assert len(set(torch.cat(seen).round().int().tolist())) == 48
-    assert not torch.equal(t.batch(0), t.batch(3))
+    assert not torch.equal(t.feed.batch(0), t.feed.batch(3))
 
 
 def test_noise_is_standard_gaussian_and_new_at_every_step(tiny, fast, blobs) -> None:
     t = trainer(tiny, fast, blobs)
-    noise = torch.stack([t.noise(step) for step in range(400)])
+    noise = torch.stack([t.feed.noise(step, 3) for step in range(400)])
     assert noise.mean().abs() < 0.03 and (noise.std() - 1).abs() < 0.03
     assert len({tuple(n[0].tolist()) for n in noise}) == 400
     other = trainer(tiny, dataclasses.replace(fast, seed=2), blobs)
-    assert not torch.equal(other.noise(0), noise[0])
-    assert not torch.equal(other.batch(0), t.batch(0))
+    assert not torch.equal(other.feed.noise(0, 3), noise[0])
+    assert not torch.equal(other.feed.batch(0), t.feed.batch(0))
 
 
 def test_learning_rate_schedule(tiny, fast, blobs) -> None:
@@ -118,12 +119,15 @@ def test_one_step_is_adam_on_the_loss(tiny, fast, blobs) -> None:
     model = by_hand.model
     optimizer = torch.optim.Adam(model.parameters(), lr=fast.learning_rate, eps=1e-7)
     model.train()
-    out = model(by_hand.batch(0), by_hand.noise(0))
+    out = model(by_hand.feed.batch(0), by_hand.feed.noise(0, 3))
     gamma = sv.objective.pixel_variance(blobs)
-    loss = sv.variational_loss(by_hand.batch(0), out.x_hat, out.mu, out.log_var, gamma, fast.beta)
+    loss = sv.variational_loss(
+        by_hand.feed.batch(0), out.x_hat, out.mu, out.log_var, gamma, fast.beta
+    )
     loss.total.backward()
     optimizer.step()
-    assert same_weights(ours.model, model)
+    for name, value in model.state_dict().items():  # (one of them is fused)
+        torch.testing.assert_close(ours.model.state_dict()[name], value, rtol=1e-5, atol=1e-6)
 
 
 def test_stopped_and_resumed_equals_never_stopped(tiny, fast, blobs, tmp_path) -> None:
@@ -186,7 +190,9 @@ def test_a_run_may_go_on_in_finer_parts(tiny, fast, blobs, tmp_path) -> None:
     assert finer.step == 3 and same_weights(whole.model, finer.model)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+)
 def test_a_stop_request_finishes_the_step_and_keeps_what_was_learnt(
     tiny, fast, blobs, number, capsys
 ) -> None:
@@ -218,6 +224,110 @@ def test_the_second_ctrl_c_is_no_request_but_further_sigterms_are() -> None:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+def test_a_lost_connection_ends_the_program_unless_nohup_says_otherwise() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        with stop_requests() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert stop.is_set() and stop.terminate
+        assert signal.getsignal(signal.SIGHUP) == before
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what nohup does
+        with stop_requests() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.is_set()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_what_a_watcher_cannot_write_is_warned_about_once(tiny, fast, blobs, recwarn) -> None:
+    seen: list[int] = []
+
+    def full(t: sv.Trainer) -> None:
+        raise OSError(28, "No space left on device", "events")
+
+    t = trainer(tiny, fast, blobs)
+    t.fit(progress=False, on_log=[full, lambda t: seen.append(t.step)])
+    assert t.step == 24 and seen == [5, 10, 15, 20, 24]
+    assert len([w for w in recwarn if "No space left" in str(w.message)]) == 1
+
+    def mistaken(t: sv.Trainer) -> None:
+        raise TypeError("a mistake of the user's program")
+
+    with pytest.raises(TypeError, match="mistake"):
+        trainer(tiny, fast, blobs).fit(progress=False, on_log=[mistaken])
+
+
+def test_the_history_is_shown_in_one_line_and_is_json(tiny, fast, blobs) -> None:
+    t = trainer(tiny, fast, blobs)
+    assert "\n" not in repr(t.history)
+    history = t.fit(progress=False)
+    assert "\n" not in repr(history) and len(repr(history)) < 150
+    assert "5 entries" in repr(history) and f"{history['loss'][-1]:.4g}" in repr(history)
+    assert json.loads(json.dumps(history)) == history and isinstance(history, dict)
+
+
+@pytest.mark.parametrize("kind", MODEL_KINDS)
+@pytest.mark.parametrize("where", ["no_grad", "inference_mode", "float64 by default"])
+def test_training_in_a_program_with_other_settings(tiny, fast, blobs, kind, where) -> None:
+    expected = trainer(tiny, fast, blobs, kind)
+    start = {name: value.clone() for name, value in expected.model.state_dict().items()}
+    expected.fit(7, progress=False)
+    if where == "float64 by default":
+        torch.set_default_dtype(torch.float64)
+        try:
+            t = trainer(tiny, fast, blobs.clone(), kind)
+            assert all(value.dtype != torch.float64 for value in t.model.state_dict().values())
+            t.model.load_state_dict(start)  # PyTorch draws others for float64 layers
+            t.fit(7, progress=False)
+        finally:
+            torch.set_default_dtype(torch.float32)
+    else:
+        with getattr(torch, where)():
+            t = trainer(tiny, fast, blobs.clone(), kind)  # its weights, too, are made in there
+            t.fit(3, progress=False)
+            t.fit(4, progress=False)
+    assert same_weights(t.model, expected.model)
+    assert t.history == expected.history
+
+
+# ---------------------------------------------------------------------- Adam, fused
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
+@pytest.mark.parametrize("grad_clip", [None, 1.0])
+def test_fused_adam_takes_the_usual_steps(
+    tiny, fast, blobs, tmp_path, monkeypatch, precision, grad_clip
+) -> None:
+    """Also from a checkpoint that Adam left which was not fused."""
+    config = dataclasses.replace(fast, precision=precision, grad_clip=grad_clip)
+    fused = trainer(tiny, config, blobs)
+    assert fused.optimizer.defaults["fused"]
+    adam = torch.optim.Adam
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.optim, "Adam", lambda *a, **k: adam(*a, **k | {"fused": False}))
+        plain = trainer(tiny, config, blobs)
+    for t in (fused, plain):
+        t.fit(6, progress=False)
+    save_trainer(tmp_path / "plain.safetensors", plain)
+    resumed = trainer(tiny, config, blobs)
+    restore_trainer(resumed, tmp_path / "plain.safetensors")
+    for t in (fused, plain, resumed):
+        t.fit(progress=False)
+    close = pytest.approx(plain.history["loss"], rel=1e-3 if precision == "float32" else 2e-2)
+    assert fused.history["loss"] == close and resumed.history["loss"] == close
+
+
+def test_a_step_whose_scaled_gradients_overflow_is_left_out(tiny, fast, blobs) -> None:
+    t = trainer(tiny, dataclasses.replace(fast, precision="fp16"), blobs)
+    t.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120)
+    before = {k: v.clone() for k, v in t.model.named_parameters()}
+    t.model.train()
+    t.train_step()
+    assert all(torch.equal(v, before[k]) for k, v in t.model.named_parameters())
+    assert t.scaler.get_scale() < 2.0**120
 
 
 def give_nan(model: sv.VAE) -> None:
@@ -422,7 +532,7 @@ def test_out_of_memory_names_the_setting_that_helps(tiny, fast, blobs, where: st
         raise error or cpu_allocation_error()
 
     t.model.loss = hungry
-    message = r"step 11, at 5 images at a time.*accumulate=5.*parts of 3.*batch_size below 15"
+    message = r"step 11, at 5 images at a time.*accumulate=5.*parts of 3.*smaller batch_size"
     with pytest.raises(sv.TrainingOutOfMemory, match=message):
         t.fit(10, progress=False)
     assert all(torch.equal(good[k], v) for k, v in t.model.state_dict().items())
@@ -468,7 +578,7 @@ def test_out_of_memory_at_the_first_step_with_no_smaller_part(
     ],
 )
 def test_lack_of_memory_is_told_from_other_errors(said: str, lack: bool) -> None:
-    assert devices.is_out_of_memory(RuntimeError(said)) is lack
+    assert rescue.is_out_of_memory(RuntimeError(said)) is lack
 
 
 def test_other_errors_pass_unchanged(tiny, fast, blobs) -> None:
@@ -496,7 +606,9 @@ def test_no_step_waits_for_its_device(tiny, fast, blobs) -> None:
     """On the device "meta" no tensor has a value: whoever asks for one fails."""
     config = dataclasses.replace(fast, grad_clip=1.0, accumulate=2)
     t = sv.Trainer(sv.build_model("split-vae", tiny), blobs, config, "meta")
-    t.noise = lambda step: torch.empty(16, 3, device="meta")  # there is no generator for it
+    t.feed.noise = lambda step, latent_dim: torch.empty(
+        16, latent_dim, device="meta"
+    )  # there is no generator for it
     t.model.train()
     for _ in range(3):
         t._add(t.train_step())
@@ -530,8 +642,8 @@ def test_channels_last_is_a_memory_format_and_no_other_training(
 def test_activations_have_one_memory_format_without_gaps(tiny, fast, blobs) -> None:
     """Grey images too, which count as contiguous in every format; and after a crop."""
     t = trainer(tiny, fast, blobs, memory_format=torch.channels_last)
-    x = t.batch(0)
-    assert torch.equal(x, t.feed.batch(0).float() / 255)
+    x = t.feed.batch(0)
+    assert x.dtype == torch.float32 and x.min() >= 0 and 0.5 < x.max() <= 1
     assert x.stride() == (16 * 16, 1, 16, 1)
     seen = []
     for layer in t.model.modules():
@@ -556,7 +668,7 @@ def test_a_compiled_trainer_takes_the_same_steps(
         asked.append(options)
         return compiler(module, backend="eager")
 
-    monkeypatch.setattr("svae_lib.training.torch.compile", compile)
+    monkeypatch.setattr("torch.compile", compile)
     compiled = trainer(tiny, config, blobs, compile="max-autotune-no-cudagraphs")
     for t in (plain, compiled):
         t.fit(6, progress=False)
@@ -576,7 +688,7 @@ def test_training_goes_on_where_the_compiler_does_not_work(
 
         return broken
 
-    monkeypatch.setattr("svae_lib.training.torch.compile", compile)
+    monkeypatch.setattr("torch.compile", compile)
     plain = trainer(tiny, fast, blobs)
     plain.fit(4, progress=False)
     with pytest.raises(RuntimeError, match=r"Python\.h"):  # it was asked for
@@ -592,7 +704,7 @@ def test_training_goes_on_where_the_compiler_does_not_work(
 def test_an_error_of_the_model_is_not_taken_for_the_compilers(
     tiny, fast, blobs, monkeypatch
 ) -> None:
-    monkeypatch.setattr("svae_lib.training.torch.compile", lambda module, options: module)
+    monkeypatch.setattr("torch.compile", lambda module, options: module)
     monkeypatch.setattr("svae_lib.training.compile_pays", lambda device, steps: True)
     t = trainer(tiny, fast, blobs)
 
@@ -619,7 +731,7 @@ def test_the_compiler_knows_the_options(tiny, fast, blobs) -> None:
     modes = (True, "reduce-overhead", "max-autotune-no-cudagraphs", {"epilogue_fusion": True})
     for compile in modes:
         t = trainer(tiny, fast, blobs, compile=compile)
-        assert t._metrics is not t._metrics._orig_mod
+        assert t.loss is not t.loss._orig_mod
     with pytest.raises(RuntimeError, match="no_such_option"):
         trainer(tiny, fast, blobs, compile={"no_such_option": 1})
 
@@ -642,16 +754,16 @@ def test_exact_products_inside_and_what_was_set_outside() -> None:
 
 def test_what_pays_is_decided_by_device_and_length(monkeypatch) -> None:
     cpu, card = torch.device("cpu"), torch.device("cuda", 0)
-    assert not devices.compile_pays(cpu, 10**6)
+    assert not compiling.compile_pays(cpu, 10**6)
     assert devices.best_memory_format(card) is torch.channels_last
-    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: name)
-    monkeypatch.setattr(devices.shutil, "which", lambda name: name)
+    monkeypatch.setattr(compiling.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: name)
     for capability, steps, pays in [
         ((9, 0), 10**6, True),
         ((6, 1), 10**6, False),
         ((9, 0), 100, False),
     ]:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)
-        assert devices.compile_pays(card, steps) is pays
-    monkeypatch.setattr(devices.shutil, "which", lambda name: None)
-    assert not devices.compile_pays(card, 10**6)  # no C compiler
+        assert compiling.compile_pays(card, steps) is pays
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
+    assert not compiling.compile_pays(card, 10**6)  # no C compiler

@@ -82,7 +82,7 @@ class Train:
         assert self.out is not None
         new = self.out, self.kind, data_name, self.model, self.train, self.held_out
         Run(*new).check(images, self.checkpoint_every, processes.count)
-        processes.check_shares(self.train.batch_size, self.train.accumulate)
+        processes.check_shares(self.train.batch_size, self.train.accumulate, self.train.sync_norm)
         if processes.main:
             Run.create(*new)
         return Run.open(self.out)

@@ -304,7 +304,7 @@ def _fill(
     if facts.scaler:  # a run that began where fp16 was not needed has no scale of the loss
         trainer.scaler.load_state_dict(facts.scaler)
     trainer.step, trainer.seconds = facts.step, facts.seconds
-    trainer.history = dict(facts.history)
+    trainer.history.update(facts.history)
     trainer._good.keep()  # a divergence goes back to this state, not to one before it
 
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Literal, cast, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .checks import InputError
 from .memory import kept_memory
 
-Precision = Literal["auto", "float32", "bf16", "fp16"]
+Arithmetic = Literal["float32", "bf16", "fp16"]
 
-COMPILE_FROM_STEPS = 5000
-"""Steps from which :func:`compile_pays`: a shorter training ends before the compiler's minute or
-so is won back. A rule of thumb; measure your own."""
+PRECISION_VARIABLE = "SVAE_PRECISION"
 
 
 def default_device() -> torch.device:
@@ -31,11 +28,7 @@ def default_device() -> torch.device:
 
 
 def find_device(device: torch.device | str | None = None) -> torch.device:
-    """The device that is meant: "cpu", "cuda", "cuda:1" and so on; :func:`default_device` for None.
-
-    Raises:
-        InputError: there is no such device here.
-    """
+    """The device of a name, such as "cuda:1"; :func:`default_device` for None."""
     if device is None:
         return default_device()
     try:
@@ -53,30 +46,37 @@ def find_device(device: torch.device | str | None = None) -> torch.device:
 # ---------------------------------------------------------------------- arithmetic
 
 
-def resolve_precision(
-    precision: Precision, device: torch.device
-) -> Literal["float32", "bf16", "fp16"]:
+def resolve_precision(precision: str, device: torch.device) -> Arithmetic:
     """Turn "auto" into the fastest arithmetic that the device has in hardware.
 
-    On CUDA bf16 where the card computes in it, else fp16; on a CPU bf16 only where the
-    processor multiplies in it (emulated bf16 is slower than float32); elsewhere float32.
+    On CUDA bf16 where the card computes in it, else fp16; on a CPU bf16 where the processor
+    multiplies in it (emulated bf16 is slower than float32), at every width: measured by
+    benchmarks/precision_choice.py; elsewhere float32. The environment variable SVAE_PRECISION
+    replaces this choice.
     """
-    if precision != "auto":
-        return precision
+    if precision == "auto":
+        precision = os.environ.get(PRECISION_VARIABLE) or _fastest(device)
+    if precision not in get_args(Arithmetic):
+        raise InputError(
+            f"the precision must be one of {get_args(Arithmetic)}, not {precision!r} "
+            f"(where none is set, {PRECISION_VARIABLE} says it)."
+        )
+    return cast(Arithmetic, precision)
+
+
+def _fastest(device: torch.device) -> Arithmetic:
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    if device.type == "cpu" and _cpu_has_bf16():
-        return "bf16"
-    return "float32"
+    return "bf16" if device.type == "cpu" and cpu_has_bf16() else "float32"
 
 
-def _cpu_has_bf16() -> bool:
+def cpu_has_bf16() -> bool:
     """Whether the CPU has instructions for bf16 products; older PyTorch cannot tell: no."""
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """Context in which convolutions and products run in ``precision``."""
     resolved = resolve_precision(precision, device)
     if resolved == "float32":
@@ -108,9 +108,8 @@ def as_float64(values: Tensor, *, stay: bool = False) -> Tensor:
 def exact_float32() -> Iterator[None]:
     """Context in which float32 products keep all 23 bits, and an algorithm repeats itself.
 
-    Recent GPUs multiply float32 numbers with 10 bits of the fraction (TensorFloat-32): by
-    PyTorch's default in convolutions, on request in matrix products. Good for training, not for
-    what is to come out the same on every device.
+    Recent GPUs multiply float32 numbers with 10 bits of the fraction (TensorFloat-32): good for
+    training, not for what is to come out the same on every device.
     """
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
@@ -143,54 +142,30 @@ def tuned(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark = before
 
 
-FUSE_MORE: dict[str, Any] = {
-    "realize_opcount_threshold": 200,
-    "realize_reads_threshold": 30,
-    "realize_acc_reads_threshold": 30,
-}
-"""Options with which the compiler computes BatchNorm and swish again wherever the backward pass
-needs them; by its defaults it writes them to memory, as float32, and reads them back. By its own
-count a training step of the paper's MNIST model moves 18.4 MB of memory per image with the
-defaults, 13.4 MB with these (torch 2.11, bf16, batch 1000)."""
+@contextmanager
+def gradients() -> Iterator[None]:
+    """Context, or decorator, of what trains, even under ``no_grad`` or ``inference_mode``."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
-def compiler_options(mode: str | None = None) -> dict[str, Any]:
-    """Options for ``torch.compile``: those of one of its modes, and :data:`FUSE_MORE`."""
-    from torch._inductor import list_mode_options  # here: its import takes seconds
-
-    return (list_mode_options(mode) if mode else {}) | FUSE_MORE
-
-
-def compile_pays(device: torch.device, steps: int) -> bool:
-    """Whether ``torch.compile`` works on this device and a training is long enough for it.
-
-    It needs Triton, a card that Triton supports (capability 7.0, Volta) and a C compiler.
-    """
-    return (
-        steps >= COMPILE_FROM_STEPS
-        and device.type == "cuda"
-        and importlib.util.find_spec("triton") is not None
-        and torch.cuda.get_device_capability(device) >= (7, 0)
-        and any(map(shutil.which, ("cc", "gcc", "clang")))
-    )
+def make_trainable(model: nn.Module) -> None:
+    """Replace weights that were made in inference mode, which can never be trained, by copies."""
+    for module in model.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            if weight.is_inference():
+                module.register_parameter(name, nn.Parameter(weight.clone()))
+        for name, buffer in module.named_buffers(recurse=False):
+            if buffer.is_inference():
+                setattr(module, name, buffer.clone())
 
 
 # ---------------------------------------------------------------------- memory
 
 
 def fits(images: Tensor, device: torch.device) -> bool:
-    """Whether ``images`` may live on the device: in at most half of its free memory.
-
-    The other half is for the model, its gradients, Adam's moments and the activations.
-    """
+    """Whether ``images`` take at most half of the device's free memory; the model needs some."""
     if device.type != "cuda":
         return True  # main memory, where they are already
     free, _ = torch.cuda.mem_get_info(device)
     return images.nbytes <= free // 2
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an allocation failed: by PyTorch, by the driver or NVIDIA's libraries, on a CPU."""
-    said = str(error)
-    words = ("out of memory", "DefaultCPUAllocator", "STATUS_ALLOC_FAILED")
-    return isinstance(error, torch.cuda.OutOfMemoryError) or any(word in said for word in words)

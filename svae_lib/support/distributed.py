@@ -2,8 +2,7 @@
 
 ``accelerate launch -m svae_lib train ...`` or ``torchrun -m svae_lib train ...`` starts them;
 Hugging Face accelerate finds out who is who and which device is whose. A step's batch and noise
-are those of a single process, and each process takes its slice, so what is learnt does not depend
-on their number. docs/scaling.md explains the rest.
+are those of a single process, and each process takes its slice: docs/scaling.md explains the rest.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from .checks import InputError
@@ -57,16 +55,17 @@ class Processes:
         shares: Tensor = batch.unflatten(0, (parts, self.count, -1))
         return shares[:, self.rank].flatten(0, 1)
 
-    def check_shares(self, images: int, parts: int = 1) -> None:
-        """Raise unless the processes can share ``images`` images evenly in each of the parts.
-
-        Raises:
-            InputError: they cannot.
-        """
+    def check_shares(self, images: int, parts: int = 1, sync_norm: bool = False) -> None:
+        """``images`` images must be shared out evenly in each part; ``sync_norm`` needs GPUs."""
         if images % (self.count * parts):
             raise InputError(
                 f"batch_size={images} cannot be shared evenly by {self.count} processes in {parts} "
                 f"part(s): choose a multiple of {self.count * parts}."
+            )
+        if sync_norm and not self.alone and self.device.type != "cuda":
+            raise InputError(
+                "sync_norm needs GPUs, since PyTorch's SyncBatchNorm does not run on a CPU: train "
+                "in one process, or turn it off (svae train: --train.no-sync-norm)."
             )
 
     def mean_(self, values: Tensor) -> Tensor:
@@ -77,7 +76,7 @@ class Processes:
         return values
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process: all get the same answer, and wait for it."""
+        """Whether the flag is set in any process: all wait for the same answer."""
         if self.alone:
             return flag
         found = torch.tensor(float(flag), device=self.device)
@@ -88,8 +87,7 @@ class Processes:
     def main_first(self) -> Iterator[None]:
         """The main process runs the block before the others: what it downloads, they find.
 
-        Raises:
-            InputError: in the others, where the main process left the block by an error.
+        Where it leaves the block by an error, the others raise an :class:`InputError`.
         """
         if not self.main and self.any(False):
             raise InputError("the main process could not go on; its message says why.")
@@ -125,12 +123,8 @@ class Processes:
 
     def synchronise_norm(self, model: nn.Module) -> None:
         """Make BatchNorm take its statistics over the images of all processes, in place."""
-        if self.alone:
-            return
-        if self.device.type == "cuda":
+        if not self.alone:
             nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        else:
-            _use_norm_over_processes(model)
 
     @torch.no_grad()
     def average_(self, tensors: Iterable[Tensor]) -> None:
@@ -152,10 +146,6 @@ def join(device: torch.device | str | None = None) -> Processes:
 
     Args:
         device: "cpu" to stay there; default: this process's own GPU where there is one.
-
-    Raises:
-        InputError: there is no such device here; or a launcher started several processes, but
-            accelerate is not installed.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes(find_device(device))
@@ -171,70 +161,6 @@ def join(device: torch.device | str | None = None) -> Processes:
 
 
 def leave() -> None:
-    """Part from the other processes in good order, at the program's end."""
+    """Leave the process group, at the program's end."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
-
-
-# ---------------------------------------------------------------------- BatchNorm on CPUs
-
-
-class _Mean(torch.autograd.Function):
-    """Mean over the processes.
-
-    The training minimises the mean of the processes' losses, so the gradient that reaches an
-    input is the mean of the gradients that reach the outputs.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        return _mean(values)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return _mean(gradient)
-
-
-def _mean(values: Tensor) -> Tensor:
-    total = values.clone()
-    dist.all_reduce(total)
-    mean: Tensor = total / dist.get_world_size()
-    return mean
-
-
-class _NormOverProcesses(_BatchNorm):
-    """BatchNorm over all processes' images, for the CPU, where nn.SyncBatchNorm does not run."""
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        pass  # (N, C) and (N, C, H, W) alike
-
-    def forward(self, input: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(input)
-        over = [0, *range(2, input.ndim)]  # all but the channels
-        shape = (1, -1) + (1,) * (input.ndim - 2)
-        mean = _Mean.apply(input.float().mean(over))
-        centred = input.float() - mean.view(shape)
-        variance = _Mean.apply(centred.square().mean(over))
-        self._remember(mean, variance, input.numel() // input.shape[1] * dist.get_world_size())
-        scale = self.weight * (variance + self.eps).rsqrt()
-        out: Tensor = centred * scale.view(shape) + self.bias.view(shape)
-        return out.to(input.dtype)
-
-    @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        """Update the running statistics, as PyTorch does: with the unbiased variance."""
-        assert self.running_mean is not None and self.running_var is not None
-        assert self.num_batches_tracked is not None and self.momentum is not None
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance * count / (count - 1), self.momentum)
-        self.num_batches_tracked += 1
-
-
-def _use_norm_over_processes(model: nn.Module) -> None:
-    for parent in list(model.modules()):
-        for name, norm in parent.named_children():
-            if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
-                replacement = _NormOverProcesses(norm.num_features, norm.eps, norm.momentum)
-                replacement.load_state_dict(norm.state_dict())
-                setattr(parent, name, replacement)

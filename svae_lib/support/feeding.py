@@ -3,7 +3,7 @@
 The images stay bytes: a quarter of the memory and of the traffic of float32. Where they fit on
 the device they move there once. Else (CelebA on a small card, a memory-mapped file) a thread
 gathers the next batch in pinned memory and copies it on a stream of its own, while the device
-computes. Which images a step sees depends on (seed, step) alone, not on the way they take.
+computes. What a step sees depends on (seed, step) alone, not on the way it takes.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ def stream_seed(seed: int, stream: int, index: int) -> int:
 
 
 class Feed:
-    """Batches of a step, on the device.
+    """Images and noise of each step, on the device.
 
     Args:
         images: uint8 (N, C, S, S), perhaps memory-mapped.
         batch_size: images per step, over all processes.
-        seed: of the order.
+        seed: of order and noise.
         device: where batches are wanted.
-        share: takes this process's part of a batch's indices; default: all of them.
+        share: takes this process's part of a batch; default: all of it.
         resident: keep all images on the device; default: if they fit.
+        memory_format: of the images of a step.
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class Feed:
         seed: int,
         device: torch.device,
         *,
-        share: Callable[[Tensor], Tensor] | None = None,
+        share: Callable[[Tensor], Tensor] = lambda batch: batch,
         resident: bool | None = None,
+        memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
         self.resident = fits(images, device) if resident is None else resident
         self.images = images.to(device) if self.resident else images
         self.batch_size, self.seed, self.device, self.share = batch_size, seed, device, share
+        self.memory_format = memory_format
         self._orders: dict[int, Tensor] = {}
         if not self.resident:
             self._thread = ThreadPoolExecutor(1, "next-batch")
@@ -63,7 +66,27 @@ class Feed:
         return len(self.images) // self.batch_size
 
     def batch(self, step: int) -> Tensor:
-        """This process's images of a step, counted from 0: uint8 (batch_size / processes, ...)."""
+        """This process's images of a step, counted from 0: float32 (n, C, S, S) in [0, 1]."""
+        images = self._bytes(step)
+        # Images of one channel count as contiguous in every format. Made in the wanted one, their
+        # strides say so to the convolutions, which go by them.
+        x = torch.empty(
+            images.shape,
+            dtype=torch.float32,
+            device=images.device,
+            memory_format=self.memory_format,
+        )
+        return torch.div(images, 255, out=x)
+
+    def noise(self, step: int, latent_dim: int) -> Tensor:
+        """The same images' standard Gaussian noise: float32 (n, latent_dim)."""
+        seed = stream_seed(self.seed, NOISE, step)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        shape = (self.batch_size, latent_dim)
+        noise = torch.randn(shape, generator=generator, device=self.device, dtype=torch.float32)
+        return self.share(noise)
+
+    def _bytes(self, step: int) -> Tensor:
         if self.resident:
             return self.images[self._chosen(step)]
         if self._next is None or self._next[0] != step:  # the first, or out of turn
@@ -97,5 +120,4 @@ class Feed:
                 order = order.pin_memory().to(self.device, non_blocking=True)
             self._orders = {epoch: order.to(self.images.device)}
         start = batch * self.batch_size
-        chosen = self._orders[epoch][start : start + self.batch_size]
-        return chosen if self.share is None else self.share(chosen)
+        return self.share(self._orders[epoch][start : start + self.batch_size])

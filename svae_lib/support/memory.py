@@ -1,9 +1,9 @@
 """Memory that the C library keeps for the next step, instead of returning it to the system.
 
-glibc returns freed blocks of 32 MiB and more (by default, fewer) to the system at once. The next
-step asks for as many again, and the system hands them out page by page, each filled with zeros:
-time in which nothing is computed. A training or a scoring has the same tensors in every step, so
-while it lasts freed memory is kept (see mallopt(3)). Other systems and C libraries are left alone.
+glibc returns large freed blocks to the system at once. The next step asks for as many again, and
+the system hands them out page by page, each filled with zeros. A training or a scoring has the same
+tensors in every step, so while it lasts freed memory is kept (see mallopt(3)). Other systems and C
+libraries are left alone.
 """
 
 from __future__ import annotations
@@ -31,34 +31,28 @@ def kept_memory() -> Iterator[None]:
     At its peak the process may hold somewhat more than without (docs/speed.md has measurements).
     Contexts may be nested, and overlap between threads: the last to end returns the memory.
     """
-    _enter()
-    try:
-        yield
-    finally:
-        _leave()
-
-
-def _enter() -> None:
     global _users
+    libc = _glibc()
+    if libc is None:
+        yield
+        return
     with _lock:
         _users += 1
         if _users == 1:
-            _set(_KEEP)
+            _set(libc, _KEEP)
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                _set(libc, _USUAL)
+                libc.malloc_trim(0)
 
 
-def _leave() -> None:
-    global _users
-    with _lock:
-        _users -= 1
-        if _users == 0 and (libc := _glibc()):
-            _set(_USUAL)
-            libc.malloc_trim(0)
-
-
-def _set(options: dict[int, int]) -> None:
-    if libc := _glibc():
-        for option, value in options.items():
-            libc.mallopt(option, value)
+def _set(libc: ctypes.CDLL, options: dict[int, int]) -> None:
+    for option, value in options.items():
+        libc.mallopt(option, value)
 
 
 @cache

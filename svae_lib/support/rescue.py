@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from .devices import is_out_of_memory
+T = TypeVar("T")
 
 
 class TrainingDiverged(RuntimeError):
@@ -21,10 +23,16 @@ class TrainingOutOfMemory(RuntimeError):
 
 
 class LastGood:
-    """A copy of a model's weights and statistics, on its device."""
+    """A copy of a model's weights and statistics, on its device, to go back to.
 
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
+    Args:
+        model: it is copied by the first :meth:`keep`.
+        images: of a step that one process works off.
+        parts: in which it does so.
+    """
+
+    def __init__(self, model: nn.Module, images: int, parts: int) -> None:
+        self._model, self._images, self._parts = model, images, parts
         self._state: dict[str, Tensor] = {}
 
     def __bool__(self) -> bool:
@@ -47,56 +55,69 @@ class LastGood:
         if self._state:
             self._model.load_state_dict(self._state)
 
-
-def diverged(step: int) -> TrainingDiverged:
-    """The error of a training whose loss is NaN or infinite."""
-    return TrainingDiverged(
-        f"the loss stopped being a number by step {step}; the model is back at its last good "
-        'state. Try a learning rate ten times smaller, grad_clip=1.0 or precision="float32".'
-    )
-
-
-@contextmanager
-def explaining_lack_of_memory(
-    good: LastGood, step: int, batch_size: int, parts: int, count: int
-) -> Iterator[None]:
-    """Context of a step: a failed allocation becomes an error that says what helps.
-
-    Args:
-        good: what to bring the model back to.
-        step: its number, counted from 0.
-        batch_size: images of the step, over all processes.
-        parts: in which each process works off its share of them.
-        count: number of processes.
-
-    Raises:
-        TrainingOutOfMemory: an allocation failed.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        traceback.clear_frames(error.__traceback__)  # they hold what the step has allocated
-        good.restore()
-        at_once = batch_size // count // parts
-        raise TrainingOutOfMemory(
-            f"out of memory in step {step + 1}, at {at_once} images at a time. "
-            + _advice(batch_size, parts, count)
-        ) from None
-
-
-def _advice(batch_size: int, parts: int, count: int) -> str:
-    images = batch_size // count
-    # At least two at a time: BatchNorm has nothing to normalise a single image by.
-    finer = next((n for n in range(parts + 1, images // 2 + 1) if images % n == 0), None)
-    if finer is None:
-        smaller = "" if images // parts <= 2 else "a smaller batch_size, "
-        return (
-            f"No smaller part can be trained on: take {smaller}a smaller model or a larger device."
+    def check(self, step: int, finite: bool) -> None:
+        """Keep the state if all was finite after this many steps; else go back and raise."""
+        if finite:
+            self.keep()
+            return
+        self.restore()
+        raise TrainingDiverged(
+            f"the loss stopped being a number by step {step}; the model is back at its last good "
+            'state. Try a learning rate ten times smaller, grad_clip=1.0 or precision="float32".'
         )
-    return (
-        f"Try accumulate={finer} (svae train: --train.accumulate {finer}), which works off the "
-        f"same batch in parts of {images // finer}, or a batch_size below {batch_size}. The model "
-        "is back at its last good state."
-    )
+
+    @contextmanager
+    def explaining_lack_of_memory(self, step: int) -> Iterator[None]:
+        """Context of a step: where an allocation fails, go back and say what helps."""
+        try:
+            yield
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            traceback.clear_frames(error.__traceback__)  # they hold what the step has allocated
+            self.restore()
+            raise TrainingOutOfMemory(
+                f"out of memory in step {step}, at {self._images // self._parts} images at a time. "
+                + self._advice()
+            ) from None
+
+    def _advice(self) -> str:
+        images, parts = self._images, self._parts
+        # At least two at a time: BatchNorm has nothing to normalise a single image by.
+        finer = next((n for n in range(parts + 1, images // 2 + 1) if images % n == 0), None)
+        if finer is None:
+            smaller = "" if images // parts <= 2 else "a smaller batch_size, "
+            return (
+                f"No smaller part can be trained on: take {smaller}a smaller model or a larger "
+                "device."
+            )
+        return (
+            f"Try accumulate={finer} (svae train: --train.accumulate {finer}), which works off the "
+            f"same batch in parts of {images // finer}, or a smaller batch_size. The model is back "
+            "at its last good state."
+        )
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an allocation failed: by PyTorch, by the driver or NVIDIA's libraries, on a CPU."""
+    said = str(error)
+    words = ("out of memory", "DefaultCPUAllocator", "STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(word in said for word in words)
+
+
+class Watchers(Generic[T]):
+    """Functions that look on; what they cannot write is warned about, once each, and no more."""
+
+    def __init__(self, functions: Sequence[Callable[[T], None]]) -> None:
+        self._functions = functions
+        self._warned: set[int] = set()
+
+    def __call__(self, watched: T) -> None:
+        """Call them all."""
+        for number, function in enumerate(self._functions):
+            try:
+                function(watched)
+            except OSError as error:
+                if number not in self._warned:
+                    self._warned.add(number)
+                    warnings.warn(f"{error}: training goes on without it.", stacklevel=3)

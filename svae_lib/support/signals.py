@@ -1,4 +1,4 @@
-"""Ctrl-C, the notebook's stop button and SIGTERM as requests that a loop can honour in its time."""
+"""Ctrl-C, the notebook's stop button and the system's signals as requests to a loop."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ class StopRequest(threading.Event):
     """Set once somebody asks to stop."""
 
     terminate = False
-    """Whether SIGTERM asked: not only this loop is to end, but the program."""
+    """Whether the system asked (SIGTERM, SIGHUP): not only this loop is to end, but the program."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        # SIGHUP says that the connection is lost or the laptop closed; Windows has none. Under
+        # nohup it is ignored, and stays so.
+        if (hang_up := getattr(signal, "SIGHUP", None)) is not None:
+            numbers += [hang_up] if signal.getsignal(hang_up) != signal.SIG_IGN else []
+        self._before = {number: signal.getsignal(number) for number in numbers}
 
     def listen(self) -> None:
-        """Take the next Ctrl-C and every SIGTERM as a request (main thread only)."""
+        """Take the next Ctrl-C and every other signal as a request (main thread only)."""
         for number in self._before:
             signal.signal(number, self._request)
 
@@ -31,7 +36,7 @@ class StopRequest(threading.Event):
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.set()
-        self.terminate |= number == signal.SIGTERM
+        self.terminate |= number != signal.SIGINT
         if number == signal.SIGINT:
             signal.signal(number, self._before[signal.SIGINT])
 
@@ -41,7 +46,7 @@ _open: list[StopRequest] = []  # the flag of a context that is open in the main 
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Turn SIGINT and SIGTERM into a flag.
+    """Turn SIGINT, SIGTERM and SIGHUP into a flag.
 
     A second Ctrl-C acts as usual: a person has lost patience. Further SIGTERMs change nothing,
     since launchers and schedulers send several for one stop. A context within another has the same
