@@ -40,6 +40,7 @@ RUNTIME_FILES = (
     "ort-wasm-simd-threaded.mjs",
     "ort-wasm-simd-threaded.wasm",
 )
+READMES = ("results/README.md", "data/README.md", "data/trained/README.md", "benchmarks/README.md")
 WITHOUT = '<p role="status">This site was built without the explorer: call <code>make site</code>.</p>'
 
 SETTINGS: dict[str, Any] = build_reference.SETTINGS | {
@@ -161,7 +162,9 @@ def fill(name: str, target: Path, **values: str) -> None:
 def write_documents(folder: Path) -> None:
     """docs/, the two READMEs beside data and results, licence and citation."""
     shutil.copytree(ROOT / "docs", folder / "docs")
-    for name in ("results/README.md", "data/README.md", "data/trained/README.md"):
+    for page in (folder / "docs").glob("*.md"):
+        page.write_text(_as_myst(page.read_text(encoding="utf-8")), encoding="utf-8")
+    for name in READMES:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     for name in ("LICENSE", "CITATION.cff"):
@@ -170,6 +173,13 @@ def write_documents(folder: Path) -> None:
     others = [p.stem for p in sorted((ROOT / "docs").glob("*.md")) if p.stem not in index.split()]
     more = "\n".join(["```{toctree}", ":maxdepth: 1", ":caption: More", "", *others, "```"])
     fill("docs_index.md", folder / "docs" / "index.md", others=more if others else "")
+
+
+def _as_myst(text: str) -> str:
+    """Anchors and links as MyST has them, where GitHub's are others."""
+    text = re.sub(r'^<a id="([\w-]+)"></a>$', r"(\1)=", text, flags=re.MULTILINE)
+    text = re.sub(r"\]\(question_bank\.md#(q\d+-\d+)\)", r"](#\1)", text)
+    return text.replace("](../notebooks/solutions)", "](../notebooks/index.md)")
 
 
 def write_landing(folder: Path) -> None:

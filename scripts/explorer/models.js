@@ -1,0 +1,48 @@
+// The shipped models, run by onnxruntime-web.
+
+import { SIZE } from "./digit.js";
+
+const here = (path) => new URL(path, import.meta.url).href;
+let runtime;
+
+async function loadRuntime() {
+  if (typeof WebAssembly !== "object") throw new Error("this browser has no WebAssembly");
+  runtime ??= import("./runtime/ort.wasm.min.mjs").then((ort) => {
+    ort.env.wasm.wasmPaths = here("./runtime/");
+    ort.env.wasm.numThreads = 1; // more need headers that a plain server does not send
+    return ort;
+  });
+  return runtime;
+}
+
+export async function fetchJson(path) {
+  const answer = await fetch(here(`./models/${path}`));
+  if (!answer.ok) throw new Error(`${path} is missing`);
+  return answer.json();
+}
+
+/** One model: what was measured of it, encode(image) and decode(z). */
+export async function loadModel(name) {
+  const ort = await loadRuntime();
+  const open = (part) => ort.InferenceSession.create(here(`./models/${name}.${part}.onnx`));
+  const about = await fetchJson(`${name}.json`);
+  const [encoder, decoder] = [await open("encoder"), await open("decoder")];
+  return {
+    ...about,
+    async encode(image) {
+      const images = new ort.Tensor("float32", image, [1, 1, SIZE, SIZE]);
+      const { mu, log_var } = await encoder.run({ images });
+      return { mu: mu.data, logVar: log_var.data };
+    },
+    async decode(z) {
+      const out = await decoder.run({ z: new ort.Tensor("float32", z, [1, z.length]) });
+      const [pixels, images] = [SIZE * SIZE, out.components.data];
+      return {
+        x: out.x_hat.data,
+        x1: images.slice(0, pixels),
+        x2: images.slice(pixels),
+        sigma: out.weights.data.slice(0, pixels),
+      };
+    },
+  };
+}
