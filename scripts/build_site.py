@@ -28,7 +28,6 @@ from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
 
-import svae_lib
 from svae_lib.course import exercises
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,7 +40,9 @@ RUNTIME_FILES = (
     "ort-wasm-simd-threaded.wasm",
 )
 READMES = ("results/README.md", "data/README.md", "data/trained/README.md", "benchmarks/README.md")
-WITHOUT = '<p role="status">This site was built without the explorer: call <code>make site</code>.</p>'
+WITHOUT = (
+    '<p role="status">This site was built without the explorer: call <code>make site</code>.</p>'
+)
 
 SETTINGS: dict[str, Any] = build_reference.SETTINGS | {
     "project": "The Split-VAE course",
@@ -70,6 +71,8 @@ SETTINGS: dict[str, Any] = build_reference.SETTINGS | {
     "html_sidebars": {"index": [], "explorer": [], "slides": []},
     "html_static_path": ["_static"],
     "html_css_files": ["site.css"],
+    "html_favicon": "_static/icon.svg",
+    "html_context": {"default_mode": "auto"},
     "html_copy_source": False,
     "html_show_sourcelink": False,
     "copyright": "The Split-VAE course authors; code MIT, text and pictures CC BY 4.0",
@@ -229,10 +232,11 @@ def write_explorer(folder: Path, wanted: bool) -> None:
 
 
 def write_static(folder: Path) -> None:
-    """Style sheet and MathJax."""
+    """Style sheet, icon and MathJax."""
     static = folder / "_static"
     (static / "mathjax").mkdir(parents=True)
-    shutil.copy(PAGES / "site.css", static / "site.css")
+    for name in ("site.css", "icon.svg"):
+        shutil.copy(PAGES / name, static / name)
     for distribution, name, target in build_slides.ASSETS:
         if target.startswith("mathjax/"):
             files = importlib.metadata.files(distribution) or []
@@ -301,5 +305,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    assert svae_lib.__version__
     sys.exit(main())
