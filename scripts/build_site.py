@@ -17,6 +17,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ RUNTIME_FILES = (
     "ort-wasm-simd-threaded.mjs",
     "ort-wasm-simd-threaded.wasm",
 )
+ASKS = re.compile(r"sv\.course\.(predict|quiz)\(")
 READMES = ("results/README.md", "data/README.md", "data/trained/README.md", "benchmarks/README.md")
 WITHOUT = (
     '<p role="status">This site was built without the explorer: call <code>make site</code>.</p>'
@@ -95,6 +97,8 @@ def page_of(solved: NotebookNode, learners: NotebookNode) -> NotebookNode:
         if cell.cell_type == "markdown":
             cells.append(_text(cell, stub))
         elif cell.source == stub.source:
+            if ASKS.match(cell.source):  # the question below says it all
+                cell.metadata["tags"] = ["remove-input"]
             cells.append(cell)
         else:
             cells += _exercise(cell, stub)
@@ -117,7 +121,8 @@ def _exercise(cell: NotebookNode, stub: NotebookNode) -> Iterator[NotebookNode]:
     found = re.search(r'sv\.exercises\.check\("(\w+)"', cell.source)
     hints = exercises.registry()[found[1]].hints if found else ()
     for number, hint in enumerate(hints, 1):
-        parts += [f"<details><summary>Hint {number} of {len(hints)}</summary>", hint, "</details>"]
+        summary = f"Hint {number} of {len(hints)}"
+        parts.append(f"<details><summary>{summary}</summary><p>{escape(hint)}</p></details>")
     solution = f"```python\n{cell.source}\n```"
     parts += ["<details><summary>Solution</summary>", solution, "</details>"]
     text = "\n\n".join(['<div class="exercise">', *parts, "</div>"])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 import svae_lib as sv
 from svae_lib.experiments.checkpoints import weights_hash
-from svae_lib.experiments.export import export_onnx
+from svae_lib.experiments.export import Part, export_onnx
 
 PRESETS = ("quick", "quick-seed-1", "quick-seed-2")
 SAMPLES = 256
@@ -53,6 +53,19 @@ def digits(sets: Any) -> list[dict[str, Any]]:
     return chosen
 
 
+def strip(path: Path) -> None:
+    """Drop what the exporter notes of each node, such as the lines of code it came from."""
+    import onnx
+
+    model = onnx.load(str(path))
+    graph = model.graph
+    graph.ClearField("value_info")
+    graph.ClearField("metadata_props")
+    for node in graph.node:
+        node.ClearField("metadata_props")
+    onnx.save(model, str(path))
+
+
 def write(folder: Path) -> None:
     """Write all files of the explorer's models into a new folder."""
     folder.mkdir(parents=True)
@@ -61,8 +74,10 @@ def write(folder: Path) -> None:
     for seed, preset in enumerate(PRESETS):
         model = sv.load_trained(preset, "split-vae").eval()
         name = f"{preset}-split-vae"
-        export_onnx(model, folder / f"{name}.decoder.onnx", "decoder")
-        export_onnx(model, folder / f"{name}.encoder.onnx", "encoder")
+        for part in get_args(Part):
+            if part != "both":
+                export_onnx(model, folder / f"{name}.{part}.onnx", part)
+                strip(folder / f"{name}.{part}.onnx")
         (folder / f"{name}.json").write_text(json.dumps(about(model, sets, seed)))
         names.append(name)
     (folder / "models.json").write_text(json.dumps({"models": names, "digits": digits(sets)}))

@@ -54,7 +54,7 @@ function paintSplit(canvases, split) {
 
 // ------------------------------------------------------------ from the state to the pictures
 
-let [busy, again] = [false, false];
+let [busy, again, seedsInSight] = [false, false, false];
 
 /** Encode where there is a new image, decode, paint; calls during a run are one more run. */
 async function update() {
@@ -63,10 +63,14 @@ async function update() {
     return;
   }
   busy = true;
-  do {
-    again = false;
-    await show();
-  } while (again);
+  try {
+    do {
+      again = false;
+      await show();
+    } while (again);
+  } catch (error) {
+    complain(error);
+  }
   busy = false;
 }
 
@@ -82,9 +86,10 @@ async function show() {
   const split = mix(await model.decode(state.z), mixer());
   paintSplit(pictures, split);
   paint(pictures.input, image);
+  if (find("status").textContent) find("status").textContent = "";
   find("pictures").dataset.milliseconds = (performance.now() - started).toFixed(1);
   say(split);
-  if (image && rows.image !== image) {
+  if (image && seedsInSight && rows.image !== image) {
     rows.image = image;
     for (const row of rows) {
       const { mu } = await row.model.encode(image);
@@ -111,7 +116,7 @@ function say(split) {
 
 function useImage(image) {
   Object.assign(state, { image, mu: null, logVar: null });
-  update();
+  return update();
 }
 
 function useLatents(z) {
@@ -124,7 +129,7 @@ function useLatents(z) {
 function takeDigit() {
   const { pixels } = digits[nextDigit++ % digits.length];
   pad.clear();
-  useImage(Float32Array.from(atob(pixels), (byte) => byte.charCodeAt(0) / 255));
+  return useImage(Float32Array.from(atob(pixels), (byte) => byte.charCodeAt(0) / 255));
 }
 
 // ------------------------------------------------------------ controls
@@ -233,11 +238,19 @@ async function start() {
     find("swap").checked = find("use-constant").checked = false;
     update();
   });
+  await takeDigit();
   find("body").hidden = false;
-  find("status").textContent = "";
-  takeDigit();
+  // The other models are loaded when their pictures come into sight.
+  const observer = new IntersectionObserver(([entry]) => {
+    seedsInSight ||= entry.isIntersecting;
+    if (seedsInSight) update();
+  });
+  observer.observe(find("seeds"));
 }
 
-start().catch((error) => {
-  find("status").textContent = `The models cannot run here: ${error.message}. They need a current browser with WebAssembly.`;
-});
+function complain(error) {
+  find("status").textContent =
+    `The models cannot run here: ${error.message}. They need a current browser with WebAssembly.`;
+}
+
+start().catch(complain);

@@ -21,21 +21,24 @@ export async function fetchJson(path) {
   return answer.json();
 }
 
-/** One model: what was measured of it, encode(image) and decode(z). */
+/** One model: what was measured of it, encode(image) and decode(z), each loaded when first used. */
 export async function loadModel(name) {
   const ort = await loadRuntime();
-  const open = (part) => ort.InferenceSession.create(here(`./models/${name}.${part}.onnx`));
   const about = await fetchJson(`${name}.json`);
-  const [encoder, decoder] = [await open("encoder"), await open("decoder")];
+  const sessions = {};
+  const run = async (part, inputs) => {
+    sessions[part] ??= ort.InferenceSession.create(here(`./models/${name}.${part}.onnx`));
+    return (await sessions[part]).run(inputs);
+  };
   return {
     ...about,
     async encode(image) {
       const images = new ort.Tensor("float32", image, [1, 1, SIZE, SIZE]);
-      const { mu, log_var } = await encoder.run({ images });
+      const { mu, log_var } = await run("encoder", { images });
       return { mu: mu.data, logVar: log_var.data };
     },
     async decode(z) {
-      const out = await decoder.run({ z: new ort.Tensor("float32", z, [1, z.length]) });
+      const out = await run("decoder", { z: new ort.Tensor("float32", z, [1, z.length]) });
       const [pixels, images] = [SIZE * SIZE, out.components.data];
       return {
         x: out.x_hat.data,
