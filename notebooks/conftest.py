@@ -1,4 +1,4 @@
-"""For pytest --nbval-lax notebooks: a cell that should raise has to raise.
+"""For pytest --nbval-lax notebooks: the small profile, and a cell that should raise has to raise.
 
 By itself nbval only allows a cell tagged raises-exception to raise.
 """
@@ -11,6 +11,7 @@ from collections.abc import Generator
 import pytest
 from nbval.plugin import IPyNbCell
 
+os.environ.setdefault("SVAE_PROFILE", "smoke")  # the kernels inherit it
 os.environ["SVAE_PROGRESS"] = "off"  # a test run is nobody's progress
 
 

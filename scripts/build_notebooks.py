@@ -21,8 +21,8 @@ import json
 import os
 import platform
 import re
-import resource
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -39,6 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 SOURCES = NOTEBOOKS / "source"
 SOLUTIONS = NOTEBOOKS / "solutions"
+VERSION = ROOT / "svae_lib" / "_version.py"
 ONE_THREAD = "1 CPU thread"
 MINUTES = ROOT / "benchmarks" / "results" / "notebook_minutes.json"
 
@@ -73,22 +74,24 @@ START = """\
 # Start cell: installs what is missing, and leaves torch as it is. Run it first.
 import subprocess, sys
 from importlib.util import find_spec
-
-REPOSITORY = "{repository}"
+REPOSITORY, VERSION = "{repository}", "{version}"
 NEEDED = {needed}
-
 def pip_install(*arguments):
     subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", *arguments])
-
 if find_spec("svae_lib") is None:
     if not REPOSITORY:
         raise ModuleNotFoundError(
             "The course's library is not installed. Open this notebook from a copy of the course "
-            "(make lab), or write the address of its git repository into REPOSITORY above."
-        )
-    pip_install("--no-deps", f"git+{{REPOSITORY}}@{branch}")
+            "(make lab), or write the address of its git repository into REPOSITORY above.")
+    pip_install("--no-deps", f"git+{{REPOSITORY}}@v{{VERSION}}")
 if missing := [name for module, name in NEEDED.items() if find_spec(module) is None]:
-    pip_install(*missing)"""
+    pip_install(*missing)
+import svae_lib, torch
+if torch.cuda.is_available() and find_spec("pytorch_fid") is None:
+    pip_install("--no-deps", "pytorch-fid")  # canonical FID; what it needs is there
+if (found := svae_lib.__version__) != VERSION:
+    age = "older" if [*map(int, found.split("."))] < [*map(int, VERSION.split("."))] else "newer"
+    print(f"The library ({{found}}) is {{age}} than this notebook ({{VERSION}}). Use the same.")"""
 
 
 class SourceError(Exception):
@@ -100,7 +103,8 @@ class Course:
     """The settings of notebooks/source/course.cfg."""
 
     repository: str
-    branch: str
+    version: str
+    """Of the library; the repository has a tag of this name, with a v before it."""
 
     @property
     def colab(self) -> str | None:
@@ -108,15 +112,16 @@ class Course:
         found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(\.git)?/?", self.repository)
         if not found:
             return None
-        return f"https://colab.research.google.com/github/{found[1]}/blob/{self.branch}/notebooks"
+        return f"https://colab.research.google.com/github/{found[1]}/blob/v{self.version}/notebooks"
 
 
 def read_course(path: Path = SOURCES / "course.cfg") -> Course:
-    """Read the settings."""
+    """Read the repository's address, and the library's version."""
     parser = configparser.ConfigParser()
     parser.read_string(path.read_text(encoding="utf-8"))
-    section = parser["course"]
-    return Course(section["repository"].strip().rstrip("/"), section["branch"].strip())
+    written = re.search(r'__version__ = "([\d.]+)"', VERSION.read_text(encoding="utf-8"))
+    assert written is not None, f"{VERSION} names no version of numbers"
+    return Course(parser["course"]["repository"].strip().rstrip("/"), written[1])
 
 
 # ---------------------------------------------------------------- from a source to two notebooks
@@ -228,12 +233,10 @@ def _metadata(written: dict[str, Any], automatic: str | None = None) -> dict[str
 
 
 def _start(course: Course) -> str:
-    needed = json.dumps(NEEDED, indent=None)
-    # Two entries to a line: short cells are read, long ones are scrolled past.
-    entries = needed.strip("{}").split(", ")
-    lines = [", ".join(entries[i : i + 4]) for i in range(0, len(entries), 4)]
-    body = "{\n    " + ",\n    ".join(lines) + ",\n}"
-    return START.format(repository=course.repository, branch=course.branch, needed=body)
+    entries = " ".join(f'"{module}":~"{package}",' for module, package in NEEDED.items())
+    lines = textwrap.wrap(entries, 100, break_on_hyphens=False)
+    body = "\n    ".join(("{", *lines)).replace("~", " ") + "\n}"
+    return START.format(repository=course.repository, version=course.version, needed=body)
 
 
 def _with_header(
@@ -401,7 +404,8 @@ def execute(notebook: NotebookNode, profile: str) -> tuple[NotebookNode, float]:
     done = client.execute(env=kernel)
     seconds = time.perf_counter() - started
     if device_in_words() == ONE_THREAD:
-        seconds = _processor_seconds() - used  # the kernel has ended, and is counted
+        # The kernel has ended, and is counted; Windows counts nothing.
+        seconds = _processor_seconds() - used or seconds
     for cell in done.cells:
         if cell.cell_type == "code":
             cell.outputs = [o for o in map(_tidy, cell.outputs) if o is not None]
@@ -411,8 +415,8 @@ def execute(notebook: NotebookNode, profile: str) -> tuple[NotebookNode, float]:
 
 def _processor_seconds() -> float:
     """Processor time of the programs that this one has started and that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    used = os.times()
+    return used.children_user + used.children_system
 
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"

@@ -3,13 +3,15 @@
     python scripts/build_reference.py [--out DIR]
 
 A page per module, in the order of the README's map, with search; the pages need no network. Made
-by Sphinx, of the extra "reference" (pip install '.[reference]'); a docstring that refers to what is
+by Sphinx, of the extra "reference" (pip install ".[reference]"); a docstring that refers to what is
 not there is an error.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import pkgutil
 import re
 import shutil
 import sys
@@ -44,7 +46,7 @@ SETTINGS = {
     # What a docstring refers to has to be there; the pages of other libraries are not at hand.
     "nitpicky": True,
     "nitpick_ignore_regex": [
-        ("py:class", r"(?!svae_lib\.).*|svae_lib\.course\.T"),
+        ("py:class", r"(?!svae_lib\.).*|svae_lib\.course\.(budgets|asking|record)\.\w+"),
         ("py:.*", r"(torch|numpy)\..*|\w+(Error|Warning|Interrupt)"),
     ],
 }
@@ -69,6 +71,14 @@ def _google(_app: Sphinx, what: str, name: str, thing: Any, options: Any, lines:
         lines[:] = [line.replace(":raises InputError:", ours) for line in read]
 
 
+def parts_of(name: str) -> list[str]:
+    """The modules of a package that hands on no names of its own; they stand on its page."""
+    module = importlib.import_module(name)
+    if hasattr(module, "__all__") or not hasattr(module, "__path__"):
+        return []
+    return [f"{name}.{part.name}" for part in pkgutil.iter_modules(module.__path__)]
+
+
 def write_sources(folder: Path) -> None:
     """A page per module and an index, in Sphinx' own format."""
     index = ["svae_lib", "========", "", ".. automodule:: svae_lib", "   :no-members:", ""]
@@ -77,6 +87,8 @@ def write_sources(folder: Path) -> None:
         index += [f"   {module}" for module in modules] + [""]
         for module in modules:
             page = [module, "=" * len(module), "", f".. automodule:: {module}", ""]
+            for part in parts_of(module):
+                page += [part, "-" * len(part), "", f".. automodule:: {part}", ""]
             (folder / f"{module}.rst").write_text("\n".join(page), encoding="utf-8")
     (folder / "index.rst").write_text("\n".join(index), encoding="utf-8")
 

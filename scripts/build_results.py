@@ -13,6 +13,7 @@ from typing import Any
 
 from generated_page import markdown, write_or_check
 
+from svae_lib.baselines import SecondStage
 from svae_lib.experiments.claim import Distance, claim_tests, summarise_claim
 from svae_lib.experiments.tables import (
     beside_published,
@@ -23,7 +24,6 @@ from svae_lib.experiments.tables import (
     summarise_likelihood,
 )
 from svae_lib.models import parameter_count
-from svae_lib.second_stage import SecondStage
 from svae_lib.support.files import read_json
 
 ROOT = Path(__file__).parent.parent

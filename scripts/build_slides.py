@@ -5,7 +5,7 @@
     python scripts/build_slides.py --out DIR    elsewhere
 
 The decks need no network: reveal.js, its fonts and MathJax are copied beside them, from packages
-of the extra "slides" (pip install '.[slides]'). Where a slide begins is decided by the notebooks'
+of the extra "slides" (pip install ".[slides]"). Where a slide begins is decided by the notebooks'
 slide tags (scripts/build_notebooks.py); what does not fit on one slide goes on to the next. Of an
 exercise the stub is shown, never the solution; of longer code only what it prints or draws.
 """
@@ -42,7 +42,8 @@ USABLE = 640
 """Height that the parts of a slide may add up to, by the estimates below."""
 TEXT_LINE, TEXT_COLUMNS = 37, 92
 CODE_LINE, CODE_LONGEST = 23, 14
-CODE_COLUMNS = 104
+CODE_COLUMNS, WIDE_COLUMNS = 104, 120
+"""Characters in a line of code or output, and of a wide table, whose letters are smaller."""
 CODE_BESIDE_PICTURE = 5
 """Lines of code that are shown with a picture; longer code stays in the notebook."""
 ENLARGE, PICTURE_WIDTH, PICTURE_HEIGHT = 1.4, 1190, 560
@@ -93,13 +94,14 @@ class Part:
     """Height to which a picture may be shrunk."""
 
 
-def parts_of(solved: NotebookNode, learners: NotebookNode) -> Iterator[Part]:
-    """The parts of a notebook, in order.
+def parts_of(solved: NotebookNode, learners: NotebookNode) -> list[Part]:
+    """The parts of a notebook, in order; a heading keeps company with what it heads.
 
     Args:
         solved: the executed notebook.
         learners: the same notebook as learners see it, cell by cell.
     """
+    parts: list[Part] = []
     for cell, stub in zip(solved.cells, learners.cells, strict=True):
         kind = cell.metadata.get("slideshow", {}).get("slide_type")
         if kind in ("skip", "notes"):
@@ -112,7 +114,11 @@ def parts_of(solved: NotebookNode, learners: NotebookNode) -> Iterator[Part]:
             found = list(_code_parts(cell))
         if found and kind in ("slide", "subslide"):
             found[0].begins = kind
-        yield from found
+        parts += found
+    for part, following in zip(parts[-2::-1], parts[:0:-1], strict=True):  # from the end
+        if part.cell.cell_type == "markdown" and part.cell.source.startswith("#"):
+            part.company = (following.least or following.height) + following.company
+    return parts
 
 
 def belong_together(solved: NotebookNode, learners: NotebookNode) -> bool:
@@ -128,14 +134,12 @@ def _markdown_parts(text: str) -> Iterator[Part]:
             blocks[-1] += f"\n\n{block}"
         elif block:
             blocks.append(block)
-    heights = [_text_height(block) for block in blocks]
-    for block, height, following in zip(blocks, heights, [*heights[1:], 0], strict=True):
+    for block in blocks:
         cell = nbformat.v4.new_markdown_cell(block)
         question = QUESTION in block
         if question:
             cell.metadata["tags"] = ["question"]
-        company = following if block.startswith("#") else 0
-        yield Part(cell, height, ends=question, company=company)
+        yield Part(cell, _text_height(block), ends=question)
 
 
 def _without_page_furniture(text: str) -> str:
@@ -218,16 +222,17 @@ def _output_parts(outputs: Sequence[NotebookNode]) -> Iterator[Part]:
 
 
 def _printed(output: NotebookNode) -> str:
-    """The text of an output; long lines are broken, but for those of tables."""
+    """The text of an output; long lines are broken, those of tables only beyond a wide table."""
     if output.output_type == "error":
         text = f"{output.ename}: {output.evalue}"
     else:
         text = output.get("text") or str(output.get("data", {}).get("text/plain", ""))
     lines: list[str] = []
     for line in str(text).rstrip().splitlines():
-        is_row = "   " in line.strip()
-        broken = textwrap.wrap(line, CODE_COLUMNS, subsequent_indent="    ")
-        lines += [line] if is_row else broken or [""]
+        is_row = "  " in line.strip()
+        columns = WIDE_COLUMNS if is_row else CODE_COLUMNS
+        keep = is_row and len(line) <= columns
+        lines += [line] if keep else textwrap.wrap(line, columns, subsequent_indent="    ") or [""]
     return "\n".join(lines)
 
 
@@ -285,7 +290,7 @@ def _resize(cell: NotebookNode, height: int) -> None:
 def deck(solved: NotebookNode, learners: NotebookNode, title: str) -> str:
     """The page of a deck; it refers to the files of :data:`ASSETS` beside it."""
     notebook = nbformat.v4.new_notebook(
-        cells=lay_out(list(parts_of(solved, learners))), metadata=copy.deepcopy(solved.metadata)
+        cells=lay_out(parts_of(solved, learners)), metadata=copy.deepcopy(solved.metadata)
     )
     notebook.metadata["title"] = title
     config = Config()
@@ -318,7 +323,7 @@ def copy_assets(out: Path) -> None:
             files = importlib.metadata.files(distribution) or []
         except importlib.metadata.PackageNotFoundError:
             raise SlidesError(
-                f"{distribution} is not installed: pip install '.[slides]', or make slides."
+                f'{distribution} is not installed: pip install ".[slides]", or make slides.'
             ) from None
         found = [file for file in files if str(file).endswith(name)]
         if not found:

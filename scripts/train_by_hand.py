@@ -16,7 +16,7 @@ from typing import Any
 import matplotlib
 import torch
 
-from svae_lib.experiments.weights import save_weights
+from svae_lib.experiments.checkpoints import save_weights
 from svae_lib.support.provenance import provenance
 
 ROOT = Path(__file__).parent.parent

@@ -15,9 +15,8 @@ from pathlib import Path
 import torch
 
 import svae_lib as sv
-from svae_lib import fid
 from svae_lib.experiments.checkpoints import build_model
-from svae_lib.experiments.evaluation import evaluate
+from svae_lib.experiments.evaluation import Scoring, evaluate
 from svae_lib.support.files import read_json, write_json
 from svae_lib.support.provenance import provenance
 
@@ -52,7 +51,7 @@ def score(kind: str, beta: float, penalty: float | None, sets: sv.data.ImageSets
     trainer = sv.Trainer(model, sets.train, config)
     trainer.fit()
     trainer.check_finished()
-    result = evaluate(model, sets, fid.network("lenet"), mixture_components=40, seed=SEED)
+    result = evaluate(model, sets, Scoring("lenet", mixture_components=40, seed=SEED))
     rows = {row.source: row.fid.value for row in result.rows}
     return {"kind": kind, "beta": beta, "penalty_weight": penalty, "fid": rows}
 

@@ -4,6 +4,10 @@ Models (:class:`svae_lib.models.VAE`, :class:`svae_lib.models.SplitVAE`), their 
 sampling, diagnostics and scores; each module is one idea and can be read on its own.
 """
 
+from .support.streams import quiet_interrupt
+
+quiet_interrupt()
+
 from . import (
     baselines,
     course,
@@ -20,19 +24,26 @@ from . import (
 )
 from ._version import __version__
 from .authors_weights import load_keras_weights
+from .baselines import SecondStage
 from .course import exercises
-from .experiments import checkpoints, evaluation, monitoring, runs, tables, weights
-from .experiments.checkpoints import build_model, load_model, load_trained, save_model
-from .experiments.weights import load_trained_weights
+from .experiments import checkpoints, evaluation, monitoring, runs, tables
+from .experiments.checkpoints import (
+    build_model,
+    load_model,
+    load_trained,
+    load_trained_weights,
+    save_model,
+)
 from .models import VAE, Decoded, Output, SplitVAE, parameter_count
 from .objective import Loss, RunningGamma, kl_divergence, reconstruction_error, variational_loss
 from .presets import PRESETS, ModelConfig, Preset, TrainConfig
 from .sampling import LatentMixture, interpolate, sample_mixture, sample_prior
-from .second_stage import SecondStage
 from .support import devices, distributed, provenance
 from .support.checks import InputError
 from .support.rescue import TrainingDiverged, TrainingOutOfMemory
 from .training import Trainer, train
+
+weights = checkpoints  # sets of weights are in the same module
 
 __all__ = [
     "PRESETS",

@@ -25,7 +25,17 @@ _KINDS: dict[str, type[nn.Module] | tuple[type[nn.Module], ...]] = {
     "dense": nn.Linear,
     "batch_normalization": (nn.BatchNorm1d, nn.BatchNorm2d),
 }
-_LAYER = re.compile(r"(conv2d_transpose|conv2d|dense|batch_normalization)(?:_(\d+))?")
+_LAYER = re.compile(r"(conv2d_transpose|conv2d|dense|batch_normalization)(?:_([0-9]{1,9}))?")
+_NAMES = {"kernel": "weight", "bias": "bias"}
+_NORM_NAMES = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+_Layer = tuple[str, dict[str, h5py.Dataset]]
+"""Keras' name of a layer, and what the file holds of it."""
 
 
 def load_keras_weights(model: SplitVAE, path: str | os.PathLike[str]) -> None:
@@ -39,19 +49,58 @@ def load_keras_weights(model: SplitVAE, path: str | os.PathLike[str]) -> None:
         InputError: the file is not such a file, or does not fit; the message names the first
             layer that differs, and the model is left as it was.
     """
-    layers = _read_layers(Path(path))
-    new_state: list[tuple[Tensor, Tensor]] = []
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist.")
+    if not path.is_file():
+        raise InputError(f"{path} is no file of weights, but a folder or a device.")
+    try:
+        with h5py.File(path, "r") as file:
+            new_state = _matched(model, _layers(file, path), path)
+    except InputError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path} is not a readable HDF5 file ({error}).") from None
+    with torch.no_grad():
+        for target, array in new_state:
+            target.copy_(array)
+
+
+def _layers(file: h5py.File, path: Path) -> dict[str, list[_Layer]]:
+    """All layers with weights, by kind, in the order of their numbers. Links are not followed."""
+    numbered: dict[str, dict[int, _Layer]] = {}
+
+    def visit(name: str | bytes, item: h5py.Dataset | h5py.Group) -> None:
+        parts = os.fsdecode(name).split("/")  # bytes where they are not UTF-8
+        match = _LAYER.fullmatch(parts[-2]) if len(parts) > 1 else None
+        if not (isinstance(item, h5py.Dataset) and match):
+            return
+        layers = numbered.setdefault(match.group(1), {})
+        _, arrays = layers.setdefault(int(match.group(2) or 0), (parts[-2], {}))
+        weight = parts[-1].split(":")[0]
+        if weight in arrays:
+            raise InputError(f"{path} holds {weight} of the layer {parts[-2]} twice.")
+        arrays[weight] = item
+
+    file.visititems(visit)
+    if not numbered:
+        raise InputError(
+            f'{path} holds no layers as Keras 2\'s save_weights("....hdf5") names them; '
+            "files of Keras 3 (.weights.h5) are arranged otherwise."
+        )
+    return {kind: [layers[n] for n in sorted(layers)] for kind, layers in numbered.items()}
+
+
+def _matched(
+    model: SplitVAE, layers: dict[str, list[_Layer]], path: Path
+) -> list[tuple[Tensor, Tensor]]:
+    """Pairs of the model's tensor and its new values."""
+    pairs = []
     for kind, types in _KINDS.items():
         modules = [(n, m) for n, m in model.named_modules() if isinstance(m, types)]
         found = layers.get(kind, [])
-        for (name, module), (keras_name, arrays) in zip(modules, found, strict=False):
-            for target, array in _converted(module, arrays, name, keras_name):
-                if target.shape != array.shape:
-                    raise InputError(
-                        f"{path} does not fit this model: layer {keras_name} holds "
-                        f"{tuple(array.shape)} where {name} needs {tuple(target.shape)}."
-                    )
-                new_state.append((target, array))
+        for (name, module), layer in zip(modules, found, strict=False):
+            pairs += _converted(module, layer, name, path)
         if len(modules) != len(found):
             first = (
                 f"{modules[len(found)][0]} has no counterpart"
@@ -62,55 +111,35 @@ def load_keras_weights(model: SplitVAE, path: str | os.PathLike[str]) -> None:
                 f"{path} does not fit this model: it has {len(found)} layers of kind {kind} "
                 f"where the model has {len(modules)}; {first}."
             )
-    with torch.no_grad():
-        for target, array in new_state:
-            target.copy_(array)
-
-
-_Layers = dict[str, list[tuple[str, dict[str, np.ndarray]]]]
-
-
-def _read_layers(path: Path) -> _Layers:
-    """All layers with weights, by kind, in the order of their numbers."""
-    numbered: dict[str, dict[int, tuple[str, dict[str, np.ndarray]]]] = {}
-
-    def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
-        parts = name.split("/")
-        match = _LAYER.fullmatch(parts[-2]) if len(parts) > 1 else None
-        if isinstance(item, h5py.Dataset) and match:
-            kind, number = match.group(1), int(match.group(2) or 0)
-            layer = numbered.setdefault(kind, {}).setdefault(number, (parts[-2], {}))
-            layer[1][parts[-1].split(":")[0]] = item[()]
-
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(visit)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist.") from None
-    except OSError as error:
-        raise InputError(f"{path} is not a readable HDF5 file ({error}).") from None
-    if not numbered:
-        raise InputError(
-            f'{path} holds no layers as Keras 2\'s save_weights("....hdf5") names them; '
-            "files of Keras 3 (.weights.h5) are arranged otherwise."
-        )
-    return {kind: [layers[n] for n in sorted(layers)] for kind, layers in numbered.items()}
+    return pairs
 
 
 def _converted(
-    module: nn.Module, arrays: dict[str, np.ndarray], name: str, keras_name: str
+    module: nn.Module, layer: _Layer, name: str, path: Path
 ) -> list[tuple[Tensor, Tensor]]:
-    """Pairs of the module's tensor and the file's array in PyTorch's order of dimensions."""
-    names = {"gamma": "weight", "beta": "bias"}
-    names |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
-    if not isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-        names = {"kernel": "weight", "bias": "bias"}
+    """Pairs of the module's tensor and the file's values in PyTorch's order of dimensions."""
+    keras_name, arrays = layer
+    names = _NORM_NAMES if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) else _NAMES
     if missing := sorted(set(names) - set(arrays)):
         raise InputError(f"layer {keras_name} lacks {', '.join(missing)}, which {name} needs.")
     pairs = []
     for keras, ours in names.items():
-        array = torch.from_numpy(np.asarray(arrays[keras], dtype=np.float32))
-        if keras == "kernel":  # (H, W, in, out) to (out, in, H, W); a transposed one likewise
-            array = array.permute(3, 2, 0, 1) if array.ndim == 4 else array.T
-        pairs.append((getattr(module, ours), array))
+        data, target = arrays[keras], getattr(module, ours)
+        # Such data may lie in any file of the user's, which would be read into the weights.
+        if data.is_virtual or data.external:
+            raise InputError(f"{path} takes {keras} of the layer {keras_name} from another file.")
+        if data.dtype.kind != "f":
+            raise InputError(
+                f"{path} holds {data.dtype} as {keras} of the layer {keras_name}, not floats."
+            )
+        # (H, W, in, out) to (out, in, H, W), a transposed one likewise; else (in, out) to (out, in)
+        order = (3, 2, 0, 1) if data.ndim == 4 else tuple(reversed(range(data.ndim)))
+        shape = tuple(data.shape[i] for i in order)
+        if target.shape != shape:  # before anything is read: it may claim to be huge
+            raise InputError(
+                f"{path} does not fit this model: layer {keras_name} holds "
+                f"{shape} where {name} needs {tuple(target.shape)}."
+            )
+        values = np.asarray(data[()], dtype=np.float32).transpose(order)
+        pairs.append((target, torch.from_numpy(values)))
     return pairs

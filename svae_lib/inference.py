@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -15,20 +17,17 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def encode_all(model: VAE, images: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
     """Posterior means and log-variances of uint8 images.
 
     Args:
-        model: in evaluation mode; it stays on its device.
+        model: in evaluation mode.
         images: uint8 (N, C, S, S).
         batch_size: images at a time.
 
     Returns:
         mu and log_var, each float32 (N, L) on the CPU.
-
-    Raises:
-        InputError: the images do not fit the model, or it is in training mode.
     """
     _check_eval(model)
     shape = model.config
@@ -39,28 +38,31 @@ def encode_all(model: VAE, images: Tensor, batch_size: int = 500) -> tuple[Tenso
     return mu, log_var
 
 
-@torch.inference_mode()
-def decode_all(model: VAE, z: Tensor, batch_size: int = 500) -> Decoded:
-    """Decode latent vectors.
-
-    Args:
-        model: in evaluation mode; it stays on its device.
-        z: float (N, L).
-        batch_size: vectors at a time.
-
-    Returns:
-        Images (and components and weights of a SplitVAE) for all of z, float32 on the CPU.
-
-    Raises:
-        InputError: z has another shape, or the model is in training mode.
-    """
+@torch.no_grad()
+def decode_batches(model: VAE, z: Tensor, batch_size: int = 500) -> Iterator[Decoded]:
+    """Decode latent vectors, float (N, L), batch by batch; images stay on the model's device."""
     _check_eval(model)
     check_tensors(z=z)
     if len(z) == 0:
         raise InputError("z is empty: ask for at least one image.")
     device = device_of(model)
+    for part in z.float().split(batch_size):
+        yield model.decode(part.to(device))
+
+
+def decode_all(model: VAE, z: Tensor, batch_size: int = 500) -> Decoded:
+    """Decode latent vectors.
+
+    Args:
+        model: in evaluation mode.
+        z: float (N, L).
+        batch_size: vectors at a time.
+
+    Returns:
+        Images (and components and weights of a SplitVAE) for all of z, float32 on the CPU.
+    """
     # Images leave the device batch by batch: it need not have room for all of them.
-    parts = [_to_cpu(model.decode(part.to(device))) for part in z.float().split(batch_size)]
+    parts = [_to_cpu(out) for out in decode_batches(model, z, batch_size)]
     return Decoded(
         torch.cat([p.x_hat for p in parts]),
         _join([p.components for p in parts]),
@@ -69,11 +71,7 @@ def decode_all(model: VAE, z: Tensor, batch_size: int = 500) -> Decoded:
 
 
 def reconstruct_all(model: VAE, images: Tensor, batch_size: int = 500) -> Decoded:
-    """Reconstruct uint8 images (N, C, S, S) from their posterior means; see :func:`decode_all`.
-
-    Raises:
-        InputError: as :func:`encode_all`.
-    """
+    """Reconstruct uint8 images (N, C, S, S) from their posterior means; see :func:`decode_all`."""
     mu, _ = encode_all(model, images, batch_size)
     return decode_all(model, mu, batch_size)
 

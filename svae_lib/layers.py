@@ -122,10 +122,11 @@ class ResFCBlock(_Residual):
 
 
 def keras_init_(module: nn.Module) -> None:
-    """Initialise one layer as Keras does: Glorot-uniform kernel, zero bias.
+    """Initialise one layer as Keras does, in float32: Glorot-uniform kernel, zero bias.
 
     Use as ``model.apply(keras_init_)``. Glorot and Bengio, AISTATS 2010, equation 16.
     """
+    module.float()  # whatever the program's default dtype is
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:

@@ -19,7 +19,7 @@ compares between models of any kind, as bits per dimension.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -27,10 +27,11 @@ from torch import Tensor
 
 from .baselines import is_deterministic
 from .data import to_float
-from .inference import decode_all, encode_all
+from .inference import decode_batches, device_of, encode_all
 from .models import VAE
 from .objective import reconstruction_error
 from .support.checks import InputError, check_counts, check_seed
+from .support.devices import as_float64, fits
 from .support.progress import counter
 
 
@@ -71,10 +72,6 @@ def fitted_gamma(model: VAE, images: Tensor, seed: int = 0, batch_size: int = 50
         images: uint8 (N, C, S, S).
         seed: of the draws.
         batch_size: images at a time.
-
-    Raises:
-        InputError: the model's encoder is deterministic, the images do not fit the model, or a
-            count or seed that cannot be.
     """
     _check_posterior(model)
     check_counts(batch_size=batch_size)
@@ -82,10 +79,10 @@ def fitted_gamma(model: VAE, images: Tensor, seed: int = 0, batch_size: int = 50
     mu, log_var = encode_all(model, images, batch_size)
     z, _ = _draw(mu, log_var, torch.Generator().manual_seed(seed))
     errors = [
-        reconstruction_error(to_float(x), x_hat).sum().item()
+        as_float64(reconstruction_error(to_float(x), x_hat), stay=True).sum()
         for x, x_hat in _decoded(model, images, z, batch_size)
     ]
-    return math.fsum(errors) / images.numel()
+    return torch.stack(errors).sum().item() / images.numel()
 
 
 def likelihood_bound(
@@ -110,10 +107,6 @@ def likelihood_bound(
         seed: of the draws.
         batch_size: images at a time; the result does not depend on it.
         progress: show a progress bar.
-
-    Raises:
-        InputError: the model's encoder is deterministic, the images do not fit the model, or a
-            count, gamma or seed that cannot be.
     """
     _check_posterior(model)
     check_counts(draws=draws, batch_size=batch_size)
@@ -121,20 +114,23 @@ def likelihood_bound(
     if not (math.isfinite(gamma) and gamma > 0):
         raise InputError(f"gamma must be a number above 0, not {gamma}.")
     mu, log_var = encode_all(model, images, batch_size)
+    if fits(images, device_of(model)):
+        images = images.to(device_of(model))  # once, not once a draw
     generator = torch.Generator().manual_seed(seed)
-    sums = {name: _Fractions(len(images)) for name in ("density", "bytes")}
+    density, byte = _Fractions(), _Fractions()
     with counter(draws, "bounding log p(x)", "draw", show=progress) as bar:
         for _ in range(draws):
             z, noise = _draw(mu, log_var, generator)
+            batches = list(_log_p_given_z(model, images, z, gamma, batch_size))
             prior_over_q = _log_prior_over_q(z, noise, log_var)
-            for name, log_p in _log_p_given_z(model, images, z, gamma, batch_size).items():
-                sums[name].add(log_p + prior_over_q)
+            for fractions, log_p in zip((density, byte), zip(*batches, strict=True), strict=True):
+                fractions.add(torch.cat(log_p) + prior_over_q.to(log_p[0].device))
             bar.update()
     dims = images[0].numel()
     return LikelihoodBound(
-        elbo=sums["density"].mean_of_logs.mean().item(),
-        importance_weighted=sums["density"].log_of_mean.mean().item(),
-        bits_per_dim=-sums["bytes"].log_of_mean.mean().item() / (dims * math.log(2)),
+        elbo=density.mean_of_logs.mean().item(),
+        importance_weighted=density.log_of_mean.mean().item(),
+        bits_per_dim=-byte.log_of_mean.mean().item() / (dims * math.log(2)),
         gamma=gamma,
         draws=draws,
         n=len(images),
@@ -152,7 +148,7 @@ def log_density(x: Tensor, x_hat: Tensor, gamma: float) -> Tensor:
     Returns:
         float64 (N,), nats.
     """
-    squared = reconstruction_error(to_float(x), x_hat).double()
+    squared = as_float64(reconstruction_error(to_float(x), x_hat), stay=True)
     return -squared / (2 * gamma) - 0.5 * x[0].numel() * math.log(2 * math.pi * gamma)
 
 
@@ -173,10 +169,11 @@ def log_probability(x: Tensor, x_hat: Tensor, gamma: float) -> Tensor:
     # In units of the standard deviation, from the answer; mirrored into the lower tail, where the
     # logarithm of a tiny mass is still exact.
     scale = math.sqrt(gamma)
-    distance = (x.double() / 255 - x_hat) / scale
+    values = as_float64(x, stay=True)
+    distance = (values / 255 - as_float64(x_hat, stay=True)) / scale
     half, far = 0.5 / 255 / scale, distance.new_tensor(math.inf)
-    lower = torch.where(x == 0, -far, distance - half)
-    upper = torch.where(x == 255, far, distance + half)
+    lower = torch.where(values == 0, -far, distance - half)
+    upper = torch.where(values == 255, far, distance + half)
     mirrored = distance > 0
     lower, upper = torch.where(mirrored, -upper, lower), torch.where(mirrored, -lower, upper)
     log_upper = torch.special.log_ndtr(upper)
@@ -188,14 +185,14 @@ def log_probability(x: Tensor, x_hat: Tensor, gamma: float) -> Tensor:
 class _Fractions:
     """Logarithms of fractions p(x, z) / q(z | x), draw by draw: float64, one per image."""
 
-    def __init__(self, n: int) -> None:
+    def __init__(self) -> None:
         self._draws = 0
-        self._sum = torch.zeros(n, dtype=torch.float64)
-        self._log_sum = torch.full((n,), -math.inf, dtype=torch.float64)
+        self._sum = torch.zeros((), dtype=torch.float64)
+        self._log_sum = torch.tensor(-math.inf, dtype=torch.float64)
 
     def add(self, log_fraction: Tensor) -> None:
         self._draws += 1
-        self._sum += log_fraction
+        self._sum = self._sum + log_fraction
         self._log_sum = torch.logaddexp(self._log_sum, log_fraction)
 
     @property
@@ -209,37 +206,31 @@ class _Fractions:
 
 def _draw(mu: Tensor, log_var: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Latent vectors from the posteriors, and the noise that they were made of: (N, L) each."""
-    noise = torch.randn(mu.shape, generator=generator)
+    noise = torch.randn(mu.shape, generator=generator, dtype=mu.dtype)
     return mu + noise * torch.exp(0.5 * log_var), noise
 
 
 def _decoded(
     model: VAE, images: Tensor, z: Tensor, batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of the images, on the CPU, with what the model answers to their latent vectors."""
-    for x, part in zip(images.split(batch_size), z.split(batch_size), strict=True):
-        yield x.cpu(), decode_all(model, part, batch_size).x_hat
+    """Batches of the images with what the model answers to their latent vectors, on its device."""
+    answers = decode_batches(model, z, batch_size)
+    for x, out in zip(images.split(batch_size), answers, strict=True):
+        yield x.to(out.x_hat.device), out.x_hat
 
 
 def _log_prior_over_q(z: Tensor, noise: Tensor, log_var: Tensor) -> Tensor:
     """log p(z) - log q(z | x) for z = mu + noise * exp(log_var / 2): float64 (N,)."""
     # The factors of 2 pi cancel, and noise is z standardised by q.
-    return 0.5 * (noise.square() + log_var - z.square()).sum(dim=1, dtype=torch.float64)
+    return 0.5 * as_float64(noise.square() + log_var - z.square()).sum(dim=1)
 
 
 def _log_p_given_z(
     model: VAE, images: Tensor, z: Tensor, gamma: float, batch_size: int
-) -> dict[str, Tensor]:
-    """log p(x | z) of both kinds, each float64 (N,)."""
-    kinds: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
-        "density": log_density,
-        "bytes": log_probability,
-    }
-    found: dict[str, list[Tensor]] = {name: [] for name in kinds}
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """log p(x | z) of a batch as a density and of its bytes, each float64 (B,)."""
     for x, x_hat in _decoded(model, images, z, batch_size):
-        for name, log_p in kinds.items():
-            found[name].append(log_p(x, x_hat, gamma))
-    return {name: torch.cat(parts) for name, parts in found.items()}
+        yield log_density(x, x_hat, gamma), log_probability(x, x_hat, gamma)
 
 
 def _check_posterior(model: VAE) -> None:

@@ -156,23 +156,19 @@ class VAE(nn.Module):
         """Posterior means and log-variances, each (N, L), of images (N, C, S, S) in [0, 1].
 
         Raises:
-            InputError: not float images of this model's size with values in [0, 1] (while
-                training on an accelerator the values are not looked at: that would wait for it);
-                or a single image in training mode, where BatchNorm needs more.
+            InputError: not float images of this model's size with values in [0, 1] (the range is
+                not checked while training on a GPU: that forces a sync); or a single image in
+                training mode, where BatchNorm needs more.
         """
         if not torch.compiler.is_compiling():
-            waits = self.training and isinstance(x, Tensor) and x.device.type != "cpu"
+            syncs = self.training and isinstance(x, Tensor) and x.device.type != "cpu"
             size = self.config.image_size
-            check_images(x, channels=self.config.channels, image_size=size, values=not waits)
+            check_images(x, channels=self.config.channels, image_size=size, values=not syncs)
             x = x.to(self.latent.back.weight.dtype)  # NumPy's floats are float64
         return self.latent.posterior(self.encoder(x))  # type: ignore[no-any-return]
 
     def decode(self, z: Tensor) -> Decoded:
-        """Decode latent vectors (N, L): images (N, C, S, S), and a SplitVAE's components.
-
-        Raises:
-            InputError: z is no tensor, or has another shape.
-        """
+        """Decode latent vectors (N, L): images (N, C, S, S), and a SplitVAE's components."""
         check_tensors(z=z)
         if z.ndim != 2 or z.shape[1] != self.config.latent_dim:
             raise InputError(
@@ -186,9 +182,6 @@ class VAE(nn.Module):
         Args:
             x: images, float (N, C, S, S) in [0, 1].
             noise: standard Gaussian (N, L), drawn when None; zeros give the posterior mean.
-
-        Raises:
-            InputError: as :meth:`encode`.
         """
         mu, log_var = self.encode(x)
         noise = torch.randn_like(mu) if noise is None else noise
@@ -197,11 +190,7 @@ class VAE(nn.Module):
         return Output(out.x_hat, out.components, out.weights, mu=mu, log_var=log_var, z=z)
 
     def reconstruct(self, x: Tensor) -> Output:
-        """Encode images (N, C, S, S) and decode their posterior means: no randomness.
-
-        Raises:
-            InputError: as :meth:`encode`.
-        """
+        """Encode images (N, C, S, S) and decode their posterior means: no randomness."""
         check_tensors(images=x)
         return self(x, noise=x.new_zeros(len(x), self.config.latent_dim))  # type: ignore[no-any-return]
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .presets import GammaStart
 from .support.checks import InputError, check_tensors, check_uint8_images
+from .support.devices import as_float64
 
 
 def reconstruction_error(x: Tensor, x_hat: Tensor) -> Tensor:
@@ -98,11 +99,6 @@ def variational_loss(
         gamma: variance of a pixel given the latent variables, above 0, no gradient.
         beta: weight of the KL divergence.
 
-    Returns:
-        The loss and its parts, scalars.
-
-    Raises:
-        InputError: shapes that do not fit.
     """
     reconstruction = reconstruction_error(x, x_hat).mean()
     kl = kl_divergence(mu, log_var).mean()
@@ -123,7 +119,7 @@ class RunningGamma:
     they are needed; the variance of the data is the MSE of the best constant image, the honest
     first guess, and converges visibly sooner.
 
-    Everything stays on the device: updating does not wait for it.
+    Everything stays on the device: updating forces no GPU sync.
 
     Args:
         start: first value of gamma and of the running mean, above 0.
@@ -132,9 +128,6 @@ class RunningGamma:
     Attributes:
         value: gamma, a float32 scalar.
         running: the running mean of the MSE, a float32 scalar.
-
-    Raises:
-        InputError: ``start`` is not above 0.
     """
 
     decay = 0.99
@@ -142,18 +135,14 @@ class RunningGamma:
     def __init__(self, start: float, device: torch.device | str = "cpu") -> None:
         if not start > 0:
             raise InputError(f"gamma must start above 0, not at {start}.")
-        self.value = torch.tensor(float(start), device=device)
+        self.value = torch.tensor(float(start), dtype=torch.float32, device=device)
         self.running = self.value.clone()
 
     @classmethod
     def for_images(
         cls, images: Tensor, start: GammaStart, device: torch.device | str = "cpu"
     ) -> RunningGamma:
-        """Start at 1, or at the variance of uint8 ``images`` (N, C, H, W) about their mean.
-
-        Raises:
-            InputError: ``start`` is neither "one" nor "data", or the images are not uint8.
-        """
+        """Start at 1, or at the variance of uint8 ``images`` (N, C, H, W) about their mean."""
         if start not in get_args(GammaStart):
             raise InputError(f"start must be one of {get_args(GammaStart)}, not {start!r}.")
         return cls(1.0 if start == "one" else max(pixel_variance(images), 1e-6), device)
@@ -169,16 +158,12 @@ def pixel_variance(images: Tensor) -> float:
     """Mean over pixels of the variance over uint8 images (N, C, H, W), on the scale [0, 1].
 
     It is the mean squared error of answering every image with the mean image.
-
-    Raises:
-        InputError: not uint8 (N, C, H, W).
     """
     check_uint8_images(images)
-    total = torch.zeros(images.shape[1:], dtype=torch.float64, device=images.device)
-    squares = torch.zeros_like(total)
+    total = squares = torch.zeros(())
     for batch in images.split(1000):
-        scaled = batch.to(torch.float64) / 255
-        total += scaled.sum(dim=0)
-        squares += scaled.square().sum(dim=0)
+        scaled = as_float64(batch, stay=True) / 255
+        total = total.to(scaled) + scaled.sum(dim=0)  # (C, H, W)
+        squares = squares.to(scaled) + scaled.square().sum(dim=0)
     mean = total / len(images)
     return float((squares / len(images) - mean.square()).mean())

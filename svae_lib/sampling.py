@@ -1,13 +1,17 @@
-"""New images: latent vectors from the prior or from a Gaussian mixture, and paths between two.
+"""New images: from the prior, from a mixture, between two images, or with a part set by hand.
 
 A VAE's decoder is trained on the aggregate posterior (all training images' posteriors together),
 not on the prior N(0, 1) that it is meant to match. A density fitted to the posterior means closes
 most of that gap: Ghosh et al., "From variational to deterministic autoencoders", ICLR 2020,
-section 4, and the Split VAE's authors.
+section 4, and the Split VAE's authors. (The second stage is another way: see
+:class:`svae_lib.baselines.SecondStage`.)
+
+N images, C channels, H x W pixels, L latent variables.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 import numpy as np
@@ -17,26 +21,20 @@ from torch import Tensor
 from .inference import decode_all
 from .models import VAE, Decoded
 from .support.checks import InputError, check_counts, check_tensors
+from .support.devices import as_float64
 
 Way = Literal["linear", "spherical"]
 
 
 def prior_latents(n: int, latent_dim: int, seed: int = 0) -> Tensor:
-    """Latent vectors from the prior N(0, 1): float32 (n, latent_dim).
-
-    Raises:
-        InputError: ``n`` is below 1.
-    """
+    """Latent vectors from the prior N(0, 1): float32 (n, latent_dim)."""
     check_counts(n=n)
-    return torch.randn(n, latent_dim, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, latent_dim, generator=generator, dtype=torch.float32)
 
 
 def sample_prior(model: VAE, n: int, seed: int = 0) -> Decoded:
-    """Decode ``n`` latent vectors drawn from the prior: images (n, C, S, S) on the CPU.
-
-    Raises:
-        InputError: ``n`` is below 1, or the model is in training mode.
-    """
+    """Decode ``n`` latent vectors drawn from the prior: images (n, C, S, S) on the CPU."""
     return decode_all(model, prior_latents(n, model.config.latent_dim, seed))
 
 
@@ -51,9 +49,6 @@ class LatentMixture:
         regularisation: added to the covariances' diagonals, which keeps them positive definite
             even where a component holds fewer vectors than dimensions.
         seed: seeds the fit.
-
-    Raises:
-        InputError: ``components`` is below 1.
     """
 
     def __init__(self, components: int = 100, regularisation: float = 1e-3, seed: int = 0) -> None:
@@ -85,7 +80,7 @@ class LatentMixture:
             )
         if not latents.isfinite().all():
             raise InputError("latents contain NaN or infinity: the model may have diverged.")
-        self._mixture.fit(latents.detach().cpu().double().numpy())
+        self._mixture.fit(as_float64(latents).numpy())
         return self
 
     @property
@@ -115,11 +110,7 @@ class LatentMixture:
 
 
 def sample_mixture(model: VAE, mixture: LatentMixture, n: int, seed: int = 0) -> Decoded:
-    """Decode ``n`` latent vectors drawn from a fitted mixture: images (n, C, S, S) on the CPU.
-
-    Raises:
-        InputError: as :meth:`LatentMixture.sample`, or the model is in training mode.
-    """
+    """Decode ``n`` latent vectors drawn from a fitted mixture: images (n, C, S, S) on the CPU."""
     return decode_all(model, mixture.sample(n, seed))
 
 
@@ -156,3 +147,106 @@ def interpolate(z0: Tensor, z1: Tensor, steps: int, path: Way = "spherical") -> 
     if path == "linear" or torch.sin(angle) < 1e-6:  # no great circle through parallel vectors
         return (1 - t) * z0 + t * z1
     return (torch.sin((1 - t) * angle) * z0 + torch.sin(t * angle) * z1) / torch.sin(angle)
+
+
+# ---------------------------------------------------------------------- a part set by hand
+
+
+def sharpen(sigma: Tensor, sharpness: float) -> Tensor:
+    """Push a map towards 0 and 1, or back towards 1/2: sigma^t / (sigma^t + (1 - sigma)^t).
+
+    It multiplies the log-odds of sigma by t: sigmoid(t * logit(sigma)). With t = 1 the map stays,
+    with t = 0 it is 1/2 everywhere, and as t grows each pixel becomes a choice of one image. 1/2
+    is fixed, the order of the pixels stays, and the weight of x2 is sharpened alike:
+    sharpen(1 - sigma, t) = 1 - sharpen(sigma, t).
+
+    Args:
+        sigma: values in [0, 1], any shape.
+        sharpness: t, at least 0.
+
+    Raises:
+        InputError: t is negative (it would swap the images) or not finite.
+    """
+    if not 0 <= sharpness < float("inf"):
+        raise InputError(f"sharpness must be a number from 0 up, not {sharpness}.")
+    if sharpness == 0:  # 0 times the infinite log-odds of a sigma of exactly 0 or 1 has no value
+        return torch.full_like(sigma, 0.5)
+    return torch.sigmoid(sharpness * torch.logit(sigma))
+
+
+def mix(
+    output: Decoded,
+    sigma: Tensor | float | None = None,
+    *,
+    swap: bool = False,
+    sharpness: float = 1.0,
+) -> Decoded:
+    """The mixture of a split's two images under another map.
+
+    In this order: the map is replaced, then sharpened; then x1 and x2 change places under it, so
+    that sigma weighs what was x2.
+
+    Args:
+        output: what a SplitVAE with two components returns.
+        sigma: the map to use, in [0, 1]: (N, 1, H, W), one value per image (N, 1, 1, 1), or one
+            number; None keeps the model's own.
+        swap: exchange x1 and x2, but not the map.
+        sharpness: t of :func:`sharpen`; 1 leaves the map as it is.
+
+    Returns:
+        A new output, with the images and weights that were used.
+
+    Raises:
+        InputError: no split into two, a map of another shape or range, a negative sharpness.
+    """
+    if output.components is None or output.components.shape[1] != 2:
+        raise InputError("only a split into two images can be mixed anew: use a SplitVAE's output.")
+    weight = output.sigma_map if sigma is None else _as_map(sigma, output.sigma_map)
+    if sharpness != 1:
+        weight = sharpen(weight, sharpness)
+    components = output.components.flip(1) if swap else output.components  # (N, 2, C, H, W)
+    weights = torch.stack((weight, 1 - weight), dim=1)  # (N, 2, 1, H, W)
+    return Decoded((weights * components).sum(dim=1), components, weights)
+
+
+def _as_map(sigma: Tensor | float, like: Tensor) -> Tensor:
+    values = torch.as_tensor(sigma, dtype=like.dtype, device=like.device)
+    sizes = zip(values.shape, like.shape, strict=False)
+    if values.ndim not in (0, 4) or not all(own in (1, full) for own, full in sizes):
+        raise InputError(
+            f"sigma must be one number or a map of the shape {tuple(like.shape)}, not "
+            f"{tuple(values.shape)}."
+        )
+    low, high = (value.item() for value in torch.aminmax(values))
+    if not (low >= 0 and high <= 1):
+        raise InputError(
+            f"sigma must lie in [0, 1] without NaN, but ranges from {low:.4g} to {high:.4g}."
+        )
+    return values.expand_as(like)
+
+
+def explore(model: VAE, z: Tensor, changes: Mapping[int, float]) -> Decoded:
+    """Decode latent vectors with some of their variables set to other values.
+
+    Args:
+        model: in evaluation mode.
+        z: float (N, L) or, for one image, (L,); it is not changed.
+        changes: index of a latent variable, counted from 0, to its new value in all N vectors. The
+            prior has mean 0 and standard deviation 1.
+
+    Returns:
+        Images on the CPU (and components and weights of a SplitVAE).
+
+    Raises:
+        InputError: z has another shape, an index does not exist, a value is not finite.
+    """
+    vectors = z[None] if z.ndim == 1 else z
+    changed = vectors.detach().float().clone()
+    for index, value in changes.items():
+        last = changed.shape[-1] - 1
+        if not 0 <= index <= last:
+            raise InputError(f"there is no latent variable {index}: they count from 0 to {last}.")
+        changed[:, index] = value
+    if not changed.isfinite().all():
+        raise InputError("latent variables must be finite: there is NaN or infinity among them.")
+    return decode_all(model, changed)

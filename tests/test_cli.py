@@ -12,15 +12,15 @@ import torch
 from filelock import FileLock
 from PIL import Image
 
-from svae_lib import InputError, ModelConfig, Preset, TrainConfig, __version__, cli, data
-from svae_lib.cli import main
+from svae_lib import PRESETS, InputError, ModelConfig, Preset, TrainConfig, __version__, data
+from svae_lib.cli import main, pictures, scores, train
+from svae_lib.cli import tables as commands
 from svae_lib.data import folder as folders
 from svae_lib.experiments import evaluation, tables
-from svae_lib.experiments.pages import Subject, write_page
+from svae_lib.experiments.report import Subject, write_page
 from svae_lib.experiments.runs import Run
 from svae_lib.inference import encode_all
 from svae_lib.support.distributed import Processes
-from svae_lib.support.files import write_json
 
 TINY = [
     "--model.base-dim=2",
@@ -30,6 +30,8 @@ TINY = [
     "--train.batch-size=20",
     "--train.log-every=2",
 ]
+
+TINY_SCORING = tables.Scoring("lenet", mixture_components=2, n=60)
 
 
 @pytest.fixture(scope="module")
@@ -93,19 +95,19 @@ def test_resume_takes_finer_parts_and_what_the_run_has_anyway(run: Path) -> None
 def test_resume_knows_the_preset_that_the_run_was_made_with(
     run: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    preset = cli.PRESETS["compact"]
+    preset = PRESETS["compact"]
     made = Run(tmp_path, "split-vae", preset.data, preset.model, preset.train)
-    again = cli.Train(resume=tmp_path, preset="compact", model=preset.model, train=preset.train)
+    again = train.Train(resume=tmp_path, preset="compact", model=preset.model, train=preset.train)
     assert again._resumed(made) == made
-    elsewhere = dataclasses.replace(cli.PRESETS["quick"], data="toy-faces")
-    monkeypatch.setitem(cli.PRESETS, "elsewhere", elsewhere)
+    elsewhere = dataclasses.replace(PRESETS["quick"], data="toy-faces")
+    monkeypatch.setitem(PRESETS, "elsewhere", elsewhere)
     assert main(["train", "--resume", str(run), "--preset", "elsewhere"]) == 2
     assert "of preset, kind, data" in capsys.readouterr().err
 
 
 def test_processes_that_cannot_share_a_batch_leave_no_folder(tmp_path: Path) -> None:
     images, three = data.load("mnist-5k").train, Processes(torch.device("cpu"), 0, 3)
-    new = cli.Train(out=tmp_path / "new", train=TrainConfig(batch_size=20))
+    new = train.Train(out=tmp_path / "new", train=TrainConfig(batch_size=20))
     with pytest.raises(InputError, match="shared evenly by 3 processes"):
         new._new("mnist-5k", images, three)
     assert not (tmp_path / "new").exists()
@@ -184,11 +186,11 @@ def test_a_second_stage_and_a_bound_are_there_for_the_asking(
 def test_reproduce_takes_the_name_of_a_table(tmp_path: Path, monkeypatch, capsys) -> None:
     model = ModelConfig(latent_dim=3, base_dim=2, embedding_dim=4)
     preset = Preset("mnist-5k", model, TrainConfig(steps=2, batch_size=20), "a test")
-    monkeypatch.setitem(tables.PRESETS, "tiny", preset)
+    monkeypatch.setitem(PRESETS, "tiny", preset)
     monkeypatch.setitem(
         tables.TABLES,
         "tiny",
-        tables.Table("tiny", (tables.Variant("vae"),), (0,), "lenet", 2, n=60),
+        tables.Table("tiny", (tables.Variant("vae"),), (0,), TINY_SCORING),
     )
     monkeypatch.chdir(tmp_path)
     assert main(["reproduce", "tiny", "--device", "cpu"]) == 0
@@ -206,10 +208,8 @@ def tiny_splits(tmp_path: Path, monkeypatch) -> None:
     model = ModelConfig(latent_dim=3, base_dim=2, embedding_dim=4)
     preset = Preset("mnist-5k", model, TrainConfig(steps=2, batch_size=20), "a test")
     variants = tuple(tables.Variant("split-vae", beta=beta) for beta in (1.0, 4.0))
-    monkeypatch.setitem(tables.PRESETS, "tiny", preset)
-    monkeypatch.setitem(
-        tables.TABLES, "splits", tables.Table("tiny", variants, (0,), "lenet", 2, n=60)
-    )
+    monkeypatch.setitem(PRESETS, "tiny", preset)
+    monkeypatch.setitem(tables.TABLES, "splits", tables.Table("tiny", variants, (0,), TINY_SCORING))
     monkeypatch.chdir(tmp_path)
 
 
@@ -228,13 +228,13 @@ def test_splits_stores_its_runs_the_test_and_a_picture(
 def test_a_cell_that_comes_while_the_splits_are_tested_is_kept(
     tiny_splits: None, tmp_path: Path, monkeypatch
 ) -> None:
-    path, claim_tests = tmp_path / "results" / "splits.json", cli.claim_tests
+    path, claim_tests = tmp_path / "results" / "splits.json", commands.claim_tests
 
     def add_a_cell() -> None:
         with FileLock(path.with_name(".splits.json.lock")):
             record = tables.read_table(path)
             record["cells"].append({**record["cells"][0], "seed": 7})
-            write_json(path, record, overwrite=True)
+            tables.write_table(path, record)
 
     other = threading.Thread(target=add_a_cell)
 
@@ -243,7 +243,7 @@ def test_a_cell_that_comes_while_the_splits_are_tested_is_kept(
         other.join(0.5)  # time enough, unless it has to wait for us
         return claim_tests(record)
 
-    monkeypatch.setattr(cli, "claim_tests", slow)
+    monkeypatch.setattr(commands, "claim_tests", slow)
     assert main(["splits", "--device", "cpu"]) == 0
     other.join()
     record = tables.read_table(path)
@@ -266,7 +266,7 @@ def test_what_is_there_already_is_refused_before_any_work(
         raise AssertionError
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "reproduce", never)
+    monkeypatch.setattr(commands, "reproduce", never)
     monkeypatch.setattr(Run, "load_model", never)
     Path("there").write_text("kept")
     assert main([str(run) if word == "run" else word for word in command]) == 2
@@ -294,7 +294,7 @@ def test_samples_come_from_the_mixture_that_is_scored(
         encoded.append(images)
         return encode_all(model, images, *options)
 
-    monkeypatch.setattr(cli, "encode_all", watched)
+    monkeypatch.setattr(pictures, "encode_all", watched)
     options = ["--n", "2", "--source", "mixture", "--mixture-components", "2", "--seed", "1"]
     assert main(["sample", str(run), "--out", str(tmp_path / "a.png"), *options]) == 0
     assert torch.equal(encoded[0], evaluation.fitting_images(data.load("mnist-5k"), seed=1))
@@ -316,7 +316,8 @@ def test_the_home_folder_may_be_a_tilde(run: Path, tmp_path: Path, monkeypatch, 
     assert main(["sample", f"~/{run.name}", "--out=~/here.png", "--n", "2"]) == 0
     assert (run.parent / "here.png").is_file() and not any(tmp_path.iterdir())
     assert main(["train", f"--resume=~/{run.name}"]) == 0
-    assert main(["train", "--out=~nobody-of-this-name", "--kind", "gan"]) == 2
+    assert main(["train", "--out=~nobody-of-this-name/x", *TINY]) == 2
+    assert "no such user" in capsys.readouterr().err
 
 
 def test_sample_one_file_each(run: Path, tmp_path: Path) -> None:
@@ -410,13 +411,13 @@ def test_report_shows_runs_of_any_kind_on_one_page(run: Path, tmp_path: Path, ca
 
 def test_runs_of_one_name_are_told_apart(tmp_path: Path, monkeypatch) -> None:
     a, b, c = (tmp_path / part for part in ("x/run", "y/run", "z/other"))
-    assert cli._told_apart([a, c]) == ["run", "other"]
-    assert cli._told_apart([a, b, c]) == ["x/run", "y/run", "z/other"]
+    assert scores.told_apart([a, c]) == ["run", "other"]
+    assert scores.told_apart([a, b, c]) == ["x/run", "y/run", "z/other"]
     a.mkdir(parents=True)
     monkeypatch.chdir(a)
-    assert cli._told_apart([Path()]) == ["run"]
+    assert scores.told_apart([Path()]) == ["run"]
     with pytest.raises(InputError, match="each run once"):
-        cli._told_apart([a, b, Path()])
+        scores.told_apart([a, b, Path()])
 
 
 def test_two_runs_of_one_name_cannot_share_a_page(run: Path, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The start cell, for real: a fresh environment that has torch and Jupyter, and a notebook only.
 
 The environment borrows torch, torchvision, Jupyter and most other packages from the one that runs
-the tests, by links: gigabytes need not be installed twice. It has neither this library nor tyro.
+the tests, by links: gigabytes need not be installed twice. It has neither this library, nor tyro
+and pytorch-fid, which Colab does not have.
 """
 
 from __future__ import annotations
@@ -27,13 +28,18 @@ sys.path.insert(0, str(ROOT / "scripts"))
 builder: Any = importlib.import_module("build_notebooks")
 
 PUBLISHED = ("pyproject.toml", "README.md", "LICENSE", "CITATION.cff", "svae_lib", "results")
+PUBLISHED += ("hatch_build.py", "notebooks/source/course.cfg")
 PUBLISHED += ("data/README.md", "data/mnist-5k.npz", "data/trained")
-HIDDEN = ("svae_lib", "_svae_lib", "__editable__", "tyro")
+TAG = f"v{builder.read_course().version}"
+HIDDEN = ("svae_lib", "_svae_lib", "__editable__", "tyro", "pytorch_fid")
 """Beginnings of the names that the fresh environment does not have."""
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("git") is None or os.name == "nt", reason="needs git, and links to files"
-)
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(
+        shutil.which("git") is None or os.name == "nt", reason="needs git, and links to files"
+    ),
+]
 
 
 def environment() -> dict[str, str]:
@@ -52,14 +58,16 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("repository")
     for name in PUBLISHED:
         source = ROOT / name
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, folder / name)
     git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.org"]
     git += ["-c", "init.defaultBranch=main", "-c", "commit.gpgsign=false"]
-    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "The course"]):
+    for command in (
+        ["init", "-q"], ["add", "."], ["commit", "-q", "-m", "The course"], ["tag", TAG],
+    ):  # fmt: skip
         done = run(git + command, folder)
         assert done.returncode == 0, done.stderr
     return folder.as_uri()
@@ -111,7 +119,7 @@ def kernel(python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str
 
 def start_cells(repository: str) -> list[NotebookNode]:
     """The first code cells of all notebooks."""
-    course = builder.Course(repository, "main")
+    course = builder.Course(repository, TAG[1:])
     notebooks = [builder.build(s, course, {}, solved=False) for s in builder.sources()]
     return [next(c for c in notebook.cells if c.cell_type == "code") for notebook in notebooks]
 
@@ -120,7 +128,7 @@ def test_all_notebooks_have_the_same_start_cell(repository: str) -> None:
     cells = start_cells(repository)
     assert len(cells) == 10
     assert len({cell.source for cell in cells}) == 1
-    assert f'REPOSITORY = "{repository}"' in cells[0].source
+    assert f'"{repository}", "{TAG[1:]}"' in cells[0].source
 
 
 def test_without_an_address_the_cell_says_what_to_do(python: Path, tmp_path: Path) -> None:
@@ -176,5 +184,9 @@ def test_the_start_cell_installs_the_library_and_leaves_torch_alone(
     # What was missing, and nothing else; older releases of tyro bring one more.
     assert installed - {"typeguard"} == {"svae_lib", "tyro"}
 
-    again = run([str(python), "-c", start_cells("")[0].source], alone)
-    assert again.returncode == 0, again.stderr  # all is there: nothing to do, no address needed
+    gpu = "import torch; torch.cuda.is_available = lambda: True\n"
+    uses = "\nfrom pytorch_fid.inception import InceptionV3"
+    again = run([str(python), "-c", gpu + start_cells("")[0].source + uses], alone)
+    assert again.returncode == 0, again.stderr  # no address needed
+    more = {path.name.split("-")[0] for path in installed_in(python).glob("*.dist-info")}
+    assert more - installed == {"pytorch_fid"}

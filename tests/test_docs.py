@@ -5,12 +5,16 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import pkgutil
 import re
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 
 from svae_lib.experiments.tables import Estimate, died
 
@@ -62,6 +66,119 @@ def test_images_have_alternative_text_and_headings_are_in_order(page: Path) -> N
     assert levels[0] == 1 and levels.count(1) == 1
     for above, below in itertools.pairwise(levels):
         assert below <= above + 1
+
+
+def formulas(page: Path) -> list[str]:
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return [a or b for a, b in re.findall(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", text, re.DOTALL)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_formulas_survive_markdown(page: Path) -> None:
+    r"""GitHub takes a backslash before punctuation away, and pairs asterisks: \\, and x^* break."""
+    assert [f for f in formulas(page) if re.search(r"\\[^A-Za-z]|\*.*\*", f)] == []
+
+
+def test_the_index_lists_every_page() -> None:
+    listed = set(links(ROOT / "docs" / "index.md"))
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} - {"index.md"} <= listed
+
+
+CODE = re.compile(r"`((?:svae_lib|sv)\.[\w.]+)`|\b(?:from|import) (svae_lib[\w.]*)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_names_and_files_that_a_page_mentions_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for name in {a or b for a, b in CODE.findall(text)}:
+        assert resolves(name.rstrip(".").replace("sv.", "svae_lib.", 1 if name[2] == "." else 0)), (
+            name
+        )
+    for name in set(re.findall(r"`([\w/]+\.py)`", text)):
+        places = (ROOT, page.parent, ROOT / "svae_lib", ROOT / "scripts", ROOT / "benchmarks")
+        if name not in ("exchange.py",) and not re.search(r"NN", name):
+            assert any((place / name).exists() for place in places), name
+
+
+def resolves(dotted: str) -> bool:
+    """Whether a name of the library can be imported, or is an attribute of what can."""
+    try:
+        pkgutil.resolve_name(dotted)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+SHELL = [*PAGES, ROOT / "Makefile", *(ROOT / "svae_lib").rglob("*.py")]
+SHELL += [*(ROOT / "scripts").glob("*.py"), *(ROOT / "notebooks" / "source").glob("*.py")]
+
+
+def test_what_pip_is_asked_for_stands_in_quotes_that_every_shell_knows() -> None:
+    """cmd.exe hands single quotes to pip."""
+    asked = {p: re.findall(r"pip (?:install|download)[^`\n]*", p.read_text("utf-8")) for p in SHELL}
+    quoted = {p: [line for line in found if " '" in line] for p, found in asked.items()}
+    assert {p.name: lines for p, lines in quoted.items() if lines and p.name != "Makefile"} == {}
+
+
+def test_the_readme_sets_no_variable_as_only_posix_shells_do() -> None:
+    blocks = re.findall(r"```\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert len(blocks) >= 5
+    assert not [b for b in blocks if re.search(r"^\s*[A-Z_]+=\S+ ", b, re.MULTILINE)]
+
+
+def recipe(target: str) -> list[str]:
+    """The commands of a target of the Makefile, without the folder of their programs."""
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    found = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", text, re.MULTILINE)
+    assert found is not None
+    return [line.strip().replace("$(BIN)/", "") for line in found[1].splitlines()]
+
+
+def test_pre_commit_runs_the_commands_of_make_lint() -> None:
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"]
+    assert [hook["entry"] for hook in local["hooks"]] == recipe("lint")
+
+
+def test_the_workflow_runs_the_two_commands_of_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = readme.split("## Two commands")[1].split("```")[1]
+    commands = re.findall(r"^make \w+", block, re.MULTILINE)
+    flow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8"))
+    steps = [step.get("run") for step in flow["jobs"]["test"]["steps"]]
+    assert len(commands) == 2 and [s for s in steps if s in commands] == commands
+
+
+def test_make_lab_opens_a_notebook_from_a_folder_that_holds_its_links_too() -> None:
+    (command,) = recipe("lab")
+    options = dict(re.findall(r"--\w+\.(\w+)=(\S+)", command))
+    root = (ROOT / options["root_dir"]).resolve()
+    opened = root / options["default_url"].removeprefix("/lab/tree/")
+    notebook = json.loads(opened.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        for target in re.findall(r"\]\((?!https?:)([^)\s]+)", "".join(cell["source"])):
+            there = (opened.parent / target).resolve()
+            assert there.exists() and there.is_relative_to(root), target
+
+
+@pytest.mark.thorough
+def test_jupyter_serves_a_page_that_notebooks_link_to(tmp_path: Path) -> None:
+    (command,) = recipe("lab")
+    program, *options = command.split()
+    given = os.environ | {"JUPYTER_RUNTIME_DIR": str(tmp_path), "JUPYTER_CONFIG_DIR": str(tmp_path)}
+    more = ["--no-browser", "--allow-root", "--ServerApp.port=0", "--IdentityProvider.token=secret"]
+    start = [Path(sys.executable).with_name(program), *options, *more]
+    with subprocess.Popen(start, cwd=ROOT, env=given, stderr=subprocess.DEVNULL) as server:
+        try:
+            for _ in range(300):
+                if found := list(tmp_path.glob("jpserver-*.json")):
+                    break
+                time.sleep(0.1)
+            (facts,) = (json.loads(path.read_text()) for path in found)
+            address = f"{facts['url']}files/docs/glossary.md?token=secret"
+            with urllib.request.urlopen(address, timeout=30) as page:
+                assert page.read().startswith(b"# Glossary")
+        finally:
+            server.terminate()
 
 
 # ---------------------------------------------------------------- the question bank

@@ -16,7 +16,7 @@ from svae_lib.data import ImageSets, pad, to_float, to_uint8
 from svae_lib.diagnostics import latent_statistics, split_kind
 from svae_lib.experiments import evaluation
 from svae_lib.experiments.checkpoints import weights_hash
-from svae_lib.experiments.evaluation import evaluate
+from svae_lib.experiments.evaluation import Scoring, evaluate
 from svae_lib.inference import decode_all, encode_all, reconstruct_all
 from svae_lib.likelihood import fitted_gamma, likelihood_bound
 from svae_lib.sampling import prior_latents
@@ -43,6 +43,13 @@ def network() -> fid.FeatureNetwork:
     return fid.network("lenet", device="cpu")
 
 
+def scored(model, sets, network, batch_size: int = 100, **how):
+    """What the function under test says, on a network that is loaded already."""
+    return evaluate(
+        model, sets, Scoring(**how), network=network, batch_size=batch_size, progress=False
+    )
+
+
 CONFIG = sv.ModelConfig(latent_dim=4, base_dim=4, embedding_dim=8)
 
 
@@ -53,16 +60,14 @@ def split() -> sv.VAE:
 
 @pytest.fixture(scope="module")
 def result(split, small, network):
-    return evaluate(split, small, network, mixture_components=5, progress=False)
+    return scored(split, small, network, mixture_components=5)
 
 
 def test_rows(result, small, network) -> None:
     rows = [(row.source, row.part) for row in result.rows]
     parts = ("x", "x1", "x2", "mix")
     assert rows == [("real", "x")] + [(s, p) for s in ("REC", "prior", "mixture") for p in parts]
-    vae = evaluate(
-        sv.build_model("vae", CONFIG).eval(), small, network, mixture_components=5, progress=False
-    )
+    vae = scored(sv.build_model("vae", CONFIG).eval(), small, network, mixture_components=5)
     assert [(r.source, r.part) for r in vae.rows[1:]] == [
         (s, "x") for s in ("REC", "prior", "mixture")
     ]
@@ -98,18 +103,15 @@ def test_images_are_scored_as_if_they_had_been_saved(split, network) -> None:
             return network.module(images)
 
     recording = dataclasses.replace(network, module=Recording())
-    decoded = evaluation._decoded(split, torch.randn(9, 4), 20, "prior", False)
-    evaluation._features_by_part(decoded, evaluation._half(9, seed=0), recording)
+    (out,) = evaluation._decoded(split, torch.randn(9, 4), 20, "prior", False)
+    evaluation._features_by_part(out, evaluation._half(9, seed=0), recording)
     levels = 255 * torch.cat(seen)
     assert levels.shape[0] == 3 * 9 and (levels - levels.round()).abs().max() < 1e-4
 
 
 def test_other_seeds_draw_other_images(split, small, network) -> None:
     """With one Gaussian the fit has no choice: what differs is what is drawn."""
-    first, second = (
-        evaluate(split, small, network, mixture_components=1, seed=s, progress=False)
-        for s in (1, 2)
-    )
+    first, second = (scored(split, small, network, mixture_components=1, seed=s) for s in (1, 2))
     for source in ("real", "prior", "mixture"):
         assert first.score(source).value != second.score(source).value, source
     assert first.score("REC").value == second.score("REC").value
@@ -126,7 +128,7 @@ def test_images_to_fit_on_are_drawn_from_all_training_images(monkeypatch, small)
 
 def test_points_have_no_kl_divergence(small, network) -> None:
     model = sv.build_model("ae", CONFIG).eval()
-    found = evaluate(model, small, network, mixture_components=2, progress=False)
+    found = scored(model, small, network, mixture_components=2)
     assert found.test_kl is None and found.to_dict()["test_kl"] is None
 
 
@@ -134,8 +136,8 @@ def test_a_bound_is_of_the_test_images_with_gamma_of_the_training_images(
     result, split, small, network
 ) -> None:
     assert result.likelihood is None and result.to_dict()["likelihood"] is None
-    options = {"mixture_components": 2, "likelihood_draws": 3, "seed": 4, "progress": False}
-    found = evaluate(split, small, network, protocol="paper", **options)
+    options = {"mixture_components": 2, "likelihood_draws": 3, "seed": 4}
+    found = scored(split, small, network, protocol="paper", **options)
     gamma = fitted_gamma(split, small.train, seed=4)
     bound = likelihood_bound(split, small.test, gamma, draws=3, seed=4, progress=False)
     assert found.likelihood is not None and found.likelihood.n == 120
@@ -143,15 +145,12 @@ def test_a_bound_is_of_the_test_images_with_gamma_of_the_training_images(
     assert json.loads(json.dumps(found.to_dict()))["likelihood"]["draws"] == 3
     assert found.how["likelihood_draws"] == 3
     points = sv.build_model("ae", CONFIG).eval()
-    assert evaluate(points, small, network, **options).likelihood is None
+    assert scored(points, small, network, **options).likelihood is None
 
 
 def test_mix_is_half_of_each(split, small, network) -> None:
-    from svae_lib.experiments.evaluation import _features_by_part, _half
-
-    batches = (decode_all(split, z) for z in torch.randn(51, 4).split(20))
-    found = _features_by_part(batches, _half(51, seed=0), network)
-    features = {part: each.kept for part, each in found.items()}
+    out = decode_all(split, torch.randn(51, 4))
+    features = evaluation._features_by_part(out, evaluation._half(51, seed=0), network)
     from_x1 = (features["mix"] == features["x1"]).all(dim=1)
     from_x2 = (features["mix"] == features["x2"]).all(dim=1)
     assert (from_x1 | from_x2).all()
@@ -179,7 +178,7 @@ def test_every_image_is_decoded_once(split, small, network, monkeypatch) -> None
         return decode_all(model, z, *options)
 
     monkeypatch.setattr(evaluation, "decode_all", counted)
-    evaluate(split, small, network, mixture_components=5, batch_size=50, progress=False)
+    scored(split, small, network, mixture_components=5, batch_size=50)
     sources = ("REC", "prior", "mixture")
     assert counts == [50, 50, 20] * len(sources) + [120]  # the last: what kind of split it is
 
@@ -189,12 +188,10 @@ def test_real_images_score_far_better_than_an_untrained_model(result) -> None:
 
 
 def test_the_leak_has_a_name(split, small, network) -> None:
-    leaking = evaluate(
-        split, small, network, protocol="paper", mixture_components=5, progress=False
-    )
+    leaking = scored(split, small, network, protocol="paper", mixture_components=5)
     assert leaking.how["protocol_in_words"].startswith("LEAKING")
     assert leaking.how["mixture_fitted_on"] == len(small.test)
-    clean = evaluate(split, small, network, mixture_components=5, progress=False)
+    clean = scored(split, small, network, mixture_components=5)
     assert clean.how["mixture_fitted_on"] == len(small.train)
     assert clean.score("mixture").value != leaking.score("mixture").value
     assert clean.score("prior").value == leaking.score("prior").value
@@ -222,7 +219,7 @@ def test_the_record_names_the_model_by_its_weights(result, split, tmp_path) -> N
 
 
 def test_seeded(split, small, network, result) -> None:
-    again = evaluate(split, small, network, mixture_components=5, progress=False)
+    again = scored(split, small, network, mixture_components=5)
     assert again.to_dict() == result.to_dict()
 
 
@@ -233,20 +230,20 @@ def test_seeded(split, small, network, result) -> None:
         ({"n": 3}, "n must be at least 4"),
         ({"n": 60, "n_reference": 3}, "n_reference must be at least 4"),
         ({"reference": "train", "n_reference": 201}, "200 train images, too few"),
-        ({"reference": "all"}, 'must be "test" or "train"'),
+        ({"reference": "all"}, "reference must be 'test' or 'train'"),
         ({"reference": "train", "protocol": "paper"}, "has the test images as its reference"),
         ({"n": 60.0}, "n must be a whole number"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"second_stage_steps": -1}, "second_stage_steps must be at least 0"),
         ({"likelihood_draws": -1}, "likelihood_draws must be at least 0"),
-        ({"protocol": "secret"}, "protocol must be one of"),
+        ({"protocol": "secret"}, "protocol must be"),
         ({"mixture_components": 201}, "too few for 201 components"),
     ],
 )
 def test_bad_arguments(split, small, network, arguments, message) -> None:
     with pytest.raises(sv.InputError, match=message):
-        evaluate(split, small, network, progress=False, **arguments)
+        scored(split, small, network, **arguments)
 
 
 @pytest.mark.parametrize("fault", ["network", "name", "training images"])
@@ -263,19 +260,12 @@ def test_what_cannot_be_scored_is_refused_before_the_work(
         sets = dataclasses.replace(small, train=few, train_labels=labels)
         message = "3 training images are too few"
     with pytest.raises(sv.InputError, match=message):
-        evaluate(model, sets, "lenet" if fault == "name" else network, progress=False)
+        scored(model, sets, "lenet" if fault == "name" else network)
 
 
 def test_the_reference_may_be_the_training_images(split, small, network) -> None:
-    result = evaluate(
-        split,
-        small,
-        network,
-        n=150,
-        reference="train",
-        n_reference=180,
-        mixture_components=5,
-        progress=False,
+    result = scored(
+        split, small, network, n=150, reference="train", n_reference=180, mixture_components=5
     )
     assert (result.how["reference"], result.how["n"], result.how["n_reference"]) == (
         "train",
@@ -310,15 +300,15 @@ def test_a_reference_sorted_by_class_is_warned_of(small, network) -> None:
         small, test=small.test[order], test_labels=small.test_labels[order]
     )
     model = sv.build_model("vae", CONFIG).eval()
-    options = {"mixture_components": 2, "progress": False}
+    options = {"mixture_components": 2}
     with pytest.warns(UserWarning, match="sorted by class") as told:
-        evaluate(model, by_class, network, n=60, **options)
+        scored(model, by_class, network, n=60, **options)
     sorted_ones = next(w for w in told if "sorted by class" in str(w.message))
     assert sorted_ones.filename == __file__  # where it was called
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "the test images are sorted")
-        evaluate(model, by_class, network, **options)  # all of them: the order does not matter
-        evaluate(model, small, network, n=60, **options)
+        scored(model, by_class, network, **options)  # all of them: the order does not matter
+        scored(model, small, network, n=60, **options)
 
 
 def test_labels_may_be_factors_instead_of_classes(network) -> None:
@@ -331,7 +321,7 @@ def test_labels_may_be_factors_instead_of_classes(network) -> None:
         test_labels=faces.test_labels[:20],
     )
     model = sv.build_model("vae", dataclasses.replace(CONFIG, image_size=64)).eval()
-    result = evaluate(model, few, network, n=10, mixture_components=2, progress=False)
+    result = scored(model, few, network, n=10, mixture_components=2)
     assert result.how["n"] == 10
 
 
@@ -339,24 +329,18 @@ def test_a_class_of_ones_own_is_scored_under_its_name(small, network) -> None:
     class Mine(sv.VAE):
         pass
 
-    result = evaluate(
-        Mine(CONFIG).eval(), small, network, n=4, mixture_components=2, progress=False
-    )
+    result = scored(Mine(CONFIG).eval(), small, network, n=4, mixture_components=2)
     assert result.how["model"] == "Mine" and result.how["n"] == 4
 
 
 def test_data_of_another_size(small, network) -> None:
     model = sv.build_model("vae", dataclasses.replace(CONFIG, image_size=64)).eval()
     with pytest.raises(sv.InputError, match="64x64 pixels, not 32x32"):
-        evaluate(model, small, network, progress=False)
+        scored(model, small, network)
     with pytest.raises(sv.InputError, match="no row REC/x3"):
-        evaluate(
-            sv.build_model("vae", CONFIG).eval(),
-            small,
-            network,
-            mixture_components=2,
-            progress=False,
-        ).score("REC", "x3")
+        scored(sv.build_model("vae", CONFIG).eval(), small, network, mixture_components=2).score(
+            "REC", "x3"
+        )
     assert pad(torch.zeros(1, 1, 28, 28, dtype=torch.uint8), 2).shape[-1] == 32
 
 
@@ -377,6 +361,6 @@ def test_the_mixture_is_fitted_on_a_share_of_a_large_set(
     monkeypatch, split, small, network
 ) -> None:
     monkeypatch.setattr(evaluation, "FITTED_ON", 50)
-    result = evaluate(split, small, network, mixture_components=5, progress=False)
+    result = scored(split, small, network, mixture_components=5)
     assert result.how["mixture_fitted_on"] == 50
     assert len(small.train) == 200

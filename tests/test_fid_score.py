@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +15,6 @@ from svae_lib.fid import (
     FeatureNetwork,
     FeatureStatistics,
     Score,
-    cached_statistics,
     extract_features,
     feature_statistics,
     fid,
@@ -132,18 +130,6 @@ def test_fewer_images_than_features_warn(
         fid(digits.train[:65], reference, lenet)
 
 
-def test_the_reference_is_kept_where_asked(
-    digits: ImageSets, lenet: FeatureNetwork, tmp_path: Path
-) -> None:
-    ours, theirs = digits.train[:100], digits.test[:100]
-    first = fid(ours, theirs, lenet, cache_dir=tmp_path)
-    (kept,) = tmp_path.iterdir()
-    written = kept.stat().st_mtime_ns
-    second = fid(ours, theirs, lenet, cache_dir=tmp_path)
-    assert second == first
-    assert kept.stat().st_mtime_ns == written
-
-
 def test_statistics_and_features_of_another_network_are_refused(
     digits: ImageSets, lenet: FeatureNetwork, reference: torch.Tensor
 ) -> None:
@@ -164,7 +150,6 @@ def test_statistics_and_features_of_another_network_are_refused(
         lambda images, name: kid(images, images, name),
         feature_statistics,
         extract_features,
-        cached_statistics,
         FeatureStatistics.of,
     ],
 )

@@ -1,11 +1,10 @@
-"""Streaming statistics against NumPy on all features at once, and their cache."""
+"""Streaming statistics against NumPy on all features at once."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +16,6 @@ from torch import Tensor, nn
 from svae_lib.fid import (
     FeatureNetwork,
     FeatureStatistics,
-    cached_statistics,
-    default_cache_dir,
     extract_features,
     feature_statistics,
 )
@@ -177,81 +174,6 @@ def test_bad_features_are_named() -> None:
         feature_statistics(pictures(3), projection(), batch_size=0)
 
 
-def cached_files(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir())
-
-
-def test_the_cache_answers_without_the_network(tmp_path: Path) -> None:
-    images = pictures(12)
-    first = cached_statistics(images, projection(), tmp_path)
-    network = projection()
-    second = cached_statistics(images, network, tmp_path)
-    assert isinstance(network.module, Projection)
-    assert network.module.batches == []
-    assert (second.n, second.network, second.weights_hash) == (
-        12,
-        "Projection",
-        network.weights_hash,
-    )
-    assert torch.equal(first.mean, second.mean)
-    assert torch.equal(first.covariance, second.covariance)
-
-
-def test_other_images_of_the_same_shape_or_other_weights_are_not_confused(tmp_path: Path) -> None:
-    changed = pictures(12)
-    changed[11, 0, 3, 3] ^= 1  # one bit of the last pixel
-    results = [
-        cached_statistics(pictures(12), projection(), tmp_path),
-        cached_statistics(changed, projection(), tmp_path),
-        cached_statistics(pictures(12), projection(seed=1), tmp_path),
-        cached_statistics(pictures(11), projection(), tmp_path),
-        cached_statistics(pictures(12).float() / 255, projection(), tmp_path),
-    ]
-    assert len(cached_files(tmp_path)) == len(results)
-    assert not torch.equal(results[0].mean, results[1].mean)
-    assert not torch.equal(results[0].mean, results[2].mean)
-
-
-@pytest.mark.parametrize("damage", ["cut", "flipped bit", "empty", "other file's content"])
-def test_a_damaged_cache_file_is_computed_again(tmp_path: Path, damage: str) -> None:
-    images = pictures(12)
-    whole = cached_statistics(images, projection(), tmp_path)
-    (path,) = cached_files(tmp_path)
-    content = bytearray(path.read_bytes())
-    if damage == "cut":
-        path.write_bytes(content[:-8])
-    elif damage == "flipped bit":
-        content[-3] ^= 64
-        path.write_bytes(content)
-    elif damage == "empty":
-        path.write_bytes(b"")
-    else:
-        cached_statistics(pictures(12, seed=1), projection(), tmp_path)
-        (other,) = [p for p in cached_files(tmp_path) if p != path]
-        other.replace(path)
-    network = projection()
-    again = cached_statistics(images, network, tmp_path)
-    assert isinstance(network.module, Projection)
-    assert network.module.batches == [12]
-    assert torch.equal(again.covariance, whole.covariance)
-    repaired = cached_statistics(images, projection(), tmp_path)
-    assert torch.equal(repaired.mean, whole.mean)
-
-
-def linear(seed: int) -> FeatureNetwork:
-    """A network of somebody's own, who has no file to take a hash of."""
-    torch.manual_seed(seed)
-    module = nn.Sequential(nn.Flatten(), nn.Linear(16, 5))
-    return replace(projection(), weights_hash="", module=module)
-
-
-def test_the_cache_tells_networks_without_a_file_apart(tmp_path: Path) -> None:
-    first, second = (cached_statistics(pictures(12), linear(s), tmp_path) for s in (0, 1))
-    assert not torch.equal(first.mean, second.mean)
-    assert torch.equal(cached_statistics(pictures(12), linear(0), tmp_path).mean, first.mean)
-    assert len(cached_files(tmp_path)) == 2
-
-
 def test_a_network_that_cannot_be_told_from_others_is_refused() -> None:
     with pytest.raises(InputError, match="pass a weights_hash"):
         replace(projection(), weights_hash="", module=nn.Flatten())
@@ -264,24 +186,3 @@ def test_a_module_that_gives_maps_or_another_width_is_named(take) -> None:
         take(pictures(12), maps)
     with pytest.raises(InputError, match=r"\(12, 6\), not \(12, 5\)"):
         take(pictures(12), replace(projection(), dim=6))
-
-
-def test_a_folder_that_cannot_be_written_costs_only_a_warning(tmp_path: Path) -> None:
-    blocked = tmp_path / "file"
-    blocked.write_text("not a folder")
-    with pytest.warns(UserWarning, match="not kept"):
-        statistics = cached_statistics(pictures(12), projection(), blocked)
-    assert statistics.n == 12
-    assert blocked.read_text() == "not a folder"
-
-
-def test_the_cache_folder_follows_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SVAE_CACHE", str(tmp_path / "mine"))
-    assert default_cache_dir() == tmp_path / "mine"
-    cached_statistics(pictures(4), projection())
-    assert len(cached_files(tmp_path / "mine")) == 1
-    monkeypatch.delenv("SVAE_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache_dir() == tmp_path / "svae" / "statistics"  # one folder for all we keep

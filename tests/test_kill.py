@@ -1,9 +1,9 @@
 """A training process killed at any moment: the run goes on and ends as if nothing had happened.
 
-Each of the 30 runs is trained in a process of its own, which dies of a real SIGKILL: 10 at a
-random line of the library within a save, three of them with a file half written; 10 at one
-outside (a step, the log, between two files); and 10 are killed by another process, after a random
-number of steps and a random time.
+Each run is trained in a process of its own, which dies of a real SIGKILL: a third at a random line
+of the library within a save, with files half written among them; a third at one outside (a step,
+the log, between two files); a third are killed by another process, after a random number of steps
+and a random time. Six runs; 30 with ``pytest -m thorough``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 import svae_lib as sv
-from svae_lib.experiments.runs import KEPT_CHECKPOINTS, Run
+from svae_lib.experiments.run_training import KEPT_CHECKPOINTS
+from svae_lib.experiments.runs import Run
 from svae_lib.support import tensor_files
 
 STEPS = 6
@@ -137,8 +138,9 @@ def check_that_it_goes_on(
     assert all(torch.equal(v, saved[k]) for k, v in whole.model.state_dict().items())
 
 
-def test_killed_at_30_moments_saving_included(
-    server, tiny, every_step, blobs, tmp_path: Path, capsys
+@pytest.mark.parametrize("third", [2, pytest.param(10, marks=pytest.mark.thorough)])
+def test_killed_at_random_moments_saving_included(
+    server, tiny, every_step, blobs, tmp_path: Path, capsys, third: int
 ) -> None:
     def new(name: str) -> Run:
         return Run.create(tmp_path / name, "split-vae", "blobs", tiny, every_step, held_out=16)
@@ -155,7 +157,8 @@ def test_killed_at_30_moments_saving_included(
     half_written = max(place for place in saving if place[0] == __file__)  # the function's last
 
     draw = random.Random(0)
-    chosen = [*[half_written] * 3, *draw.sample(saving, 7), *draw.sample(other, 10)]
+    half = [half_written] * (1 + third // 5)
+    chosen = [*half, *draw.sample(saving, third - len(half)), *draw.sample(other, third)]
     for number, place in enumerate(chosen):
         run = new(f"line-{number}")
         moment = draw.choice([i for i, line in enumerate(lines, start=1) if line == place])
@@ -164,7 +167,7 @@ def test_killed_at_30_moments_saving_included(
         assert process.exitcode == -signal.SIGKILL
         check_that_it_goes_on(run, blobs, whole, validation, capsys)
 
-    for number in range(10):
+    for number in range(third):
         run = new(f"outside-{number}")
         process, hears = start(server, run.folder, blobs, None)
         awaited = draw.choice(["begun", *range(1, STEPS)])

@@ -6,7 +6,6 @@ import dataclasses
 import math
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -76,47 +75,6 @@ def test_loss_matches_the_authors(recording, authors_model) -> None:
     assert_close(sv.kl_divergence(out.mu, out.log_var), recording["kl_per_image"])
     loss = sv.variational_loss(x, out.x_hat, out.mu, out.log_var, gamma, beta)
     assert loss.total.item() == pytest.approx(float(recording["loss"]), rel=1e-5)
-
-
-def test_keras_file_of_another_size_is_refused_and_changes_nothing() -> None:
-    model = sv.SplitVAE(sv.ModelConfig(base_dim=4, embedding_dim=48))
-    before = {k: v.clone() for k, v in model.state_dict().items()}
-    with pytest.raises(sv.InputError, match=r"conv2d .*\(8, 1, 3, 3\).*\(4, 1, 3, 3\)"):
-        sv.load_keras_weights(model, REFERENCE / "mnist_small.hdf5")
-    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
-
-
-def test_keras_file_with_a_missing_layer_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "fewer.hdf5"
-    path.write_bytes((REFERENCE / "mnist_small.hdf5").read_bytes())
-    with h5py.File(path, "r+") as file:
-        del file["model_3"]["conv2d_22"]
-    with pytest.raises(sv.InputError, match="no counterpart"):
-        sv.load_keras_weights(sv.SplitVAE(sv.ModelConfig(base_dim=8, embedding_dim=48)), path)
-
-
-def test_keras_numbers_may_start_anywhere(tmp_path: Path, recording, authors_model) -> None:
-    path = tmp_path / "later.hdf5"
-    with h5py.File(REFERENCE / "mnist_small.hdf5") as old, h5py.File(path, "w") as new:
-        for group in ("model", "model_1", "model_3"):
-            for layer in old[group]:
-                kind, _, number = layer.rpartition("_")
-                kind, number = (kind, int(number)) if number.isdigit() else (layer, 0)
-                old.copy(old[group][layer], new, f"{group}/{kind}_{number + 95}")
-    model = sv.SplitVAE(authors_model.config).eval()
-    sv.load_keras_weights(model, path)
-    with torch.no_grad():
-        assert_close(model.encode(images(recording))[0], recording["mu"])
-
-
-@pytest.mark.parametrize("content", [b"", b"not HDF5 at all"])
-def test_what_is_no_keras_file_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "w.hdf5"
-    path.write_bytes(content)
-    with pytest.raises(sv.InputError, match=r"w\.hdf5"):
-        sv.load_keras_weights(sv.SplitVAE(sv.ModelConfig(base_dim=4)), path)
-    with pytest.raises(sv.InputError, match="does not exist"):
-        sv.load_keras_weights(sv.SplitVAE(sv.ModelConfig(base_dim=4)), tmp_path / "absent.hdf5")
 
 
 @pytest.mark.parametrize("image_size", [16, 32, 64, 128])
@@ -227,13 +185,6 @@ def test_building_is_seeded_and_leaves_the_generator_alone(tiny: sv.ModelConfig)
     weight = "decoder.start.weight"
     assert torch.equal(a.state_dict()[weight], b.state_dict()[weight])
     assert not torch.equal(a.state_dict()[weight], c.state_dict()[weight])
-
-
-def test_a_file_in_the_layout_of_keras_3_is_told_as_such(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "k.weights.h5", "w") as file:
-        file["layers/conv2d/vars/0"] = np.zeros((3, 3, 1, 64))
-    with pytest.raises(sv.InputError, match="files of Keras 3"):
-        sv.load_keras_weights(sv.SplitVAE(sv.ModelConfig(base_dim=4)), tmp_path / "k.weights.h5")
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,21 @@ def read_events(folder: Path) -> dict[str, tuple[list[int], list[float]]]:
     }
 
 
+def test_what_cannot_be_written_warns_and_training_goes_on(
+    tiny, fast, blobs, tmp_path: Path, monkeypatch
+) -> None:
+    (tmp_path / "file").write_text("in the way of both folders")
+    run = Run.create(tmp_path / "run", "vae", "blobs", tiny, fast)
+    watchers = [SamplePictures(tmp_path / "file" / "samples", blobs, every=5)]
+    with (
+        pytest.warns(UserWarning, match=r"picture.*goes on"),
+        TensorBoard(tmp_path / "file" / "events") as board,
+        pytest.warns(UserWarning, match=r"events.*goes on"),
+    ):
+        trainer = run.train(blobs, device="cpu", progress=False, on_log=[*watchers, board])
+    assert trainer.step == fast.steps == run.steps_taken()
+
+
 def test_without_tensorboard_the_message_says_what_to_install(tmp_path, monkeypatch) -> None:
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     monkeypatch.setitem(sys.modules, "tensorboard", None)

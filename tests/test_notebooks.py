@@ -40,7 +40,7 @@ from svae_lib.experiments.tables import (
     read_table,
     summarise_likelihood,
 )
-from svae_lib.interventions import mix
+from svae_lib.sampling import mix
 from svae_lib.support.checks import InputError
 from svae_lib.support.files import embedded, read_json
 
@@ -152,6 +152,7 @@ def test_each_notebook_says_how_to_get_a_hint(path: Path) -> None:
     assert any("sv.exercises.hint(" in text for text in cells(path, "markdown"))
 
 
+@pytest.mark.thorough
 def test_a_cell_that_should_raise_and_does_not_fails(tmp_path: Path) -> None:
     shutil.copy(ROOT / "notebooks" / "conftest.py", tmp_path)
     tagged = {"metadata": {"tags": ["raises-exception"]}}
@@ -644,7 +645,7 @@ def toy(tmp_path: Path) -> Path:
 
 
 def build(source: Path, solved: bool, repository: str = "", minutes: Any = None) -> NotebookNode:
-    settings = builder.Course(repository, "main")
+    settings = builder.Course(repository, "0.1.0")
     return builder.build(source, settings, minutes or {}, solved=solved)
 
 
@@ -718,9 +719,11 @@ def test_badges_and_start_cells_come_from_one_setting(
     toy: Path, repository: str, folder: str
 ) -> None:
     notebook = build(toy, solved=False, repository=repository)
-    address = f"https://colab.research.google.com/github/{folder}/blob/main/notebooks/07_toy.ipynb"
+    address = (
+        f"https://colab.research.google.com/github/{folder}/blob/v0.1.0/notebooks/07_toy.ipynb"
+    )
     assert f"]({address})" in notebook.cells[0].source
-    assert f'REPOSITORY = "{repository}"' in notebook.cells[1].source
+    assert f'REPOSITORY, VERSION = "{repository}", "0.1.0"' in notebook.cells[1].source
     assert "colab" not in build(toy, solved=False, repository="/some/where").cells[0].source
 
 
@@ -806,7 +809,7 @@ def executions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_solution_is_executed_when_its_code_is_new(toy: Path, executions: list[str]) -> None:
-    settings = builder.Course("", "main")
+    settings = builder.Course("", "0.1.0")
     builder.generate(toy, settings, "laptop", None)
     assert executions == ["laptop"]
     assert builder.out_of_date(toy, settings) == []
@@ -838,7 +841,7 @@ def test_a_source_that_changes_while_it_runs_is_not_given_foreign_outputs(
 
     monkeypatch.setattr(builder, "execute", slow)
     with pytest.raises(builder.SourceError, match="changed while it was executed"):
-        builder.generate(toy, builder.Course("", "main"), "laptop", None)
+        builder.generate(toy, builder.Course("", "0.1.0"), "laptop", None)
 
 
 def test_too_large_a_solution_is_refused(
@@ -846,7 +849,7 @@ def test_too_large_a_solution_is_refused(
 ) -> None:
     monkeypatch.setattr(builder, "LARGEST", 1000)
     with pytest.raises(builder.SourceError, match="show less"):
-        builder.generate(toy, builder.Course("", "main"), "laptop", None)
+        builder.generate(toy, builder.Course("", "0.1.0"), "laptop", None)
     assert not (builder.SOLUTIONS / "07_toy.ipynb").exists()
 
 
@@ -854,28 +857,41 @@ def test_too_large_a_solution_is_refused(
 
 
 class Pip:
-    """Stands in for subprocess and for what is installed."""
+    """Stands in for pip and for what is installed, a library of some version and a GPU among it."""
 
-    def __init__(self, installed: set[str]) -> None:
+    def __init__(self, installed: set[str], version: str = "0.1.0", gpu: bool = False) -> None:
         self.installed, self.calls = installed, []  # type: ignore[var-annotated]
-
-    def find_spec(self, name: str) -> object:
-        return name if name in self.installed else None
+        cuda = SimpleNamespace(is_available=lambda: gpu)
+        self.modules = {
+            "svae_lib": SimpleNamespace(__version__=version),
+            "torch": SimpleNamespace(cuda=cuda),
+            "subprocess": SimpleNamespace(check_call=self.calls.append),
+            "importlib.util": SimpleNamespace(
+                find_spec=lambda n: n if n in self.installed else None
+            ),
+        }
 
     def run(self, start: str) -> list[list[str]]:
         """Execute a start cell; return the arguments of each call of pip."""
-        body = re.sub(r"^(import subprocess, sys|from importlib.*)$", "", start, flags=re.MULTILINE)
-        subprocess = type("subprocess", (), {"check_call": self.calls.append})
-        exec(body, {"subprocess": subprocess, "sys": sys, "find_spec": self.find_spec})
+        with pytest.MonkeyPatch.context() as patch:
+            for name, module in self.modules.items():
+                patch.setitem(sys.modules, name, module)
+            exec(start, {})
         return [call[5:] for call in self.calls]
 
 
-def start_cell(repository: str) -> str:
-    return str(builder._start(builder.Course(repository, "main")))
+ALL = {"svae_lib", *builder.NEEDED}
+ADDRESS = "https://github.com/some-one/split-vae"
 
 
-def test_start_cell_does_nothing_where_all_is_there() -> None:
-    assert Pip({"svae_lib", *builder.NEEDED}).run(start_cell("")) == []
+def start_cell(repository: str = ADDRESS) -> str:
+    return str(builder._start(builder.Course(repository, "0.1.0")))
+
+
+def test_start_cell_does_nothing_where_all_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert Pip(ALL).run(start_cell("")) == []
+    assert Pip(ALL | {"pytorch_fid"}, gpu=True).run(start_cell("")) == []
+    assert capsys.readouterr().out == ""
 
 
 def test_start_cell_says_what_to_do_without_an_address() -> None:
@@ -883,13 +899,27 @@ def test_start_cell_says_what_to_do_without_an_address() -> None:
         Pip(set(builder.NEEDED)).run(start_cell(""))
 
 
-def test_start_cell_installs_only_what_is_missing_and_never_torch() -> None:
-    address = "https://github.com/some-one/split-vae"
-    calls = Pip(set(builder.NEEDED) - {"tyro", "sklearn"}).run(start_cell(address))
-    assert calls == [
-        ["--no-deps", f"git+{address}@main"],
+def test_start_cell_installs_a_version_and_only_what_is_missing() -> None:
+    assert Pip(set(builder.NEEDED) - {"tyro", "sklearn"}).run(start_cell()) == [
+        ["--no-deps", f"git+{ADDRESS}@v0.1.0"],
         ["scikit-learn", "tyro"],
     ]
+
+
+def test_start_cell_adds_the_network_of_fid_where_a_gpu_is() -> None:
+    assert Pip(ALL, gpu=True).run(start_cell()) == [["--no-deps", "pytorch-fid"]]
+
+
+@pytest.mark.parametrize(("version", "age"), [("0.0.10", "older"), ("0.10.0", "newer")])
+def test_start_cell_says_when_library_and_notebook_differ(
+    version: str, age: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Pip(ALL, version).run(start_cell())
+    assert age in capsys.readouterr().out
+
+
+def test_start_cell_installs_this_version() -> None:
+    assert builder.read_course().version == sv.__version__
 
 
 def test_start_cell_knows_all_that_the_library_imports() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -82,13 +83,18 @@ def wheel(built: Path) -> Path:
     return next(built.glob("*.whl"))
 
 
+@pytest.mark.thorough
 def test_the_source_archive_holds_no_strangers(built: Path) -> None:
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         tops = {name.split("/")[1] for name in archive.getnames()}
     made = {".gitignore", "PKG-INFO", "pyproject.toml"}
-    assert tops - made == {"svae_lib", "data", "results", "README.md", "LICENSE", "CITATION.cff"}
+    assert tops - made == {
+        "svae_lib", "data", "results", "README.md", "LICENSE", "CITATION.cff",
+        "hatch_build.py", "notebooks",
+    }  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_the_wheel_carries_its_types_and_the_licence_of_its_data(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
@@ -97,6 +103,7 @@ def test_the_wheel_carries_its_types_and_the_licence_of_its_data(wheel: Path) ->
     assert "svae_lib/py.typed" in names
 
 
+@pytest.mark.thorough
 def test_the_wheel_finds_its_data(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
@@ -118,10 +125,43 @@ def test_the_wheel_finds_its_data(wheel: Path, tmp_path: Path) -> None:
     assert sha256(same) == sha256(ROOT / "data" / "mnist-5k.npz")
 
 
+@pytest.mark.thorough
 def test_the_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         tops = {name.split("/")[0] for name in archive.namelist()}
     assert {t for t in tops if not t.endswith(".dist-info")} == {"svae_lib"}
+
+
+@pytest.mark.thorough
+def test_the_wheel_names_its_licences_and_links_to_nothing_that_is_not_there(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [n for n in archive.namelist() if n.endswith("/METADATA")]
+        told = archive.read(name).decode()
+    head, _, readme = told.partition("\n\n")
+    assert "License-Expression: MIT AND BSD-3-Clause AND CC-BY-4.0" in head
+    assert "Project-URL: Paper, https://arxiv.org/abs/2202.02738" in head
+    assert not re.search(r"\]\((?!https?:|#)", readme) and "The Split-VAE course" in readme
+
+
+def test_links_lead_to_the_version_where_the_course_has_an_address() -> None:
+    sys.path.insert(0, str(ROOT))
+    hook = importlib.import_module("hatch_build")
+    readme = (
+        "![Digits](docs/a.png) [the map](#map), [docs](docs/b.md), [paper](https://arxiv.org/x)"
+    )
+    address = "https://example.org/course"
+    assert hook.readable_anywhere(readme, address, "v1.2") == (
+        "![Digits](https://example.org/course/raw/v1.2/docs/a.png) [the map](#map), "
+        "[docs](https://example.org/course/blob/v1.2/docs/b.md), [paper](https://arxiv.org/x)"
+    )
+    alone = hook.readable_anywhere(readme, "", "v1.2")
+    assert alone == "(Digits) [the map](#map), docs, [paper](https://arxiv.org/x)"
+    assert hook.urls(address)["Source"] == address and set(hook.urls("")) == {"Paper"}
+
+
+def test_classifiers_begin_with_the_python_that_is_required() -> None:
+    versions = [c.split(" :: ")[-1] for c in PROJECT["classifiers"] if "Python :: 3." in c]
+    assert versions[0] == PROJECT["requires-python"].removeprefix(">=") and len(versions) > 2
 
 
 def test_citation_names_this_version_and_the_paper() -> None:

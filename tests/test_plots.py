@@ -11,6 +11,7 @@ from typing import Any
 
 import matplotlib
 import matplotlib.style
+import matplotlib.text
 import numpy as np
 import pytest
 import torch
@@ -150,6 +151,33 @@ def test_caller_may_write_the_alternative_text() -> None:
     assert plots.image_grid(images(), alt="Six noises.").alt_text == "Six noises."
     assert plots.split_rows(split(), alt="A split.").alt_text == "A split."
     assert plots.training_curves(history(), alt="Curves.").alt_text == "Curves."
+
+
+@pytest.mark.parametrize("name", ["costs $5 or $6", r"$\foo$", "$", "a$b$c"])
+def test_dollars_in_names_are_text(name: str) -> None:
+    """As formulas these end a report, or change the name."""
+    point = kind(0.8, 0.1, "syntactic")
+    row = {"label": name, "group": name, "value": 1.0}
+    figures = {
+        "curves": plots.training_curves({name: history(), "b": history()}, title=name),
+        "law": plots.variance_law({name: statistics()}, title=name),
+        "activity": plots.latent_activity({name: statistics()}),
+        "bars": plots.score_bars([row, row | {"group": "b"}], xlabel=name),
+        "plane": plots.split_plane([point], [name]),
+        "rows": plots.image_rows({name: images()}, above=[name] * 6, title=name),
+        "walk": plots.interpolation(images(10).unflatten(0, (2, 5)), labels=[name, ""]),
+    }
+    for what, figure in figures.items():
+        plots.png(figure)  # draws, and so reads, every label
+        shown = [t.get_text() for t in figure.findobj(matplotlib.text.Text) if "$" in t.get_text()]
+        assert shown.count(name.replace("$", r"\$")) >= 1, what
+        assert what in ("activity", "walk", "plane") or name in figure.alt_text
+
+
+def test_symbols_in_labels_are_drawn_as_symbols() -> None:
+    figure = plots.image_rows({"$x_1$ of run_1": images()}, above=["$t$ = 0"] * 6)
+    assert "$x_1$ of run_1" in [text.get_text() for text in figure.texts]
+    assert "x1 of run_1" in figure.alt_text and "t = 0" in figure.alt_text
 
 
 # ------------------------------------------------------------------ pictures
@@ -394,6 +422,7 @@ def test_show_needs_a_text() -> None:
         plots.show(matplotlib.figure.Figure())
 
 
+@pytest.mark.thorough
 def test_a_cell_shows_figures_with_alternative_text() -> None:
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")

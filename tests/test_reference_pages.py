@@ -19,6 +19,16 @@ def build(script: Path, out: Path, **environment: str) -> subprocess.CompletedPr
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
 
 
+def test_pages_stand_in_the_order_of_the_readmes_map() -> None:
+    sys.path.insert(0, str(SCRIPT.parent))
+    from build_reference import layers
+    from test_imports import order
+
+    assert [name for _, modules in layers() for name in modules] == [
+        f"svae_lib.{name}" for name in order()
+    ]
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("reference") / "pages"
@@ -28,6 +38,7 @@ def pages(tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.thorough
 def test_every_module_has_a_page(pages: Path) -> None:
     modules = {
         f"svae_lib.{path.stem}"
@@ -39,6 +50,7 @@ def test_every_module_has_a_page(pages: Path) -> None:
     assert all(f'href="{module}.html"' in index for module in modules)
 
 
+@pytest.mark.thorough
 def test_shapes_errors_and_fields_are_told(pages: Path) -> None:
     def text(module: str) -> str:
         page = (pages / f"svae_lib.{module}.html").read_text(encoding="utf-8")
@@ -51,12 +63,14 @@ def test_shapes_errors_and_fields_are_told(pages: Path) -> None:
     assert "fid(" in text("fid") and "load_celeba(" in text("data")
 
 
+@pytest.mark.thorough
 def test_the_pages_need_no_network(pages: Path) -> None:
     fetching = re.compile(r'<(?:script|link|img)[^>]+(?:src|href)="(https?:[^"]+)')
     for page in pages.glob("*.html"):
         assert not fetching.findall(page.read_text(encoding="utf-8")), page.name
 
 
+@pytest.mark.thorough
 def test_a_reference_to_nothing_is_an_error_and_leaves_the_old_pages(tmp_path: Path) -> None:
     """The script beside a library of one module, whose docstring names what is not there."""
     script, package = tmp_path / "scripts" / SCRIPT.name, tmp_path / "svae_lib"

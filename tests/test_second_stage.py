@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import svae_lib as sv
-from svae_lib.experiments.weights import load_weights, save_weights
-from svae_lib.second_stage import SecondStage
+from svae_lib.baselines import SecondStage
+from svae_lib.experiments.checkpoints import load_weights, save_weights
 
 
 def ring(n: int, seed: int) -> torch.Tensor:

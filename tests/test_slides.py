@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib
 import io
+import itertools
 import re
 import shutil
 import subprocess
@@ -192,10 +193,42 @@ def test_every_slide_of_the_course_is_estimated_to_fit(path: Path) -> None:
     learners = nbformat.read(ROOT / "notebooks" / path.name, as_version=4)
     if not slides.belong_together(solved, learners):
         pytest.skip("the solution is out of date: tests/test_notebooks.py fails")
-    parts = list(slides.parts_of(solved, learners))
+    parts = slides.parts_of(solved, learners)
     assert len(parts) > 20
     too_high = [p for p in parts if (p.least or p.height) > slides.CROWDED * slides.USABLE]
     assert [p.cell.source or p.cell.outputs[0].get("text") for p in too_high] == []
+    decks = itertools.pairwise(slides.lay_out(parts))
+    feet = [a for a, b in decks if b.metadata["slideshow"]["slide_type"] != "-"]
+    assert not [c.source for c in feet if c.source.startswith("#") and c.cell_type == "markdown"]
+    lines = [line for p in parts for o in p.cell.get("outputs", []) for line in _lines(o)]
+    assert max(map(len, lines), default=0) <= slides.WIDE_COLUMNS
+
+
+def _lines(output: Any) -> list[str]:
+    return str(output.get("text", "")).splitlines()
+
+
+def test_no_letters_are_small() -> None:
+    template = (ROOT / "scripts" / "slides.html.j2").read_text(encoding="utf-8")
+    sizes = re.findall(r"font(?:-size)?:\s*([\d.]+)px", template)
+    assert len(sizes) >= 4 and min(map(float, sizes)) >= 15
+
+
+def test_rows_of_tables_stay_whole_while_there_is_room() -> None:
+    def printed(text: str) -> list[str]:
+        return slides._printed(nbformat.v4.new_output("stream", text=text)).splitlines()
+
+    line = f"{'-' * 20}  {'-' * 80}  -----"
+    assert printed(line) == [line]
+    assert len(printed("word " * 22)) == 2 and len(printed("a  " * 60)) == 2
+
+
+def test_a_heading_moves_on_with_the_cell_below_it() -> None:
+    cells = [nbformat.v4.new_markdown_cell(s) for s in ("# A", "text\n\n## Exercise")]
+    cells.append(nbformat.v4.new_code_cell("\n".join(["x = 1"] * 14)))
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    heading = slides.parts_of(notebook, notebook)[2]
+    assert heading.cell.source == "## Exercise" and heading.company > 14 * slides.CODE_LINE
 
 
 def test_code_is_shown_where_it_is_short_and_teaches() -> None:
@@ -244,14 +277,19 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 
 
-def in_browser(page: Path, profile: Path) -> dict[str, float]:
-    """What a deck found out about itself, in a browser without network."""
+def browse(page: str, profile: Path, *options: str, size: str = "1280,720") -> str:
+    """What a browser without network prints of a page."""
     command = [
         str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}",
-        "--host-resolver-rules=MAP * ~NOTFOUND", "--window-size=1280,720",
-        "--virtual-time-budget=200000", "--dump-dom", page.as_uri(),
+        "--host-resolver-rules=MAP * ~NOTFOUND", f"--window-size={size}",
+        "--virtual-time-budget=200000", *options, page,
     ]  # fmt: skip
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+def found_in(page: Path, profile: Path, size: str = "1280,720") -> dict[str, float]:
+    """What a deck found out about itself."""
+    dom = browse(page.as_uri(), profile, "--dump-dom", size=size)
     body = re.search(r"<body[^>]*>", dom)
     assert body is not None
     return {k: float(v) for k, v in re.findall(r'data-(\w+)="([\d.]+)"', body[0])} | {
@@ -259,18 +297,41 @@ def in_browser(page: Path, profile: Path) -> dict[str, float]:
     }
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the decks with")
-def test_in_a_browser_without_network_equations_are_set_and_slides_fit(
-    decks: Path, tmp_path: Path
-) -> None:
-    found = in_browser(decks / "07_toy.html", tmp_path)
+in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the decks with")
+
+
+@pytest.mark.thorough
+@in_a_browser
+def test_without_network_equations_are_set_and_slides_fit(decks: Path, tmp_path: Path) -> None:
+    found = found_in(decks / "07_toy.html", tmp_path)
     assert found["slides"] == 4 and found["equations"] == 2 and found["errors"] == 0
-    assert found["smallest"] == 1
+    assert found["smallest"] == 1 and found["scrolls"] == 0
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the decks with")
-def test_in_a_browser_a_real_deck_fits(tmp_path: Path) -> None:
+@pytest.mark.thorough
+@in_a_browser
+def test_a_deck_scrolls_on_a_phone(decks: Path, tmp_path: Path) -> None:
+    assert found_in(decks / "07_toy.html", tmp_path, size="500,400")["scrolls"] == 1
+
+
+@pytest.mark.thorough
+@in_a_browser
+def test_a_deck_prints_one_page_per_slide(decks: Path, tmp_path: Path) -> None:
+    printed = tmp_path / "deck.pdf"
+    page = (decks / "07_toy.html").as_uri() + "?print-pdf"
+    pages = 0
+    for _ in range(5):  # a busy browser may print before the deck is laid out: an empty page
+        browse(page, tmp_path / "profile", f"--print-to-pdf={printed}", "--no-pdf-header-footer")
+        pages = len(re.findall(rb"/Type\s*/Page[^s]", printed.read_bytes()))
+        if pages > 1:
+            break
+    assert pages == 4
+
+
+@pytest.mark.thorough
+@in_a_browser
+def test_a_real_deck_fits(tmp_path: Path) -> None:
     (page,) = slides.build(["01"], tmp_path / "decks")
-    found = in_browser(page, tmp_path / "profile")
+    found = found_in(page, tmp_path / "profile")
     assert found["slides"] > 20 and found["equations"] > 50 and found["errors"] == 0
     assert found["smallest"] >= 0.8

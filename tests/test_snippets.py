@@ -18,6 +18,7 @@ from PIL import Image
 import svae_lib as sv
 from svae_lib import widgets
 from svae_lib.data import folder
+from svae_lib.experiments import summaries
 
 ROOT = Path(__file__).resolve().parents[1]
 TEST_IMAGES = 15  # a fifth of the folder's
@@ -48,7 +49,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         train=sv.TrainConfig(steps=12, batch_size=10, learning_rate=3e-3, log_every=4),
     )
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sv.tables, "died", lambda cell: False)  # after so few steps nothing lives
+    monkeypatch.setattr(summaries, "died", lambda cell: False)  # after so few steps nothing lives
     monkeypatch.setattr(folder, "cache_folder", lambda kind: tmp_path / "cache" / kind)
     faces, _ = sv.data.draw_faces(5 * TEST_IMAGES, seed=0, image_size=40)
     (tmp_path / "my_images").mkdir()
@@ -73,6 +74,7 @@ def test_the_readme_samples_from_a_model_it_has_trained() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:FID .* from .* images and 128 features")
+@pytest.mark.thorough
 def test_your_own_research(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = run_page("docs/your_own_research.md")
     sets, model, network = names["sets"], names["model"], names["network"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -15,9 +16,10 @@ import torch
 from filelock import FileLock
 
 import svae_lib as sv
-from svae_lib.experiments import tables
+from svae_lib.experiments import summaries, tables
 from svae_lib.experiments.tables import (
     Estimate,
+    Scoring,
     Table,
     Variant,
     paired_difference,
@@ -25,31 +27,30 @@ from svae_lib.experiments.tables import (
     recorded,
     reproduce,
     summarise,
+    write_table,
 )
-from svae_lib.support.files import read_json, write_json
+from svae_lib.support.files import embedded
 
 
 @pytest.fixture
 def tiny_table(monkeypatch) -> None:
     model = sv.ModelConfig(latent_dim=3, base_dim=2, embedding_dim=4)
     train = sv.TrainConfig(steps=2, batch_size=20)
-    monkeypatch.setitem(tables.PRESETS, "tiny", sv.Preset("mnist-5k", model, train, "a test"))
-    table = Table(
-        "tiny", (Variant("vae"), Variant("split-vae", beta=2.0)), (0, 1), "lenet", 3, 5, n=60
-    )
-    table = dataclasses.replace(table, likelihood_draws=2)
-    monkeypatch.setitem(tables.TABLES, "tiny", table)
+    monkeypatch.setitem(sv.PRESETS, "tiny", sv.Preset("mnist-5k", model, train, "a test"))
+    scoring = Scoring("lenet", n=60, mixture_components=3, second_stage_steps=5, likelihood_draws=2)
+    variants = (Variant("vae"), Variant("split-vae", beta=2.0))
+    monkeypatch.setitem(tables.TABLES, "tiny", Table("tiny", variants, (0, 1), scoring))
 
 
 def test_a_table_is_resumed_and_summarised(tiny_table, tmp_path: Path, monkeypatch) -> None:
     where = {"results": tmp_path, "runs": tmp_path / "runs", "progress": False, "device": "cpu"}
     evaluate, scored = tables.evaluate, []
 
-    def small(model, sets, network, **options):
+    def small(model, sets, how, **options):
         scored.append(type(model).__name__)
         if len(scored) == 2:
             raise KeyboardInterrupt
-        return evaluate(model, sets, network, **options)
+        return evaluate(model, sets, how, **options)
 
     monkeypatch.setattr(tables, "evaluate", small)
     with pytest.raises(KeyboardInterrupt):
@@ -62,7 +63,7 @@ def test_a_table_is_resumed_and_summarised(tiny_table, tmp_path: Path, monkeypat
     assert [(c["kind"], c["seed"]) for c in record["cells"]] == [
         (k, s) for s in (0, 1) for k in ("vae", "split-vae")
     ]
-    monkeypatch.setattr(tables, "died", lambda cell: False)  # after two steps nothing lives
+    monkeypatch.setattr(summaries, "died", lambda cell: False)  # after two steps nothing lives
     columns, lines = summarise(record)
     assert columns == ["model", "part", "seeds", "real", "REC", "prior", "mixture", "two-stage"]
     assert [line[:3] for line in lines] == [
@@ -88,7 +89,7 @@ def test_a_table_takes_a_preset_of_ones_own(tiny_table, tmp_path: Path, monkeypa
     where = {"runs": tmp_path / "runs", "progress": False, "device": "cpu", "seeds": [0]}
     named = read_table(reproduce("tiny", results=tmp_path, **where))
     table = tables.TABLES["tiny"]
-    mine = dataclasses.replace(table, preset=tables.PRESETS["tiny"], variants=table.variants[:1])
+    mine = dataclasses.replace(table, preset=sv.PRESETS["tiny"], variants=table.variants[:1])
     monkeypatch.setitem(tables.TABLES, "mine", mine)
     record = read_table(reproduce("mine", results=tmp_path, **where))
     assert record["settings"] == named["settings"]
@@ -103,12 +104,12 @@ def test_several_processes_share_a_table(tiny_table, tmp_path: Path, monkeypatch
     where = {"results": tmp_path, "runs": tmp_path / "runs", "progress": False, "device": "cpu"}
     evaluate, scored = tables.evaluate, []
 
-    def small(model, sets, network, **options):
+    def small(model, sets, how, **options):
         if not scored:  # while this cell is being scored, another process comes
             scored.append("first")
             reproduce("tiny", **where)
         scored.append(type(model).__name__)
-        return evaluate(model, sets, network, **options)
+        return evaluate(model, sets, how, **options)
 
     monkeypatch.setattr(tables, "evaluate", small)
     path = reproduce("tiny", **where)
@@ -129,7 +130,7 @@ def test_a_cell_that_comes_while_ours_waits_to_be_written_is_kept(
             record = read_table(path)
             record["cells"].append({**record["cells"][0], "seed": 7})
             time.sleep(1)  # ours is waiting by now
-            write_json(path, record, overwrite=True)
+            write_table(path, record)
 
     def small(*args, **options):
         result = evaluate(*args, **options)
@@ -173,12 +174,19 @@ def test_a_run_of_other_settings_is_not_taken_for_the_tables(
     where = {"results": tmp_path, "runs": tmp_path / "runs", "progress": False, "device": "cpu"}
     path = reproduce("tiny", seeds=[0], **where)
     path.unlink()
-    preset = tables.PRESETS["tiny"]
+    preset = sv.PRESETS["tiny"]
     other = dataclasses.replace(preset, model=dataclasses.replace(preset.model, latent_dim=4))
-    monkeypatch.setitem(tables.PRESETS, "tiny", other)
+    monkeypatch.setitem(sv.PRESETS, "tiny", other)
     with pytest.raises(sv.InputError, match="vae-0 was begun with other settings"):
         reproduce("tiny", seeds=[0], **where)
     assert not path.exists()
+
+
+def test_a_second_stage_shrinks_with_the_training(tmp_path: Path) -> None:
+    steps = sv.PRESETS["quick"].train.steps
+    for given, expected in ((None, 3000), (steps, 3000), (steps // 8, 375), (1, 4), (9999, 3000)):
+        plan = tables.Plan.of("mnist-5k", tmp_path, tmp_path, given)
+        assert plan.scoring.second_stage_steps == expected
 
 
 def test_the_interval_is_students() -> None:
@@ -281,22 +289,20 @@ def test_a_model_of_which_every_seed_died_is_counted() -> None:
     ]
 
 
-def test_recorded_tables_are_read_once_each_the_librarys_own_first(
-    tmp_path: Path, monkeypatch
-) -> None:
-    read: list[str] = []
+def bare(name: str, **changes: object) -> dict:
+    """The content of a table's file before its first cell."""
+    settings = {
+        **{"data": "mnist-5k", "model": {}, "train": {}, "features": "lenet", "protocol": "clean"},
+        **{"mixture_components": 2, "second_stage_steps": 0},
+    }
+    return {"format": 2, "table": name, "settings": settings, "cells": []} | changes
 
-    def counted(path: Path) -> object:
-        read.append(path.name)
-        return read_json(path)
 
-    monkeypatch.setattr(tables, "read_json", counted)
+def test_recorded_tables_come_in_the_librarys_order_then_others(tmp_path: Path) -> None:
     for name in ("another", "splits", "mnist-5k"):
-        record = {"format": 2, "table": name, "settings": {}, "cells": []}
-        (tmp_path / f"{name}.json").write_text(json.dumps(record))
+        (tmp_path / f"{name}.json").write_text(json.dumps(bare(name)))
     (tmp_path / "no-table.json").write_text("{}")
     assert list(recorded(tmp_path)) == ["mnist-5k", "splits", "another"]
-    assert sorted(read) == ["another.json", "mnist-5k.json", "no-table.json", "splits.json"]
     (tmp_path / "old.json").write_text(json.dumps({"format": 1, "cells": []}))
     with pytest.raises(sv.InputError, match=r"old\.json has format 1"):
         recorded(tmp_path)
@@ -305,21 +311,134 @@ def test_recorded_tables_are_read_once_each_the_librarys_own_first(
 def test_strangers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(sv.InputError, match="unknown table"):
         reproduce("imagenet")
-    (tmp_path / "a.json").write_text(json.dumps({"format": 1}))
-    with pytest.raises(sv.InputError, match="has format 1, this library reads 2"):
-        read_table(tmp_path / "a.json")
     with pytest.raises(sv.InputError, match="does not exist"):
         read_table(tmp_path / "b.json")
-    (tmp_path / "k-way.json").write_text(json.dumps({"format": 2, "table": "splits"}))
-    with pytest.raises(sv.InputError, match="lacks cells, settings, so it is no table"):
-        read_table(tmp_path / "k-way.json")
-    record = {"format": 2, "table": "splits", "settings": {}, "cells": []}
-    (tmp_path / "k-way.json").write_text(json.dumps(record))
+    path = tmp_path / "k-way.json"
+    path.write_text(json.dumps(bare("splits")))
     with pytest.raises(sv.InputError, match="holds the table splits, not k-way"):
         reproduce("k-way", results=tmp_path)
-    (tmp_path / "k-way.json").write_text(json.dumps(record | {"table": "k-way"}))
-    with pytest.raises(sv.InputError, match="made with another data, model, train"):
+    path.write_text(json.dumps(bare("k-way")))
+    with pytest.raises(sv.InputError, match="another model, train, mixture_components"):
         reproduce("k-way", results=tmp_path)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict]:
+    """The same table as files of both formats, parsed: two cells of a recorded one."""
+    path = tmp_path_factory.mktemp("files") / "likelihood.json"
+    record = read_table(embedded("results/likelihood.json"))
+    record["cells"] = record["cells"][:2]
+    write_table(path, record)
+    return {2: record | {"format": 2}, 3: json.loads(path.read_text())}
+
+
+def test_both_formats_are_read_alike(files: dict[int, dict], tmp_path: Path) -> None:
+    for number, content in files.items():
+        (tmp_path / f"{number}.json").write_text(json.dumps(content))
+    old, new = (read_table(tmp_path / f"{number}.json") for number in (2, 3))
+    assert old == new and old["cells"] == files[2]["cells"]
+    assert isinstance(old["cells"][1]["rows"][0]["fid"]["value"], float)
+
+
+def test_a_row_of_scores_is_a_line_of_the_file() -> None:
+    for path in embedded("results").glob("*.json"):
+        raw = json.loads(path.read_text())
+        if "cells" in raw:
+            rows = sum(len(cell["rows"]) for cell in raw["cells"])
+            assert len(path.read_text().splitlines()) < 1.2 * rows + 50, path.name
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_numbers_that_are_not_finite_are_stored_and_read_back(
+    files: dict[int, dict], tmp_path: Path, value: float
+) -> None:
+    record = copy.deepcopy(files[2])
+    cell = record["cells"][0]
+    cell["test_kl"] = cell["latent"]["law_highest"] = cell["likelihood"]["elbo"] = value
+    cell["rows"][0]["fid"]["value"] = value
+    path = tmp_path / "a.json"
+    write_table(path, record)
+    assert "NaN," not in path.read_text().replace('"NaN"', "")
+    found = read_table(path)["cells"][0]
+    numbers = [found["test_kl"], found["latent"]["law_highest"], found["likelihood"]["elbo"]]
+    assert [str(x) for x in (*numbers, found["rows"][0]["fid"]["value"])] == 4 * [str(value)]
+
+
+_GONE = object()
+FAULTS = [
+    (("table",), 7),
+    (("table",), _GONE),
+    (("cells",), {}),
+    (("cells",), [7]),
+    (("surplus",), 1),
+    (("settings", "features"), None),
+    (("settings", "mixture_components"), 40.5),
+    (("settings", "n"), True),
+    (("settings", "surplus"), 1),
+    (("settings", "train"), [1]),
+    (("cells", 0, "seed"), True),
+    (("cells", 0, "seed"), -1),
+    (("cells", 0, "seed"), 10**30),
+    (("cells", 0, "beta"), "1"),
+    (("cells", 0, "variant"), _GONE),
+    (("cells", 1, "surplus"), 1),
+    (("cells", 1, "rows"), None),
+    (("cells", 1, "latent", "active"), 2.5),
+    (("cells", 1, "latent", "active"), _GONE),
+    (("cells", 1, "split"), "semantic"),
+    (("cells", 1, "test_mse"), "much"),
+    (("cells", 1, "likelihood", "draws"), "many"),
+]
+
+
+@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize(("place", "value"), FAULTS)
+def test_a_damaged_table_is_refused_by_the_name_of_its_field(
+    files: dict[int, dict], tmp_path: Path, number: int, place: tuple, value: object
+) -> None:
+    content = copy.deepcopy(files[number])
+    *way, last = place
+    for key in (where := [content]) and way:
+        where.append(where[-1][key])
+    if value is _GONE:
+        del where[-1][last]
+    else:
+        where[-1][last] = value
+    (tmp_path / "bad.json").write_text(json.dumps(content))
+    with pytest.raises(sv.InputError, match=rf"bad\.json .*{last}"):
+        read_table(tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("scores", 0, "n"), "x"),
+        (("how",), []),
+        (("cells", 0, "how"), [-1, {}]),
+        (("cells", 0, "how"), [0]),
+        (("cells", 0, "rows", 0, 2, "fid"), [99, 1.0, None]),
+        (("cells", 0, "rows", 0, 2, "fid"), [0, True, None]),
+        (("cells", 0, "rows", 0, 2, "mse"), [0, 1.0, None]),
+    ],
+)
+def test_definitions_that_are_not_there_are_refused(
+    files: dict[int, dict], tmp_path: Path, place: tuple, value: object
+) -> None:
+    content = copy.deepcopy(files[3])
+    where = content
+    for key in place[:-1]:
+        where = where[key]
+    where[place[-1]] = value
+    (tmp_path / "bad.json").write_text(json.dumps(content))
+    with pytest.raises(sv.InputError, match=r"bad\.json is damaged"):
+        read_table(tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "7", '{"format": NaN}', "[" * 100_000, "\xff"])
+def test_what_is_no_table_at_all_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bad.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(sv.InputError, match=r"bad\.json is not valid"):
+        read_table(tmp_path / "bad.json")
 
 
 def test_a_field_that_came_later_counts_with_its_default(tiny_table, tmp_path: Path) -> None:
@@ -333,7 +452,13 @@ def test_a_field_that_came_later_counts_with_its_default(tiny_table, tmp_path: P
 
 def test_scoring_rules_belong_to_a_table(tiny_table, tmp_path: Path, monkeypatch) -> None:
     where = {"results": tmp_path, "runs": tmp_path / "runs", "progress": False, "device": "cpu"}
-    table = dataclasses.replace(tables.TABLES["tiny"], reference="train")
+    tiny = tables.TABLES["tiny"]
+
+    def changed(**how) -> Table:
+        rules = {"reference": "train"} | how
+        return dataclasses.replace(tiny, scoring=dataclasses.replace(tiny.scoring, **rules))
+
+    table = changed()
     monkeypatch.setitem(tables.TABLES, "tiny", table)
     path = reproduce("tiny", seeds=[0], **where)
     record = read_table(path)
@@ -342,7 +467,7 @@ def test_scoring_rules_belong_to_a_table(tiny_table, tmp_path: Path, monkeypatch
     assert "train" in record["cells"][0]["rows"][1]["fid"]["reference"]
     before = path.read_bytes()
     for other in ({"reference": "test"}, {"n": None}, {"n": 50}, {"likelihood_draws": 0}):
-        monkeypatch.setitem(tables.TABLES, "tiny", dataclasses.replace(table, **other))
+        monkeypatch.setitem(tables.TABLES, "tiny", changed(**other))
         with pytest.raises(sv.InputError, match=f"made with another {next(iter(other))}"):
             reproduce("tiny", seeds=[0], **where)
     assert path.read_bytes() == before

@@ -42,6 +42,7 @@ def test_each_notebook_has_at_most_one_switch() -> None:
     assert found == {stem: int(stem in WITH_TWIN) for stem in found}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("stem", WITH_TWIN)
 def test_twins_run(stem: str) -> None:
     notebook = read(stem)

@@ -16,9 +16,8 @@ from PIL import Image
 import svae_lib as sv
 from svae_lib import widgets
 from svae_lib.diagnostics import split_kind
-from svae_lib.experiments.runs import Run
 from svae_lib.inference import encode_all, reconstruct_all
-from svae_lib.interventions import explore, mix
+from svae_lib.sampling import explore, mix
 from svae_lib.support.checks import InputError
 from svae_lib.widgets.frames import parts_of
 
@@ -203,15 +202,6 @@ def test_the_gallery_names_the_kind_of_each_split(
     assert panel.frame.png != before
 
 
-def test_the_gallery_opens_runs(
-    tmp_path: Path, tiny: sv.ModelConfig, fast: sv.TrainConfig, blobs: torch.Tensor
-) -> None:
-    run = Run.create(tmp_path / "seed-1", "split-vae", "blobs", tiny, fast)
-    run.train(blobs, device="cpu", progress=False)
-    panel = widgets.split_gallery([run], blobs)
-    assert panel.frame.readout.startswith("seed-1: ")
-
-
 def test_the_gallery_needs_splits(tiny: sv.ModelConfig, blobs: torch.Tensor) -> None:
     with pytest.raises(InputError, match="no model"):
         widgets.split_gallery({}, blobs)
@@ -284,6 +274,16 @@ def test_the_monitor_knows_the_quantities(
 # ---------------------------------------------------------------- without a front end
 
 
+def test_pictures_are_plain_functions(
+    model: sv.VAE, blobs: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    frame = widgets.latent_frame(model, torch.zeros(3), {1: 2.0})
+    assert "z[1] = 2.00" in frame.alt_text and np.ptp(pixels(frame)) > 0
+    own, x = reconstruct_all(model, blobs[:2]), sv.data.to_float(blobs[:2])
+    assert widgets.mixer_frame(own, x, 0.5).png != widgets.mixer_frame(own, x).png
+
+
 def test_the_output_holds_the_live_panel_and_the_picture(
     model: sv.VAE, blobs: torch.Tensor
 ) -> None:
@@ -318,6 +318,7 @@ CELLS = (
 )
 
 
+@pytest.mark.thorough
 def test_an_executed_notebook_keeps_pictures_with_their_text(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

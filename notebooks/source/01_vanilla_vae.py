@@ -451,23 +451,87 @@ torch.testing.assert_close(vae_loss(x, x_hat, mu, log_var, gamma) + constant, ne
 # └──────────────────────────── squared error ───────────────────────────┘
 # ```
 
+# %% [markdown]
+# ### Exercise 4: `vae_forward` (5 minutes, ★)
+#
+# Chain the pieces: the way of an image in the drawing above.
+
+# %%
+def vae_forward(x, noise, encoder, decoder):
+    """x (N, ...), noise (N, L); encoder: x -> (N, 2L), mu first; decoder: z -> images
+    -> x_hat, mu (N, L), log_var (N, L)"""
+    # BEGIN SOLUTION
+    mu, log_var = encoder(x).chunk(2, dim=1)
+    return decoder(reparameterise(mu, log_var, noise)), mu, log_var
+    # STUB: mu, log_var = ..., ...
+    # STUB: x_hat = ...
+    # STUB: return x_hat, mu, log_var
+    # END SOLUTION
+
+
+vae_forward = sv.exercises.check("vae_forward", vae_forward)
+
+
 # %%
 class TinyVAE(nn.Module):
     def __init__(self, latent_dim=L):
         super().__init__()
+        self.latent_dim = latent_dim
         self.encoder, self.decoder = make_encoder(2 * latent_dim), make_decoder(latent_dim)
 
     def encode(self, x):
         return self.encoder(x).chunk(2, dim=1)  # mu and log_var, each (N, latent_dim)
 
     def forward(self, x):
-        mu, log_var = self.encode(x)
-        z = reparameterise(mu, log_var, torch.randn_like(mu))  # one draw per image
-        return self.decoder(z), mu, log_var
+        noise = torch.randn(len(x), self.latent_dim)  # one draw per image
+        return vae_forward(x, noise, self.encoder, self.decoder)
 
 
 torch.manual_seed(0)
 vae = TinyVAE()
+
+# %% [markdown]
+# ### Exercise 5: `training_step` (10 minutes, ★★)
+#
+# What do `zero_grad`, `backward` and `step` of section 2 do? Write one step of gradient descent without
+# an optimiser. $\theta$ (`theta`) are all parameters of the network in one vector: let autograd find the
+# gradient of the loss with respect to it, and move against it.
+
+# %%
+def training_step(theta, loss_of, x, rate):
+    """theta: (P,); loss_of(theta, x): a scalar -> loss before the step, theta after it, (P,)"""
+    # BEGIN SOLUTION
+    leaf = theta.detach().requires_grad_()
+    loss = loss_of(leaf, x)
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    return loss.detach(), theta - rate * gradient
+    # STUB: leaf = theta.detach().requires_grad_()  # autograd keeps book of what is made of it
+    # STUB: loss = ...
+    # STUB: gradient = ...
+    # STUB: return loss, ...
+    # END SOLUTION
+
+
+training_step = sv.exercises.check("training_step", training_step)
+
+# %%
+shapes = {name: p.shape for name, p in vae.named_parameters()}
+theta = torch.cat([p.detach().flatten() for p in vae.parameters()])
+
+
+def loss_at(theta, x):
+    """The loss of the VAE with the parameters theta."""
+    pieces = theta.split([shape.numel() for shape in shapes.values()])
+    named = {name: piece.view(shape) for (name, shape), piece in zip(shapes.items(), pieces)}
+    return vae_loss(x, *torch.func.functional_call(vae, named, x), 0.1)
+
+
+losses = []
+for _ in range(20):
+    loss, theta = training_step(theta, loss_at, train[:200], 1e-4)
+    losses.append(loss.item())
+print(f"{len(theta):,} parameters; loss {losses[0]:.0f} at first, {losses[-1]:.0f} after 20 steps")
+assert losses[-1] < losses[0]
 
 # %% [markdown]
 # The variance $\gamma$ is ours to choose for now: $0.1$ says that a pixel may deviate from the
@@ -537,8 +601,20 @@ sv.plots.image_rows(
     columns=10,
     title="The same random codes, decoded",
     alt="Four rows of ten images. Random codes decoded by the autoencoder, in two rows, and by the "
-    "VAE, in two rows: where the autoencoder draws blots, the VAE draws strokes like digits.",
+    "VAE, in two rows, which are closer to digits.",
 )
+
+# %%
+def to_nearest(images):
+    """Mean distance of images from the training image that is nearest to each."""
+    return torch.cdist(images.flatten(1), train.flatten(1)).min(dim=1).values.mean().item()
+
+
+print(f"distance to the nearest digit: autoencoder {to_nearest(ae_samples):.1f}, "
+      f"VAE {to_nearest(vae_samples):.1f}, test images {to_nearest(test[:200]):.1f}")
+as_written = learning and L == 10  # with another L other numbers hold: try it
+if as_written:
+    assert to_nearest(vae_samples) < 0.8 * to_nearest(ae_samples)
 
 # %% [markdown]
 # Much better, if far from perfect: some samples are digits, some lie between digits, and all are a
@@ -563,7 +639,6 @@ print(f"{'':22}{'test MSE':>10}{'std of codes':>14}")
 print(f"{'mean image for all':22}{mse(test, mean_image.expand_as(test)):10.4f}")
 print(f"{'autoencoder':22}{mse(test, ae_rebuilt):10.4f}{ae_codes.std(dim=0).mean():14.2f}")
 print(f"{'VAE':22}{mse(test, vae_rebuilt):10.4f}{vae_codes.std(dim=0).mean():14.2f}")
-as_written = learning and L == 10  # with another L other numbers hold: try it
 if as_written:
     assert mse(test, vae_rebuilt) < 0.5 * mse(test, mean_image.expand_as(test))
     assert abs(vae_codes.std(dim=0).mean() - 1) < abs(ae_codes.std(dim=0).mean() - 1)
@@ -585,6 +660,8 @@ with torch.no_grad():
     codes = ae.encoder(train)  # (N, L)
     factor = torch.linalg.cholesky(torch.cov(codes.T))
     ae_fitted = ae.decoder(codes.mean(dim=0) + noise_codes @ factor.T)
+if as_written:
+    assert abs(to_nearest(ae_fitted) / to_nearest(vae_samples) - 1) < 0.2
 sv.plots.image_rows(
     {
         "autoencoder, fitted": ae_fitted[:10], " ": ae_fitted[10:],
@@ -593,7 +670,7 @@ sv.plots.image_rows(
     columns=10,
     title="Where the codes lie",
     alt="Four rows of ten images: draws from a Gaussian fitted to the autoencoder's codes, and samples "
-    "of the VAE. In both some are digits, and some lie between digits.",
+    "of the VAE, about as close to digits.",
 )
 
 # %% [markdown]
@@ -651,9 +728,28 @@ left.set(title="means of test images, by digit", xlabel="$z_1$", ylabel="$z_2$",
 right.set(title="the decoder's answer at each place", xlabel="$z_1$", xlim=(-3.5, 3.5), ylim=(-3.5, 3.5))
 sv.plots.show(
     figure,
-    "Left, a plane of points coloured by digit: each digit keeps to a region, and regions touch. "
-    "Right, the same plane, at each place the image that the decoder draws there.",
+    "Left, a plane of points coloured by digit: 0s and 1s have regions to themselves; 4s, 7s and 9s lie "
+    "among one another, and so do 3s, 5s and 8s. Right, the same plane, at each place the image that "
+    "the decoder draws there.",
 )
+
+# %%
+nearest = torch.cdist(flat_mu, flat_mu).topk(11, largest=False).indices[:, 1:]  # ten neighbours each
+
+
+def among_themselves(*digits):
+    """Share of the neighbours of these digits that are one of these digits themselves."""
+    group = torch.tensor(digits)
+    own = torch.isin(labels, group)
+    return torch.isin(labels[nearest[own]], group).float().mean().item()
+
+
+for group in ((0,), (1,), (4, 7, 9), (3, 5, 8)):
+    print(f"neighbours of {group} of the same group: {among_themselves(*group):.0%}")
+    if as_written:
+        assert among_themselves(*group) > 0.5
+if as_written:
+    assert max(among_themselves(digit) for digit in (3, 4, 5, 7, 8, 9)) < 0.5
 
 # %% [markdown]
 # The 0s and the 1s have regions to themselves; 4, 7 and 9 share one, and so do 3, 5 and 8, which look most
@@ -710,7 +806,7 @@ sv.plots.image_rows(
     columns=10,
     title="Reconstructions, and samples from the prior",
     alt="Test images, their reconstructions by the VAE built by hand and by sv.VAE, and two rows of "
-    "samples of sv.VAE: most strokes form digits, all have soft edges.",
+    "samples of sv.VAE.",
 )
 
 # %%
@@ -718,8 +814,10 @@ mu, log_var = sv.inference.encode_all(model, sets.test[: budget.test_images])
 print(f"{'':10}{'test MSE':>10}{'KL (nats)':>12}")
 print(f"{'by hand':10}{mse(test, vae_rebuilt):10.4f}{kl_divergence(vae_mu, vae_log_var).mean():12.1f}")
 print(f"{'sv.VAE':10}{mse(test, rebuilt):10.4f}{kl_divergence(mu, log_var).mean():12.1f}")
-if learning:
+contrast = [images.diff(dim=-1).square().mean() for images in (vae_rebuilt, rebuilt, test)]
+if learning:  # contrast between neighbouring pixels: by hand, sv.VAE, test images
     assert mse(test, rebuilt) < 0.5 * mse(test, mean_image.expand_as(test))
+    assert contrast[0] < contrast[1] < contrast[2]
 
 # %% [markdown]
 # Sharper strokes, if not from a fair race: the library's network is convolutional, has 16 latent

@@ -138,11 +138,14 @@ for axes, (title, points) in zip(figure.subplots(1, 2, sharex=True, sharey=True)
     axes.scatter(*points.T, s=6, color=BLUE)
     axes.plot(*data.T, "o", color="white", markeredgecolor=BLACK)
     axes.set(title=title, xlabel="pixel 1", ylabel="pixel 2", aspect="equal")
+outside = ((draws[next(iter(draws))] < 0) | (draws[next(iter(draws))] > 1)).any(dim=1).float().mean()
+print(f"draws of the one Gaussian with a pixel below 0 or above 1: {outside:.0%}")
+assert outside > 0.4
 sv.plots.show(figure, "Draws of two densities: a wide cloud around the middle, and two narrow clouds.")
 
 # %% [markdown]
-# The wide Gaussian's draws are neither $a$ nor $b$: most are greys, many have values below 0 or above
-# 1. Under the mixture the data are far likelier, and its draws look like them. A VAE is a mixture too,
+# The wide Gaussian's draws are neither $a$ nor $b$: they lie all around the middle, and about half have
+# a pixel below 0 or above 1. Under the mixture the data are far likelier, and its draws look like them. A VAE is a mixture too,
 # of infinitely many hills, one for each $z$: *given* $z$ the answer is one Gaussian, and $z$ is there to
 # choose. So why does it blur at all? Because choosing has a price: the KL divergence.
 
@@ -193,17 +196,20 @@ sv.course.predict("02-apart-or-together")
 # %%
 figure = Figure(figsize=(6, 3.4), layout="constrained")
 axes = figure.subplots()
+best = {}
 for i, gamma in enumerate((1.0, 0.5, 0.25, 0.1)):
     loss = toy_error / (2 * gamma) + toy_kl
     gain = loss - loss[0]  # compared with telling nothing
     axes.plot(r, gain, ("-", "--", "-.", ":")[i], color=PALETTE[i], label=f"$\\gamma$ = {gamma}")
-    axes.plot(r[gain.argmin()], gain.min(), "o", color=PALETTE[i], markersize=10 - 2 * i)
+    best[gamma] = r[gain.argmin()].item()
+    axes.plot(best[gamma], gain.min(), "o", color=PALETTE[i], markersize=10 - 2 * i)
 axes.set(xlim=(-0.1, 4), ylim=(-2, 1), xlabel="$r = m / s$", ylabel="loss minus loss at $r = 0$")
 axes.legend()
 sv.plots.show(
-    figure, "Four curves of the loss over r. For gamma 1 and 0.5 the smallest loss is at r = 0; for "
-    "0.25 and 0.1 it lies at r between 1 and 2 and far below.",
+    figure, "Four curves of the loss over r, each with a dot at its lowest point: "
+    + ", ".join(f"for gamma {gamma} at r = {lowest:.1f}" for gamma, lowest in best.items()) + ".",
 )
+assert best[1.0] == best[0.5] == 0 < best[0.25] < best[0.1]
 
 # %% [markdown] tags=["slide"]
 # With $\gamma = 1$ the best VAE **ignores its latent variable** and answers with the average. That is

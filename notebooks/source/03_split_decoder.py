@@ -72,7 +72,7 @@ mix = sv.exercises.check("mix", mix)
 # - **By pixels**: $\sigma$ is a checkerboard of ones and zeros; $x_1$ keeps the digit where $\sigma$
 #   is 1, $x_2$ where it is 0, and elsewhere each may hold *anything*, here grey.
 # - **By content**: $x_1$ is the digit drawn too thick, $x_2$ the digit drawn too thin, and $\sigma$
-#   chooses between them along the outline.
+#   chooses between them where they differ.
 
 # %%
 ink = test.mean(dim=(1, 2, 3))
@@ -88,6 +88,7 @@ content = sigma, thick, thin
 
 for split in (pixels, content):
     torch.testing.assert_close(mix(*split), digit)
+assert (sigma[digit > 0.9] > 0.5).float().mean() > 0.8 and sigma[digit < 0.1].max() < 0.2
 
 # %%
 sv.plots.image_rows(
@@ -101,7 +102,7 @@ sv.plots.image_rows(
     maps=[r"$\sigma$ map"],
     title="Left: split by pixels. Right: split by content",
     alt="Three digits split in two ways. Left, sigma is a checkerboard, x1 and x2 are digits with every "
-    "second pixel grey. Right, x1 is a thick and x2 a thin digit, and sigma follows the outlines. "
+    "second pixel grey. Right, x1 is a thick and x2 a thin digit, and sigma is the filled stroke. "
     "The mixtures below are the same digits on both sides.",
 )
 
@@ -198,8 +199,9 @@ for name, hand, auto in zip(("sigma", "x1", "x2"), by_hand, by_autograd):
 # - Where $x_1 = x_2$, $\sigma$ gets **no gradient**: there is nothing to choose.
 # - Where $\sigma$ is near 1, $x_1$ gets nearly all of $g$, and $x_2$ nearly none: **whoever is not
 #   used is not corrected**, and may look like anything there.
-# - $x_1$ and $x_2$ are always pushed in the **same direction**, against $g$. No term pushes them
-#   apart.
+# - $x_1$ and $x_2$ are pushed in the **same direction**, against $g$, but not equally far: the one that
+#   weighs more moves more. So $x_1 - x_2$ moves by $-g\, (2 \sigma - 1)$, apart in one pixel and together
+#   in another.
 #
 # **What do you expect?** The next cell needs no network: it makes the logits of $\sigma$, $x_1$ and
 # $x_2$ of a *single* digit and fits them by gradient descent on $\|x - \text{digit}\|^2$. It starts
@@ -239,17 +241,26 @@ sv.plots.image_rows(
 
 # %%
 for spread, (sigma_fit, x1_fit, x2_fit) in splits.items():
+    sigma_0, x1_0, x2_0 = fit_one(test[3:4], spread, steps=0)  # where it began
     error = (mix(sigma_fit, x1_fit, x2_fit) - test[3:4]).square().mean().item()
-    distance = (x1_fit - x2_fit).abs().mean().item()
-    print(f"start {spread:3}: error of x {error:.5f}   mean |x1 - x2| {distance:.3f}")
+    before, after = (x1_0 - x2_0).abs().mean(), (x1_fit - x2_fit).abs().mean()
+    sides = ((sigma_0 > 0.5) != (sigma_fit > 0.5)).float().mean()
+    print(f"start {spread:3}: error of x {error:.5f}   mean |x1 - x2| {before:.3f}, then {after:.3f}", end="")
+    print(f"   pixels of sigma that changed sides {sides:.0%}")
+    assert sides < 0.3  # most keep their side ...
+    assert (sigma_fit - 0.5).abs().mean() >= (sigma_0 - 0.5).abs().mean()  # ... and move away from 1/2
 
 sigma_fit, x1_fit, x2_fit = splits[0.0]
 assert torch.equal(x1_fit, x2_fit) and (sigma_fit == 0.5).all()  # symmetry is never broken
-assert (splits[3.0][1] - splits[3.0][2]).abs().mean() > (splits[0.1][1] - splits[0.1][2]).abs().mean()
+apart = [(x1_fit - x2_fit).abs().mean() for _, x1_fit, x2_fit in splits.values()]
+assert apart == sorted(apart)  # the wider the start, the farther apart
+assert max((mix(*split) - test[3:4]).square().mean() for split in splits.values()) < 0.005
 
 # %% [markdown] tags=["slide"]
 # All four fit the digit; **the split is what the start left behind**. From zeros the two images stay
-# equal for ever. From random logits $\sigma$ keeps its random pattern, and the images fit around it.
+# equal for ever. From random logits $\sigma$ keeps most of its pattern and sharpens it: about a fifth of
+# its pixels change sides, the others move away from $\frac12$ ([notebook 4](04_sigma_map.ipynb), section 8,
+# says why). The images fit around it, and from the smallest spread they end more alike than they began.
 #
 # A network cannot set each pixel of $\sigma$ by itself: its three outputs grow from shared features
 # and shared kernels, for all images at once. Whatever difference its random initial weights make
@@ -287,6 +298,34 @@ def split_head(logits):
 
 
 split_head = sv.exercises.check("split_head", split_head)
+
+# %% [markdown]
+# ### Exercise 4: `SplitDecoder` (10 minutes, ★★)
+#
+# Put it together as a module: any body that makes features of a latent vector, then a head that
+# splits. Call the last convolution `self.head`.
+
+# %%
+class SplitDecoder(torch.nn.Module):
+    """body: z -> features (N, features, H, W); forward: z -> x, sigma, x1, x2"""
+
+    def __init__(self, body, features, channels):
+        super().__init__()
+        # BEGIN SOLUTION
+        self.body = body
+        self.head = torch.nn.Conv2d(features, 1 + 2 * channels, kernel_size=3, padding=1)
+        # STUB: self.body = body
+        # STUB: self.head = None  # your turn
+        # END SOLUTION
+
+    def forward(self, z):
+        # BEGIN SOLUTION
+        sigma, x1, x2 = split_head(self.head(self.body(z)))
+        return mix(sigma, x1, x2), sigma, x1, x2
+        # END SOLUTION
+
+
+SplitDecoder = sv.exercises.check("SplitDecoder", SplitDecoder)
 
 # %% [markdown]
 # The library's model does the same. A `SplitVAE` gives `.sigma_map`, `.x1`, `.x2` and their mixture

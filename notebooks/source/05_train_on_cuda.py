@@ -147,7 +147,7 @@ probe = copy.deepcopy(model).eval()
 x = sv.data.to_float(images[:16]).to(device)
 noise = torch.zeros(16, preset.model.latent_dim, device=device)
 with torch.no_grad(), sv.devices.exact_float32():
-    exact = probe.loss(x, noise, 0.05, 4.0)
+    exact = probe.loss(x, noise, 0.05, 4.0)  # gamma = 0.05, beta = 4
     with sv.devices.autocast("bf16", device):
         product = probe.encoder.convolutions(x)
         between = nn.functional.silu(nn.BatchNorm2d(product.shape[1], device=device)(product))
@@ -906,14 +906,15 @@ for devices in (2, 8):
 # statistics as well, unless `--train.no-sync-norm` is given; one process writes the files.
 #
 # ```
-# pip install 'svae-lib[scale]'
+# pip install "svae-lib[scale]"
 # torchrun --standalone --nproc-per-node 8 -m svae_lib train \
 #     --preset celeba --train.batch-size 800 --train.steps 20000 \
 #     --train.learning-rate 2.8e-4 --train.warmup-steps 1000 --out runs/eight
 # ```
 #
 # Eight times the batch, an eighth of the steps, so as many images; and with Adam $\sqrt{8}$ times the
-# learning rate to start with, after a warm-up.
+# learning rate to start with, after a warm-up. (For SGD Goyal and others scale it by 8. The root is a
+# rule of thumb for Adam, and no result of theirs.)
 #
 # So eight processes learn what one would with the same batch, but for rounding. (Tested with two
 # processes on a CPU, `--nproc-per-node 2` and `--device cpu`: slower than one, to be watched. How fast

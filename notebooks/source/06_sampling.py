@@ -312,7 +312,28 @@ sv.plots.image_rows(
 # **Expectation maximisation** (EM) starts from a guess and takes turns: compute the $r_{im}$ (E
 # step), then weights, means and covariances with the $r_{im}$ as weights (M step). No turn makes the
 # likelihood of the data smaller; when it stops growing, EM has arrived, though perhaps only at a
-# local maximum. Where it has arrived, another turn changes nothing:
+# local maximum.
+
+# %% [markdown]
+# #### Exercise 2: `responsibilities` (10 minutes, ★★)
+#
+# Write the E step. Densities in many dimensions leave the range of floats: compute the logarithms of
+# numerator and summands, and let `softmax` divide.
+
+# %%
+def responsibilities(z, weights, means, covariances):
+    """z (N, L), weights (M,), means (M, L), covariances (M, L, L) -> r (N, M), all float64"""
+    # BEGIN SOLUTION
+    normals = torch.distributions.MultivariateNormal(means, covariances)
+    return (weights.log() + normals.log_prob(z[:, None])).softmax(dim=1)
+    # END SOLUTION
+
+
+responsibilities = sv.exercises.check("responsibilities", responsibilities)
+
+# %% [markdown]
+# Where EM has arrived, another turn changes nothing. The M step, given the $r_{im}$, is three weighted
+# means:
 
 # %%
 few = mu[:500].double()
@@ -320,13 +341,14 @@ fitted = GaussianMixture(3, reg_covar=1e-3, tol=1e-9, max_iter=1000, random_stat
 weights, means, covariances = (
     torch.from_numpy(v) for v in (fitted.weights_, fitted.means_, fitted.covariances_)
 )
-normals = torch.distributions.MultivariateNormal(means, covariances)
-r = (weights.log() + normals.log_prob(few[:, None])).softmax(dim=1)  # E step: (N, M)
+r = responsibilities(few, weights, means, covariances)  # E step: (N, M)
 
 shares = r.sum(dim=0)  # M step
 new_means = r.T @ few / shares[:, None]
-centred = few[:, None] - new_means  # (N, M, L)
-new_covariances = torch.einsum("nm,nmi,nmj->mij", r, centred, centred) / shares[:, None, None]
+new_covariances = torch.empty_like(covariances)
+for m in range(len(weights)):
+    centred = few - new_means[m]  # (N, L)
+    new_covariances[m] = (r[:, m, None] * centred).T @ centred / shares[m]
 new_covariances += 1e-3 * torch.eye(L)  # keeps them invertible where a component holds few vectors
 torch.testing.assert_close(shares / len(few), weights, rtol=0, atol=1e-3)
 torch.testing.assert_close(new_means, means, rtol=0, atol=1e-2)
@@ -341,7 +363,7 @@ torch.testing.assert_close(new_covariances, covariances, rtol=0, atol=1e-2)
 # $\mathbb{E}[A \varepsilon \varepsilon^\top A^\top] = A A^\top = S$. The **Cholesky factor** is such
 # a matrix, and quick to compute.
 #
-# #### Exercise 2: `sample_gaussian`
+# #### Exercise 3: `sample_gaussian`
 #
 # The noise comes in rows, one per sample. Mind the side on which $A$ stands, then.
 
@@ -384,7 +406,7 @@ for m in range(len(weights)):
 # log-likelihood, in nats. We hold out a fifth of the **training** vectors for this question. The test
 # images stay untouched; they are kept for the score.
 #
-# #### Exercise 3: `held_out_score`
+# #### Exercise 4: `held_out_score`
 #
 # `mixture.fit(vectors)` fits and returns the mixture, `mixture.score(vectors)` is the mean
 # log-likelihood of vectors. What to fit, and what to score?
@@ -592,9 +614,10 @@ if learning:
 # samples move closer to the images that were seen than to those that were not, on the way to copying them.
 # (The points of FID that come off change less than their share: FID looks at means and covariances, and
 # the accidents of these even a few components can follow.) The authors have a hundred vectors for each of
-# their hundred components, as many as our smallest mixture has, so expect its share in their scores
-# rather than our largest one's. But then the methods that are compared differ by little, too. The remedy
-# costs nothing: fit to training images. That is what the library does unless you ask otherwise.
+# their hundred components, as many as our smallest mixture has. How much of their scores is flattery is
+# not known, though: with 32 or 150 latent variables a covariance has far more free numbers than with our
+# $L$, and a hundred vectors fix fewer of them. The remedy costs nothing: fit to training images. That is
+# what the library does unless you ask otherwise.
 
 # %% [markdown] tags=["slide"]
 # ## 5. Another way: a second stage
@@ -669,7 +692,7 @@ sv.plots.image_rows(
 #   \qquad \cos \theta = \frac{z_0 \cdot z_1}{\|z_0\|\, \|z_1\|} .$$
 
 # %% [markdown]
-# ### Exercise 4: `slerp`
+# ### Exercise 5: `slerp`
 
 # %%
 def slerp(z0, z1, t):

@@ -423,15 +423,16 @@ if learning:
 #   hardly noticed.
 # - **Our model's reconstructions** have the precision of real digits, and far less recall. Notebook 2
 #   foretold it: an average of all answers that are possible is a *typical* image. Nobody takes it for
-#   bad; what is lost is what makes digits differ. "VAEs blur" is a loss of variety first. Samples of the
-#   mixture lack a little precision besides.
+#   bad; the measure says that what makes digits differ is lost. (Is it? See below.) Samples of the mixture
+#   lack a little precision besides.
 # - **Blur** shows why: blurred digits are more alike than real ones, so that their balls are small and hold
 #   hardly a real digit.
 # - The **invented** features, as good as real ones for FID, are found out: their Gaussian lies about the
 #   real ones, and hardly ever where one of them is.
 #
 # Low recall need not mean that something is missing: with 80 % of the contrast all digits are still there,
-# but the whole set has moved away. And one outlier with a large ball can hold much. Both numbers depend on
+# and precision and recall look like those of our model. A change of scale in the features is enough, so
+# "VAEs lose variety" does not follow from these numbers alone. And one outlier with a large ball can hold much. Both numbers depend on
 # $N$, $k$ and the network: `sv.fid.precision_recall` names them.
 
 # %% [markdown] tags=["slide"]
@@ -790,11 +791,10 @@ if inception is not None:
 sv.course.predict("07-parts-or-whole")
 
 # %%
+scoring = sv.evaluation.Scoring("lenet", n=n, mixture_components=components)
 models = {"Split VAE": model, "VAE": sv.load_trained("quick", "vae")}
 reports = {
-    name: sv.evaluation.evaluate(
-        trained, sets, network, n=n, mixture_components=components, seed=0, progress=False
-    )
+    name: sv.evaluation.evaluate(trained, sets, scoring, progress=False)
     for name, trained in models.items()
 }
 nothing = (base - base.mean(dim=0)).square().mean().item()  # the error of one image for all
@@ -871,7 +871,8 @@ if len(won) == 1 or parts_won:
 # - FID = squared Fréchet distance between Gaussians fitted to a network's features: means, and
 #   covariances through the root of a matrix, by eigenvalues.
 # - It sees quality and variety with its network's eyes, in two moments; it does not see copies.
-# - Precision (quality) and recall (variety) take it apart: a VAE loses variety first.
+# - Precision (quality) and recall (variety) take it apart: low recall may mean
+#   lost variety, or features of another scale.
 # - It is biased, about as $1 / N$, and always upwards: compare at equal $N$ only. KID is unbiased, and
 #   comes with an error.
 # - A score consists of network, weights, resize, range, rounding, reference, both numbers of images,

@@ -455,6 +455,31 @@ sv.plots.show(
 # (In the same table, samples of the mixture have a lower FID, too. Nobody had asked for that there: a
 # hint, for somebody's next seeds. How many? Question 8.15.)
 
+# %% [markdown]
+# ### Exercise 3: `sign_test` (10 minutes, ★★)
+#
+# An interval takes the differences for Gaussian. The **sign test** looks at their signs alone: were
+# both equally likely, each seed would be a coin, and so uneven a split has a chance $p$ that can be
+# counted. Five questions were named beforehand in this course, so correct it by Bonferroni for five.
+
+# %%
+def sign_test(differences, questions):
+    """differences: float64 (n,), none 0; -> two-sided p, times the number of questions, at most 1"""
+    # BEGIN SOLUTION
+    n = len(differences)
+    fewer = min(int((differences < 0).sum()), int((differences > 0).sum()))
+    tail = sum(math.comb(n, k) for k in range(fewer + 1)) / 2**n
+    return min(1.0, 2 * tail * questions)
+    # END SOLUTION
+
+
+sign_test = sv.exercises.check("sign_test", sign_test)
+
+# %%
+print(f"{below} of {len(each)} below 0: p = {sign_test(each, 1):.4f}, for five questions "
+      f"{sign_test(each, 5):.4f}")
+assert sign_test(each, 5) < 0.05  # the result survives the correction
+
 # %% [markdown] tags=["slide"]
 # ## 6. Claim 2: better halves?
 #
@@ -489,7 +514,7 @@ for seed, by_beta in kinds.items():
 # score better than $x$? With how many, if it were up to chance?
 #
 # Within a run, the halves and $x$ come from the same latent vectors: their difference is paired. The
-# **sign test** asks how likely so many seeds below would be, were below and above equally likely. (With
+# sign test of section 5.4 asks how likely so many seeds below would be, were both equally likely. (With
 # fewer than five seeds its $p$ cannot reach 0.05, whatever happens: no test.) The lower of two scores is
 # lower by chance alone, so *better* is no fair test. Two are: *mean*, of both scores, and *mix*, of a set
 # in which half of the images are $x_1$ and half $x_2$.

@@ -451,7 +451,7 @@ sv.plots.split_rows(
 )
 
 # %% [markdown]
-# Hair and head have found their places, most colours too; eyes have not. The preset is a short one.
+# A head, hair and background of about the right colours, and no eyes. The preset is a short one.
 # Another shipped model, `compact-faces`, is wider and was trained for longer:
 
 # %%

@@ -12,7 +12,7 @@ import platformdirs
 from filelock import FileLock
 
 from ..support.checks import InputError
-from ..support.files import read_json, write_json
+from ..support.files import expand, read_json, write_json
 from .exercises import registry as exercises
 from .questions import registry as questions
 
@@ -27,7 +27,7 @@ def progress_file() -> Path | None:
     if named == "off":
         return None
     folder = platformdirs.user_data_path("svae", appauthor=False)
-    return Path(named).expanduser() if named else folder / "progress.json"
+    return expand(named) if named else folder / "progress.json"
 
 
 def recorded() -> dict[str, dict[str, Any]]:

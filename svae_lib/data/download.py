@@ -7,7 +7,6 @@ hidden partial file, from which a later attempt goes on.
 from __future__ import annotations
 
 import http.client
-import os
 import time
 import urllib.error
 import urllib.parse
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..support.checks import InputError
-from ..support.files import file_hash
+from ..support.files import file_hash, flush
 from ..support.progress import counter
 from .places import VARIABLE, one_at_a_time, writing
 
@@ -188,8 +187,7 @@ def _accept(partial: Path, target: Path, file: RemoteFile) -> None:
             WEB_PAGE if is_page else f"sent a file whose {file.algorithm.upper()} is {found}"
         )
     with writing(target.parent):
-        with partial.open("rb") as whole:
-            os.fsync(whole.fileno())
+        flush(partial)
         partial.replace(target)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ..support.checks import InputError, check_counts, check_positive, check_seed
+from ..support.files import expand
 from .image_sets import ImageSets
 from .places import cache_folder
 from .preparation import FolderSource, OnBroken, Recipe, prepare
@@ -72,7 +73,7 @@ def load_folder(
     Raises:
         InputError: no such folder, fewer than two images, a broken one, a bad option.
     """
-    folder = Path(path).expanduser()
+    folder = expand(path)
     _check_options(folder, size, channels, test, seed, on_broken)
     train, held_out = (_shuffled(part, seed) for part in _parts(folder, test, seed))
     names = train.names + held_out.names
@@ -140,7 +141,7 @@ def absolute_spec(name: str, root: str | os.PathLike[str] | None = None) -> str:
 
 
 def _place(path: str, root: str | os.PathLike[str] | None) -> Path:
-    return Path(root or ".") / Path(path).expanduser()
+    return Path(root or ".") / expand(path)
 
 
 def _check_options(

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from ..support.checks import InputError
-from ..support.files import user_cache
+from ..support.files import expand, user_cache
 
 VARIABLE = "SVAE_DATA"
 
@@ -24,7 +24,7 @@ def own_folder(root: str | os.PathLike[str] | None) -> Path | None:
     named = root if root is not None else os.environ.get(VARIABLE) or None
     if named is None:
         return None
-    folder = Path(named).expanduser()
+    folder = expand(named)
     if not folder.is_dir():
         origin = "root" if root is not None else VARIABLE
         raise InputError(f"{origin} names {folder}, which is not a folder.")

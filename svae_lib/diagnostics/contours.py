@@ -41,9 +41,6 @@ def contour_agreement(sigma_map: Tensor, images: Tensor) -> Tensor:
 
     Returns:
         float64 (N,).
-
-    Raises:
-        InputError: other or unequal shapes, range or NaN.
     """
     sigma_map, images = check_pair(sigma_map, images)
     return _correlation(_edge_profiles(sigma_map), _edge_profiles(images))
@@ -59,9 +56,6 @@ def chance_agreement(sigma_map: Tensor, images: Tensor, *, others: int = 5) -> f
         sigma_map: as in :func:`contour_agreement`.
         images: as in :func:`contour_agreement`.
         others: images per map.
-
-    Raises:
-        InputError: as in :func:`contour_agreement`.
     """
     sigma_map, images = check_pair(sigma_map, images)
     # Shuffled, since data sets are often sorted by class: neighbours would be alike.

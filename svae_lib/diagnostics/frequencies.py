@@ -29,9 +29,6 @@ def nyquist_share(sigma_map: Tensor) -> Tensor:
 
     Returns:
         float64 (N,).
-
-    Raises:
-        InputError: other shape, range or NaN.
     """
     return piecewise(pooled_share, check_maps(sigma_map))
 

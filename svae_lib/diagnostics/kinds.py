@@ -85,9 +85,6 @@ def split_kind(sigma_map: Tensor, images: Tensor, components: Tensor | None = No
         images: the images that were encoded, or their reconstructions: float (N, C, H, W) in
             [0, 1]. A hundred are enough; with one, chance cannot be corrected.
         components: x1 and x2 as float (N, K, C, H, W).
-
-    Raises:
-        InputError: other or unequal shapes, range or NaN.
     """
     sigma_map, images = check_pair(sigma_map, images)
     activity = piecewise(_spread, sigma_map).mean().item()
@@ -138,9 +135,6 @@ def component_contrast(components: Tensor) -> Tensor:
 
     Returns:
         float64 (N,).
-
-    Raises:
-        InputError: other shape.
     """
     _check_components(components)
     return _over_pairs(lambda gap: gap.abs().flatten(1).mean(dim=1), components)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..support.checks import InputError, check_posteriors
-from .tensors import double
+from ..support.devices import as_float64
 
 
 @dataclass(frozen=True)
@@ -82,16 +82,13 @@ def latent_statistics(
             authors' .05).
         highest_mean_variance: a mean(exp(log_var)) above it does so too (default: the authors'
             .95).
-
-    Raises:
-        InputError: other shapes, fewer than two images, NaN or infinity.
     """
     check_posteriors(mu, log_var)
     if mu.shape[0] < 2 or mu.shape[1] < 1:
         raise InputError(
             f"statistics need at least two images and one latent variable, not {tuple(mu.shape)}."
         )
-    mu, log_var = double(mu), double(log_var)
+    mu, log_var = as_float64(mu), as_float64(log_var)
     variance_of_means = mu.var(dim=0, correction=0)  # (L,)
     mean_variance = log_var.exp().mean(dim=0)  # (L,)
     inactive = (variance_of_means < lowest_variance_of_means) | (

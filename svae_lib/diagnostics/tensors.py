@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..support.checks import InputError
+from ..support.devices import as_float64
 
 FLAT = 1e-6
 """Standard deviation below which a map counts as constant: float32 cannot tell it from one."""
@@ -17,22 +18,13 @@ SMALLEST = 8
 """Pixels a side: the mirrored border of the blur must fit."""
 
 
-def double(values: Tensor) -> Tensor:
-    """The values as float64 on the CPU, without gradient."""
-    return values.detach().cpu().double()
-
-
 def piecewise(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """A function of images (N, ...) in float64 on the CPU, piece by piece: as many results."""
-    return torch.cat([function(double(piece)) for piece in images.split(PIECE)])
+    return torch.cat([function(as_float64(piece)) for piece in images.split(PIECE)])
 
 
 def check_maps(sigma_map: Tensor) -> Tensor:
-    """Maps without their gradient, if they are float (N, 1, H, W) in [0, 1].
-
-    Raises:
-        InputError: they are not.
-    """
+    """Maps without their gradient, if they are float (N, 1, H, W) in [0, 1]."""
     if sigma_map.ndim != 4 or sigma_map.shape[1] != 1 or sigma_map.shape[0] == 0:
         raise InputError(
             f"sigma_map must have the shape (N, 1, H, W), not {tuple(sigma_map.shape)}: of a "
@@ -43,11 +35,7 @@ def check_maps(sigma_map: Tensor) -> Tensor:
 
 
 def check_pair(sigma_map: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Maps, and the images (N, C, H, W) in [0, 1] that belong to them, without their gradients.
-
-    Raises:
-        InputError: other or unequal shapes, fewer than 8x8 pixels, range or NaN.
-    """
+    """Maps, and the images (N, C, H, W) in [0, 1] that belong to them, without their gradients."""
     sigma_map = check_maps(sigma_map)
     n, _, height, width = sigma_map.shape
     if images.ndim != 4 or (images.shape[0], *images.shape[2:]) != (n, height, width):
@@ -62,11 +50,7 @@ def check_pair(sigma_map: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def check_values(values: Tensor, name: str) -> None:
-    """Refuse what is no picture; bf16 may exceed [0, 1] by a rounding error.
-
-    Raises:
-        InputError: no floats, values outside [0, 1], NaN.
-    """
+    """Refuse what is no picture; bf16 may exceed [0, 1] by a rounding error."""
     if not values.is_floating_point():
         raise InputError(f"{name} must be floats in [0, 1], not {values.dtype}.")
     low, high = (value.item() for value in torch.aminmax(values.detach()))

@@ -1,27 +1,41 @@
-"""Models and trainers on disk, in the format of :mod:`svae_lib.support.tensor_files`.
+"""Models, trainers and sets of weights on disk, in the format of ``support/tensor_files.py``.
 
-The header has the kind and the configuration of the model: a file is enough to rebuild it.
+A model's file is enough to rebuild it. A trainer's file, a checkpoint, has all that training needs
+to go on. A set of weights is for a network built by hand: it does not say how to build it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..baselines import AE, RAEGP, RAEL2, BetaVAE, SmallVAE
 from ..models import VAE, SplitVAE
 from ..presets import ModelConfig, TrainConfig
-from ..support.checks import InputError
-from ..support.files import embedded
-from ..support.tensor_files import digest, read_header, read_tensors, storable, write_tensors
+from ..support.checks import InputError, check_counts
+from ..support.console import say
+from ..support.files import embedded, expand
+from ..support.records import convert
+from ..support.tensor_files import (
+    DamagedFile,
+    check_fit,
+    digest,
+    read_header,
+    read_tensors,
+    storable,
+    write_tensors,
+)
 from ..training import Trainer
 
 _MARKED = 1000  # training images that tell one data set from another
+_WEIGHTS = "set of weights"
+History = dict[str, list[int | float]]  # as a trainer's: steps are integers
 MODEL_KINDS: dict[str, type[VAE]] = {
     "vae": VAE,
     "split-vae": SplitVAE,
@@ -34,17 +48,42 @@ MODEL_KINDS: dict[str, type[VAE]] = {
 """Models by the name of their kind, which run folders, files and the command line use."""
 
 
+@dataclass(frozen=True)
+class _ModelFacts:
+    kind: str
+    model: ModelConfig
+    about: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _TrainerFacts:
+    kind: str
+    model: ModelConfig
+    train: TrainConfig
+    step: int
+    summed: int
+    seconds: float
+    history: History
+    scaler: dict[str, int | float]
+    images: int
+    images_sha256: str = ""  # older files have none
+    conditions: dict[str, str] = field(default_factory=dict)  # nor these
+
+    def __post_init__(self) -> None:
+        check_counts(lowest=0, step=self.step, summed=self.summed, images=self.images)
+        check_history(self.history)
+
+
+def check_history(history: Any, source: object = "the history") -> None:
+    """Raise :class:`InputError` unless its lists are of one length and its steps rise."""
+    steps = history.get("step", [])
+    rising = all(isinstance(b, int) and a < b for a, b in zip([0, *steps], steps, strict=False))
+    if not rising or any(len(values) != len(steps) for values in history.values()):
+        raise InputError(f"{source} needs lists of one length, and whole steps that rise.")
+
+
 def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
-    """Make a model with weights initialised from ``seed``; PyTorch's own generator stays as it was.
-
-    Args:
-        kind: a name in :data:`MODEL_KINDS`.
-        config: its size and shape.
-        seed: of the weights.
-
-    Raises:
-        InputError: unknown kind.
-    """
+    """A model with weights initialised from ``seed``; PyTorch's own generator is left alone."""
     check_kind(kind)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -52,35 +91,19 @@ def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
 
 
 def check_kind(kind: str) -> None:
-    """Raise unless ``kind`` is a name in :data:`MODEL_KINDS`.
-
-    Raises:
-        InputError: it is not.
-    """
+    """Raise :class:`InputError` unless ``kind`` is a name in :data:`MODEL_KINDS`."""
     if kind not in MODEL_KINDS:
-        raise InputError(
-            f"unknown kind of model {kind!r}; the known ones are {', '.join(MODEL_KINDS)}. "
-            "(A class of your own is known once it is in "
-            "svae_lib.experiments.checkpoints.MODEL_KINDS.)"
-        )
+        known = ", ".join(MODEL_KINDS)
+        raise InputError(f"unknown kind of model {kind!r}; the known ones are {known}.")
 
 
 def kind_of(model: VAE) -> str:
-    """Name of the model's class in :data:`MODEL_KINDS`.
-
-    Raises:
-        InputError: the class is not among them (a subclass of your own, say).
-    """
+    """Name of the model's class in :data:`MODEL_KINDS`; another class is an :class:`InputError`."""
     for kind, cls in MODEL_KINDS.items():
         if type(model) is cls:
             return kind
-    raise InputError(
-        f"{type(model).__name__} is none of the library's kinds of model: add it to "
-        "svae_lib.experiments.checkpoints.MODEL_KINDS to save it."
-    )
-
-
-# ---------------------------------------------------------------------- models
+    name = type(model).__name__
+    raise InputError(f"{name} is none of the library's kinds: add it to checkpoints.MODEL_KINDS.")
 
 
 def save_model(
@@ -95,19 +118,13 @@ def save_model(
 
     Args:
         path: file to write, ``.safetensors`` by custom.
-        model: what to save.
+        model: of a class in :data:`MODEL_KINDS`.
         about: facts to keep in the header, as JSON: data, training, scores.
         dtype: store floating-point weights in this type, such as ``torch.float16``.
-        overwrite: replace an existing file.
-
-    Raises:
-        InputError: the model's class is not in :data:`MODEL_KINDS`, or ``about`` holds what JSON
-            does not, such as a tensor.
-        FileExistsError: the file exists and ``overwrite`` is False.
-        OSError: it cannot be written; nothing is left behind.
+        overwrite: replace an existing file; otherwise it is a FileExistsError.
     """
-    header = _model_header(model) | {"about": about or {}}
-    write_tensors(path, "model", storable(model.state_dict(), dtype), header, overwrite=overwrite)
+    facts = _model_facts(model) | {"about": about or {}}
+    write_tensors(path, "model", storable(model.state_dict(), dtype), facts, overwrite=overwrite)
 
 
 def weights_hash(model: VAE) -> str:
@@ -116,96 +133,95 @@ def weights_hash(model: VAE) -> str:
 
 
 def load_model(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> VAE:
-    """Rebuild a saved model, in evaluation mode, float32.
-
-    Raises:
-        InputError: the file is missing, damaged, of another format, or not a model.
-    """
-    tensors, header = read_tensors(path, "model")
-    return _rebuild(path, tensors, header).to(device).eval()
+    """Rebuild a saved model, in evaluation mode, float32."""
+    path = expand(path)
+    tensors, facts = read_tensors(path, "model", _ModelFacts)
+    return _rebuild(path, tensors, facts).to(device).eval()
 
 
 def load_trained(preset: str, kind: str, device: torch.device | str = "cpu") -> VAE:
-    """A model that comes with the course, trained with a preset on the preset's data.
-
-    Args:
-        preset: such as "quick"; see :data:`svae_lib.presets.PRESETS`.
-        kind: such as "split-vae"; see :data:`MODEL_KINDS`.
-        device: where to put it.
-
-    Raises:
-        InputError: the course ships no such model; the message lists those it ships.
-    """
-    return load_model(trained_path(preset, kind), device)
+    """A model that comes with the course, of a kind, trained with a preset on its data."""
+    return load_model(_shipped(embedded("trained"), f"{preset}-{kind}"), device)
 
 
-def trained_path(preset: str, kind: str) -> Path:
-    """File of a model that comes with the course; arguments and errors: :func:`load_trained`."""
-    folder = embedded("trained")
-    path = folder / f"{preset}-{kind}.safetensors"
+def _shipped(folder: Path, name: str) -> Path:
+    path = folder / f"{name}.safetensors"
     if not path.exists():
-        shipped = ", ".join(sorted(p.stem for p in folder.glob("*.safetensors")))
-        raise InputError(f"the course ships no {preset}-{kind}; it ships {shipped or 'none'}.")
+        there = ", ".join(sorted(p.stem for p in folder.glob("*.safetensors")))
+        raise InputError(f"the course ships no {name}; it ships {there or 'none'}.")
     return path
 
 
 def trained_history(preset: str, kind: str) -> dict[str, list[float]]:
-    """How the training of a model went; arguments and errors: :func:`load_trained`."""
-    history: dict[str, list[float]] = read_about(trained_path(preset, kind)).get("history", {})
-    return history
+    """How the training of :func:`load_trained`'s model went."""
+    path = _shipped(embedded("trained"), f"{preset}-{kind}")
+    return convert(read_about(path).get("history", {}), dict[str, list[float]], path)
 
 
 def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The facts that :func:`save_model` was given, without reading the weights.
-
-    Raises:
-        InputError: the file is missing, damaged or of another format.
-    """
-    about: dict[str, Any] = read_header(path).get("about", {})
-    return about
+    """The facts that were saved with a model or a set of weights, without reading the weights."""
+    path = expand(path)
+    return convert(read_header(path).get("about", {}), dict[str, Any], path)
 
 
-def _model_header(model: VAE) -> dict[str, Any]:
+def _model_facts(model: VAE) -> dict[str, Any]:
     return {"kind": kind_of(model), "model": dataclasses.asdict(model.config)}
 
 
-def _rebuild(path: str | os.PathLike[str], tensors: dict[str, Tensor], header: Any) -> VAE:
+def _rebuild(path: Path, tensors: dict[str, Tensor], facts: _ModelFacts | _TrainerFacts) -> VAE:
     try:
-        model = build_model(header["kind"], ModelConfig(**header["model"]))
-        model.load_state_dict(tensors)
-    except (KeyError, TypeError, RuntimeError) as error:
-        said = " ".join(str(error).split("\n\t")[:2])  # not every layer that does not fit
-        raise InputError(f"{path} does not hold a model of this version ({said}).") from None
+        with torch.device("meta"):  # layers without memory: first see whether the weights fit
+            expected = build_model(facts.kind, facts.model).state_dict()
+    except RuntimeError as error:
+        raise DamagedFile(f"{path} does not hold a model of this version ({error}).") from None
+    check_fit(path, tensors, expected, half=True)
+    model = build_model(facts.kind, facts.model)
+    model.load_state_dict(tensors)
     return model
-
-
-# ---------------------------------------------------------------------- trainers
 
 
 def save_trainer(path: str | os.PathLike[str], trainer: Trainer) -> None:
     """Save everything that training needs to go on, replacing ``path`` if it exists.
 
-    The random numbers of a step depend on (seed, step) alone, so the step is all that there is
-    to save of them, and of the position in the epoch.
+    Random numbers and the position in the epoch depend on (seed, step) alone.
     """
-    tensors = {f"model.{k}": v for k, v in trainer.model.state_dict().items()}
+    tensors = _model_and_sums(trainer)
     for index, state in trainer.optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{k}": v for k, v in state.items()}
-    tensors |= {"gamma.value": trainer.gamma.value, "gamma.running": trainer.gamma.running}
-    tensors |= {"log.sums": trainer._sums}
-    header = _model_header(trainer.model) | {
+    facts = _model_facts(trainer.model) | {
         "train": dataclasses.asdict(trainer.config),
         "step": trainer.step,
         "summed": trainer._summed,
         "seconds": trainer.seconds,
         "history": trainer.history,
         "scaler": trainer.scaler.state_dict(),
-        **images_header(trainer.images),
+        "conditions": _conditions(trainer),
+        **images_facts(trainer.images),
     }
-    write_tensors(path, "trainer", storable(tensors), header, overwrite=True)
+    write_tensors(path, "trainer", storable(tensors), facts, overwrite=True)
 
 
-def images_header(images: Tensor) -> dict[str, Any]:
+def _model_and_sums(trainer: Trainer) -> dict[str, Tensor]:
+    """All tensors of a training but Adam's."""
+    tensors: dict[str, Tensor] = {f"model.{k}": v for k, v in trainer.model.state_dict().items()}
+    return tensors | {
+        "gamma.value": trainer.gamma.value,
+        "gamma.running": trainer.gamma.running,
+        "log.sums": trainer._sums,
+    }
+
+
+def _conditions(trainer: Trainer) -> dict[str, str]:
+    """What the last bits of a training depend on, beside its settings."""
+    return {
+        "device": trainer.device.type,
+        "precision": trainer.precision,
+        "threads": str(torch.get_num_threads()),
+        "torch": torch.__version__,
+    }
+
+
+def images_facts(images: Tensor) -> dict[str, Any]:
     """What tells training images from others: how many, and a hash of some all over them."""
     count = len(images)
     chosen = torch.linspace(0, count - 1, min(count, _MARKED)).long()
@@ -216,39 +232,67 @@ def images_header(images: Tensor) -> dict[str, Any]:
 def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """Bring ``trainer`` to the state that :func:`save_trainer` wrote.
 
-    Raises:
-        InputError: the file is damaged, or is of another model, configuration or data set; the
-            trainer is left as it was.
+    If precision, threads or the version of torch are others, a line says that the run will no
+    longer be the same bit by bit. A file of another run leaves the trainer as it was.
     """
-    tensors, header = read_tensors(path, "trainer")
-    here = _model_header(trainer.model) | {
-        "train": dataclasses.asdict(trainer.config),
-        **images_header(trainer.images),
-    }
-    there: dict[str, Any] = {key: header.get(key) for key in here}
-    there["images_sha256"] = header.get("images_sha256", here["images_sha256"])  # new: may lack
-    # Settings that are newer than the file were at their defaults.
-    there["train"] = dataclasses.asdict(TrainConfig()) | there["train"]
-    # How long to train, and in how many parts a step, may change; everything else must agree.
-    for config in (here["train"], there["train"]):
-        del config["steps"], config["accumulate"]
-    if different := [key for key in here if here[key] != there[key]]:
+    path = expand(path)
+    tensors, facts = read_tensors(path, "trainer", _TrainerFacts)
+    _check_same_run(trainer, facts, path)
+    adam = {name: tensors.pop(name) for name in list(tensors) if name.startswith("adam.")}
+    check_fit(path, tensors, _model_and_sums(trainer))
+    check_fit(path, adam, _adam_like(trainer, adam))
+    for name, known in (("history", trainer.history), ("scaler", trainer.scaler.state_dict())):
+        if (found := getattr(facts, name)) and known and found.keys() != known.keys():
+            raise DamagedFile(f"{path} does not fit: its {name} holds {', '.join(found)}.")
+    here = _conditions(trainer)
+    if changed := [k for k, v in facts.conditions.items() if here.get(k, v) != v]:
+        there = ", ".join(f"{k} {facts.conditions[k]} (now {here[k]})" for k in changed)
+        say(f"{path.name} was made with {there}: from here on the run differs in its last bits.")
+    _fill(trainer, tensors, adam, facts)
+
+
+def _check_same_run(trainer: Trainer, facts: _TrainerFacts, path: Path) -> None:
+    here = _identity(kind_of(trainer.model), trainer.model.config, trainer.config)
+    there = _identity(facts.kind, facts.model, facts.train)
+    images = images_facts(trainer.images)
+    here["images"], there["images"] = images["images"], facts.images
+    different = [f"{k} ({there[k]} there, {here[k]} here)" for k in here if here[k] != there[k]]
+    if not different and facts.images_sha256 not in ("", images["images_sha256"]):
+        different = ["the pixels of the training images"]
+    if different:
         raise InputError(
-            f"{path} belongs to another run: it differs in {_differences(here, there, different)}. "
+            f"{path} belongs to another run: it differs in {', '.join(different)}. "
             "Resume with the settings it was started with, or start a new run."
         )
-    _fill(trainer, tensors, header)
 
 
-def _fill(trainer: Trainer, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+def _identity(kind: str, model: ModelConfig, train: TrainConfig) -> dict[str, Any]:
+    """What must agree for a training to go on; steps and their parts may change."""
+    settings = dataclasses.asdict(model) | dataclasses.asdict(train)
+    del settings["steps"], settings["accumulate"]
+    return {"kind": kind, **settings}
+
+
+def _adam_like(trainer: Trainer, found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What Adam keeps of each parameter that has had gradients, as far as the file names them."""
+    expected: dict[str, Tensor] = {}
+    step = torch.zeros((), dtype=torch.float32)
+    for index, parameter in enumerate(trainer.model.parameters()):
+        if any(name.startswith(f"adam.{index}.") for name in found):
+            parts = {"exp_avg": parameter, "exp_avg_sq": parameter, "step": step}
+            expected |= {f"adam.{index}.{name}": like for name, like in parts.items()}
+    return expected
+
+
+def _fill(
+    trainer: Trainer, tensors: dict[str, Tensor], adam: dict[str, Tensor], facts: _TrainerFacts
+) -> None:
     trainer.model.load_state_dict(_model_tensors(tensors))
     state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("adam."):
-            _, index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = tensor
-    optimizer = trainer.optimizer.state_dict()
-    trainer.optimizer.load_state_dict({**optimizer, "state": state})
+    for name, tensor in adam.items():
+        _, index, key = name.split(".")
+        state.setdefault(int(index), {})[key] = tensor
+    trainer.optimizer.load_state_dict({**trainer.optimizer.state_dict(), "state": state})
     for parameter, moments in trainer.optimizer.state.items():
         for key, value in moments.items():
             if value.shape == parameter.shape:  # fused Adam wants the parameter's memory format
@@ -256,39 +300,50 @@ def _fill(trainer: Trainer, tensors: dict[str, Tensor], header: dict[str, Any]) 
     trainer.gamma.value.copy_(tensors["gamma.value"])
     trainer.gamma.running.copy_(tensors["gamma.running"])
     trainer._sums.copy_(tensors["log.sums"])
-    trainer._summed = header["summed"]
-    if header["scaler"]:  # a run that began where fp16 was not needed has no scale of the loss
-        trainer.scaler.load_state_dict(header["scaler"])
-    trainer.step, trainer.seconds = header["step"], header["seconds"]
-    trainer.history = header["history"]
+    trainer._summed = facts.summed
+    if facts.scaler:  # a run that began where fp16 was not needed has no scale of the loss
+        trainer.scaler.load_state_dict(facts.scaler)
+    trainer.step, trainer.seconds = facts.step, facts.seconds
+    trainer.history = dict(facts.history)
     trainer._good.keep()  # a divergence goes back to this state, not to one before it
 
 
 def load_checkpoint(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> VAE:
-    """The model inside a file that :func:`save_trainer` wrote, in evaluation mode.
-
-    Raises:
-        InputError: the file is missing, damaged, of another format, or not a trainer.
-    """
-    tensors, header = read_tensors(path, "trainer")
-    return _rebuild(path, _model_tensors(tensors), header).to(device).eval()
+    """The model inside a checkpoint; otherwise as :func:`load_model`."""
+    path = expand(path)
+    tensors, facts = read_tensors(path, "trainer", _TrainerFacts)
+    return _rebuild(path, _model_tensors(tensors), facts).to(device).eval()
 
 
 def _model_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The model's state among the tensors of a trainer's file."""
-    prefix = "model."
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    return {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
 
 
-def _differences(here: Any, there: Any, keys: list[str]) -> str:
-    """Name what differs: "train.beta (8.0 there, 3.0 here)"."""
-    found = []
-    for key in keys:
-        if isinstance(here[key], dict) and isinstance(there[key], dict):
-            names = [n for n in here[key] if here[key].get(n) != there[key].get(n)]
-            found += [f"{key}.{n} ({there[key].get(n)} there, {here[key][n]} here)" for n in names]
-        elif key == "images_sha256":
-            found.append("the pixels of the training images")
-        else:
-            found.append(f"{key} ({there[key]} there, {here[key]} here)")
-    return ", ".join(found)
+def save_weights(
+    path: str | os.PathLike[str],
+    network: nn.Module,
+    *,
+    about: dict[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Save the weights of any network; arguments and errors: :func:`save_model`."""
+    tensors, facts = storable(network.state_dict(), dtype), {"about": about or {}}
+    write_tensors(path, _WEIGHTS, tensors, facts, overwrite=overwrite)
+
+
+def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Fill a network that is built as the saved one was, and put it in evaluation mode.
+
+    Where the file does not fit, the network is left as it was.
+    """
+    path = expand(path)
+    tensors, _ = read_tensors(path, _WEIGHTS, dict[str, dict[str, Any]])
+    check_fit(path, tensors, network.state_dict(), half=True)
+    network.load_state_dict(tensors)
+    network.eval()
+
+
+def load_trained_weights(network: nn.Module, name: str) -> None:
+    """Fill a network built by hand with weights of the course, such as "01-autoencoder"."""
+    load_weights(network, _shipped(embedded("trained") / "by_hand", name))

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from ..diagnostics import SplitKind
 from ..support.checks import InputError
-from .tables import Estimate
+from .summaries import Estimate
 
 LABELS = ("semantic", "mixed", "syntactic", "unclear", "none")
 FEWEST_SEEDS = 5  # of fewer, the sign test cannot reject at 0.05

@@ -1,15 +1,15 @@
-"""What a long run shows of itself: validation loss, sample pictures, TensorBoard events.
+"""Watching a long run: validation loss, sample pictures, TensorBoard events.
 
-The classes are callbacks for :meth:`svae_lib.training.Trainer.fit` and ``Run.train``: call them
-with the trainer after each new entry of its history. None of them draws a random number from
-PyTorch's own generators or leaves the model in another mode, so training is the same with them and
-without.
+The classes are callbacks (``on_log``) for :meth:`svae_lib.training.Trainer.fit` and ``Run.train``.
+They change neither PyTorch's random generators nor the model's mode, so training is the same with
+them and without. What they cannot write costs a warning, not the training.
 """
 
 from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ from ..training import Trainer
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients inside the block; the mode before it comes back."""
+    """Context: evaluation mode without gradients; afterwards the mode is as before."""
     training = model.training
     model.eval()
     try:
@@ -42,7 +42,12 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         model.train(training)
 
 
-# ---------------------------------------------------------------------- validation
+@contextmanager
+def _optional(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        warnings.warn(f"{what} cannot be written ({error}); training goes on.", stacklevel=4)
 
 
 @dataclass(frozen=True)
@@ -76,9 +81,6 @@ def validate(
         beta: weight of the KL divergence in training.
         seed: of the posterior's noise, the same at every call.
         batch_size: images at a time.
-
-    Raises:
-        InputError: the images do not fit the model.
     """
     shape = model.config
     check_uint8_images(images, channels=shape.channels, image_size=shape.image_size)
@@ -99,9 +101,6 @@ def validate(
     return Validation(best_rate + beta * mean_kl, mse, mean_kl)
 
 
-# ---------------------------------------------------------------------- callbacks
-
-
 class SamplePictures:
     """Draws ``samples-STEP.png`` every so often: images, their reconstructions, new images.
 
@@ -113,9 +112,6 @@ class SamplePictures:
         every: steps between two pictures; one is also drawn at the last step.
         columns: images per row.
         seed: of the latent vectors.
-
-    Raises:
-        InputError: ``every`` or ``columns`` is below 1.
     """
 
     def __init__(
@@ -131,10 +127,11 @@ class SamplePictures:
         before = steps[-2] if len(steps) > 1 else 0
         last = trainer.step == trainer.config.steps
         if last or trainer.step // self.every > before // self.every:
-            self.draw(trainer.model, trainer.step)
+            with _optional("a sample picture"):
+                self.draw(trainer.model, trainer.step)
 
     def draw(self, model: VAE, step: int) -> Path:
-        """Draw the picture of a step and return its path; an older one of that step is replaced."""
+        """Draw the picture of a step and return its path; an older picture is replaced."""
         from torchvision.utils import save_image  # here: its import takes seconds
 
         device = device_of(model)
@@ -149,16 +146,13 @@ class SamplePictures:
 
 
 class TensorBoard:
-    """Writes the history and the learning rate as TensorBoard events, as they come.
+    """Writes history, learning rate and speed as TensorBoard events.
 
     Use it in a ``with`` block, or call :meth:`close`. After a resume, what an earlier process
     wrote beyond the checkpoint is superseded.
 
     Args:
         folder: where the events go: ``tensorboard --logdir FOLDER`` shows them.
-
-    Raises:
-        InputError: the package tensorboard is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -169,6 +163,10 @@ class TensorBoard:
 
     def __call__(self, trainer: Trainer) -> None:
         """Write the newest entry of the history."""
+        with _optional("TensorBoard events"):
+            self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
         if self._writer is None:
             self._writer = self._new_writer(str(self.folder), purge_step=trainer.step)
         for name, values in trainer.history.items():
@@ -187,7 +185,8 @@ class TensorBoard:
     def close(self) -> None:
         """Write what is left and close the file."""
         if self._writer is not None:
-            self._writer.close()
+            with _optional("TensorBoard events"):
+                self._writer.close()
 
     def __enter__(self) -> TensorBoard:
         return self
@@ -201,7 +200,7 @@ def _summary_writer() -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise InputError(
-            "TensorBoard is not installed: pip install 'tensorboard>=2.14' (or the library with "
+            'TensorBoard is not installed: pip install "tensorboard>=2.14" (or the library with '
             "its extra: svae-lib[monitor]), or train without its events."
         ) from None
     return SummaryWriter

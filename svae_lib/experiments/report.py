@@ -1,244 +1,200 @@
-"""One HTML page about what was run, complete in itself; and its table for the terminal."""
+"""One page about trained models: originals, reconstructions, samples, splits, scores, curves.
+
+For one run or for several that are compared, of whatever kind: a VAE, a SplitVAE, a baseline.
+"""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timezone
+import dataclasses
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-import jinja2
-import numpy as np
-from markupsafe import Markup
+import torch
 from matplotlib.figure import Figure
 
-from .._version import __version__
-from ..plots.figure import alt_text_of, img_tag
+from .. import plots
+from ..data import ImageSets, to_float
+from ..inference import decode_all, reconstruct_all
+from ..models import VAE
+from ..sampling import LatentMixture, sample_mixture, sample_prior
 from ..support.checks import InputError
-from ..support.files import write_text
+from ..support.provenance import provenance
+from ._html import format_table, write_report
+from .runs import Run
+from .scoring import PROTOCOLS, Evaluation
 
-Section = Literal["pictures", "curves", "diagnostics"]
-_SECTIONS: dict[Section, str] = {
-    "pictures": "Pictures",
-    "curves": "Curves",
-    "diagnostics": "Diagnostics",
-}
-_NOTHING = "–"
+__all__ = ["Subject", "format_table", "score_table", "write_page", "write_report"]
 
-
-class Table(NamedTuple):
-    """A table with a caption; any tuple of the three will do."""
-
-    columns: Sequence[str]
-    """Headings; the first column names the rows."""
-    rows: Sequence[Sequence[Any]]
-    """Cells: text, numbers or None, as many in a row as there are columns."""
-    caption: str
-    """What the numbers are, and how they are to be read."""
+SHOWN = 10  # images per row of a picture
 
 
-class Panel(NamedTuple):
-    """A figure of the report; any tuple of the first three or of all four will do."""
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A trained model with its scores, and its name on the page."""
 
-    heading: str
-    figure: Figure
-    explanation: str
-    """What to see in it, in a sentence or two."""
-    section: Section | None = None
-    """Where it belongs; None: where its figure says, or among the pictures."""
+    name: str
+    run: Run
+    result: Evaluation
 
 
-def format_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A table as plain text for the terminal: numbers to the right, words to the left.
-
-    Args:
-        columns: headings.
-        rows: cells: text, numbers or None. Numbers of a column get equally many decimals.
-
-    Raises:
-        InputError: no columns, or a row of another length.
-    """
-    cells, numeric = _cells(columns, rows)
-    lines = [list(columns), *cells]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    ruler = "  ".join("-" * width for width in widths)
-
-    def text(line: Sequence[str]) -> str:
-        pairs = zip(line, widths, numeric, strict=True)
-        return "  ".join(c.rjust(w) if right else c.ljust(w) for c, w, right in pairs).rstrip()
-
-    return "\n".join([text(lines[0]), ruler, *map(text, cells)])
-
-
-def write_report(
-    path: str | os.PathLike[str],
+def write_page(
+    path: Path,
+    subjects: list[Subject],
+    sets: ImageSets,
     *,
     title: str,
-    summary: str | Sequence[str],
-    table: Table | tuple[Sequence[str], Sequence[Sequence[Any]], str],
-    figures: Iterable[Panel | tuple[str, Figure, str] | tuple[str, Figure, str, Section]],
-    made_of: Mapping[str, Mapping[str, Any]],
+    summary: str | None = None,
+    made_of: dict[str, Any] | None = None,
     overwrite: bool = False,
-) -> Path:
-    """Write one self-contained HTML file: no network, no other files, light and dark.
-
-    In this order: what was done, the table, pictures, curves, diagnostics, how it was made.
+) -> None:
+    """Write an HTML page, whole or not at all.
 
     Args:
-        path: the file, usually ``report.html``; written whole or not at all.
-        title: heading and window title.
-        summary: what was done and what came out: a paragraph, or several.
-        table: columns, rows and caption.
-        figures: heading, figure and explanation of each, and optionally its section. Figures of
-            :mod:`svae_lib.plots`, or others with an attribute ``alt_text``.
-        made_of: groups of facts by name, such as versions, seeds, or seconds per stage.
-        overwrite: replace an earlier report.
-
-    Returns:
-        The path.
+        path: the file.
+        subjects: what to show, all scored by one protocol on one feature network.
+        sets: the data they were trained on.
+        title: of the page.
+        summary: a sentence or two at the top; default: what was trained and scored.
+        made_of: more facts for the section on how the page was made.
+        overwrite: replace an existing file.
 
     Raises:
-        InputError: a figure without alternative text, a table row of another length, an unknown
-            section.
+        InputError: two subjects have one name.
         FileExistsError: the file exists and ``overwrite`` is False.
-        OSError: the file cannot be written.
     """
-    path = Path(path)
-    if path.exists() and not overwrite:  # before the work of drawing, not after it
-        raise FileExistsError(f"{path} exists already; choose another name or allow overwriting.")
-    html = _template().render(
+    names = [subject.name for subject in subjects]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"two subjects are called {twice[0]!r}: give each a name of its own.")
+    columns, lines = score_table(subjects)
+    write_report(
+        path,
         title=title,
-        summary=[summary] if isinstance(summary, str) else list(summary),
-        table=_HtmlTable.of(Table(*table)),
-        sections=_sections([Panel(*panel) for panel in figures]),
-        made_of={
-            _sentence(name): {_sentence(key): fact(value) for key, value in facts.items()}
-            for name, facts in made_of.items()
-        },
-        written=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        version=__version__,
+        summary=_summary(subjects) if summary is None else summary,
+        table=(columns, lines, _caption(subjects)),
+        figures=_figures(subjects, sets),
+        made_of=_made_of(subjects) | (made_of or {}),
+        overwrite=overwrite,
     )
-    write_text(path, html, overwrite=overwrite)
-    return path
 
 
-# ------------------------------------------------------------------ what the template is given
+def _summary(subjects: list[Subject]) -> str:
+    """What was trained, for how long, and the samples' scores, in a few sentences."""
+    told = []
+    for s in subjects:
+        taken, train = s.run.steps_taken(), s.run.train_config
+        seen = f"{taken:,} of {train.steps:,} steps of {train.batch_size} images"
+        score = s.result.score("mixture")
+        split = "" if s.result.split is None else f" The split is {s.result.split}."
+        told.append(
+            f"{s.name}: trained for {seen}; samples of the mixture have a {score.metric} of "
+            f"{score.value:.2f}.{split}"
+        )
+    return f"Trained on {subjects[0].result.how['data']}. " + " ".join(told)
 
 
-class _Cell(NamedTuple):
-    text: str
-    numeric: bool
+def score_table(subjects: list[Subject]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of text: the scores of all subjects, one under the other."""
+    lines: list[list[str]] = []
+    columns: list[str] = []
+    real: list[str] = []
+    for subject in subjects:
+        columns, rows = subject.result.table()
+        # The real images are the same for all models: one row, at the top.
+        lines += [[subject.name, *row] for row in rows if row[0] != "real"]
+        real = ["real training images", "", "", *rows[0][2:]]
+    return ["model", *columns], [real, *lines]
 
 
-@dataclass(frozen=True)
-class _HtmlTable:
-    columns: list[_Cell]
-    rows: list[list[_Cell]]
-    caption: str
-
-    @classmethod
-    def of(cls, table: Table) -> _HtmlTable:
-        cells, numeric = _cells(table.columns, table.rows)
-
-        def line(texts: Sequence[str]) -> list[_Cell]:
-            return [_Cell(*pair) for pair in zip(texts, numeric, strict=True)]
-
-        return cls(line(table.columns), [line(row) for row in cells], table.caption)
-
-
-class _Shown(NamedTuple):
-    heading: str
-    image: Markup
-    explanation: str
-
-
-def _sections(panels: Sequence[Panel]) -> dict[str, list[_Shown]]:
-    """Panels as images under the titles of their sections; empty sections are left out."""
-    found: dict[Section, list[_Shown]] = {section: [] for section in _SECTIONS}
-    for panel in panels:
-        section = panel.section or getattr(panel.figure, "section", "pictures")
-        if section not in found:
-            raise InputError(f"section must be one of {list(_SECTIONS)}, not {section!r}.")
-        if not alt_text_of(panel.figure):
-            raise InputError(f"the figure {panel.heading!r} has no alt_text: say what it shows.")
-        image = Markup(img_tag(panel.figure, scale=2))  # made and escaped by img_tag
-        found[section].append(_Shown(panel.heading, image, panel.explanation))
-    return {_SECTIONS[section]: shown for section, shown in found.items() if shown}
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def _caption(subjects: list[Subject]) -> str:
+    result = subjects[0].result
+    score = result.score("real")
+    scoring, two_stage = result.scoring, ""
+    steps = scoring.second_stage_steps
+    if steps:
+        two_stage = f"two-stage: latent vectors from a second VAE, trained for {steps:,} steps. "
+    return (
+        f"FID and KID: lower is better; precision and recall: higher. {score.metric}; {score.n:,} "
+        f"images against {score.n_reference:,} of "
+        f"{score.reference}; {PROTOCOLS[scoring.protocol]}, with {scoring.mixture_components} "
+        "Gaussians. Scores on other features are not comparable with these. REC: reconstructions "
+        "of the test images. x1, x2: a Split VAE's two images; mix: half of the samples answer "
+        "with x1, half with x2. "
+        f"{two_stage}One seed: small differences mean nothing."
     )
-    return environment.get_template("report.html.j2")
 
 
-# ------------------------------------------------------------------ cells and facts
-
-_NUMBER = re.compile(r"[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%| ± [\d.,]+)?")
-
-
-def _cells(
-    columns: Sequence[str], rows: Sequence[Sequence[Any]]
-) -> tuple[list[list[str]], list[bool]]:
-    """All cells as text, and which columns hold numbers."""
-    if not columns:
-        raise InputError("a table needs at least one column.")
-    for row in rows:
-        if len(row) != len(columns):
-            raise InputError(f"{len(columns)} columns do not fit the row {list(row)}.")
-    formatted = [_column([row[i] for row in rows]) for i in range(len(columns))]
-    numeric = [_is_numeric(column) for column in formatted]
-    return [list(row) for row in zip(*formatted, strict=True)], numeric
-
-
-def _column(values: Sequence[Any]) -> list[str]:
-    """Cells of a column; its fractions get as many decimals as the largest of them deserves."""
-    fractions = [v for v in values if _is_fraction(v) and np.isfinite(v)]
-    largest = max((abs(v) for v in fractions), default=0.0)
-    decimals = 4 if largest < 1 else 2 if largest < 100 else 1
-    return [_text(value, decimals) for value in values]
-
-
-def _text(value: Any, decimals: int) -> str:
-    if value is None or value == "":
-        return _NOTHING
-    if _is_fraction(value):
-        return f"{value:.{decimals}f}" if np.isfinite(value) else _NOTHING
-    return str(value)
-
-
-def _is_fraction(value: Any) -> bool:
-    return isinstance(value, float | np.floating)
+def _figures(subjects: list[Subject], sets: ImageSets) -> list[tuple[str, Figure, str]]:
+    models = {s.name: s.run.load_model() for s in subjects}
+    test = sets.test[:SHOWN]
+    reconstructions = {name: reconstruct_all(m, test).x_hat for name, m in models.items()}
+    mixtures = {s.name: s.result.mixture for s in subjects}
+    samples: dict[str, torch.Tensor] = {}
+    for s in subjects:
+        model, seed = models[s.name], s.result.scoring.seed
+        samples[f"{s.name}, prior"] = sample_prior(model, SHOWN, seed).x_hat
+        samples[f"{s.name}, mixture"] = sample_mixture(model, mixtures[s.name], SHOWN, seed).x_hat
+    histories = {s.name: s.run.history() for s in subjects}
+    return [
+        (
+            "Originals and reconstructions",
+            plots.image_rows({"original": to_float(test), **reconstructions}),
+            "Test images, and each model's answer from the posterior mean.",
+        ),
+        (
+            "Samples",
+            plots.image_rows(samples),
+            "Latent vectors from the prior, and from a mixture fitted on the training means.",
+        ),
+        *(part for s in subjects for part in _splits(s, models[s.name], mixtures[s.name], test)),
+        (
+            "Loss, KL divergence and gamma",
+            plots.training_curves(histories, keys=("loss", "kl", "gamma")),
+            "Over the training steps; each point is a mean over the steps before it.",
+        ),
+        *(
+            (f"Variance law, {s.name}", plots.variance_law(s.result.latent), f"{s.result.latent}.")
+            for s in subjects
+        ),
+    ]
 
 
-def _is_numeric(column: Sequence[str]) -> bool:
-    known = [text for text in column if text != _NOTHING]
-    return bool(known) and all(_NUMBER.fullmatch(text) for text in known)
+def _splits(
+    subject: Subject, model: VAE, mixture: LatentMixture, test: torch.Tensor
+) -> list[tuple[str, Figure, str]]:
+    """The rows sigma, x1, x2, x of a model that splits; nothing for the others."""
+    if subject.result.split is None:
+        return []
+    z = mixture.sample(SHOWN, subject.result.scoring.seed)
+    return [
+        (
+            f"The split of reconstructions, {subject.name}",
+            plots.split_rows(reconstruct_all(model, test), n=SHOWN),
+            "The map sigma, the images, and their mixture x = sigma x1 + (1 - sigma) x2. "
+            f"The split is {subject.result.split}.",
+        ),
+        (
+            f"The split of samples, {subject.name}",
+            plots.split_rows(decode_all(model, z), n=SHOWN),
+            "The same for samples from the mixture.",
+        ),
+    ]
 
 
-def fact(value: Any) -> str:
-    """A fact for a reader: lists joined, fractions short, None as a dash."""
-    if value is None or value == "":
-        return _NOTHING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if _is_fraction(value):
-        return f"{value:.4g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {fact(item)}" for key, item in value.items())
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return ", ".join(map(fact, value)) or _NOTHING
-    return str(value)
-
-
-def _sentence(name: str) -> str:
-    """A key as words: ``batch_size`` becomes "batch size"."""
-    return str(name).replace("_", " ")
+def _made_of(subjects: list[Subject]) -> dict[str, Any]:
+    first = subjects[0]
+    made: dict[str, Any] = {
+        "versions and device": provenance("cpu") | {"device": first.result.how["device"]},
+        "scores": dataclasses.asdict(first.result.scoring),
+    }
+    for s in subjects:
+        taken = {"steps taken": f"{s.run.steps_taken()} of {s.run.train_config.steps}"}
+        made[f"{s.name}, training"] = taken | dataclasses.asdict(s.run.train_config)
+        made[f"{s.name}, model"] = {"kind": s.run.kind, **dataclasses.asdict(s.run.model_config)}
+        kl, bound = s.result.test_kl, s.result.likelihood
+        made[f"{s.name}, test images"] = {
+            "mean squared error": f"{s.result.test_mse:.5f}",
+            "KL divergence in nats": "–" if kl is None else f"{kl:.2f}",
+            **({} if bound is None else {"likelihood": str(bound)}),
+            **{k: f"{v:.4g}" for k, v in s.result.latent.summary().items()},
+        }
+    return made

@@ -15,7 +15,6 @@ Each file is written whole or not at all.
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import re
 import signal
@@ -27,34 +26,61 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ..models import VAE
 from ..presets import ModelConfig, TrainConfig, check_config
 from ..support.checks import InputError, check_counts
+from ..support.console import say
 from ..support.distributed import join
-from ..support.files import claimed, read_json, write_json
-from ..support.provenance import provenance
+from ..support.files import claimed, expand, is_leftover, read_json, write_json
+from ..support.records import convert
 from ..support.signals import stop_requests
 from ..support.tensor_files import DamagedFile
 from ..training import Trainer, check_trainable
 from .checkpoints import (
+    History,
     build_model,
+    check_history,
     check_kind,
-    images_header,
+    images_facts,
     load_checkpoint,
     load_model,
     read_about,
     restore_trainer,
-    save_model,
-    save_trainer,
 )
 from .evaluation import Evaluation
-from .monitoring import validate
+from .monitoring import Validation
+from .run_training import Training
 
 FORMAT = 1
-KEPT_CHECKPOINTS = 3
 CHECKPOINT_EVERY = 1000  # steps
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The content of run.json."""
+
+    format: int
+    kind: str
+    data: str
+    model: ModelConfig
+    train: TrainConfig
+    held_out: int = 0
+
+    def __post_init__(self) -> None:
+        _check_held_out(self.held_out)
+
+
+def _check_held_out(count: int) -> None:
+    if count < 0:
+        raise InputError(f"held_out must not be negative, not {count}.")
+
+
+@dataclass(frozen=True)
+class _Validated(Validation):
+    """An entry of validation.json."""
+
+    step: int
 
 
 @dataclass(frozen=True)
@@ -72,10 +98,7 @@ class Run:
     def __post_init__(self) -> None:
         check_config(self.model_config, ModelConfig, "model_config")
         check_config(self.train_config, TrainConfig, "train_config")
-        if self.held_out < 0:
-            raise InputError(f"held_out must not be negative, not {self.held_out}.")
-
-    # ------------------------------------------------------------------ making and opening
+        _check_held_out(self.held_out)
 
     @classmethod
     def create(
@@ -90,22 +113,19 @@ class Run:
         """Start a new folder.
 
         Args:
-            folder: missing or empty.
+            folder: missing or empty; what a killed process left half written does not count.
             kind: of model, a name in :data:`svae_lib.experiments.checkpoints.MODEL_KINDS`.
             data: name for :func:`svae_lib.data.load`.
-            model_config: size and shape of the model.
-            train_config: how it is to be trained.
-            held_out: training images to keep back; see :meth:`split`.
+            model_config, train_config, held_out: the fields of the same names.
 
         Raises:
-            InputError: an unknown kind, or ``held_out`` is negative.
             FileExistsError: the folder holds something already; nothing in it is touched.
             OSError: the folder cannot be written.
         """
-        folder = Path(folder)
+        folder = expand(folder)
         check_kind(kind)
         run = cls(folder, kind, data, model_config, train_config, held_out)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and not (folder.is_dir() and all(map(is_leftover, folder.iterdir()))):
             raise FileExistsError(
                 f"{folder} exists already and is not empty: choose another --out, continue it "
                 "with --resume, or remove it yourself."
@@ -114,69 +134,36 @@ class Run:
         return run
 
     def _write_settings(self, *, overwrite: bool = False) -> None:
-        settings = {
-            "format": FORMAT,
-            "kind": self.kind,
-            "data": self.data,
-            "model": dataclasses.asdict(self.model_config),
-            "train": dataclasses.asdict(self.train_config),
-            "held_out": self.held_out,
-        }
+        parts = self.kind, self.data, self.model_config, self.train_config, self.held_out
+        settings = dataclasses.asdict(_Settings(FORMAT, *parts))
         write_json(self.folder / "run.json", settings, overwrite=overwrite)
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> Run:
-        """Read an existing folder.
-
-        Raises:
-            InputError: it is no run of this version of the library.
-        """
-        folder = Path(folder)
-        if not (folder / "run.json").is_file():
+        """Read an existing folder; what is no run of this version is an :class:`InputError`."""
+        folder = expand(folder)
+        path = folder / "run.json"
+        if not path.is_file():
             raise InputError(f"{folder} is not a run: it has no run.json (svae train makes one).")
-        settings = read_json(folder / "run.json")
-        try:
-            if settings["format"] != FORMAT:
-                raise InputError(
-                    f"{folder} has format {settings['format']}, this library reads {FORMAT}."
-                )
-            return cls(
-                folder,
-                settings["kind"],
-                settings["data"],
-                ModelConfig(**settings["model"]),
-                TrainConfig(**settings["train"]),
-                settings.get("held_out", 0),
-            )
-        except (KeyError, TypeError) as error:
-            raise InputError(
-                f"{folder / 'run.json'} does not describe a run of this version ({error})."
-            ) from None
+        read = read_json(path, dict[str, Any])
+        if read.get("format", FORMAT) != FORMAT:
+            raise InputError(f"{folder} has format {read['format']}, this library reads {FORMAT}.")
+        found = convert(read, _Settings, path)
+        return cls(folder, found.kind, found.data, found.model, found.train, found.held_out)
 
     def lengthened(self, steps: int) -> Run:
-        """This run with more steps to take, which its folder notes; :meth:`train` takes them.
+        """This run with more steps in all, which its folder notes; :meth:`train` takes them.
 
-        With a constant learning rate the longer run is the one that would have had so many steps
-        from its start. (A cosine schedule is stretched to the new length, so that at this point
-        the learning rate jumps up.)
-
-        Args:
-            steps: in all, those that have been taken included.
-
-        Raises:
-            InputError: not more steps than the run has now.
+        With a constant learning rate it ends like a run that was as long from its start. (A cosine
+        schedule is stretched: here the learning rate jumps up.)
         """
         if steps <= self.train_config.steps:
-            raise InputError(
-                f"{self.folder} has {self.train_config.steps} steps already: ask for more than "
-                f"that, not for {steps}."
-            )
+            here = self.train_config.steps
+            raise InputError(f"{self.folder} has {here} steps already: ask for more than {steps}.")
         train_config = dataclasses.replace(self.train_config, steps=steps)
         longer = dataclasses.replace(self, train_config=train_config)
         longer._write_settings(overwrite=True)
         return longer
-
-    # ------------------------------------------------------------------ training
 
     def train(
         self,
@@ -189,56 +176,35 @@ class Run:
     ) -> Trainer:
         """Train to the end, or go on where an earlier call stopped, and save the model.
 
+        Whatever ends the training, what was learnt is saved first.
+
         Args:
             images: uint8 (N, C, S, S), the same at every call.
             device: where to train.
-            checkpoint_every: steps between two checkpoints, at least ``log_every`` of the
-                configuration, since each is saved at an entry of the history, where the weights
-                have been looked at; default: 1000, or ``log_every`` where that is more. One is
-                also saved at a stop.
+            checkpoint_every: steps between two checkpoints, at least ``log_every``, since they
+                are saved at entries of the history; default: 1000, or ``log_every`` if more.
             progress: show a progress bar.
             on_log: called with the trainer after each new entry of the history.
 
         Raises:
-            InputError: another process is training in this folder, the images do not fit, or
-                checkpoints are asked for more often than entries of the history.
-            SystemExit: SIGTERM asked the program to end; everything is saved.
-            KeyboardInterrupt: Ctrl-C came after the last step; everything is saved.
-            OSError: the last checkpoint or the model cannot be written; earlier checkpoints are
-                untouched. (A checkpoint on the way that cannot be written is reported, and
-                training goes on: the disk may have room again at the next.)
+            InputError: another process trains in this folder, or the images do not fit.
+            SystemExit: SIGTERM asked the program to end.
+            KeyboardInterrupt: Ctrl-C came after the last step.
+            OSError: the last checkpoint or the model cannot be written.
         """
-        checkpoint_every = self._checkpoint_every(checkpoint_every)
+        every = self._checkpoint_every(checkpoint_every)
         rank = join(device).rank  # processes that train together have a lock each
         with claimed(self.folder / (f".lock-{rank}" if rank else ".lock")) as mine:
             if not mine:
-                raise InputError(
-                    f"another process is training in {self.folder}: wait for it, or take another "
-                    "folder."
-                )
+                here = self.folder
+                raise InputError(f"another process is training in {here}: take another folder.")
             for leftover in self.folder.rglob(".*.partial*"):  # of a process that was killed
                 leftover.unlink(missing_ok=True)
+            self.validation()  # can it be read?
             trainer = self.trainer(images, device)
-            _, validation = self.split(images)
-            saved_at = trainer.step
-
-            def save_now_and_then(trainer: Trainer) -> None:
-                nonlocal saved_at
-                due = trainer.step - saved_at >= checkpoint_every
-                if due and trainer.step < self.train_config.steps:  # (the last is saved below)
-                    self._try_to_save(trainer, validation)
-                    saved_at = trainer.step
-
+            training = Training(self, trainer, self.split(images)[1], every)
             with stop_requests() as stop:  # also while saving: launchers send several SIGTERMs
-                trainer.fit(
-                    max(self.train_config.steps - trainer.step, 0),
-                    progress=progress,
-                    on_log=(save_now_and_then, *on_log),
-                )
-                try:
-                    self.save_checkpoint(trainer, validation)
-                finally:  # the model is smaller: it may fit where the checkpoint does not
-                    self.finish(trainer)
+                training.fit(progress, on_log)
         # All is saved. A script must not go on with half a training, nor as if nobody had asked.
         if stop.terminate:
             raise SystemExit(128 + signal.SIGTERM)
@@ -249,23 +215,15 @@ class Run:
     def check(
         self, images: Tensor, checkpoint_every: int | None = None, processes: int = 1
     ) -> None:
-        """Raise, before anything is written, if this run cannot be trained on these images.
+        """Raise, before anything is written, what :meth:`train` would raise on these images.
 
-        Args:
-            images: uint8 (N, C, S, S), all training images.
-            checkpoint_every: as :meth:`train` will be asked for.
-            processes: how many will share each batch.
-
-        Raises:
-            InputError: an unknown kind, or as :meth:`train`, :meth:`split` and
-                :func:`svae_lib.training.check_trainable`.
+        Arguments are :meth:`train`'s, and the number of processes that will share each batch.
         """
         self._checkpoint_every(checkpoint_every)
         self._check_held_out(images)
         with torch.device("meta"):  # layers without memory
             model = build_model(self.kind, self.model_config)
-        left = images[self.held_out :]
-        check_trainable(left, model, self.train_config, processes)
+        check_trainable(images[self.held_out :], model, self.train_config, processes)
 
     def _checkpoint_every(self, asked: int | None) -> int:
         log_every = self.train_config.log_every
@@ -274,21 +232,13 @@ class Run:
         check_counts(checkpoint_every=asked)
         if asked < log_every:
             raise InputError(
-                f"checkpoint_every={asked} is more often than the history has entries, at which "
-                f"checkpoints are saved: ask for {log_every} or more, or start a run with a lower "
-                f"log_every than {log_every}."
+                f"checkpoint_every={asked} is more often than log_every={log_every}, the steps "
+                f"after which checkpoints can be saved: ask for {log_every} or more."
             )
         return asked
 
     def split(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The images to train on, and the ``held_out`` others: the same at every call.
-
-        Args:
-            images: uint8 (N, C, S, S), all training images.
-
-        Raises:
-            InputError: nothing would be left to train on.
-        """
+        """The images to train on, and the ``held_out`` others: the same at every call."""
         if self.held_out == 0:
             return images, images[:0]
         self._check_held_out(images)
@@ -297,19 +247,11 @@ class Run:
         return images[order[self.held_out :]], images[order[: self.held_out]]
 
     def _check_held_out(self, images: Tensor) -> None:
-        if self.held_out and self.held_out >= len(images):
-            raise InputError(
-                f"{self.held_out} images cannot be held out of {len(images)}: none is left to "
-                "train on."
-            )
+        if 0 < self.held_out >= len(images):
+            raise InputError(f"{self.held_out} images cannot be held out of {len(images)}.")
 
     def trainer(self, images: Tensor, device: torch.device | str | None = None) -> Trainer:
-        """A trainer for this run, at its newest readable checkpoint if there is one.
-
-        Args:
-            images: uint8 (N, C, S, S), all training images.
-            device: where to train.
-        """
+        """A trainer for this run, at its newest readable checkpoint if there is one."""
         model = build_model(self.kind, self.model_config, self.train_config.seed)
         trainer = Trainer(model, self.split(images)[0], self.train_config, device)
         for path in reversed(self.checkpoints()):
@@ -317,13 +259,11 @@ class Run:
                 restore_trainer(trainer, path)
                 break
             except DamagedFile as error:
-                print(f"{error} Going back to the checkpoint before it.")
+                say(f"{error} Going back to the checkpoint before it.")
         else:
             if self.checkpoints():
-                print("No checkpoint is left to go back to: training starts from the beginning.")
+                say("No checkpoint is left to go back to: training starts from the beginning.")
         return trainer
-
-    # ------------------------------------------------------------------ checkpoints
 
     def checkpoints(self) -> list[Path]:
         """Checkpoint files, oldest first."""
@@ -339,141 +279,57 @@ class Run:
     def validation(self) -> list[dict[str, float]]:
         """Step, loss, mse and kl of the held-out images, an entry per checkpoint made."""
         path = self.folder / "validation.json"
-        entries: list[dict[str, float]] = read_json(path) if path.is_file() else []
-        return entries
-
-    def save_checkpoint(self, trainer: Trainer, validation: Tensor | None = None) -> None:
-        """Save the trainer's state, then drop all checkpoints but the newest few and the best.
-
-        Args:
-            trainer: what to save.
-            validation: the held-out images, uint8 (N, C, S, S); without any, no best is kept.
-
-        Raises:
-            OSError: the disk is full or not writable; the checkpoints before are untouched.
-        """
-        if not trainer.processes.main:
-            return  # one writer
-        if validation is not None and len(validation):
-            self._note_validation(trainer, validation)
-        save_trainer(self.folder / f"checkpoint-{trainer.step}.safetensors", trainer)
-        best = self.best_checkpoint()
-        for old in self.checkpoints()[:-KEPT_CHECKPOINTS]:
-            if old != best:
-                old.unlink()
-
-    def _note_validation(self, trainer: Trainer, validation: Tensor) -> None:
-        found = validate(trainer.model, validation, self.train_config.beta)
-        # Entries of a process that was killed before it saved are superseded.
-        entries = [entry for entry in self.validation() if entry["step"] < trainer.step]
-        if math.isfinite(found.loss):  # BatchNorm's running statistics may be far off at first
-            entries.append({"step": trainer.step, **dataclasses.asdict(found)})
-        write_json(self.folder / "validation.json", entries, overwrite=True)
-
-    def _try_to_save(self, trainer: Trainer, validation: Tensor) -> None:
-        try:
-            self.save_checkpoint(trainer, validation)
-        except OSError as error:
-            tqdm.write(
-                f"The checkpoint of step {trainer.step} could not be saved ({error}). Training "
-                "goes on and will try again; make room on the disk."
-            )
-
-    def finish(self, trainer: Trainer, about: dict[str, Any] | None = None) -> None:
-        """Save model and curves, replacing those of an earlier stop of the same run."""
-        if not trainer.processes.main:
-            return  # one writer
-        about = {
-            "data": self.data,
-            **images_header(trainer.images),
-            "train": dataclasses.asdict(self.train_config),
-            "steps": trainer.step,
-            "seconds": round(trainer.seconds, 1),
-            "precision": trainer.precision,
-            **provenance(trainer.device),
-            **(about or {}),
-        }
-        save_model(self.folder / "model.safetensors", trainer.model, about=about, overwrite=True)
-        write_json(self.folder / "history.json", trainer.history, overwrite=True)
-
-    # ------------------------------------------------------------------ results
+        if not path.is_file():
+            return []
+        return [dataclasses.asdict(entry) for entry in read_json(path, list[_Validated])]
 
     def load_model(self, device: torch.device | str = "cpu", *, best: bool = False) -> VAE:
-        """The trained model, in evaluation mode.
-
-        Args:
-            device: where to put it.
-            best: the weights with the lowest validation loss in place of the last ones.
-
-        Raises:
-            InputError: training has not been finished or stopped yet, the file is of another
-                model than run.json says, or the best is asked for and no images were held out.
-        """
+        """The trained model, or the one of the ``best`` validation loss, in evaluation mode."""
         if best:
-            return self._load_best(device)
+            if (checkpoint := self.best_checkpoint()) is None:
+                raise InputError(
+                    f"{self.folder} has no best checkpoint: it was trained without held-out images "
+                    "(svae train --held-out N)."
+                )
+            return load_checkpoint(checkpoint, device)
         path = self.folder / "model.safetensors"
         if not path.is_file():
-            raise InputError(
-                f"{self.folder} holds no trained model yet: train it, or continue it with "
-                f"svae train --resume {self.folder}."
-            )
+            here = self.folder
+            raise InputError(f"{here} holds no trained model yet: svae train --resume {here}")
         model = load_model(path, device)
         if model.config != self.model_config:
             raise InputError(f"{path} is of another model than {self.folder / 'run.json'} says.")
         newest = max(map(_step_of, self.checkpoints()), default=0)
         if newest > (saved := self.steps_taken()):
             warnings.warn(
-                f"{path} is of step {saved}, but training has gone on to step {newest}, where it "
-                f"was interrupted: svae train --resume {self.folder} brings the model up to date.",
-                UserWarning,
+                f"{path} is of step {saved}, but training was interrupted at step {newest} or "
+                f"later: svae train --resume {self.folder} brings the model up to date.",
                 stacklevel=2,
             )
         return model
 
     def check_trained_on(self, images: Tensor) -> None:
-        """Raise if the saved model was trained on other images: scores of it would mislead.
-
-        Args:
-            images: uint8 (N, C, S, S), all training images.
-
-        Raises:
-            InputError: other images, or there is no model yet.
-        """
-        here = images_header(self.split(images)[0])
+        """Raise if the saved model was trained on others than these: scores would mislead."""
+        here = images_facts(self.split(images)[0])
         about = read_about(self.folder / "model.safetensors")
         there = {key: about.get(key, here[key]) for key in here}  # an older file does not say
         if here != there:
             raise InputError(
-                f"the training images of {self.data} ({here['images']} now) are not those that "
-                f"{self.folder} was trained on ({there['images']}), and some of those may be test "
-                "images now: bring the files back as they were, or train a new run."
+                f"the training images of {self.data} ({here['images']}) are not those that "
+                f"{self.folder} was trained on ({there['images']}), which may be test images now: "
+                "bring the files back as they were, or train a new run."
             )
 
     def steps_taken(self) -> int:
-        """Training steps behind the saved model.
-
-        Raises:
-            InputError: there is no model yet, or its file is damaged.
-        """
-        about = read_about(self.folder / "model.safetensors")
-        return int(about.get("steps", self.train_config.steps))
-
-    def _load_best(self, device: torch.device | str) -> VAE:
-        path = self.best_checkpoint()
-        if path is None:
-            raise InputError(
-                f"{self.folder} has no best checkpoint: it was trained without held-out images "
-                "(svae train --held-out N)."
-            )
-        return load_checkpoint(path, device)
+        """Training steps behind the saved model."""
+        path = self.folder / "model.safetensors"
+        return convert(read_about(path).get("steps", self.train_config.steps), int, path)
 
     def history(self) -> dict[str, list[float]]:
-        """The curves of the run, a list per quantity: :attr:`svae_lib.training.Trainer.history`.
-
-        Raises:
-            InputError: training has not been finished or stopped yet.
-        """
-        history: dict[str, list[float]] = read_json(self.folder / "history.json")
+        """The curves of the run, a list per quantity: :attr:`svae_lib.training.Trainer.history`."""
+        path = self.folder / "history.json"
+        history: dict[str, list[float]] = read_json(path, History)
+        check_history(history, path)
         return history
 
     def evaluation_path(self, protocol: str, weights: str, reference: str = "test") -> Path:
@@ -483,7 +339,7 @@ class Run:
         return self.folder / f"evaluation-{protocol}-{name}{against}.json"
 
     def save_evaluation(self, evaluation: Evaluation, *, overwrite: bool = False) -> Path:
-        """Write the scores to :meth:`evaluation_path`, and return it."""
+        """Write the scores to :meth:`evaluation_path` and return it."""
         how, weights = evaluation.how, evaluation.rows[0].fid.weights
         path = self.evaluation_path(how["protocol"], weights, how["reference"])
         write_json(path, evaluation.to_dict(), overwrite=overwrite)

@@ -8,7 +8,6 @@ A score is defined by network, number of images, reference, resize and range, an
 
 from __future__ import annotations
 
-from .cache import cached_statistics, default_cache_dir
 from .distance import frechet_distance, kernel_distance
 from .feature_network import FeatureNetwork
 from .features import NETWORKS, network
@@ -21,8 +20,6 @@ __all__ = [
     "FeatureNetwork",
     "FeatureStatistics",
     "Score",
-    "cached_statistics",
-    "default_cache_dir",
     "extract_features",
     "feature_statistics",
     "fid",

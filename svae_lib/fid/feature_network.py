@@ -25,7 +25,7 @@ class FeatureNetwork:
         name: what a score prints in brackets, as in "FID (LeNet)".
         weights: which weights, in words.
         weights_hash: SHA-256 of the weights' file, 64 hexadecimal digits; given as "", it is that
-            of the module's own tensors. Cached statistics are found by it.
+            of the module's own tensors. Statistics of another network are told by it.
         dim: features per image, D.
         channels: of the network's input; greyscale images are repeated for a network of 3.
         resize: how images of another size are brought to the network's, in words.
@@ -34,10 +34,6 @@ class FeatureNetwork:
         module: maps float (N, channels, H, W) in [0, 1] to (N, D), resizing included.
         cpu_batch: images that a CPU gives it at a time: the maps of many large ones fit into no
             cache. None: all of a batch.
-
-    Raises:
-        InputError: no ``weights_hash`` is given, and the module has no tensors to make one of; or
-            ``cpu_batch`` is no count.
     """
 
     name: str
@@ -54,8 +50,8 @@ class FeatureNetwork:
     def __post_init__(self) -> None:
         if self.cpu_batch is not None:
             check_counts(cpu_batch=self.cpu_batch)
-        self.module.to(self.device).eval().requires_grad_(False)
-        if not self.weights_hash:  # else the cache would take one network for another
+        self.module.to(self.device, torch.float32).eval().requires_grad_(False)
+        if not self.weights_hash:
             object.__setattr__(self, "weights_hash", _hash_of(self.module))
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -66,13 +62,10 @@ class FeatureNetwork:
 
         Returns:
             float32 (N, D) on the network's device.
-
-        Raises:
-            InputError: wrong shape, channel count, dtype, range or NaN; or the module's answer
-                is not (N, D).
         """
         check_images(images)
-        images = self._with_channels(images.to(self.device, torch.float32))
+        self.check_channels(images.shape[1])
+        images = images.to(self.device, torch.float32).expand(-1, self.channels, -1, -1)
         with torch.inference_mode(), exact_float32():  # a score is the same on every device
             at_once = len(images) if self.device.type != "cpu" else self.cpu_batch
             parts = images.split(at_once or len(images))
@@ -85,30 +78,16 @@ class FeatureNetwork:
         return features.float()
 
     def check_channels(self, given: int) -> None:
-        """Raise unless the network takes images of as many channels.
-
-        Raises:
-            InputError: it takes greyscale images, or images of its own channel count, alone.
-        """
+        """Raise unless images are greyscale, or of the network's own channel count."""
         if given not in (1, self.channels):
             wanted = "greyscale" if self.channels == 1 else "greyscale or RGB"
             raise InputError(
                 f"{self.name} takes {wanted} images, not {given} channels: choose another network."
             )
 
-    def _with_channels(self, images: Tensor) -> Tensor:
-        self.check_channels(images.shape[1])
-        if images.shape[1] == self.channels:
-            return images
-        return images.expand(-1, self.channels, -1, -1)
-
 
 def check_network(network: object) -> None:
-    """Raise unless ``network`` is a feature network.
-
-    Raises:
-        InputError: it is something else, such as the name of one.
-    """
+    """Raise unless ``network`` is a feature network, and not its name, say."""
     if not isinstance(network, FeatureNetwork):
         found = repr(network) if isinstance(network, str) else type(network).__name__
         raise InputError(
@@ -117,11 +96,7 @@ def check_network(network: object) -> None:
 
 
 def _hash_of(module: nn.Module) -> str:
-    """SHA-256 over the names and bytes of a module's parameters and buffers.
-
-    Raises:
-        InputError: it has none.
-    """
+    """SHA-256 over the names and bytes of a module's parameters and buffers."""
     tensors = storable(module.state_dict())
     if not tensors:
         raise InputError("the module has no tensors of its own to tell it by: pass a weights_hash.")

@@ -20,8 +20,16 @@ Loader = Callable[[Weights, torch.device], FeatureNetwork]
 
 def _load_inception(weights: Weights, device: torch.device) -> FeatureNetwork:
     # torchvision takes seconds to import, which nobody else should wait for.
-    from .inception import load_inception
-
+    try:
+        from .inception import load_inception
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] not in ("pytorch_fid", "torchvision"):
+            raise
+        package = error.name.split(".")[0].replace("_", "-")
+        raise InputError(
+            f"Inception needs the package {package}: pip install {package}; or choose the features "
+            "lenet (digits, clothes) or efficientnet-lite0 (photographs)."
+        ) from None
     return load_inception(weights, device)
 
 
@@ -44,10 +52,6 @@ def network(
             (the network of canonical FID) or "efficientnet-lite0" (natural images, offline).
         weights: a file to take instead of the network's own weights.
         device: where it computes; by default a GPU where there is one.
-
-    Raises:
-        InputError: an unknown name, weights that are missing, damaged or of another network, or
-            a device that is not here.
     """
     if name not in NETWORKS:
         raise InputError(f"unknown feature network {name!r}: choose one of {', '.join(NETWORKS)}.")

@@ -46,10 +46,6 @@ def load_inception(
         device: where it computes.
         genuine: insist on the file's SHA-256. False takes any weights in its format, for
             experiments and tests; scores then say "Inception, other weights".
-
-    Raises:
-        InputError: the file is missing, damaged or another one, or cannot be downloaded; the
-            message says where to put it.
     """
     path = _find(weights)
     found = sha256(path)
@@ -101,7 +97,7 @@ def build_inception() -> nn.Module:
     net.Mixed_6e = blocks.FIDInceptionC(768, channels_7x7=192)
     net.Mixed_7b = blocks.FIDInceptionE_1(1280)
     net.Mixed_7c = blocks.FIDInceptionE_2(2048)
-    return net
+    return net.float()  # whatever the program's default dtype is
 
 
 def _find(weights: str | os.PathLike[str] | None) -> Path:

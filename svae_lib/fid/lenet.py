@@ -86,15 +86,14 @@ def load_lenet(
         data: "mnist-5k", "mnist" or "fashion-mnist": whose weights of the library to take.
         weights: a safetensors file written by scripts/train_lenet.py, in place of those.
         device: where it computes.
-
-    Raises:
-        InputError: the file is missing, damaged or of another network.
     """
     path = WEIGHTS_FOLDER / f"lenet-{data}.safetensors" if weights is None else Path(weights)
-    lenet = LeNet()
+    lenet = LeNet().float()  # whatever the program's default dtype is
     found = _read(path, lenet)
-    if weights is None:
-        _check_hash(path, found)
+    if weights is None and found != (expected := read_json(path.with_suffix(".json"))["sha256"]):
+        raise InputError(
+            f"{path} is damaged: its SHA-256 is {found}, not {expected}; install svae_lib again."
+        )
     return FeatureNetwork(
         name="LeNet",
         weights=path.stem,
@@ -120,11 +119,3 @@ def _read(path: Path, lenet: LeNet) -> str:
             "take one written by scripts/train_lenet.py."
         ) from None
     return sha256(path)
-
-
-def _check_hash(path: Path, found: str) -> None:
-    expected = read_json(path.with_suffix(".json"))["sha256"]
-    if found != expected:
-        raise InputError(
-            f"{path} is damaged: its SHA-256 is {found}, not {expected}; install svae_lib again."
-        )

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ..support.checks import InputError, check_counts
+from ..support.devices import as_float64
 from .distance import float64_features
 
 NEIGHBOURS = 3
@@ -36,9 +37,6 @@ def shares_inside(
 
     Returns:
         Precision and recall, each in [0, 1].
-
-    Raises:
-        InputError: shapes that do not fit, NaN or infinity, or too few features.
     """
     check_counts(neighbours=neighbours)
     ours, theirs = float64_features(generated, "generated"), float64_features(real, "real")
@@ -57,7 +55,7 @@ def shares_inside(
         distances = _squared_distances(ours[rows], theirs)
         precise[rows] = (distances <= their_radii).any(dim=1)
         recalled |= (distances <= our_radii[rows, None]).any(dim=0)
-    return precise.double().mean().item(), recalled.double().mean().item()
+    return as_float64(precise).mean().item(), as_float64(recalled).mean().item()
 
 
 def _squared_radii(centres: Tensor, neighbours: int) -> Tensor:

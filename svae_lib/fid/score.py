@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 from torch import Tensor
 
 from ..support.checks import InputError
-from .cache import cached_statistics
 from .distance import frechet_distance, kernel_distance
 from .feature_network import FeatureNetwork, check_network
 from .neighbours import NEIGHBOURS, shares_inside
@@ -70,7 +68,6 @@ def fid(
     reference_name: str = "the reference",
     batch_size: int = 100,
     progress: bool = False,
-    cache_dir: str | os.PathLike[str] | None = None,
 ) -> Score:
     """Frechet Inception Distance of images from a reference, on any feature network.
 
@@ -82,8 +79,6 @@ def fid(
         reference_name: the reference in words, such as "mnist-5k test".
         batch_size: images at a time.
         progress: show progress bars.
-        cache_dir: where statistics of the reference are kept for the next time (only where it
-            is a tensor of images); None keeps nothing.
 
     Warns:
         UserWarning: there are no more images than features, on either side.
@@ -93,9 +88,15 @@ def fid(
             of another network; or no network but its name.
     """
     check_network(network)
-    ours = _statistics(images, network, batch_size, progress, None)
-    theirs = _statistics(reference, network, batch_size, progress, cache_dir)
-    _warn_if_few(min(ours.n, theirs.n), network)
+    ours = _statistics(images, network, batch_size, progress)
+    theirs = _statistics(reference, network, batch_size, progress)
+    if (fewest := min(ours.n, theirs.n)) <= network.dim:
+        warnings.warn(
+            f"FID ({network.name}) from {fewest} images and {network.dim} features: the covariance "
+            "is singular and the score strongly biased; take more images, or KID.",
+            UserWarning,
+            stacklevel=2,
+        )
     value = frechet_distance(ours.mean, ours.covariance, theirs.mean, theirs.covariance)
     return _score("FID", value, None, network, ours.n, reference_name, theirs.n)
 
@@ -114,20 +115,8 @@ def kid(
 ) -> Score:
     """Kernel Inception Distance of images from a reference, with its standard error.
 
-    Args:
-        images: uint8 or float (N, C, H, W), batches of them, or features (N, D) of this network.
-        reference: the same for the reference.
-        network: from :func:`svae_lib.fid.network`.
-        reference_name: the reference in words.
-        subsets: see :func:`svae_lib.fid.kernel_distance`.
-        subset_size: the same.
-        seed: of the random subsets.
-        batch_size: images at a time.
-        progress: show progress bars.
-
-    Raises:
-        InputError: fewer than four images, images that the network cannot take, or no network
-            but its name.
+    ``subsets``, ``subset_size`` and ``seed`` are those of :func:`svae_lib.fid.kernel_distance`, the
+    other arguments those of :func:`fid`; statistics are not enough.
     """
     check_network(network)
     ours = _features(images, network, batch_size, progress)
@@ -151,18 +140,8 @@ def precision_recall(
     Precision is the share of the images that lie among the reference's, recall the share of the
     reference that lies among the images. Both depend on the numbers of images.
 
-    Args:
-        images: uint8 or float (N, C, H, W), batches of them, or features (N, D) of this network.
-        reference: the same for the reference.
-        network: from :func:`svae_lib.fid.network`.
-        reference_name: the reference in words.
-        neighbours: k, whose distance is the radius of an image's ball.
-        batch_size: images at a time.
-        progress: show progress bars.
-
-    Raises:
-        InputError: no more images than ``neighbours``, images that the network cannot take, or
-            no network but its name.
+    ``neighbours`` is k, whose distance is the radius of an image's ball; the other arguments are
+    those of :func:`fid`; statistics are not enough.
     """
     check_network(network)
     ours = _features(images, network, batch_size, progress)
@@ -176,24 +155,24 @@ def precision_recall(
 
 
 def _statistics(
-    images: Images | FeatureStatistics,
-    network: FeatureNetwork,
-    batch_size: int,
-    progress: bool,
-    cache_dir: str | os.PathLike[str] | None,
+    images: Images | FeatureStatistics, network: FeatureNetwork, batch_size: int, progress: bool
 ) -> FeatureStatistics:
-    if isinstance(images, FeatureStatistics):
-        _check_same_network(images, network)
-        return images
-    if _are_features(images):
+    if isinstance(images, Tensor) and images.ndim == 2:
         return FeatureStatistics.of(_features(images, network, batch_size, progress), network)
-    if cache_dir is not None and isinstance(images, Tensor):
-        return cached_statistics(images, network, cache_dir, batch_size, progress)
-    return feature_statistics(images, network, batch_size, progress)
+    if not isinstance(images, FeatureStatistics):
+        return feature_statistics(images, network, batch_size, progress)
+    hashes = {images.weights_hash, network.weights_hash}
+    if images.dim != network.dim or (images.weights_hash and len(hashes) > 1):
+        raise InputError(
+            f"these statistics ({images.dim} features of {images.network or '?'}, weights "
+            f"{images.weights_hash[:12] or '?'}) are of another network than {network.name} "
+            f"({network.dim} features, weights {network.weights_hash[:12]}): compute them again."
+        )
+    return images
 
 
 def _features(images: Images, network: FeatureNetwork, batch_size: int, progress: bool) -> Tensor:
-    if not (isinstance(images, Tensor) and _are_features(images)):
+    if not (isinstance(images, Tensor) and images.ndim == 2):
         return extract_features(images, network, batch_size, progress)
     if images.shape[1] != network.dim:
         raise InputError(
@@ -201,30 +180,6 @@ def _features(images: Images, network: FeatureNetwork, batch_size: int, progress
             f"{network.dim}: they come from another network."
         )
     return images
-
-
-def _are_features(images: Images) -> bool:
-    return isinstance(images, Tensor) and images.ndim == 2
-
-
-def _check_same_network(statistics: FeatureStatistics, network: FeatureNetwork) -> None:
-    hashes = {statistics.weights_hash, network.weights_hash}
-    if statistics.dim != network.dim or (statistics.weights_hash and len(hashes) > 1):
-        raise InputError(
-            f"these statistics ({statistics.dim} features of {statistics.network or '?'}, weights "
-            f"{statistics.weights_hash[:12] or '?'}) are of another network than {network.name} "
-            f"({network.dim} features, weights {network.weights_hash[:12]}): compute them again."
-        )
-
-
-def _warn_if_few(n: int, network: FeatureNetwork) -> None:
-    if n <= network.dim:
-        warnings.warn(
-            f"FID ({network.name}) from {n} images and {network.dim} features: the covariance is "
-            "singular and the score strongly biased; take more images, or KID.",
-            UserWarning,
-            stacklevel=3,
-        )
 
 
 def _score(

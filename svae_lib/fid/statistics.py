@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..data import to_float
 from ..support.checks import InputError, check_tensors
+from ..support.devices import as_float64
 from ..support.memory import kept_memory
 from ..support.progress import counter
 from .feature_network import FeatureNetwork, check_network
@@ -23,41 +24,42 @@ class FeatureStatistics:
 
     Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance", equations
     2.1: the batch's own mean and scatter (centred, so nothing cancels) are merged with the
-    running ones. Float64 on the CPU; memory is O(D^2) whatever the number of images.
+    running ones. In float64, on the features' device where it has that; memory is O(D^2) whatever
+    the number of images.
 
     Attributes:
         n: vectors seen.
-        mean: float64 (D,).
-        scatter: sum of the outer products of the centred vectors, float64 (D, D).
         network: name of the network that made them, or "".
         weights_hash: SHA-256 of its weights, or "".
     """
 
     def __init__(self, dim: int, network: str = "", weights_hash: str = "") -> None:
         self.n = 0
-        self.mean = torch.zeros(dim, dtype=torch.float64)
         self.network = network
         self.weights_hash = weights_hash
-        self.scatter = torch.zeros(dim, dim, dtype=torch.float64)
+        self._mean = torch.zeros(dim, dtype=torch.float64)
+        # Sum of the outer products of the centred vectors.
+        self._scatter = torch.zeros(dim, dim, dtype=torch.float64)
 
     @property
     def dim(self) -> int:
         """Features per vector, D."""
-        return len(self.mean)
+        return len(self._mean)
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean, float64 (D,) on the CPU."""
+        return self._mean.cpu()
 
     @property
     def covariance(self) -> Tensor:
-        """Unbiased covariance (divided by n - 1, as np.cov does), float64 (D, D).
-
-        Raises:
-            InputError: fewer than two vectors were seen.
-        """
+        """Unbiased covariance (divided by n - 1, as np.cov does), float64 (D, D) on the CPU."""
         if self.n < 2:
             raise InputError(f"a covariance needs at least 2 images, not {self.n}.")
-        return self.scatter / (self.n - 1)
+        return self._scatter.cpu() / (self.n - 1)
 
     def update(self, features: Tensor) -> None:
-        """Add a batch of feature vectors (B, D).
+        """Add a batch of feature vectors (B, D), on any device.
 
         Raises:
             InputError: no tensor, another shape, or NaN or infinity.
@@ -71,40 +73,28 @@ class FeatureStatistics:
             return
         if not features.isfinite().all():
             raise InputError("features contain NaN or infinity: look for broken images or weights.")
-        batch = features.detach().to("cpu", torch.float64)
+        batch = as_float64(features, stay=True)
+        self._mean, self._scatter = self._mean.to(batch.device), self._scatter.to(batch.device)
         mean = batch.mean(dim=0)
         centred = batch - mean
-        delta = mean - self.mean
+        delta = mean - self._mean
         total = self.n + len(batch)
         # The distance of the two means counts like one more vector. In place, in one pass: with
         # thousands of features the scatter is the largest thing here.
         between = delta * math.sqrt(self.n * len(batch) / total)
         rows = torch.cat((centred, between[None]))
-        self.scatter.addmm_(rows.T, rows)
-        self.mean += delta * (len(batch) / total)
+        self._scatter.addmm_(rows.T, rows)
+        self._mean += delta * (len(batch) / total)
         self.n = total
 
     @classmethod
     def of(cls, features: Tensor, network: FeatureNetwork | None = None) -> FeatureStatistics:
-        """Statistics of features (N, D) that are at hand already.
-
-        Raises:
-            InputError: as :meth:`update`.
-        """
+        """Statistics of features (N, D) that are at hand already."""
         check_tensors(features=features)
         if features.ndim != 2:
             raise InputError(f"features must have the shape (N, D), not {tuple(features.shape)}.")
         statistics = cls(features.shape[1]) if network is None else _empty(network)
         statistics.update(features)
-        return statistics
-
-    @classmethod
-    def restore(
-        cls, n: int, mean: Tensor, scatter: Tensor, network: str = "", weights_hash: str = ""
-    ) -> FeatureStatistics:
-        """Statistics from their parts, as a cache keeps them."""
-        statistics = cls(len(mean), network, weights_hash)
-        statistics.n, statistics.mean, statistics.scatter = n, mean, scatter
         return statistics
 
 
@@ -120,12 +110,9 @@ def feature_statistics(
         network: from :func:`svae_lib.fid.network`.
         batch_size: images at a time.
         progress: show a progress bar.
-
-    Raises:
-        InputError: no images, images that the network cannot take, or no network.
     """
     statistics = _empty(network)
-    for batch in _batches(images, batch_size, progress):
+    for batch in _batches(images, network, batch_size, progress):
         statistics.update(network(batch))
     if statistics.n == 0:
         raise InputError("there is not one image to compute statistics of.")
@@ -138,13 +125,13 @@ def extract_features(
 ) -> Tensor:
     """Features of all images, float32 (N, D) on the CPU; for KID, which needs each of them.
 
-    Arguments and errors are those of :func:`feature_statistics`.
+    Arguments are those of :func:`feature_statistics`.
     """
     check_network(network)
-    parts = [network(batch).cpu() for batch in _batches(images, batch_size, progress)]
+    parts = [network(batch) for batch in _batches(images, network, batch_size, progress)]
     if not parts:
         raise InputError("there is not one image to compute features of.")
-    return torch.cat(parts)
+    return torch.cat(parts).cpu()
 
 
 def _empty(network: FeatureNetwork) -> FeatureStatistics:
@@ -152,8 +139,10 @@ def _empty(network: FeatureNetwork) -> FeatureStatistics:
     return FeatureStatistics(network.dim, network.name, network.weights_hash)
 
 
-def _batches(images: Images, batch_size: int, progress: bool) -> Iterator[Tensor]:
-    """Float batches of at most ``batch_size`` images."""
+def _batches(
+    images: Images, network: FeatureNetwork, batch_size: int, progress: bool
+) -> Iterator[Tensor]:
+    """Float batches of at most ``batch_size`` images, on the network's device."""
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, not {batch_size}.")
     try:
@@ -166,6 +155,7 @@ def _batches(images: Images, batch_size: int, progress: bool) -> Iterator[Tensor
             if not isinstance(chunk, Tensor) or chunk.ndim != 4:
                 raise InputError(_not_images(images if isinstance(images, Tensor) else chunk))
             for batch in torch.split(chunk, batch_size):
+                batch = batch.to(network.device)  # bytes cross the bus, not floats
                 yield to_float(batch) if batch.dtype == torch.uint8 else batch
                 bar.update(len(batch))
 

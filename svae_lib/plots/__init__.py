@@ -2,7 +2,8 @@
 
 Every function returns an :class:`AltFigure`. It is the last value of a notebook cell and appears
 there as an image with its alternative text; elsewhere ``figure.savefig("name.png")`` keeps it.
-pyplot is not involved, so no figure stays open and no global state changes.
+pyplot is not involved, so no figure stays open and no global state changes. ``title`` stands above
+a figure and begins its alternative text, which is made from the data; ``alt`` replaces it.
 
 Images are tensors or arrays (N, C, H, W), float in [0, 1] or uint8, C 1 or 3. They are drawn at an
 integer multiple of their size, so that a pattern of single pixels stays one. Colours: Okabe and
@@ -12,13 +13,16 @@ direct labels tell series apart as well.
 
 from __future__ import annotations
 
+from . import _backend  # noqa: F401 (before matplotlib is imported)
 from .charts import latent_activity, score_bars, split_plane, training_curves, variance_law
+from .diagrams import architecture, course_map, split_head
 from .figure import AltFigure, img_tag, png, show
-from .pictures import Split, image_grid, image_rows, interpolation, split_rows
+from .pictures import image_grid, image_rows, interpolation, split_rows
 
 __all__ = [
     "AltFigure",
-    "Split",
+    "architecture",
+    "course_map",
     "image_grid",
     "image_rows",
     "img_tag",
@@ -27,6 +31,7 @@ __all__ = [
     "png",
     "score_bars",
     "show",
+    "split_head",
     "split_plane",
     "split_rows",
     "training_curves",

@@ -9,13 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from ..diagnostics import (
-    ALTERNATING_FROM,
-    SEMANTIC_FROM,
-    SYNTACTIC_FROM,
-    LatentStatistics,
-    SplitKind,
-)
+from ..diagnostics import LatentStatistics, SplitKind, kinds
 from ..support.checks import InputError
 from .figure import (
     BLACK,
@@ -27,10 +21,11 @@ from .figure import (
     PALETTE,
     VERMILLION,
     AltFigure,
+    as_text,
+    course_style,
     empty_figure,
     finish,
     panels_of,
-    styled,
 )
 
 # ------------------------------------------------------------------ curves
@@ -38,9 +33,7 @@ from .figure import (
 History: TypeAlias = Mapping[str, Sequence[float]]
 """One list per quantity, all of one length, ``step`` or ``epoch`` among them."""
 
-_AXES = ("step", "epoch")
 _NAMES = {
-    "loss": "loss",
     "reconstruction": "reconstruction error (summed)",
     "kl": "KL divergence (nats)",
     "mse": "mean squared error",
@@ -50,7 +43,7 @@ LOGARITHMIC = ("gamma", "mse")
 """Quantities that fall over orders of magnitude."""
 
 
-@styled
+@course_style()
 def training_curves(
     history: History | Mapping[str, History],
     keys: Sequence[str] = ("loss", "gamma", "kl"),
@@ -58,25 +51,22 @@ def training_curves(
     title: str | None = None,
     alt: str | None = None,
 ) -> AltFigure:
-    """How training went: one panel per quantity, one line per run; gamma on a logarithmic scale.
-
-    Args:
-        history: a trainer's history, or several by the name of their run.
-        keys: the quantities to draw.
-        title: shown above, and the beginning of the alternative text.
-        alt: the alternative text, in place of the automatic one.
-
-    Raises:
-        InputError: an empty history, a quantity that it lacks, lists of different lengths.
-    """
-    runs = {name: _check_history(h, keys, name) for name, h in _runs(history).items()}
+    """A trainer's history, or several by name of run: a panel per quantity, a line per run."""
+    runs = _runs(history)
+    for name, run in runs.items():
+        _check_history(run, keys, name)
     figure, panels = panels_of(len(keys), 3.1, 2.9)
     for axes, key in zip(panels, keys, strict=True):
         for i, (name, run) in enumerate(runs.items()):
             x_name, x = _x_axis(run)
-            axes.plot(x, run[key], LINES[i % 4], color=PALETTE[i % 7], linewidth=1.6, label=name)
+            style: dict[str, Any] = {
+                "color": PALETTE[i % 7],
+                "linewidth": 1.6,
+                "label": as_text(name),
+            }
+            axes.plot(x, run[key], LINES[i % 4], **style)
             axes.set_xlabel(x_name)
-        axes.set_title(_NAMES.get(key, key))
+        axes.set_title(_NAMES.get(key, as_text(key)))
         if key in LOGARITHMIC:
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -86,8 +76,7 @@ def training_curves(
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(runs), 4))
     text = "Training curves. " + " ".join(_describe_run(n, r, keys) for n, r in runs.items())
-    figure.section = "curves"
-    return finish(figure, title, text, alt)
+    return finish(figure, title, text, alt, "curves")
 
 
 def _runs(history: History | Mapping[str, History]) -> dict[str, History]:
@@ -96,27 +85,23 @@ def _runs(history: History | Mapping[str, History]) -> dict[str, History]:
     return {"": history}  # type: ignore[dict-item]
 
 
-def _check_history(history: History, keys: Sequence[str], name: str) -> History:
+def _check_history(history: History, keys: Sequence[str], name: str) -> None:
     run = f"the run {name}" if name else "the history"
     if not keys:
         raise InputError("keys is empty: name at least one quantity, such as 'loss'.")
     missing = [key for key in keys if key not in history]
     if missing:
         raise InputError(f"{run} has no {missing}; it has {sorted(history)}.")
-    drawn = [key for key in (*_AXES, *keys) if key in history]
-    lengths = {len(history[key]) for key in drawn}
+    lengths = {len(history[key]) for key in ("step", "epoch", *keys) if key in history}
     if len(lengths) > 1:
         raise InputError(f"the lists of {run} differ in length: {sorted(lengths)}.")
     if lengths == {0}:
         raise InputError(f"{run} is empty: train for at least one logged step first.")
-    return history
 
 
 def _x_axis(run: History) -> tuple[str, Sequence[float]]:
-    for name in _AXES:
-        if name in run:
-            return name, run[name]
-    return "entry", range(1, len(next(iter(run.values()))) + 1)
+    found = [(name, run[name]) for name in ("step", "epoch") if name in run]
+    return (*found, ("entry", range(1, len(next(iter(run.values()))) + 1)))[0]
 
 
 def _describe_run(name: str, run: History, keys: Sequence[str]) -> str:
@@ -128,22 +113,14 @@ def _describe_run(name: str, run: History, keys: Sequence[str]) -> str:
 # ------------------------------------------------------------------ latent variables
 
 Statistics: TypeAlias = LatentStatistics | Mapping[str, LatentStatistics]
+"""Of one model, or of several by name (a panel each)."""
 
 
-@styled
+@course_style()
 def variance_law(
     stats: Statistics, *, title: str | None = None, alt: str | None = None
 ) -> AltFigure:
-    """var(mu) and mean(exp(log_var)) of each latent variable, stacked: the law says 1.
-
-    Args:
-        stats: of one model, or of several by name (a panel each).
-        title: shown above, and the beginning of the alternative text.
-        alt: the alternative text, in place of the automatic one.
-
-    Raises:
-        InputError: no statistics.
-    """
+    """var(mu) and mean(exp(log_var)) of each latent variable, stacked: the law says 1."""
     models = _models(stats)
     figure, panels = panels_of(len(models), 4.6, 3.0, most=2)
     top = 1.05 * max(1.0, *(s.law.max().item() for s in models.values()))
@@ -155,33 +132,19 @@ def variance_law(
         axes.bar(x, means, width=1, color=BLUE, label="var($\\mu$)", **edge)
         axes.bar(x, widths, width=1, bottom=means, color=ORANGE, label="mean var($z|x$)", **edge)
         axes.axhline(1, color=BLACK, linestyle="--", linewidth=1.2, label="the law: 1")
-        axes.set(
-            title=name,
-            xlabel="latent variable, by var($\\mu$)",
-            xlim=(0.5, len(x) + 0.5),
-            ylim=(0, top),
-        )
+        axes.set(title=as_text(name), xlabel="latent variable, by var($\\mu$)")
+        axes.set(xlim=(0.5, len(x) + 0.5), ylim=(0, top))
         axes.grid(False, axis="x")
     panels[0].set_ylabel("variance")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    figure.section = "diagnostics"
     return finish(figure, title, _describe_models("Stacked bars", models), alt)
 
 
-@styled
+@course_style()
 def latent_activity(
     stats: Statistics, *, title: str | None = None, alt: str | None = None
 ) -> AltFigure:
-    """Each latent variable by var(mu) and mean(exp(log_var)), the inactive region shaded.
-
-    Args:
-        stats: of one model, or of several by name (a panel each).
-        title: shown above, and the beginning of the alternative text.
-        alt: the alternative text, in place of the automatic one.
-
-    Raises:
-        InputError: no statistics.
-    """
+    """Each latent variable by var(mu) and mean(exp(log_var)), the inactive region shaded."""
     models = _models(stats)
     figure, panels = panels_of(len(models), 4.2, 3.8, most=2)
     xlim, ylim = (
@@ -199,11 +162,10 @@ def latent_activity(
             points = s.variance_of_means[mask], s.mean_variance[mask]
             label = f"{word}: {int(mask.sum())}"
             axes.scatter(*points, s=26, marker=marker, color=colour, alpha=0.85, label=label)
-        axes.set(xlim=xlim, ylim=ylim, title=name, xlabel="var($\\mu$)")
+        axes.set(xlim=xlim, ylim=ylim, title=as_text(name), xlabel="var($\\mu$)")
         handles, labels = axes.get_legend_handles_labels()
         axes.legend(handles[1:], labels[1:], loc="upper right", fontsize=9)
     panels[0].set_ylabel("mean var($z|x$)")
-    figure.section = "diagnostics"
     return finish(figure, title, _describe_models("Latent variables as points", models), alt)
 
 
@@ -222,7 +184,7 @@ def _describe_models(what: str, models: Mapping[str, LatentStatistics]) -> str:
 # ------------------------------------------------------------------ scores and splits
 
 
-@styled
+@course_style()
 def score_bars(
     rows: Sequence[Mapping[str, Any]],
     *,
@@ -236,8 +198,6 @@ def score_bars(
         rows: each with ``label`` (str) and ``value`` (float), and optionally ``error`` (half the
             length of the error bar) and ``group`` (str). Labels recur across groups.
         xlabel: what is measured, in full: "FID (LeNet), N = 1000, lower is better".
-        title: shown above, and the beginning of the alternative text.
-        alt: the alternative text, in place of the automatic one.
 
     Raises:
         InputError: no rows, a row without label or finite value, a pair of label and group twice.
@@ -253,24 +213,22 @@ def score_bars(
         own = [(i, *bars[label, group]) for i, label in enumerate(labels) if (label, group) in bars]
         y = [i + (g - (len(groups) - 1) / 2) * thickness for i, _, _ in own]
         values, errors = [v for _, v, _ in own], [e for _, _, e in own]
-        colour = PALETTE[g % 7]
-        axes.barh(y, values, height=0.92 * thickness, color=colour, label=group or None)
+        style: dict[str, Any] = {"color": PALETTE[g % 7], "label": as_text(group) or None}
+        axes.barh(y, values, height=0.92 * thickness, **style)
         known = [error or math.nan for error in errors]  # Matplotlib draws no bar for NaN
         axes.errorbar(values, y, xerr=known, fmt="none", ecolor=BLACK, capsize=3, linewidth=1.2)
         for place, value, error in zip(y, values, errors, strict=True):
-            text = _with_error(value, error)
             end = max(value, 0) + error + 0.012 * reach
-            axes.text(end, place, text, va="center", fontsize=9)
-    axes.set_yticks(range(len(labels)), labels)
+            axes.text(end, place, _with_error(value, error), va="center", fontsize=9)
+    axes.set_yticks(range(len(labels)), [as_text(label) for label in labels])
     axes.invert_yaxis()
     axes.grid(False, axis="y")
     axes.margins(x=0.18)
-    axes.set_xlabel(xlabel)
+    axes.set_xlabel(as_text(xlabel, symbols=True))
     if len(groups) > 1:
         figure.legend(loc="outside lower center", ncols=min(len(groups), 4))
-    text = f"Bars of {xlabel}: " + "; ".join(_describe_score(k, *v) for k, v in bars.items()) + "."
-    figure.section = "diagnostics"
-    return finish(figure, title, text, alt)
+    each = (f"{g} {label} {_with_error(*score)}".strip() for (label, g), score in bars.items())
+    return finish(figure, title, f"Bars of {xlabel}: " + "; ".join(each) + ".", alt)
 
 
 def _check_scores(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[float, float]]:
@@ -288,17 +246,12 @@ def _check_scores(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], tu
     return bars
 
 
-def _describe_score(key: tuple[str, str], value: float, error: float) -> str:
-    label = " ".join(part for part in (key[1], key[0]) if part)
-    return f"{label} {_with_error(value, error)}"
-
-
 def _with_error(value: float, error: float) -> str:
     number = f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}"
     return number + (f" ± {error:.2g}" if error else "")
 
 
-@styled
+@course_style()
 def split_plane(
     points: Sequence[SplitKind],
     groups: Sequence[str] | None = None,
@@ -311,58 +264,52 @@ def split_plane(
     Args:
         points: one per model or set of maps, from :func:`svae_lib.diagnostics.split_kind`.
         groups: one name per point, for colours and markers.
-        title: shown above, and the beginning of the alternative text.
-        alt: the alternative text, in place of the automatic one.
-
-    Raises:
-        InputError: no points, or groups of another number.
     """
     groups = [""] * len(points) if groups is None else list(groups)
     if not points or len(groups) != len(points):
         raise InputError(f"{len(points)} points need one group each; {len(groups)} were given.")
     figure = empty_figure(5.6, 4.6)
     axes = figure.subplots()
-    _shade_regions(axes)
+    for word, left, bottom, right, top in _REGIONS:
+        axes.fill_between([left, right], bottom, top, color=_SHADES[word], linewidth=0, zorder=0)
+        axes.annotate(word, (left + 0.015, top - 0.015), va="top", color=GREY, style="italic")
     for g, name in enumerate(dict.fromkeys(groups)):
         own = [p for p, group in zip(points, groups, strict=True) if group == name]
         colour, x, y = PALETTE[g % 7], [p.syntactic for p in own], [p.semantic for p in own]
         faces = ["none" if p.label == "none" else colour for p in own]
-        axes.scatter(
-            x,
-            y,
-            s=44,
-            marker=MARKERS[g % 7],
-            facecolors=faces,
-            edgecolors=colour,
-            label=name or None,
-        )
+        style: dict[str, Any] = {"s": 44, "marker": MARKERS[g % 7], "label": as_text(name) or None}
+        axes.scatter(x, y, facecolors=faces, edgecolors=colour, **style)
     axes.set(xlim=(_LOW, _HIGH), ylim=(_LOW, _HIGH))
     axes.grid(False)
     axes.set_xlabel("alternation: share of energy near Nyquist (syntactic)")
     axes.set_ylabel("agreement with contours above chance (semantic)")
     if any(groups):
         figure.legend(loc="outside lower center", ncols=min(len(set(groups)), 4))
-    counts = {word: sum(p.label == word for p in points) for word in _KINDS}
-    text = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    figure.section = "diagnostics"
+    labels = [p.label for p in points]
+    text = ", ".join(f"{labels.count(word)} {word}" for word in _KINDS if word in labels)
     return finish(figure, title, f"{len(points)} points on the plane of splits: {text}.", alt)
-
-
-def _shade_regions(axes: Any) -> None:
-    """The regions of the plane in their colours, each with its name in a corner."""
-    for word, left, bottom, right, top in _REGIONS:
-        axes.fill_between([left, right], bottom, top, color=_SHADES[word], linewidth=0, zorder=0)
-        axes.annotate(word, (left + 0.015, top - 0.015), va="top", color=GREY, style="italic")
 
 
 _LOW, _HIGH = -0.05, 1.05
 # word, left, bottom, right, top: the rule of diagnostics.split_kind
 _REGIONS = (
-    ("semantic", _LOW, SEMANTIC_FROM, ALTERNATING_FROM, _HIGH),
-    ("mixed", ALTERNATING_FROM, SEMANTIC_FROM, SYNTACTIC_FROM, _HIGH),
-    ("unclear", _LOW, _LOW, ALTERNATING_FROM, SEMANTIC_FROM),
-    ("syntactic", ALTERNATING_FROM, _LOW, SYNTACTIC_FROM, SEMANTIC_FROM),
-    ("syntactic", SYNTACTIC_FROM, _LOW, _HIGH, _HIGH),
+    ("semantic", _LOW, kinds.SEMANTIC_FROM, kinds.ALTERNATING_FROM, _HIGH),
+    (
+        "mixed",
+        kinds.ALTERNATING_FROM,
+        kinds.SEMANTIC_FROM,
+        kinds.SYNTACTIC_FROM,
+        _HIGH,
+    ),
+    ("unclear", _LOW, _LOW, kinds.ALTERNATING_FROM, kinds.SEMANTIC_FROM),
+    (
+        "syntactic",
+        kinds.ALTERNATING_FROM,
+        _LOW,
+        kinds.SYNTACTIC_FROM,
+        kinds.SEMANTIC_FROM,
+    ),
+    ("syntactic", kinds.SYNTACTIC_FROM, _LOW, _HIGH, _HIGH),
 )
-_SHADES = {"semantic": "#e3f1fa", "mixed": "#f2f2f2", "unclear": "#ffffff", "syntactic": "#fbf0d9"}
 _KINDS = ("syntactic", "semantic", "mixed", "unclear", "none")
+_SHADES = {"semantic": "#e3f1fa", "mixed": "#f2f2f2", "unclear": "#ffffff", "syntactic": "#fbf0d9"}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import functools
 import html
 import io
 import math
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec
+from typing import Any
 
 import matplotlib.style
 from matplotlib.figure import Figure
@@ -19,15 +19,8 @@ from ..support.checks import InputError
 
 # Okabe and Ito's palette ("Color universal design", 2008) without its yellow, which is too light
 # for lines on white; ordered so that neighbours differ in lightness as well.
-BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, BLACK = PALETTE = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#56B4E9",
-    "#CC79A7",
-    "#000000",
-)
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000")
+BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, BLACK = PALETTE
 LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#595959"
@@ -51,23 +44,9 @@ _STYLE: dict[str, Any] = {
 
 @contextmanager
 def course_style() -> Iterator[None]:
-    """Matplotlib's defaults with ours on top, whatever the user's own settings are."""
+    """Matplotlib's defaults with ours on top, whatever the user's own are; a decorator, too."""
     with matplotlib.style.context(["default", _STYLE]):
         yield
-
-
-_P = ParamSpec("_P")
-
-
-def styled(plot: Callable[_P, AltFigure]) -> Callable[_P, AltFigure]:
-    """Decorate a plotting function: it makes its figure in the course's style."""
-
-    @functools.wraps(plot)
-    def styled(*args: _P.args, **kwargs: _P.kwargs) -> AltFigure:
-        with course_style():
-            return plot(*args, **kwargs)
-
-    return styled
 
 
 class AltFigure(Figure):
@@ -88,20 +67,14 @@ class AltFigure(Figure):
 
 
 def png(figure: Figure, *, scale: int = 1) -> bytes:
-    """The figure as PNG, its alternative text among the metadata.
+    """A Matplotlib figure as PNG, its alternative text among the metadata.
 
-    Args:
-        figure: any Matplotlib figure.
-        scale: multiple of the figure's own resolution; 2 suits dense screens and print.
+    ``scale`` multiplies the figure's own resolution; 2 suits dense screens and print.
     """
-    buffer = io.BytesIO()
-    figure.savefig(
-        buffer,
-        format="png",
-        dpi=scale * figure.dpi,
-        metadata={"Software": None, "Description": alt_text_of(figure)},
-        pil_kwargs={"optimize": True},
-    )
+    buffer, metadata = io.BytesIO(), {"Software": None, "Description": alt_text_of(figure)}
+    kwargs = {"optimize": True}  # Pillow's
+    dpi = scale * figure.dpi
+    figure.savefig(buffer, format="png", dpi=dpi, metadata=metadata, pil_kwargs=kwargs)
     return buffer.getvalue()
 
 
@@ -136,6 +109,29 @@ def show(figure: Figure, alt_text: str | None = None) -> None:
     display({"text/html": img_tag(figure), "text/plain": alt_text_of(figure)}, raw=True)  # type: ignore[no-untyped-call]
 
 
+_SYMBOL = re.compile(
+    r"(?<![\w$])(\$(?:\\sigma|\\gamma|\\beta|\\mu|[A-Za-z])(?:_(?:\w|\{\w+\}))?\$)(?![\w$])"
+)
+
+
+def as_text(label: str, *, symbols: bool = False) -> str:
+    """Escape the dollars of a name, which Matplotlib would read as the marks of a formula.
+
+    Args:
+        label: names of runs or classes, or words of ours.
+        symbols: leave single symbols, such as ``$x_1$``, as formulas.
+    """
+    if not symbols:
+        return label.replace("$", r"\$")
+    parts = _SYMBOL.split(label)  # words and symbols in turn
+    return "".join(p if i % 2 else as_text(p) for i, p in enumerate(parts))
+
+
+def as_words(label: str) -> str:
+    """A label for an alternative text: its symbols without the marks of formulas."""
+    return _SYMBOL.sub(lambda found: re.sub(r"[$\\_{}]", "", found[0]), label)
+
+
 def alt_text_of(figure: Figure) -> str:
     """The figure's alternative text, empty where it has none."""
     return str(getattr(figure, "alt_text", ""))
@@ -158,10 +154,13 @@ def panels_of(count: int, width: float, height: float, *, most: int = 3) -> tupl
     return figure, axes[:count]
 
 
-def finish(figure: AltFigure, title: str | None, description: str, alt: str | None) -> AltFigure:
-    """Set title and alternative text: the caller's, or the title and the description."""
+def finish(
+    figure: AltFigure, title: str | None, words: str, alt: str | None, section: str = "diagnostics"
+) -> AltFigure:
+    """Set title, part of a report, and alternative text: the caller's, or the title and ours."""
     if title and figure.get_layout_engine() is not None:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=12)
-    lead = f"{title.rstrip('.')}. " if title else ""
-    figure.alt_text = alt if alt is not None else lead + description
+        figure.suptitle(as_text(title, symbols=True), x=0.01, ha="left", fontsize=12)
+    lead = f"{as_words(title).rstrip('.')}. " if title else ""
+    figure.alt_text = alt if alt is not None else lead + words
+    figure.section = section
     return figure

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import matplotlib
 import numpy as np
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..support.checks import InputError, check_counts, check_images, check_uint8_images
-from .figure import DPI, MAP_COLOURS, AltFigure, finish, styled
+from .figure import DPI, MAP_COLOURS, AltFigure, as_text, as_words, course_style, finish
 
 Images: TypeAlias = Tensor | NDArray[Any]
 """(N, C, H, W), float in [0, 1] or uint8; C is 1 or 3."""
@@ -30,10 +30,8 @@ Pixels: TypeAlias = NDArray[np.uint8]
 
 _WIDTH = 900
 """Pixels: the usual width of a figure, which fits a notebook beside its margins."""
-_GAP = 4
-"""Pixels between two pictures."""
-_MARGIN = 8
-"""Pixels around everything."""
+GAP, _MARGIN = 4, 8
+"""Pixels between two pictures, and around everything."""
 _MOST = 1000
 """Pictures in one figure, at most."""
 
@@ -47,25 +45,11 @@ class _Row:
     is_map: bool = False
 
 
-@styled
+@course_style()
 def image_grid(
-    images: Images,
-    *,
-    columns: int = 8,
-    title: str | None = None,
-    alt: str | None = None,
+    images: Images, *, columns: int = 8, title: str | None = None, alt: str | None = None
 ) -> AltFigure:
-    """All images, row by row.
-
-    Args:
-        images: (N, C, H, W).
-        columns: images in a row.
-        title: shown above, and the beginning of the alternative text.
-        alt: the alternative text, in place of the automatic one.
-
-    Raises:
-        InputError: images of another kind, or more than a thousand.
-    """
+    """All images (N, C, H, W), at most a thousand, row by row."""
     pictures = _pictures(images, "images")
     check_counts(columns=columns)
     columns = min(columns, len(pictures))
@@ -73,10 +57,10 @@ def image_grid(
     figure = _picture_figure(rows, title=title)
     height, width = pictures.shape[1:3]
     text = f"{len(pictures)} images of {width}x{height} pixels in {len(rows)} rows."
-    return finish(figure, title, text, alt)
+    return finish(figure, title, text, alt, "pictures")
 
 
-@styled
+@course_style()
 def image_rows(
     rows: Mapping[str, Images],
     *,
@@ -90,13 +74,11 @@ def image_rows(
 
     Args:
         rows: label to images (N, C, H, W), all of one height and width; the first ``columns`` of
-            each are drawn.
+            each are drawn. ``$x_1$`` in a label is drawn as a symbol.
         columns: images in a row, at most.
         maps: labels of the rows that hold maps (N, 1, H, W): drawn in colour, with a colour bar
             from 0 to 1.
         above: one short text per column, shown above it; none if empty.
-        title: shown above, and the beginning of the alternative text.
-        alt: the alternative text, in place of the automatic one.
 
     Raises:
         InputError: no rows, images of another kind or of several sizes, an unknown name in maps,
@@ -116,26 +98,14 @@ def image_rows(
             f"{len(drawn[0].pictures)} columns need as many texts above them, not {len(above)}."
         )
     figure = _picture_figure(drawn, title=title, above=above)
-    text = f"{len(drawn)} rows of {len(drawn[0].pictures)} images: {', '.join(rows)}."
-    text += f" In columns: {', '.join(map(_plain, above))}." if above else ""
-    return finish(figure, title, text, alt)
+    text = f"{len(drawn)} rows of {len(drawn[0].pictures)} images: {_plain(rows)}."
+    text += f" In columns: {_plain(above)}." if above else ""
+    return finish(figure, title, text, alt, "pictures")
 
 
-class Split(Protocol):
-    """What :func:`split_rows` needs: the output of a SplitVAE, or anything with these names."""
-
-    @property
-    def x_hat(self) -> Tensor: ...  # noqa: D102
-    @property
-    def x1(self) -> Tensor: ...  # noqa: D102
-    @property
-    def x2(self) -> Tensor: ...  # noqa: D102
-    @property
-    def sigma_map(self) -> Tensor: ...  # noqa: D102
-
-
+@course_style()
 def split_rows(
-    output: Split,
+    output: Any,
     n: int = 8,
     *,
     originals: Images | None = None,
@@ -147,20 +117,20 @@ def split_rows(
     Of a K-way split (K > 2): the K weight maps, the K images, and their mix.
 
     Args:
-        output: what a SplitVAE returns.
+        output: what a SplitVAE returns, or anything with its names.
         n: how many.
         originals: the images that were encoded, (N, C, H, W), as a row above.
-        title: shown above, and the beginning of the alternative text.
-        alt: the alternative text, in place of the automatic one.
 
     Raises:
         InputError: the output of a plain VAE, or anything else without a split.
     """
     rows: dict[str, Images] = {} if originals is None else {"original": originals}
     components = getattr(output, "components", None)
+    ways = 2 if components is None else components.shape[1]
     try:
-        if components is not None and components.shape[1] > 2:
-            rows |= _many_components(output, components)
+        if ways > 2:
+            rows |= {f"map {k + 1}": output.weights[:, k] for k in range(ways)}
+            rows |= {f"$x_{{{k + 1}}}$": output.components[:, k] for k in range(ways)}
         else:
             rows["$\\sigma$ map"] = output.sigma_map
             rows |= {"$x_1$": output.x1, "$x_2$": output.x2}
@@ -172,33 +142,22 @@ def split_rows(
     maps = [label for label in rows if "map" in label]
     figure = image_rows(rows, columns=n, maps=maps, title=title, alt="")
     shown = min(n, len(output.x_hat))
-    text = f"Splits of {shown} images in rows: " + ", ".join(map(_plain, rows)) + ". "
-    return finish(figure, title, text + _mean_map(output, components, shown), alt)
-
-
-def _plain(label: str) -> str:
-    """A label without the marks of Matplotlib's formulas."""
-    return label.translate(str.maketrans("", "", "$\\_{}"))
-
-
-def _many_components(output: Any, components: Tensor) -> dict[str, Images]:
-    ways = range(components.shape[1])
-    maps = {f"map {k + 1}": output.weights[:, k] for k in ways}
-    return maps | {f"$x_{{{k + 1}}}$": components[:, k] for k in ways}
-
-
-def _mean_map(output: Any, components: Tensor | None, shown: int) -> str:
-    if components is not None and components.shape[1] > 2:
+    if ways > 2:
         means = output.weights[:shown].float().mean(dim=(0, 2, 3, 4)).tolist()
-        return "Mean weights " + ", ".join(f"{m:.2f}" for m in means) + "."
-    sigma = output.sigma_map[:shown].float()
-    return (
-        f"Sigma averages {sigma.mean().item():.2f}, "
-        f"from {sigma.min().item():.2f} to {sigma.max().item():.2f}."
-    )
+        values = "Mean weights " + ", ".join(f"{m:.2f}" for m in means)
+    else:
+        low, high = (bound.item() for bound in output.sigma_map[:shown].float().aminmax())
+        mean = output.sigma_map[:shown].float().mean().item()
+        values = f"Sigma averages {mean:.2f}, from {low:.2f} to {high:.2f}"
+    text = f"Splits of {shown} images in rows: {_plain(rows)}. {values}."
+    return finish(figure, title, text, alt, "pictures")
 
 
-@styled
+def _plain(labels: Iterable[str]) -> str:
+    return ", ".join(map(as_words, labels))
+
+
+@course_style()
 def interpolation(
     images: Images,
     *,
@@ -211,11 +170,6 @@ def interpolation(
     Args:
         images: (rows, steps, C, H, W), float in [0, 1] or uint8; at least two steps.
         labels: one per row.
-        title: shown above, and the beginning of the alternative text.
-        alt: the alternative text, in place of the automatic one.
-
-    Raises:
-        InputError: images of another kind, or labels of another number.
     """
     if images.ndim != 5 or images.shape[1] < 2:
         raise InputError(
@@ -230,7 +184,7 @@ def interpolation(
     positions[0] = f"$t$ = {positions[0]}"
     figure = _picture_figure(rows, title=title, above=positions)
     text = f"{count} interpolations of {steps} steps each, from left to right."
-    return finish(figure, title, text, alt)
+    return finish(figure, title, text, alt, "pictures")
 
 
 def _pictures(images: Images, name: str, *, as_map: bool = False) -> Pixels:
@@ -279,106 +233,73 @@ def _picture_figure(
         raise InputError("all images of a figure must have one height and width.")
     columns = max(len(row.pictures) for row in rows)
     labels = [textwrap.fill(row.label, 16) for row in rows]
-    left = _MARGIN + max(_text_width(label) for label in labels)
-    left += _MARGIN if any(labels) else 0
+    left = _MARGIN + max(map(_text_width, labels)) + (_MARGIN if any(labels) else 0)
     right = 56 if any(row.is_map for row in rows) else _MARGIN
-    room = (_WIDTH - left - right + _GAP) // columns - _GAP
-    scale = max(1, min(room // width, 128 // height))
-    mosaic = _mosaic(rows, columns, scale)
-    heading = "\n".join(
-        textwrap.wrap(title, max(20, (left + mosaic.shape[1]) // 8)) if title else ()
-    )
-    top = _MARGIN + (18 * (heading.count("\n") + 1) + 4 if heading else 0) + (18 if above else 0)
-    box = _Box(left, top, mosaic.shape[1], mosaic.shape[0], right)
+    scale = scale_of((_WIDTH - left - right) // columns, height, width)
+    picture = mosaic([row.pictures for row in rows], scale)
+    heading = textwrap.wrap(title or "", max(20, (left + picture.shape[1]) // 8))
+    top = _MARGIN + (18 * len(heading) + 4 if heading else 0) + (18 if above else 0)
+    all_x, all_y = left + picture.shape[1] + right, top + picture.shape[0] + _MARGIN
+    figure = AltFigure(figsize=(all_x / DPI, all_y / DPI), dpi=DPI, facecolor="white")
 
-    figure = AltFigure(figsize=(box.total_width / DPI, box.total_height / DPI), dpi=DPI)
-    figure.set_facecolor("white")
-    _add_image(figure, mosaic, box)
+    def place(_: object) -> Bbox:
+        """Pixel upon pixel; axes would round the picture's place and size."""
+        dense = figure.dpi / DPI  # what savefig was asked for; 1 unless more
+        bounds = (left, _MARGIN, picture.shape[1], picture.shape[0])
+        return Bbox.from_bounds(*(dense * side for side in bounds))
+
+    image = BboxImage(place, interpolation="nearest", origin="upper")
+    image.set_data(picture)
+    figure.add_artist(image)
+
+    def write(x: float, y: float, text: str, **style: Any) -> None:
+        """Write at a place in pixels, counted from the upper left."""
+        figure.text(x / all_x, 1 - y / all_y, as_text(text, symbols=True), **style)
+
     if heading:
-        figure.text(*box.point(-left + _MARGIN, _MARGIN - top), heading, va="top", fontsize=11)
-    step_x, step_y = scale * width + _GAP, scale * height + _GAP
+        write(_MARGIN, _MARGIN, "\n".join(heading), va="top", fontsize=11)
+    step_x, step_y = scale * width + GAP, scale * height + GAP
     for i, text in enumerate(above):
-        where = box.point(i * step_x + scale * width / 2, -5)
-        figure.text(*where, text, ha="center", va="bottom", fontsize=9)
+        x = left + i * step_x + scale * width / 2
+        write(x, top - 5, text, ha="center", va="bottom", fontsize=9)
     for i, label in enumerate(labels):
-        where = box.point(-_MARGIN, i * step_y + scale * height / 2)
-        figure.text(*where, label, ha="right", va="center")
-    _colour_bars(figure, rows, box, step_y)
+        write(left - _MARGIN, top + i * step_y + scale * height / 2, label, ha="right", va="center")
+    for first, last in _runs_of_maps(rows):
+        y, side = top + (last + 1) * step_y - GAP, (last - first + 1) * step_y - GAP
+        bounds = ((all_x - right + 10) / all_x, 1 - y / all_y, 10 / all_x, side / all_y)
+        colours = ScalarMappable(Normalize(0, 1), MAP_COLOURS)
+        bar = figure.colorbar(colours, cax=figure.add_axes(bounds), ticks=[0, 0.5, 1])
+        bar.ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=8)
     return figure
 
 
-@dataclass(frozen=True)
-class _Box:
-    """Where the mosaic lies in its figure, in pixels; points are counted from its upper left."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-    right: int
-
-    @property
-    def total_width(self) -> int:
-        return self.left + self.width + self.right
-
-    @property
-    def total_height(self) -> int:
-        return self.top + self.height + _MARGIN
-
-    def point(self, x: float, y: float) -> tuple[float, float]:
-        """Figure coordinates (0 to 1, from the lower left) of a point."""
-        return (self.left + x) / self.total_width, 1 - (self.top + y) / self.total_height
-
-    def place(
-        self, x: float, y: float, width: float, height: float
-    ) -> tuple[float, float, float, float]:
-        """Left, bottom, width, height in figure coordinates of a rectangle."""
-        left, bottom = self.point(x, y + height)
-        return left, bottom, width / self.total_width, height / self.total_height
-
-
-def _mosaic(rows: Sequence[_Row], columns: int, scale: int) -> Pixels:
-    """One image of all pictures, each of their pixels a square of ``scale``, on white."""
-    height, width = (scale * side for side in rows[0].pictures.shape[1:3])
-    shape = (len(rows) * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 3)
-    mosaic = np.full(shape, 255, dtype=np.uint8)
-    for i, row in enumerate(rows):
-        large = row.pictures.repeat(scale, axis=1).repeat(scale, axis=2)
-        for j, picture in enumerate(large):
-            y, x = i * (height + _GAP), j * (width + _GAP)
-            mosaic[y : y + height, x : x + width] = picture
-    return mosaic
-
-
-def _add_image(figure: AltFigure, mosaic: Pixels, box: _Box) -> None:
-    """Put the mosaic into the figure, pixel upon pixel; axes would round its place and size."""
-
-    def place(_: object) -> Bbox:
-        scale = figure.dpi / DPI  # what savefig was asked for; 1 unless more
-        bounds = (box.left, _MARGIN, mosaic.shape[1], mosaic.shape[0])
-        return Bbox.from_bounds(*(scale * value for value in bounds))
-
-    image = BboxImage(place, interpolation="nearest", origin="upper")
-    image.set_data(mosaic)
-    figure.add_artist(image)
-
-
-def _colour_bars(figure: AltFigure, rows: Sequence[_Row], box: _Box, step_y: int) -> None:
-    """A colour bar from 0 to 1 beside each run of neighbouring maps."""
+def _runs_of_maps(rows: Sequence[_Row]) -> Iterator[tuple[int, int]]:
+    """First and last of neighbouring rows that are maps: they share a colour bar."""
     maps = [i for i, row in enumerate(rows) if row.is_map]
     starts = [i for i in maps if i - 1 not in maps]
     ends = [i for i in maps if i + 1 not in maps]
-    for first, last in zip(starts, ends, strict=True):
-        height = (last - first + 1) * step_y - _GAP
-        axes = figure.add_axes(box.place(box.width + 10, first * step_y, 10, height))
-        colours = ScalarMappable(Normalize(0, 1), MAP_COLOURS)
-        bar = figure.colorbar(colours, cax=axes, ticks=[0, 0.5, 1])
-        bar.ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=8)
+    return zip(starts, ends, strict=True)
+
+
+def scale_of(room: int, height: int, width: int) -> int:
+    """Into squares of how many pixels those of an image are enlarged, to fit in ``room``."""
+    return max(1, min((room - GAP) // width, 128 // height))
+
+
+def mosaic(rows: Sequence[Pixels], scale: int) -> Pixels:
+    """Rows of pictures (n, H, W, 3) as one picture on white, each pixel a square of ``scale``."""
+    height, width = (scale * side for side in rows[0].shape[1:3])
+    shape = (len(rows) * (height + GAP) - GAP, max(map(len, rows)) * (width + GAP) - GAP, 3)
+    whole = np.full(shape, 255, dtype=np.uint8)
+    for i, pictures in enumerate(rows):
+        for j, picture in enumerate(pictures.repeat(scale, axis=1).repeat(scale, axis=2)):
+            y, x = i * (height + GAP), j * (width + GAP)
+            whole[y : y + height, x : x + width] = picture
+    return whole
 
 
 def _text_width(text: str) -> int:
     """Width in pixels of the widest line, at the usual size of 10 points."""
-    widths = [
-        TextPath((0, 0), line, size=10).get_extents().width for line in text.split("\n") if line
-    ]
-    return math.ceil(max(widths, default=0) * DPI / 72)
+    lines = as_text(text, symbols=True).split("\n")
+    paths = (TextPath((0, 0), line, size=10) for line in lines if line)
+    return math.ceil(max((p.get_extents().width for p in paths), default=0) * DPI / 72)

@@ -1,6 +1,6 @@
-"""Checks of what comes in from outside, each with one sentence that says what to do.
+"""Checks of arguments. Each raises :class:`InputError`: one sentence that says what to do.
 
-A check raises :class:`InputError`; the command line prints its sentence without a traceback.
+Values are passed under the names that users know them by: ``check_counts(batch_size=n)``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class InputError(ValueError):
-    """Something given by the user cannot be used; the message says what and what to do."""
+    """The user's input cannot be used; the command line prints the message, no traceback."""
 
 
 def check_images(
@@ -24,17 +24,14 @@ def check_images(
     name: str = "images",
     values: bool = True,
 ) -> None:
-    """Raise unless ``images`` is a non-empty float tensor (N, C, H, W) with values in [0, 1].
+    """``images`` must be a non-empty float tensor (N, C, H, W) with values in [0, 1].
 
     Args:
         images: what to check.
         channels: required C, if any.
         image_size: required H = W in pixels, if any.
-        name: how the message calls the tensor.
-        values: look at the values, too, which waits for an accelerator.
-
-    Raises:
-        InputError: wrong type, shape, dtype, NaN or range.
+        name: what the message calls the tensor.
+        values: also check the range (forces a GPU sync).
     """
     _check_shape(images, channels, image_size, name)
     if not images.is_floating_point():
@@ -61,13 +58,7 @@ def check_uint8_images(
     image_size: int | None = None,
     name: str = "images",
 ) -> None:
-    """Raise unless ``images`` is a non-empty uint8 tensor (N, C, H, W).
-
-    The arguments are those of :func:`check_images` of the same names.
-
-    Raises:
-        InputError: wrong type, shape or dtype.
-    """
+    """``images`` must be a non-empty uint8 tensor (N, C, H, W); see :func:`check_images`."""
     _check_shape(images, channels, image_size, name)
     if images.dtype != torch.uint8:
         raise InputError(
@@ -77,22 +68,14 @@ def check_uint8_images(
 
 
 def check_seed(seed: int) -> None:
-    """Raise unless it is a seed that PyTorch, NumPy and scikit-learn all take: 0 to 2^32 - 1.
-
-    Raises:
-        InputError: it is not.
-    """
+    """PyTorch, NumPy and scikit-learn must all take the seed: 0 to 2^32 - 1."""
     check_counts(lowest=0, seed=seed)
     if seed >= 2**32:
         raise InputError(f"seed must be below 2^32, not {seed}.")
 
 
 def check_tensors(**values: object) -> None:
-    """Raise unless each value, passed under the name that the user knows it by, is a tensor.
-
-    Raises:
-        InputError: one of them is something else, such as a NumPy array.
-    """
+    """Each value must be a tensor (a NumPy array, say, is none)."""
     for name, value in values.items():
         if not isinstance(value, Tensor):
             raise InputError(
@@ -102,15 +85,12 @@ def check_tensors(**values: object) -> None:
 
 
 def check_posteriors(mu: Tensor, log_var: Tensor, latent_dim: int | None = None) -> None:
-    """Raise unless ``mu`` and ``log_var`` describe posteriors: (N, L) both, finite.
+    """Means and log variances of posteriors must both be (N, L) and finite.
 
     Args:
         mu: posterior means.
         log_var: logarithms of the posterior variances.
         latent_dim: required L, if any.
-
-    Raises:
-        InputError: other or unequal shapes, NaN or infinity.
     """
     shape = tuple(mu.shape)
     if len(shape) != 2 or shape != tuple(log_var.shape) or latent_dim not in (None, shape[1]):
@@ -124,15 +104,7 @@ def check_posteriors(mu: Tensor, log_var: Tensor, latent_dim: int | None = None)
 
 
 def check_counts(lowest: int = 1, **counts: int) -> None:
-    """Raise unless each count, passed under the name that the user knows it by, is high enough.
-
-    Args:
-        lowest: what a count must at least be.
-        counts: whole numbers, of Python or NumPy.
-
-    Raises:
-        InputError: one of them is no whole number, or below ``lowest``.
-    """
+    """Each count must be a whole number, of Python or NumPy, and at least ``lowest``."""
     for name, count in counts.items():
         try:
             whole = operator.index(count)
@@ -143,15 +115,7 @@ def check_counts(lowest: int = 1, **counts: int) -> None:
 
 
 def check_positive(*, or_zero: bool = False, **numbers: float) -> None:
-    """Raise unless each number, passed under the name that the user knows it by, is positive.
-
-    Args:
-        or_zero: allow 0.
-        numbers: integers or floats.
-
-    Raises:
-        InputError: one of them is no number (text, say), NaN, infinite, negative or 0.
-    """
+    """Each number must be finite and positive, or 0 where ``or_zero`` allows it."""
     for name, number in numbers.items():
         try:
             fits = math.isfinite(number) and (number >= 0 if or_zero else number > 0)

@@ -85,6 +85,22 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
     return torch.autocast(device.type, dtype=dtype)
 
 
+def as_float64(values: Tensor, *, stay: bool = False) -> Tensor:
+    """The values as float64, without gradient: the one way to float64 in the library.
+
+    Apple's GPUs have no float64: there the values go to the CPU first, and only then change dtype
+    (in one step PyTorch raises, or, in some versions, copies nothing).
+
+    Args:
+        values: any shape and dtype.
+        stay: leave them on their device where it has float64; otherwise they come to the CPU.
+    """
+    values = values.detach()
+    if not (stay and values.device.type in ("cpu", "cuda")):
+        values = values.cpu()
+    return values.to(torch.float64)
+
+
 # ---------------------------------------------------------------------- speed
 
 

@@ -164,7 +164,7 @@ def join(device: torch.device | str | None = None) -> Processes:
         from accelerate import PartialState
     except ImportError:
         raise InputError(
-            "training in several processes needs accelerate: pip install 'svae-lib[scale]'."
+            'training in several processes needs accelerate: pip install "svae-lib[scale]".'
         ) from None
     state = PartialState(cpu=wanted.type != "cuda", timeout=PATIENCE)
     return Processes(state.device, state.process_index, state.num_processes)

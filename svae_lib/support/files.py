@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import json
 import os
+import secrets
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 from filelock import FileLock, Timeout
 
 from .checks import InputError
+from .records import from_json, to_json
+
+_LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # errors of a flush after which data are lost
+
+
+def expand(path: str | os.PathLike[str]) -> Path:
+    """The path with ~ and ~user as the home folders they mean.
+
+    Raises:
+        InputError: there is no such user, or the user has no home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"{path} names a home folder that does not exist.") from None
 
 
 @contextmanager
@@ -24,95 +42,160 @@ def atomic_path(target: str | os.PathLike[str], *, overwrite: bool = False) -> I
     disk and renamed. When the block raises (a full disk, an interrupt), nothing is left behind.
 
     Raises:
-        FileExistsError: ``target`` exists and ``overwrite`` is False.
+        FileExistsError: ``target`` exists and ``overwrite`` is False, even if it appeared while
+            the block ran.
+        OSError: it cannot be written; raised before the block runs where that is known by then.
     """
-    target = Path(target)
+    target = expand(target)
+    _check_free(target, overwrite)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    name = f".{target.stem[:40]}.{secrets.token_hex(4)}.partial{target.suffix}"
+    temporary = target.with_name(name)
+    try:
+        temporary.open("xb").close()  # with the permissions that new files have here
+        yield temporary
+        flush(temporary)
+        if overwrite:
+            temporary.replace(target)
+        else:
+            _publish(temporary, target)
+    except OSError as error:
+        if str(error.filename) == str(temporary):
+            error.filename = str(target)  # the name that the user knows
+        raise
+    finally:
+        with suppress(OSError):  # the reason why it could not be made says more
+            temporary.unlink()
+
+
+def _check_free(target: Path, overwrite: bool) -> None:
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "This is a folder, not a file", str(target))
     if target.exists() and not overwrite:
         raise FileExistsError(f"{target} exists already; choose another name or allow overwriting.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.stem}.", suffix=f".partial{target.suffix}"
-    )
-    os.close(handle)
-    temporary = Path(name)
+
+
+def _publish(temporary: Path, target: Path) -> None:
+    """Give a file its name, unless another process has taken that in the meantime."""
     try:
-        yield temporary
-        with temporary.open("rb") as file:
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            target.open("xb").close()
+            temporary.replace(target)
+    except FileExistsError:
+        raise FileExistsError(
+            f"{target} exists by now: another process has written it in the meantime."
+        ) from None
+
+
+def flush(path: Path) -> None:
+    """Flush a file to disk, where the file system can."""
+    with path.open("r+b") as file:  # Windows flushes writable handles only
+        try:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno in _LOST:
+                raise
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def check_writable(target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Raise, before any work is done, if a file cannot be written; nothing is left behind.
+
+    Raises:
+        FileExistsError: it exists and ``overwrite`` is False.
+        OSError: its folder cannot be written or made.
+    """
+    target = expand(target)
+    _check_free(target, overwrite)
+    folder = next(folder for folder in target.parents if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from None
 
 
 def write_text(target: str | os.PathLike[str], text: str, *, overwrite: bool = False) -> None:
-    """Write ``text`` as UTF-8, atomically.
-
-    Raises:
-        FileExistsError: as :func:`atomic_path`.
-    """
+    """Write ``text`` as UTF-8, atomically; errors as :func:`atomic_path`."""
     with atomic_path(target, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(target: str | os.PathLike[str], value: Any, *, overwrite: bool = False) -> None:
-    """Write ``value`` as indented JSON, atomically.
+    """Write ``value`` as indented JSON, atomically; infinity and NaN are kept, as strings."""
+    write_text(target, to_json(value, indent=2) + "\n", overwrite=overwrite)
+
+
+def read_json(path: str | os.PathLike[str], wanted: Any = Any) -> Any:
+    """Read a JSON file as a value of the type ``wanted``, such as a dataclass.
 
     Raises:
-        FileExistsError: as :func:`atomic_path`.
-        ValueError: NaN or infinity in it, which JSON does not have.
-    """
-    write_text(target, json.dumps(value, indent=2, allow_nan=False) + "\n", overwrite=overwrite)
-
-
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        InputError: the file is missing or is not JSON.
+        InputError: the file is missing, is not JSON, or does not fit the type: see
+            :func:`svae_lib.support.records.convert`.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        content = Path(path).read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path} does not exist.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid JSON ({error}); it may be damaged.") from None
+    return from_json(content, wanted, path)
 
 
 @contextmanager
 def claimed(lock: Path) -> Iterator[bool]:
-    """Whether this process holds the file ``lock`` in the block: False where another one does."""
+    """Whether this process holds the file ``lock`` in the block: False where another one does.
+
+    A file system without locks cannot say: then it warns, and the answer is True.
+    """
     handle = FileLock(lock)
-    with suppress(Timeout):
-        handle.acquire(timeout=0)
+    mine = False
     try:
-        yield handle.is_locked
+        handle.acquire(timeout=0)
+        mine = True
+    except Timeout:
+        pass
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise
+        warnings.warn(
+            f"the disk of {lock.parent} has no file locks ({error}): see to it that no other "
+            "process writes there.",
+            stacklevel=3,
+        )
+        mine = True
+    try:
+        yield mine
     finally:
         handle.release()
 
 
-def user_cache() -> Path:
-    """The library's folder for what can be made again: ~/.cache/svae, or svae in XDG_CACHE_HOME.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 
-    It need not exist yet.
+
+def is_leftover(path: Path) -> bool:
+    """Whether a file is a lock, or was left half written by a process that was killed."""
+    hidden = path.name.startswith(".") and ".partial" in path.name
+    return hidden or path.name.startswith(".lock") or path.suffix == ".lock"
+
+
+def user_cache() -> Path:
+    """The library's folder for what can be made again: where the system keeps caches.
+
+    On Linux ~/.cache/svae; the variable XDG_CACHE_HOME moves it, on every system. It need not
+    exist yet.
 
     Raises:
         InputError: the user has no home folder.
     """
     if named := os.environ.get("XDG_CACHE_HOME"):
-        return Path(named).expanduser() / "svae"
-    try:
-        return Path.home() / ".cache" / "svae"
-    except RuntimeError:
-        raise InputError(
-            "there is no home folder to keep files in: name a folder with XDG_CACHE_HOME."
-        ) from None
+        return expand(named) / "svae"
+    with suppress(RuntimeError):  # for want of a home folder; older releases return "~/.cache"
+        found = platformdirs.user_cache_path("svae", appauthor=False)
+        if found.is_absolute():
+            return found
+    raise InputError("there is no home folder to keep files in: name a folder with XDG_CACHE_HOME.")
 
 
 def file_hash(path: str | os.PathLike[str], algorithm: str) -> str:

@@ -34,7 +34,7 @@ def provenance(device: torch.device | str) -> dict[str, str]:
 def commit() -> str:
     """Commit that the library runs from ("-dirty" with changes on top), or "unknown".
 
-    The variable SVAE_COMMIT says it of a copy that carries no history.
+    A copy without its git history can be told by the variable SVAE_COMMIT.
     """
     if told := os.environ.get("SVAE_COMMIT"):
         return told

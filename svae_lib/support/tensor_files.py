@@ -1,17 +1,17 @@
 """The course's file format: a safetensors file whose header says what the tensors are.
 
 Written whole, read without pickle. The header is JSON: the format's version, what is in the file, a
-SHA-256 of the tensors, so that damage is noticed, and what the caller adds.
+SHA-256 of the tensors, so that damage is noticed, and the facts that the caller adds.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,7 +21,9 @@ from torch import Tensor
 from .._version import __version__
 from .checks import InputError
 from .files import atomic_path
+from .records import convert, from_json, to_json
 
+T = TypeVar("T")
 FORMAT = 1
 
 
@@ -29,83 +31,109 @@ class DamagedFile(InputError):
     """A file that was cut short, changed, or never written by this library."""
 
 
+@dataclass(frozen=True)
+class _Frame:
+    """What the header of every file has."""
+
+    format: int
+    what: str
+    library: str
+    sha256: str
+
+
 def write_tensors(
     path: str | os.PathLike[str],
     what: str,
     tensors: dict[str, Tensor],
-    header: dict[str, Any],
+    facts: dict[str, Any],
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write tensors, and a header of JSON-able facts, to a file that holds ``what``.
-
-    Raises:
-        InputError: the header holds what JSON does not, such as a tensor.
-        FileExistsError: the file exists and ``overwrite`` is False.
-        OSError: it cannot be written; nothing is left behind.
-    """
-    full = {"format": FORMAT, "what": what, "library": __version__, "sha256": digest(tensors)}
-    text = _as_json(full | header)
+    """Write tensors and facts about them to a file that holds ``what``; see ``atomic_path``."""
+    frame = {"format": FORMAT, "what": what, "library": __version__, "sha256": digest(tensors)}
+    header = {"svae_lib": to_json(frame | facts)}
     with atomic_path(path, overwrite=overwrite) as temporary:
         try:
-            save_file(tensors, temporary, metadata={"svae_lib": text})
+            save_file(tensors, temporary, metadata=header)
         except SafetensorError as error:  # a full disk, for one
             raise OSError(f"{path} could not be written ({error}); nothing was changed.") from None
 
 
-def _as_json(header: dict[str, Any]) -> str:
-    try:
-        return json.dumps(header)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"a file's header must be text, numbers, lists and dictionaries ({error}): "
-            "turn tensors and arrays into lists with tolist()."
-        ) from None
-
-
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The header alone, without reading the tensors.
-
-    Raises:
-        InputError: the file is missing, damaged or of another format.
-    """
+    """The header alone, without reading the tensors."""
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist or is no file.")
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["svae_lib"])
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise DamagedFile(
-            f"{path} is damaged or was not written by svae_lib ({error!r})."
-        ) from None
-    if not isinstance(header, dict):
-        raise DamagedFile(f"{path} is damaged: its header is no dictionary.")
+            text = (file.metadata() or {})["svae_lib"]
+    except (SafetensorError, KeyError) as error:
+        raise DamagedFile(f"{path} is damaged or was not written by svae_lib ({error}).") from None
+    header: dict[str, Any] = _checked(path, from_json, text, dict[str, Any])
     if header.get("format") != FORMAT:
         raise InputError(
             f"{path} has format {header.get('format')}, this library reads {FORMAT}: "
             f"it was written by svae_lib {header.get('library')}."
         )
-    if missing := [key for key in ("what", "sha256") if key not in header]:
-        raise DamagedFile(f"{path} is damaged: its header lacks {' and '.join(missing)}.")
+    _checked(path, convert, {k: header[k] for k in _FRAME if k in header}, _Frame)
     return header
 
 
+_FRAME = _Frame.__annotations__
+
+
 def read_tensors(
-    path: str | os.PathLike[str], what: str
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and header of a file that holds ``what``.
+    path: str | os.PathLike[str], what: str, wanted: type[T]
+) -> tuple[dict[str, Tensor], T]:
+    """Tensors of a file that holds ``what``, and its facts as the type ``wanted``.
 
     Raises:
-        InputError: the file is missing, damaged, of another format, or holds something else.
+        DamagedFile: it is not what was written.
+        InputError: it is missing, of another format, or holds something else.
     """
     header = read_header(path)
     if header["what"] != what:
         raise InputError(f"{path} holds a {header['what']}, not a {what}.")
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    facts = {key: value for key, value in header.items() if key not in _FRAME}
+    typed: T = _checked(path, convert, facts, wanted)
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        raise DamagedFile(f"{path} is damaged ({error}).") from None
     if digest(tensors) != header["sha256"]:
         raise DamagedFile(f"{path} is damaged: its weights do not match their SHA-256.")
-    return tensors, header
+    return tensors, typed
+
+
+def _checked(path: str | os.PathLike[str], read: Any, value: Any, wanted: Any) -> Any:
+    try:
+        return read(value, wanted, path)
+    except InputError as error:
+        raise DamagedFile(str(error)) from None
+
+
+def check_fit(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    *,
+    half: bool = False,
+) -> None:
+    """Raise :class:`DamagedFile` unless names, shapes and types of the tensors are as expected.
+
+    With ``half``, floating-point numbers may be stored in another precision.
+    """
+    for name in sorted(tensors.keys() | expected.keys()):
+        there, here = (_form(some.get(name), half) for some in (tensors, expected))
+        if there != here:
+            raise DamagedFile(f"{path} does not fit: {name} is {there} there and {here} here.")
+
+
+def _form(tensor: Tensor | None, half: bool) -> str:
+    if tensor is None:
+        return "missing"
+    floating = half and tensor.is_floating_point()
+    return f"{tuple(tensor.shape)} {'float' if floating else str(tensor.dtype).split('.')[1]}"
 
 
 def digest(tensors: dict[str, Tensor]) -> str:

@@ -5,12 +5,12 @@ below. Where nothing answers the controls (an exported page, a stored notebook),
 stays, with its alternative text. Pictures are drawn by Pillow, since a slider has to be followed
 within a tenth of a second or so; ``benchmarks/widgets.py`` measures it.
 
-What is drawn comes from :mod:`svae_lib.interventions` and :mod:`svae_lib.diagnostics`.
+What is drawn comes from :mod:`svae_lib.sampling` and :mod:`svae_lib.diagnostics`.
 """
 
 from __future__ import annotations
 
-from .explorers import latent_explorer, sigma_mixer, split_gallery
+from .explorers import latent_explorer, latent_frame, mixer_frame, sigma_mixer, split_gallery
 from .frames import Frame, draw
 from .monitor import TrainingMonitor, curves, training_monitor
 from .panel import Panel
@@ -22,6 +22,8 @@ __all__ = [
     "curves",
     "draw",
     "latent_explorer",
+    "latent_frame",
+    "mixer_frame",
     "sigma_mixer",
     "split_gallery",
     "training_monitor",

@@ -1,23 +1,32 @@
-"""Sliders over a trained model: its latent variables, its map, the splits of several models."""
+"""Sliders over a trained model: its latent variables, its map, the splits of several models.
+
+Each live view stands on a plain function, which makes its picture from values.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor
 
 from ..data import to_float
 from ..diagnostics import split_kind
-from ..experiments.runs import Run
 from ..inference import encode_all, reconstruct_all
-from ..interventions import explore, mix
-from ..models import VAE
+from ..models import VAE, Decoded
 from ..objective import reconstruction_error
-from ..sampling import prior_latents
+from ..sampling import explore, mix, prior_latents
 from ..support.checks import InputError, check_counts, check_uint8_images
 from .frames import Frame, draw, parts_of
 from .panel import Panel, Values, load_ipywidgets
+
+
+def latent_frame(model: VAE, z: Tensor, changes: Mapping[int, float]) -> Frame:
+    """What the decoder makes of a latent vector (L,) with some of its variables changed."""
+    rows, maps = parts_of(explore(model, z, changes))
+    moves = ", ".join(f"z[{k}] = {value:.2f}" for k, value in changes.items())
+    alt = f"{', '.join(rows)} decoded from a latent vector with {moves}."
+    return Frame.of(draw(rows, maps, across=True), alt)
 
 
 def latent_explorer(
@@ -37,10 +46,6 @@ def latent_explorer(
     Returns:
         A panel with the controls ``image`` (where to start), ``z0``, ``z3``, ... (one for each of
         the variables, named by its index), and the buttons ``reset`` and ``prior``.
-
-    Raises:
-        InputError: neither or both of images and mu, fewer than two of them, or images that do not
-            fit the model; ipywidgets is not installed.
     """
     ipy = load_ipywidgets()
     means = _posterior_means(model, images, mu)
@@ -58,11 +63,7 @@ def latent_explorer(
     base, seeds = means[0], itertools.count()
 
     def picture(values: Values) -> Frame:
-        changes = {k: values[f"z{k}"] for k in order}
-        rows, maps = parts_of(explore(model, base, changes))
-        moves = ", ".join(f"z[{k}] = {value:.2f}" for k, value in changes.items())
-        alt = f"{', '.join(rows)} decoded from a latent vector with {moves}."
-        return Frame.of(draw(rows, maps, across=True), alt)
+        return latent_frame(model, base, {k: values[f"z{k}"] for k in order})
 
     first_row = {"image": start, "reset": reset, "prior": prior}
     panel = Panel([first_row, moved], picture, silent=["image"])
@@ -93,6 +94,34 @@ def _posterior_means(model: VAE, images: Tensor | None, mu: Tensor | None) -> Te
     return means.detach().float().cpu()
 
 
+def mixer_frame(
+    own: Decoded,
+    originals: Tensor,
+    constant: float | None = None,
+    *,
+    sharpness: float = 1.0,
+    swap: bool = False,
+) -> Frame:
+    """x1 and x2 mixed anew, and what that costs.
+
+    Args:
+        own: a split into two as its model makes it.
+        originals: the images, float (N, C, S, S), that it reconstructs.
+        constant: sigma in every pixel; None for the model's map.
+        sharpness: t of :func:`svae_lib.sampling.sharpen`.
+        swap: exchange x1 and x2 under the map.
+    """
+    mixed = mix(own, constant, swap=swap, sharpness=sharpness)
+    rows = {"original": originals, "σ": mixed.sigma_map, "x₁": own.x1, "x₂": own.x2}
+    rows |= {"x (model)": own.x_hat, "x (now)": mixed.x_hat}
+    what = "σ the model's" if constant is None else f"σ {constant:.2f} everywhere"
+    what += f", sharpness {sharpness:.1f}" + (", x1 and x2 swapped" if swap else "")
+    now, before = (reconstruction_error(originals, o.x_hat).mean().item() for o in (mixed, own))
+    readout = f"Mean reconstruction error: {now:.1f} now, {before:.1f} by the model's map."
+    alt = f"{len(own.x_hat)} images in rows: {', '.join(rows)}; {what}."
+    return Frame.of(draw(rows, ("σ",)), alt, readout)
+
+
 def sigma_mixer(model: VAE, images: Tensor, n: int = 8) -> Panel:
     """Mix x1 and x2 of some images under another map: constant, sharper, swapped.
 
@@ -103,94 +132,56 @@ def sigma_mixer(model: VAE, images: Tensor, n: int = 8) -> Panel:
 
     Returns:
         A panel with the controls ``map`` ("the model's" or "constant"), ``constant`` (its value),
-        ``sharpness`` (t of :func:`svae_lib.interventions.sharpen`) and ``swap``.
-
-    Raises:
-        InputError: images that do not fit the model, or one without two components; ipywidgets is
-            not installed.
+        ``sharpness`` and ``swap``.
     """
     ipy = load_ipywidgets()
     check_uint8_images(images)
-    originals = to_float(images[:n])
-    own = reconstruct_all(model, images[:n])
+    originals, own = to_float(images[:n]), reconstruct_all(model, images[:n])
     mix(own)  # refuses what has no two components
-    layout = ipy.Layout(width="340px")
+    wide = {"min": 0, "layout": ipy.Layout(width="340px")}
     choice = ipy.Dropdown(options=["the model's", "constant"], description="σ is")
-    constant = ipy.FloatSlider(
-        0.5, min=0, max=1, step=0.01, description="constant", disabled=True, layout=layout
-    )
-    sharpness = ipy.FloatSlider(
-        1, min=0, max=10, step=0.1, description="sharpness t", layout=layout
-    )
+    constant = ipy.FloatSlider(0.5, max=1, step=0.01, description="constant", disabled=True, **wide)
+    sharpness = ipy.FloatSlider(1, max=10, step=0.1, description="sharpness t", **wide)
     swap = ipy.Checkbox(False, description="swap x₁ and x₂", indent=False)
 
     def picture(values: Values) -> Frame:
-        is_constant = values["map"] == "constant"
-        constant.disabled = not is_constant
-        mixed = mix(
-            own,
-            values["constant"] if is_constant else None,
-            swap=values["swap"],
-            sharpness=values["sharpness"],
-        )
-        rows = {"original": originals, "σ": mixed.sigma_map, "x₁": own.x1, "x₂": own.x2}
-        rows |= {"x (model)": own.x_hat, "x (now)": mixed.x_hat}
-        what = f"σ {values['constant']:.2f} everywhere" if is_constant else "σ the model's"
-        what += f", sharpness {values['sharpness']:.1f}"
-        what += ", x1 and x2 swapped" if values["swap"] else ""
-        errors = [reconstruction_error(originals, o.x_hat).mean().item() for o in (mixed, own)]
-        readout = (
-            f"Mean reconstruction error: {errors[0]:.1f} now, {errors[1]:.1f} by the model's map."
-        )
-        alt = f"{len(own.x_hat)} images in rows: {', '.join(rows)}; {what}."
-        return Frame.of(draw(rows, ("σ",)), alt, readout)
+        constant.disabled = values["map"] != "constant"
+        sigma = None if constant.disabled else values["constant"]
+        t, swapped = values["sharpness"], values["swap"]
+        return mixer_frame(own, originals, sigma, sharpness=t, swap=swapped)
 
-    return Panel(
-        [{"map": choice, "constant": constant}, {"sharpness": sharpness, "swap": swap}], picture
-    )
+    first_row = {"map": choice, "constant": constant}
+    return Panel([first_row, {"sharpness": sharpness, "swap": swap}], picture)
 
 
-def split_gallery(models: Mapping[str, VAE] | Sequence[Run], images: Tensor, n: int = 8) -> Panel:
+def split_gallery(models: Mapping[str, VAE], images: Tensor, n: int = 8) -> Panel:
     """The splits of several models, side by side with what kind each of them is.
 
     Args:
-        models: SplitVAEs by name, in evaluation mode, or finished runs.
+        models: SplitVAEs by name, in evaluation mode.
         images: uint8 (N, C, S, S), in random order. The first 200 decide the kind of split; the
             control ``first`` leafs through all of them.
         n: images to show at a time, at most.
 
     Returns:
         A panel with the controls ``model`` and ``first``.
-
-    Raises:
-        InputError: no model, one without a split, or images that do not fit; ipywidgets is not
-            installed.
     """
     ipy = load_ipywidgets()
-    loaded = _models(models)
+    if not models:
+        raise InputError("there is no model to show: give at least one SplitVAE.")
     n = min(n, len(images))
-    kinds = {name: _kind(name, model, images[:200]) for name, model in loaded.items()}
-    choice = ipy.Dropdown(options=list(loaded), description="model")
+    kinds = {name: _kind(name, model, images[:200]) for name, model in models.items()}
+    choice = ipy.Dropdown(options=list(models), description="model")
     first = ipy.IntSlider(0, min=0, max=max(0, len(images) - n), description="first image")
 
     def picture(values: Values) -> Frame:
-        shown = images[values["first"] : values["first"] + n]
-        rows, maps = parts_of(reconstruct_all(loaded[values["model"]], shown))
+        name, shown = values["model"], images[values["first"] : values["first"] + n]
+        rows, maps = parts_of(reconstruct_all(models[name], shown))
         rows = {"original": to_float(shown), **rows}
-        alt = f"Split of {len(shown)} images by {values['model']} in rows: {', '.join(rows)}."
-        return Frame.of(draw(rows, maps), alt, f"{values['model']}: {kinds[values['model']]}")
+        alt = f"Split of {len(shown)} images by {name} in rows: {', '.join(rows)}."
+        return Frame.of(draw(rows, maps), alt, f"{name}: {kinds[name]}")
 
     return Panel([{"model": choice, "first": first}], picture)
-
-
-def _models(models: Mapping[str, VAE] | Sequence[Run]) -> dict[str, VAE]:
-    if isinstance(models, Mapping):
-        loaded = dict(models)
-    else:
-        loaded = {run.folder.name: run.load_model() for run in models}
-    if not loaded:
-        raise InputError("there is no model to show: give at least one SplitVAE or run.")
-    return loaded
 
 
 def _kind(name: str, model: VAE, images: Tensor) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..data import to_uint8
 from ..models import Decoded
-from ..plots.pictures import rgb
+from ..plots.pictures import GAP, mosaic, rgb, scale_of
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,8 @@ class Frame:
         return {"text/html": self.html(), "text/plain": f"{self.alt_text} {self.readout}".strip()}
 
 
-_GAP = 4
-"""Pixels between two pictures."""
 _WIDTH = 760
 """Pixels that a picture is fitted into, where whole multiples of its own pixels allow."""
-_LARGEST = 128
-"""Pixels a side of one image, at most, unless it has more by itself."""
 _LINE = 20
 """Pixels of a line of text."""
 
@@ -73,29 +69,19 @@ def draw(
         maps: labels of the rows that are maps (n, 1, H, W), drawn in colours.
         across: lay the rows side by side, their labels above, as suits a single image.
     """
-    pixels = {
-        label: rgb(to_uint8(images.detach()).cpu(), as_map=label in maps)
-        for label, images in rows.items()
-    }
-    n, height, width = next(iter(pixels.values())).shape[:3]
-    columns = n * len(pixels) if across else n
-    left = 0 if across else 8 + max(round(font().getlength(label)) for label in pixels)
+    pixels = [rgb(to_uint8(v.detach()).cpu(), as_map=k in maps) for k, v in rows.items()]
+    n, height, width = pixels[0].shape[:3]
+    left = 0 if across else 8 + max(round(font().getlength(label)) for label in rows)
     top = _LINE if across else 0
-    scale = max(1, min(((_WIDTH - left) // columns - _GAP) // width, _LARGEST // height))
-    step_x, step_y = scale * width + _GAP, scale * height + _GAP
-    lines = 1 if across else len(pixels)
-    canvas = np.full((top + lines * step_y - _GAP, left + columns * step_x - _GAP, 3), 255, "uint8")
-    anchors = {}
-    for i, (label, pictures) in enumerate(pixels.items()):
-        first, line = (i * n, 0) if across else (0, i)
-        y = top + line * step_y
-        for j, picture in enumerate(pictures.repeat(scale, axis=1).repeat(scale, axis=2)):
-            x = left + (first + j) * step_x
-            canvas[y : y + scale * height, x : x + scale * width] = picture
-        anchors[label] = (first * step_x, 2) if across else (0, y + (step_y - _LINE) // 2)
-    image = Image.fromarray(canvas)
+    lines = [np.concatenate(pixels)] if across else pixels
+    scale = scale_of((_WIDTH - left) // len(lines[0]), height, width)
+    image = Image.fromarray(
+        np.pad(mosaic(lines, scale), ((top, 0), (left, 0), (0, 0)), constant_values=255)
+    )
     pen = ImageDraw.Draw(image)
-    for label, place in anchors.items():
+    step_x, step_y = n * (scale * width + GAP), scale * height + GAP
+    for i, label in enumerate(rows):
+        place = (i * step_x, 2) if across else (0, i * step_y + (step_y - _LINE) // 2)
         pen.text(place, label, fill="black", font=font())
     return image
 

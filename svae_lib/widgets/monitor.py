@@ -71,9 +71,6 @@ def training_monitor(
         trainer: whose history is drawn.
         keys: quantities of the history, a panel each.
         every: seconds that pass between two drawings, at least.
-
-    Raises:
-        InputError: the history has no such quantity, or none was named.
     """
     unknown = [key for key in keys if key not in trainer.history]
     if unknown or not keys:

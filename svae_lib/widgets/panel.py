@@ -13,11 +13,7 @@ Values: TypeAlias = Mapping[str, Any]
 
 
 def load_ipywidgets() -> Any:
-    """The package, imported late: the library, and its command line, work without it.
-
-    Raises:
-        InputError: it is not installed.
-    """
+    """The package, imported late: the library, and its command line, work without it."""
     try:
         import ipywidgets
     except ImportError:
@@ -50,9 +46,6 @@ class Panel:
             rows: the controls by name, a mapping per row.
             picture: makes the picture for what the controls are set to.
             silent: controls that do not redraw by themselves.
-
-        Raises:
-            InputError: ipywidgets is not installed.
         """
         ipy = load_ipywidgets()
         self.controls = {name: control for row in rows for name, control in row.items()}

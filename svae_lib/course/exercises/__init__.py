@@ -79,14 +79,24 @@ def check(name: str, answer: Any, seed: int | None = None) -> Function:
         seed: of the random inputs; None draws a fresh one.
 
     Returns:
-        ``answer`` when it is correct, otherwise the library's function.
+        ``answer`` when it is correct, otherwise the library's function. Right numbers of an
+        unusual type (float64, NumPy, Python's) are converted by the function that is returned.
 
     Raises:
         InputError: there is no exercise of that name.
     """
-    exercise, result = _find(name), grade(name, answer, seed)
+    exercise = _find(name)
+    if answer is exercise.reference:
+        _print(
+            f"○ {name}: this is the library's function, not yours: check() returned it when yours "
+            "was not right yet. Run the cell that defines your function again, then check it."
+        )
+        return answer
+    result = grade(name, answer, seed)
     _print(_announce(exercise, result))
-    return answer if result.status == "correct" else exercise.reference
+    if result.status == "correct":
+        return result.go_on or answer
+    return exercise.reference
 
 
 def hint(name: str, step: int = 1) -> None:
@@ -107,12 +117,11 @@ def hint(name: str, step: int = 1) -> None:
 def _announce(exercise: Exercise, result: Result) -> str:
     name = exercise.name
     if result.status == "correct":
-        return f"✓ {name}: correct."
-    if result.status == "unsolved":
-        return (
-            f'○ {name}: your turn. {result.message} {_GO_ON} Hint: sv.exercises.hint("{name}", 1)'
-        )
-    return f"✗ {name}: not right yet. {result.message} {_GO_ON}"
+        remark = "" if result.go_on is None else f" {result.message}"
+        return f"✓ {name}: correct.{remark}"
+    state = "○ {}: your turn." if result.status == "unsolved" else "✗ {}: not right yet."
+    hint_at = f'Hint: sv.exercises.hint("{name}", 1)'
+    return f"{state.format(name)} {result.message} {_GO_ON} {hint_at}"
 
 
 def _print(text: str) -> None:

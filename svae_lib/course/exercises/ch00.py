@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...data import to_float
-from .exercise import Exercise, Mistake
+from .exercise import Exercise, Mistake, draw_sizes
 
 NOTEBOOK = "00_start_here"
 
@@ -15,8 +15,8 @@ NOTEBOOK = "00_start_here"
 
 
 def _bytes(g: torch.Generator) -> tuple[Tensor]:
-    """uint8 images (3, 1, 4, 4), none of which holds a perfect white or black."""
-    return (torch.randint(5, 250, (3, 1, 4, 4), generator=g, dtype=torch.uint8),)
+    """uint8 images, none of which holds a perfect white or black."""
+    return (torch.randint(5, 250, draw_sizes(g, 4), generator=g, dtype=torch.uint8),)
 
 
 def _stretched(images: Tensor) -> Tensor:
@@ -98,9 +98,10 @@ def errors_of_mean(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _images(g: torch.Generator) -> tuple[Tensor]:
-    """Images (5, 3, 4, 4) in [0, 1], some brighter than others."""
-    brightness = torch.rand(5, 1, 1, 1, generator=g)
-    return (0.5 * brightness + 0.5 * torch.rand(5, 3, 4, 4, generator=g),)
+    """Images in [0, 1], some brighter than others."""
+    shape = draw_sizes(g, 4)
+    brightness = torch.rand(shape[0], 1, 1, 1, generator=g)
+    return (0.5 * brightness + 0.5 * torch.rand(shape, generator=g),)
 
 
 def _sums_and_mean(squares: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...objective import kl_divergence
-from .exercise import Exercise, Mistake
+from .exercise import Exercise, Mistake, draw_sizes
 
 NOTEBOOK = "01_vanilla_vae"
 
@@ -22,12 +22,14 @@ def reparameterise(mu: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
 
 
 def _posterior(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """mu and log_var, each (6, 3)."""
-    return torch.randn(6, 3, generator=g), torch.randn(6, 3, generator=g)
+    """mu and log_var, (N, L) each."""
+    mu, log_var = torch.randn(2, *draw_sizes(g, 2), generator=g)
+    return mu, log_var
 
 
 def _posterior_and_noise(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    return (*_posterior(g), torch.randn(6, 3, generator=g))
+    mu, log_var = _posterior(g)
+    return mu, log_var, torch.randn(mu.shape, generator=g)
 
 
 REPARAMETERISE = Exercise(
@@ -170,6 +172,28 @@ KL_DIVERGENCE = Exercise(
             "constant is missing.",
         ),
         Mistake(
+            "reversed",
+            lambda mu, log_var: 0.5 * ((mu**2 + 1) / log_var.exp() - 1 + log_var).sum(dim=1),
+            "This is the KL divergence of the prior from the posterior: the two are exchanged. The "
+            "posterior comes first, and its variance is not divided by.",
+        ),
+        Mistake(
+            "log_var and its exponential exchanged",
+            lambda mu, log_var: 0.5 * (mu**2 + log_var - 1 - log_var.exp()).sum(dim=1),
+            "log_var and exp(log_var) have changed places: the variance is added, its logarithm "
+            "subtracted.",
+        ),
+        Mistake(
+            "variance squared",
+            lambda mu, log_var: 0.5 * (mu**2 + (2 * log_var).exp() - 1 - log_var).sum(dim=1),
+            "You squared exp(log_var), which is the variance already.",
+        ),
+        Mistake(
+            "log_var squared",
+            lambda mu, log_var: 0.5 * (mu**2 + log_var**2 - 1 - log_var).sum(dim=1),
+            "You squared log_var. The variance is its exponential, log_var.exp().",
+        ),
+        Mistake(
             "std instead of variance",
             lambda mu, log_var: 0.5 * (mu.square() + (0.5 * log_var).exp() - 1 - log_var).sum(1),
             "exp(log_var / 2) is the standard deviation; the formula holds the variance.",
@@ -200,8 +224,10 @@ def _squares(x: Tensor, x_hat: Tensor) -> Tensor:
 
 
 def _batch(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
-    x, x_hat = torch.rand(2, 6, 3, 4, 4, generator=g)
-    return x, x_hat, *_posterior(g), 0.05 + 0.2 * torch.rand((), generator=g).item()
+    *shape, latent_dim = draw_sizes(g, 5)
+    x, x_hat = torch.rand(2, *shape, generator=g)
+    mu, log_var = torch.randn(2, shape[0], latent_dim, generator=g)
+    return x, x_hat, mu, log_var, 0.05 + 0.2 * torch.rand((), generator=g).item()
 
 
 VAE_LOSS = Exercise(
@@ -218,6 +244,53 @@ VAE_LOSS = Exercise(
             ),
             "You averaged the squared error over the pixels. The log-likelihood of an image is a "
             "sum over its pixels; with the mean, the KL divergence weighs far too much.",
+        ),
+        Mistake(
+            "both terms averaged",
+            lambda x, x_hat, mu, log_var, gamma: (
+                (x - x_hat).square().mean() / (2 * gamma)
+                + kl_divergence(mu, log_var).mean() / mu.shape[1]
+            ),
+            "You averaged both terms over everything. Both are sums within an image, over its "
+            "pixels and over its latent variables; the mean is over the images alone.",
+        ),
+        Mistake(
+            "pixels averaged, images summed",
+            lambda x, x_hat, mu, log_var, gamma: (
+                _squares(x, x_hat).sum() / x[0].numel() / (2 * gamma)
+                + kl_divergence(mu, log_var).mean()
+            ),
+            "You averaged the squared error over the pixels and summed it over the images: it is "
+            "the other way round.",
+        ),
+        Mistake(
+            "mse_loss without gamma",
+            lambda x, x_hat, mu, log_var, gamma: (
+                (x - x_hat).square().mean() + kl_divergence(mu, log_var).mean()
+            ),
+            "You took the mean squared error as it is: sum over the pixels, and divide by 2 gamma.",
+        ),
+        Mistake(
+            "reversed KL divergence",
+            lambda x, x_hat, mu, log_var, gamma: (
+                _squares(x, x_hat) / (2 * gamma)
+                + 0.5 * ((mu**2 + 1) / log_var.exp() - 1 + log_var).sum(dim=1)
+            ).mean(),
+            "Your KL divergence is the reversed one: prior and posterior are exchanged.",
+        ),
+        Mistake(
+            "absolute error",
+            lambda x, x_hat, mu, log_var, gamma: (
+                (x - x_hat).abs().flatten(1).sum(dim=1) / (2 * gamma) + kl_divergence(mu, log_var)
+            ).mean(),
+            "You summed absolute errors. The Gaussian's exponent holds their squares.",
+        ),
+        Mistake(
+            "root of the squared error",
+            lambda x, x_hat, mu, log_var, gamma: (
+                _squares(x, x_hat).sqrt() / (2 * gamma) + kl_divergence(mu, log_var)
+            ).mean(),
+            "You took the root of the squared error, a distance. The error stays squared.",
         ),
         Mistake(
             "KL subtracted",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...diagnostics import latent_statistics
-from .exercise import Exercise, Mistake
+from .exercise import Exercise, Mistake, draw_sizes
 
 NOTEBOOK = "02_balancing_the_elbo"
 
@@ -25,10 +25,10 @@ def optimal_gamma(x: Tensor, x_hat: Tensor) -> Tensor:
 
 
 def _pair(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Images (4, 3, 4, 4) and reconstructions that are too dark on average."""
-    x = torch.rand(4, 3, 4, 4, generator=g)
+    """Images and reconstructions that are too dark on average."""
+    x = torch.rand(draw_sizes(g, 4), generator=g)
     scale = 0.1 + 0.2 * torch.rand((), generator=g)
-    return x, x - 0.2 - scale * torch.randn(4, 3, 4, 4, generator=g)
+    return x, x - 0.2 - scale * torch.randn(x.shape, generator=g)
 
 
 OPTIMAL_GAMMA = Exercise(
@@ -141,8 +141,11 @@ def running_gamma(mses: list[float], start: float, decay: float = 0.99) -> Tenso
 
 
 def _errors(g: torch.Generator) -> tuple[list[float], float]:
-    """Errors that fall, rise and fall again over 60 steps, and a start between them."""
-    low, high, end = (torch.rand(3, 20, generator=g) + torch.tensor([[0.2], [3.0], [0.1]])).tolist()
+    """Errors that fall, rise and fall again over some 60 steps, and a start between them."""
+    (steps,) = draw_sizes(g, 1, low=18)
+    low, high, end = (
+        torch.rand(3, steps, generator=g) + torch.tensor([[0.2], [3.0], [0.1]])
+    ).tolist()
     return low + high + end, 1.5 + torch.rand((), generator=g).item()
 
 
@@ -249,8 +252,9 @@ def _kl(mu: Tensor, log_var: Tensor) -> Tensor:
 
 
 def _posterior(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """mu and log_var, each (6, 4)."""
-    return torch.randn(6, 4, generator=g), torch.randn(6, 4, generator=g)
+    """mu and log_var, (N, L) each."""
+    mu, log_var = torch.randn(2, *draw_sizes(g, 2), generator=g)
+    return mu, log_var
 
 
 KL_PER_VARIABLE = Exercise(
@@ -299,6 +303,32 @@ KL_PER_VARIABLE = Exercise(
             "where it was negative); the variance is log_var.exp().",
         ),
         Mistake(
+            "log_var added",
+            lambda mu, log_var: 0.5 * (mu**2 + log_var.exp() - 1 + log_var).mean(dim=0),
+            "The sign of log_var is wrong: a very narrow posterior must cost more, not less.",
+        ),
+        Mistake(
+            "mu not squared",
+            lambda mu, log_var: 0.5 * (mu + log_var.exp() - 1 - log_var).mean(dim=0),
+            "mu enters squared.",
+        ),
+        Mistake(
+            "reversed",
+            lambda mu, log_var: 0.5 * ((mu**2 + 1) / log_var.exp() - 1 + log_var).mean(dim=0),
+            "Prior and posterior are exchanged: this is the reversed KL divergence.",
+        ),
+        Mistake(
+            "std instead of variance",
+            lambda mu, log_var: 0.5 * (mu**2 + (0.5 * log_var).exp() - 1 - log_var).mean(dim=0),
+            "exp(log_var / 2) is the standard deviation; the formula holds the variance.",
+        ),
+        Mistake(
+            "divided by the number of variables",
+            lambda mu, log_var: _kl(mu, log_var).sum(dim=0) / mu.shape[1],
+            "You divided the sum over the images by the number of latent variables. Divide by the "
+            "number of images.",
+        ),
+        Mistake(
             "in bits",
             lambda mu, log_var: kl_per_variable(mu, log_var) / 0.6931471805599453,
             "These are bits, with the logarithm to base 2. Nats are asked for: leave the natural "
@@ -337,14 +367,16 @@ _CASES = (
 
 
 def _latent_variables(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """mu and log_var, each (10, 10): the cases above, in random order and slightly blurred."""
-    order = torch.randperm(len(_CASES), generator=g)
+    """mu and log_var, (N, L) each: the cases above and some again, shuffled, slightly blurred."""
+    pairs, extra = draw_sizes(g, 2)
+    images, latent_dim = 2 * (pairs + 8), len(_CASES) + extra
+    order = torch.randperm(latent_dim, generator=g) % len(_CASES)
     mean, variance, low, high = torch.tensor(_CASES)[order].T
-    signs = torch.tensor([1.0, -1.0]).repeat(5)[:, None]  # (10, 1), half of the images each
-    jitter = 1 + 0.01 * torch.randn(10, 10, generator=g)
+    signs = torch.tensor([1.0, -1.0]).repeat(images // 2)[:, None]  # (N, 1), half each
+    jitter = 1 + 0.01 * torch.randn(images, latent_dim, generator=g)
     mu = mean + variance.sqrt() * signs.roll(1, dims=0) * jitter
-    posterior = torch.where(signs > 0, low, high) * (1 + 0.002 * torch.randn(10, 10, generator=g))
-    return mu, posterior.log()
+    blur = 1 + 0.002 * torch.randn(images, latent_dim, generator=g)
+    return mu, (torch.where(signs > 0, low, high) * blur).log()
 
 
 INACTIVE = Exercise(
@@ -412,6 +444,22 @@ INACTIVE = Exercise(
             "statistics of each variable over the images: dim=0.",
         ),
         Mistake(
+            "both comparisons turned round",
+            lambda mu, log_var: (mu.var(dim=0) > 0.05) | (log_var.exp().mean(dim=0) < 0.95),
+            "Both comparisons are turned round: < 0.05 for var(mu), > 0.95 for the mean variance.",
+        ),
+        Mistake(
+            "second comparison turned round",
+            lambda mu, log_var: (mu.var(dim=0) < 0.05) | (log_var.exp().mean(dim=0) < 0.95),
+            "The second comparison is turned round: a posterior as wide as the prior, above .95, "
+            "is inactive.",
+        ),
+        Mistake(
+            "means near 0",
+            lambda mu, log_var: (mu.mean(dim=0).abs() < 0.05) | (log_var.exp().mean(dim=0) > 0.95),
+            "You ask whether the mean of mu is near 0. What counts is whether mu varies.",
+        ),
+        Mistake(
             "how many",
             lambda mu, log_var: inactive(mu, log_var).sum(),
             "You return how many they are. Return True or False for each of them; the notebook "
@@ -451,10 +499,11 @@ def _log_sum(log_joint: Tensor, log_q: Tensor) -> Tensor:
 
 
 def _log_densities(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Both (4, 6): of one image a density that a float holds, of the others too small or large."""
-    size = torch.tensor([[0.0], [-1500.0], [1200.0], [900.0]])
-    log_q = -20 + 3 * torch.randn(4, 6, generator=g)
-    return size + log_q + 2 * torch.randn(4, 6, generator=g), log_q
+    """(N, M) each: of some images a density that a float holds, of others too small or large."""
+    shape = draw_sizes(g, 2, low=3)
+    size = torch.tensor([0.0, -1500.0, 1200.0, 900.0]).repeat(shape[0])[: shape[0], None]
+    log_q = -20 + 3 * torch.randn(shape, generator=g)
+    return size + log_q + 2 * torch.randn(shape, generator=g), log_q
 
 
 IMPORTANCE_WEIGHTED_BOUND = Exercise(
@@ -509,6 +558,16 @@ IMPORTANCE_WEIGHTED_BOUND = Exercise(
             "upside down",
             lambda log_joint, log_q: importance_weighted_bound(log_q, log_joint),
             "Your fractions are upside down, q(z | x) / p(x, z): exchange the two.",
+        ),
+        Mistake(
+            "two sums",
+            lambda log_joint, log_q: torch.logsumexp(log_joint, 1) - torch.logsumexp(log_q, 1),
+            "You summed p and q apart. Divide first, draw by draw: log_joint - log_q inside.",
+        ),
+        Mistake(
+            "the largest draw",
+            lambda log_joint, log_q: (log_joint - log_q).max(dim=1).values,
+            "You took the largest fraction alone. The mean counts all of them: logsumexp.",
         ),
         Mistake(
             "averaged over the images",

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .exercise import Exercise, Function, Mistake
+from .exercise import TRIALS, Exercise, Function, Mistake, draw_sizes
 
 NOTEBOOK = "03_split_decoder"
 
@@ -24,9 +24,9 @@ def mix(sigma: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
 
 
 def _split(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """A sigma map (4, 1, 5, 5) and two images (4, 3, 5, 5), all in (0, 1)."""
-    x1, x2 = torch.rand(2, 4, 3, 5, 5, generator=g)
-    return torch.rand(4, 1, 5, 5, generator=g), x1, x2
+    """A sigma map (N, 1, H, W) and two images (N, C, H, W), all in (0, 1)."""
+    x1, x2 = torch.rand(2, *draw_sizes(g, 4), generator=g)
+    return torch.rand(x1[:, :1].shape, generator=g), x1, x2
 
 
 MIX = Exercise(
@@ -105,7 +105,7 @@ def mix_gradients(
 
 def _split_and_gradient(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     sigma, x1, x2 = _split(g)
-    return torch.randn(4, 3, 5, 5, generator=g), sigma, x1, x2
+    return torch.randn(x1.shape, generator=g), sigma, x1, x2
 
 
 def _per_channel(
@@ -207,12 +207,14 @@ def split_head(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _logits(g: torch.Generator) -> tuple[Tensor]:
-    """Maps of an RGB head, (4, 7, 5, 5)."""
-    return (2 * torch.randn(4, 7, 5, 5, generator=g),)
+    """Maps of a head, (N, 1 + 2C, H, W)."""
+    images, height, width = draw_sizes(g, 3, low=10)
+    channels = 2 + g.initial_seed() % TRIALS
+    return (2 * torch.randn(images, 1 + 2 * channels, height, width, generator=g),)
 
 
 def _colour_and_grey(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
-    """The answers for all seven channels, and for three of them as a grey image's head."""
+    """The answers for all channels, and for three of them as a grey image's head."""
     (logits,) = inputs
     return function(logits), function(logits[:, 1:4])
 
@@ -227,6 +229,10 @@ def _parts(maps: Tensor, sigma_first: bool = True) -> tuple[Tensor, Tensor, Tens
 def _swapped_images(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     sigma, x1, x2 = split_head(logits)
     return sigma, x2, x1
+
+
+def _weighted(sigma: Tensor, x1: Tensor, x2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return sigma, sigma * x1, (1 - sigma) * x2
 
 
 def _only_sigma(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -245,13 +251,33 @@ SPLIT_HEAD = Exercise(
     reference=split_head,
     inputs=_logits,
     observe=_colour_and_grey,
-    tries=("With C = 3", "With C = 1"),
+    tries=("With colours", "With C = 1"),
     mistakes=(
         Mistake(
             "no sigmoid",
             _parts,
             "The channels are right, but these are still logits, which may be any number: all of "
             "them go through a sigmoid.",
+        ),
+        Mistake(
+            "sigmoid twice",
+            lambda logits: _parts(logits.sigmoid().sigmoid()),
+            "You applied the sigmoid twice: all values lie between 1/2 and 0.73. Once is enough.",
+        ),
+        Mistake(
+            "weights applied",
+            lambda logits: _weighted(*split_head(logits)),
+            "You multiplied x1 and x2 by their weights already. The mixture does this later.",
+        ),
+        Mistake(
+            "tanh",
+            lambda logits: _parts(logits.tanh()),
+            "tanh runs from -1 to 1. Weights and pixels lie in (0, 1): a sigmoid.",
+        ),
+        Mistake(
+            "clamped",
+            lambda logits: _parts(logits.clamp(0, 1)),
+            "You cut the logits off at 0 and 1, where no gradient is left: a sigmoid.",
         ),
         Mistake(
             "sigmoid on sigma alone",

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from ...diagnostics import NYQUIST_BAND, nyquist_share
-from ...interventions import sharpen
-from .exercise import Exercise, Mistake
+from ...sampling import sharpen
+from .exercise import TRIALS, Exercise, Mistake, draw_sizes
 
 NOTEBOOK = "04_sigma_map"
 
@@ -16,10 +16,16 @@ NOTEBOOK = "04_sigma_map"
 
 
 def _maps(g: torch.Generator) -> tuple[Tensor]:
-    """Maps (4, 1, 16, 16), float64: noise and something that alternates, in shares that vary."""
-    noise = torch.rand(4, 1, 16, 16, generator=g, dtype=torch.float64)
-    board = (torch.arange(16)[:, None] + torch.arange(16)) % 2
-    part = torch.rand(4, 1, 1, 1, generator=g, dtype=torch.float64)
+    """Maps, float64: noise and something that alternates, in shares that vary.
+
+    The frequency 3/8, which counts, occurs where a size is a multiple of 8; powers of 2 have it
+    without rounding.
+    """
+    (images,) = draw_sizes(g, 1)
+    height, width = ((8, 16), (16, 32), (32, 8))[g.initial_seed() % TRIALS]
+    noise = torch.rand(images, 1, height, width, generator=g, dtype=torch.float64)
+    board = (torch.arange(height)[:, None] + torch.arange(width)) % 2
+    part = torch.rand(images, 1, 1, 1, generator=g, dtype=torch.float64)
     return (part * noise + (1 - part) * (0.3 + 0.4 * board),)
 
 
@@ -53,6 +59,21 @@ def _near(height: int, width: int) -> Tensor:
     return torch.maximum(fy.abs(), fx.abs()) >= NYQUIST_BAND
 
 
+def _in_radians(sigma_map: Tensor) -> Tensor:
+    energy = _energy(sigma_map)
+    fy, fx = _frequencies(*energy.shape[1:])
+    return _share(energy, 2 * torch.pi * torch.maximum(fy.abs(), fx.abs()) >= NYQUIST_BAND)
+
+
+def _above(height: int, width: int) -> Tensor:
+    fy, fx = _frequencies(height, width)
+    return torch.maximum(fy.abs(), fx.abs()) > NYQUIST_BAND
+
+
+def _near_energy(sigma_map: Tensor) -> Tensor:
+    return (_energy(sigma_map) * _near(*sigma_map.shape[2:])).sum(dim=(1, 2))
+
+
 def _of_amplitudes(sigma_map: Tensor) -> Tensor:
     amplitude = _amplitude(sigma_map)
     return _share(amplitude, _near(*amplitude.shape[1:]))
@@ -78,7 +99,9 @@ def _positive_frequencies(sigma_map: Tensor) -> Tensor:
 
 def _cycles_per_image(sigma_map: Tensor) -> Tensor:
     energy = _energy(sigma_map)
-    fy, fx = (16 * f for f in _frequencies(*energy.shape[1:]))
+    height, width = energy.shape[1:]
+    fy, fx = _frequencies(height, width)
+    fy, fx = height * fy, width * fx
     return _share(energy, torch.maximum(fy.abs(), fx.abs()) >= NYQUIST_BAND)
 
 
@@ -103,6 +126,32 @@ NYQUIST_SHARE = Exercise(
             "amplitude instead of energy",
             _of_amplitudes,
             "You added up amplitudes |F|. Energy is their square: |F|^2.",
+        ),
+        Mistake(
+            "larger than 3/8",
+            lambda sigma_map: _share(_energy(sigma_map), _above(*sigma_map.shape[2:])),
+            "You left out the frequency 3/8 itself: >=, not >.",
+        ),
+        Mistake(
+            "radians",
+            _in_radians,
+            "Frequencies times 2 pi are radians per pixel. 3/8 is in cycles per pixel, as "
+            "torch.fft.fftfreq counts.",
+        ),
+        Mistake(
+            "not divided by the total",
+            lambda sigma_map: _near_energy(sigma_map),
+            "This is the energy of the high frequencies. A share is divided by the map's total.",
+        ),
+        Mistake(
+            "high over low",
+            lambda sigma_map: 1 / (1 / nyquist_share(sigma_map) - 1),
+            "You divided by the energy of the low frequencies. A share is divided by the total.",
+        ),
+        Mistake(
+            "one mean for all maps",
+            lambda sigma_map: _with_the_mean(sigma_map - sigma_map.mean()),
+            "You subtracted one mean of all maps. Each map has its own.",
         ),
         Mistake(
             "both directions",
@@ -156,8 +205,9 @@ NYQUIST_SHARE = Exercise(
 
 
 def _map_and_sharpness(g: torch.Generator) -> tuple[Tensor, float]:
-    """A map (3, 1, 5, 5) within (0, 1) and a t between 1.5 and 4."""
-    sigma = 0.02 + 0.96 * torch.rand(3, 1, 5, 5, generator=g)
+    """Maps (N, 1, H, W) within (0, 1) and a t between 1.5 and 4."""
+    images, height, width = draw_sizes(g, 3)
+    sigma = 0.02 + 0.96 * torch.rand(images, 1, height, width, generator=g)
     return sigma, 1.5 + 2.5 * torch.rand((), generator=g).item()
 
 
@@ -187,6 +237,21 @@ SHARPEN = Exercise(
             "weight of x2",
             lambda sigma, t: 1 - sharpen(sigma, t),
             "This is the sharpened weight of x2, 1 - sigma: the maps are turned around.",
+        ),
+        Mistake(
+            "power of x1's weight forgotten",
+            lambda sigma, t: sigma / (sigma + (1 - sigma) ** t),
+            "You raised the weight of x2 to the power t, but not that of x1.",
+        ),
+        Mistake(
+            "odds",
+            lambda sigma, t: sigma**t / (1 - sigma) ** t,
+            "You divided the two weights by each other. Divide by their sum.",
+        ),
+        Mistake(
+            "the sum alone",
+            lambda sigma, t: sigma**t + (1 - sigma) ** t,
+            "This is what to divide by: sigma**t over this sum.",
         ),
         Mistake(
             "flattened",
@@ -257,11 +322,15 @@ def _inner(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _three_images(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """x, x1, x2 (5, 3, 6, 6): the best w lies inside for three images, beyond an end for two."""
-    x1, x2 = torch.rand(2, 5, 3, 6, 6, generator=g)
-    w = torch.tensor([0.12, 0.5, 0.8, 1.4, -0.4]).view(5, 1, 1, 1)
-    w = w + 0.2 * (torch.rand(5, 1, 1, 1, generator=g) - 0.5)
-    return w * x1 + (1 - w) * x2 + 0.05 * torch.randn(x1.shape, generator=g), x1, x2
+    """x, x1, x2: the best w lies inside for some images, beyond either end for others."""
+    shape = draw_sizes(g, 4, low=3)
+    x1, x2 = torch.rand(2, *shape, generator=g)
+    # Differences of lengths around 1, the same in small and in large images
+    length = 0.6 + torch.rand(shape[0], 1, 1, 1, generator=g)
+    x1 = x2 + length * (x1 - x2) / (x1 - x2).flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    w = torch.tensor([0.12, 1.4, -0.4, 0.8, 0.5]).repeat(shape[0])[: shape[0]]
+    w = (w + 0.2 * (torch.rand(shape[0], generator=g) - 0.5)).view(-1, 1, 1, 1)
+    return w * x1 + (1 - w) * x2 + 0.02 * torch.randn(x1.shape, generator=g), x1, x2
 
 
 def _mean_of_ratios(x: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
@@ -309,6 +378,36 @@ BEST_CONSTANT = Exercise(
             lambda x, x1, x2: _inner(x - x2, x1 - x2).clamp(0, 1),
             "The numerator alone: divide by the squared length of x1 - x2, or images that differ "
             "more would get a larger w.",
+        ),
+        Mistake(
+            "half",
+            lambda x, x1, x2: (_unclipped(x, x1, x2) / 2).clamp(0, 1),
+            "Half of the right value: both terms of the derivative have the factor 2.",
+        ),
+        Mistake(
+            "twice",
+            lambda x, x1, x2: (2 * _unclipped(x, x1, x2)).clamp(0, 1),
+            "Twice the right value: both terms of the derivative have the factor 2.",
+        ),
+        Mistake(
+            "sign",
+            lambda x, x1, x2: (-_unclipped(x, x1, x2)).clamp(0, 1),
+            "The sign is wrong: x - x2 and x1 - x2 both begin at x2.",
+        ),
+        Mistake(
+            "measured from x1",
+            lambda x, x1, x2: (_inner(x - x1, x1 - x2) / _inner(x1 - x2, x1 - x2)).clamp(0, 1),
+            "You measured x from x1. The mixture is x2 + w (x1 - x2): measure from x2.",
+        ),
+        Mistake(
+            "upside down",
+            lambda x, x1, x2: (1 / _unclipped(x, x1, x2)).clamp(0, 1),
+            "Your fraction is upside down.",
+        ),
+        Mistake(
+            "sigmoid instead of clamp",
+            lambda x, x1, x2: _unclipped(x, x1, x2).sigmoid(),
+            "A sigmoid changes every w. Cut off at 0 and 1 instead: clamp.",
         ),
         Mistake(
             "mean of the pixels' best",

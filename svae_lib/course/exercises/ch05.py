@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .exercise import Exercise, Function, Mistake
+from .exercise import TRIALS, Exercise, Function, Mistake, draw_sizes
 
 NOTEBOOK = "05_train_on_cuda"
 
@@ -105,11 +105,11 @@ def images_per_second(times: Tensor, batch_size: int, warmup: int) -> float:
 
 
 def _readings(g: torch.Generator) -> tuple[Tensor, int, int]:
-    """Times of 8 to 12 steps, the first three slow and the others uneven."""
-    steps = _draw(8, 13, g)
+    """Times of 8 steps or more, the first three slow and the others uneven."""
+    steps, batch_size = draw_sizes(g, 2, low=8)
     lengths = 0.05 + 0.1 * torch.rand(steps + 1, generator=g, dtype=torch.float64)
     lengths[1:4] += 1 + torch.rand(3, generator=g, dtype=torch.float64)
-    return 5 + lengths.cumsum(0), _draw(16, 64, g), _draw(2, 5, g)
+    return 5 + lengths.cumsum(0), batch_size, 2 + g.initial_seed() % TRIALS
 
 
 IMAGES_PER_SECOND = Exercise(
@@ -205,8 +205,8 @@ def scaled_step(
 
 def _scaled(g: torch.Generator) -> tuple[Tensor, Tensor, float, float]:
     scale = 2.0 ** _draw(2, 7, g)
-    gradient = torch.randn(5, generator=g)
-    return torch.randn(5, generator=g), scale * gradient, scale, 0.1 + 0.01 * _draw(0, 10, g)
+    weights, gradient = torch.randn(2, *draw_sizes(g, 1, low=4), generator=g)
+    return weights, scale * gradient, scale, 0.1 + 0.01 * _draw(0, 10, g)
 
 
 def _with_and_without_overflow(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -311,8 +311,9 @@ def combine_gradients(gradients: Tensor, sizes: Tensor) -> Tensor:
 
 
 def _shards(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    sizes = torch.randperm(30, generator=g)[:4] + 2  # four different sizes
-    return torch.randn(4, 5, generator=g), sizes
+    shape = draw_sizes(g, 2, low=3)
+    shards = torch.randperm(30, generator=g)[: shape[0]] + 2  # of different sizes
+    return torch.randn(shape, generator=g), shards
 
 
 COMBINE_GRADIENTS = Exercise(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .exercise import Exercise, Function, Mistake
+from .exercise import TRIALS, Exercise, Function, Mistake, draw_sizes
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
@@ -28,8 +28,9 @@ def aggregate_variance(mu: Tensor, log_var: Tensor) -> Tensor:
 
 
 def _posteriors(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """mu and log_var, each (8, 3), with means that are not centred on 0."""
-    return 0.5 + torch.randn(8, 3, generator=g), torch.randn(8, 3, generator=g)
+    """mu and log_var, (N, L) each, with means that are not centred on 0."""
+    mu, log_var = torch.randn(2, *draw_sizes(g, 2, low=3), generator=g)
+    return 0.5 + mu, log_var
 
 
 AGGREGATE_VARIANCE = Exercise(
@@ -113,28 +114,34 @@ def sample_gaussian(mean: Tensor, covariance: Tensor, noise: Tensor) -> Tensor:
 
 
 def _gaussian(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """A mean (3,), a correlated covariance (3, 3), and as noise 0 and the three unit vectors.
+    """A mean (L,), a correlated covariance (L, L); as noise 0, the unit vectors, and more.
 
-    All float64, as in the notebook: samples that fall back to float32 would stop it.
+    All float64, as in the notebook.
     """
-    eye = torch.eye(3, dtype=torch.float64)
-    factor = torch.randn(3, 5, generator=g, dtype=torch.float64)
-    covariance = factor @ factor.T / 3 + 0.1 * eye
-    mean = torch.randn(3, generator=g, dtype=torch.float64)
-    return mean, covariance, torch.cat([torch.zeros_like(eye[:1]), eye])
+    latent_dim, samples = draw_sizes(g, 2, low=3)
+    more = 15 + samples - (1 + latent_dim)
+    eye = torch.eye(latent_dim, dtype=torch.float64)
+    factor = torch.randn(latent_dim, latent_dim + 2, generator=g, dtype=torch.float64)
+    covariance = factor @ factor.T / latent_dim + 0.1 * eye
+    mean = torch.randn(latent_dim, generator=g, dtype=torch.float64)
+    drawn = torch.randn(more, latent_dim, generator=g, dtype=torch.float64)
+    return mean, covariance, torch.cat([torch.zeros_like(eye[:1]), eye, drawn])
 
 
 def _moments(function: Function, inputs: tuple[Any, ...]) -> Any:
-    """The mean and covariance that the samples would have, (1 + L, L).
+    """The mean and covariance that the samples would have, and what is not affine in the noise.
 
     Any factor of the covariance is right, so it is not the samples that are compared. An affine
-    map of the noise is known by its values at 0 and at the unit vectors.
+    map of the noise is known by its values at 0 and at the unit vectors; the other rows of noise
+    tell whether it is one.
     """
-    samples = function(*inputs)
-    if not isinstance(samples, Tensor) or samples.shape != inputs[2].shape:
+    samples, noise = function(*inputs), inputs[2]
+    if not isinstance(samples, Tensor) or samples.shape != noise.shape:
         return samples
-    mean, rows = samples[:1], samples[1:] - samples[:1]
-    return torch.cat([mean, rows.T @ rows])
+    end = 1 + noise.shape[1]
+    mean, rows = samples[:1], samples[1:end] - samples[:1]
+    rest = samples[end:] - mean - noise[end:].to(samples.dtype) @ rows
+    return torch.cat([mean, rows.T @ rows, rest])
 
 
 def _by_eigenvectors(mean: Tensor, covariance: Tensor, noise: Tensor, power: float) -> Tensor:
@@ -217,16 +224,15 @@ def held_out_score(mixture: GaussianMixture, train: Tensor, held_out: Tensor) ->
 
 
 def _mixture_and_vectors(g: torch.Generator) -> tuple[GaussianMixture, Tensor, Tensor]:
-    """An unfitted mixture, 20 vectors to fit, 12 held out.
-
-    One component alone: its fit is exact, so answers do not depend on how EM was started.
-    """
+    """An unfitted mixture of one to three components, vectors to fit, and others held out."""
     from sklearn.mixture import GaussianMixture  # here: its import takes a second or two
 
-    scale = torch.tensor([1.0, 2.0])
-    train = torch.randn(20, 2, generator=g, dtype=torch.float64) * scale
-    held_out = torch.randn(12, 2, generator=g, dtype=torch.float64) * scale + 0.7
-    return GaussianMixture(1, reg_covar=1e-3), train, held_out
+    latent_dim, fitted, scored = draw_sizes(g, 3)
+    scale = 1 + torch.arange(latent_dim)
+    train = torch.randn(20 + fitted, latent_dim, generator=g, dtype=torch.float64) * scale
+    held_out = torch.randn(20 + scored, latent_dim, generator=g, dtype=torch.float64) * scale + 0.7
+    components = 1 + g.initial_seed() % TRIALS
+    return GaussianMixture(components, reg_covar=0.1, random_state=0), train, held_out
 
 
 HELD_OUT_SCORE = Exercise(
@@ -318,13 +324,14 @@ def _lerp(z0: Tensor, z1: Tensor, t: Tensor) -> Tensor:
 
 
 def _ends(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Two vectors (5,) of different lengths, between 45 and 135 degrees apart; positions (4,)."""
-    first, second = torch.randn(2, 5, generator=g)
+    """Two vectors (L,) of different lengths, between 45 and 135 degrees apart; positions (T,)."""
+    latent_dim, positions = draw_sizes(g, 2, low=3)
+    first, second = torch.randn(2, latent_dim, generator=g)
     first = first / first.norm()
     across = second - (second @ first) * first
     angle = torch.pi * (0.25 + 0.5 * torch.rand((), generator=g))
     z1 = torch.cos(angle) * first + torch.sin(angle) * across / across.norm()
-    return 1.5 * first, 2.5 * z1, torch.rand(4, generator=g).sort().values
+    return 1.5 * first, 2.5 * z1, torch.rand(positions, generator=g).sort().values
 
 
 def _rescaled_line(z0: Tensor, z1: Tensor, t: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .exercise import Exercise, Function, Mistake
+from ...support.devices import as_float64
+from .exercise import TRIALS, Exercise, Function, Mistake, draw_sizes
 
 NOTEBOOK = "07_fid"
 
@@ -24,8 +25,9 @@ def frechet_diagonal(mu1: Tensor, var1: Tensor, mu2: Tensor, var2: Tensor) -> Te
 
 
 def _two_gaussians(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    mu1, mu2 = torch.randn(2, 4, generator=g)
-    var1, var2 = 0.2 + 2 * torch.rand(2, 4, generator=g)
+    shape = draw_sizes(g, 1)
+    mu1, mu2 = torch.randn(2, *shape, generator=g)
+    var1, var2 = 0.2 + 2 * torch.rand(2, *shape, generator=g)
     return mu1, var1, mu2, var2
 
 
@@ -102,9 +104,10 @@ def covariance(features: Tensor) -> Tensor:
 
 
 def _features(g: torch.Generator) -> tuple[Tensor]:
-    """Correlated features (7, 3), float64, whose means are not 0."""
-    independent = torch.randn(7, 3, generator=g, dtype=torch.float64)
-    return (independent @ torch.randn(3, 3, generator=g, dtype=torch.float64) + 1.5,)
+    """Correlated features (N, d), float64, whose means are not 0."""
+    samples, width = draw_sizes(g, 2, low=3)
+    independent = torch.randn(samples, width, generator=g, dtype=torch.float64)
+    return (independent @ torch.randn(width, width, generator=g, dtype=torch.float64) + 1.5,)
 
 
 def _correlation(features: Tensor) -> Tensor:
@@ -194,9 +197,10 @@ def matrix_sqrt(s: Tensor) -> Tensor:
 
 
 def _covariance_matrix(g: torch.Generator) -> tuple[Tensor]:
-    """A covariance (3, 3), in float64."""
-    factor = torch.randn(3, 6, generator=g, dtype=torch.float64)
-    return (factor @ factor.T / 6 + 0.05 * torch.eye(3, dtype=torch.float64),)
+    """A covariance (d, d), in float64."""
+    (width,) = draw_sizes(g, 1, low=3)
+    factor = torch.randn(width, 2 * width, generator=g, dtype=torch.float64)
+    return (factor @ factor.T / (2 * width) + 0.05 * torch.eye(width, dtype=torch.float64),)
 
 
 def _with_a_rounded_one(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -207,7 +211,7 @@ def _with_a_rounded_one(function: Function, inputs: tuple[Any, ...]) -> tuple[An
     (s,) = inputs
     root = function(s)
     sound = isinstance(root, Tensor) and root.is_floating_point() and root.shape == s.shape
-    if not sound or not torch.allclose(root.double() @ root.double(), s, 1e-4, 1e-5):
+    if not sound or not torch.allclose(as_float64(root) @ as_float64(root), s, 1e-4, 1e-5):
         return root, root
     return root, function(torch.diag(torch.tensor([1.0, 0.25, -1e-12], dtype=s.dtype)))
 
@@ -331,18 +335,21 @@ def _inside(real: Tensor, generated: Tensor, k: int) -> Tensor:
 
 
 def _two_sets(g: torch.Generator) -> tuple[Tensor, Tensor, int]:
-    real = torch.randn(40, 3, generator=g, dtype=torch.float64)
-    return real, 1.3 * torch.randn(50, 3, generator=g, dtype=torch.float64) + 0.7, 2
+    """Features (N, d) and (M, d) whose balls hold some of the others, and k from 2 to 4."""
+    n, m, width = draw_sizes(g, 3, low=5)
+    real = torch.randn(40 + n, width, generator=g, dtype=torch.float64)
+    generated = 1.3 * torch.randn(40 + m, width, generator=g, dtype=torch.float64) + 0.5
+    return real, generated, 2 + g.initial_seed() % TRIALS
 
 
 def _share(inside: Tensor) -> Tensor:
-    return inside.double().mean()
+    return as_float64(inside).mean()
 
 
 def _any_float(function: Function, inputs: tuple[Any, ...]) -> Any:
     """What the function returns; whether float32 or float64 does not matter for a share."""
     share = function(*inputs)
-    return share.double() if isinstance(share, Tensor) and share.is_floating_point() else share
+    return as_float64(share) if isinstance(share, Tensor) and share.is_floating_point() else share
 
 
 PRECISION = Exercise(
@@ -379,7 +386,7 @@ PRECISION = Exercise(
         ),
         Mistake(
             "density",
-            lambda real, generated, k: _inside(real, generated, k).double().sum(dim=1).mean() / k,
+            lambda real, fake, k: as_float64(_inside(real, fake, k)).sum(dim=1).mean() / k,
             "You counted in how many balls each generated vector is (divided by k, that is called "
             "density). Here it counts once: any(dim=1).",
         ),
@@ -412,7 +419,7 @@ PRECISION = Exercise(
         ),
         Mistake(
             "number instead of share",
-            lambda real, generated, k: _inside(real, generated, k).any(dim=1).double().sum(),
+            lambda real, generated, k: as_float64(_inside(real, generated, k).any(dim=1)).sum(),
             "This is how many are inside. Divide by the number of generated vectors.",
         ),
     ),
@@ -450,10 +457,11 @@ def _zeroed(k: Tensor) -> Tensor:
 
 
 def _kernels(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Cubic kernels of 5 and 7 samples with 3 features, so alike that estimates fall below 0."""
-    x = torch.randn(5, 3, generator=g)
-    more = torch.randn(2, 3, generator=g)
-    y = torch.cat([x, more]) + 0.1 * torch.randn(7, 3, generator=g)
+    """Cubic kernels of N and M > N samples, so alike that estimates fall below 0."""
+    (n,) = draw_sizes(g, 1, low=5)
+    x = torch.randn(n, 3, generator=g)
+    y = torch.cat([x, torch.randn(2, 3, generator=g)])
+    y = y + 0.1 * torch.randn(y.shape, generator=g)
     pairs = ((x, x), (y, y), (x, y))
     kxx, kyy, kxy = ((a @ b.T / 3 + 1) ** 3 for a, b in pairs)
     return kxx, kyy, kxy
@@ -538,8 +546,8 @@ def to_network_range(images: Tensor) -> Tensor:
 
 
 def _images(g: torch.Generator) -> tuple[Tensor]:
-    """uint8 images (2, 3, 4, 4), none of which holds a perfect white or black."""
-    return (torch.randint(5, 250, (2, 3, 4, 4), generator=g, dtype=torch.uint8),)
+    """uint8 images, none of which holds a perfect white or black."""
+    return (torch.randint(5, 250, draw_sizes(g, 4), generator=g, dtype=torch.uint8),)
 
 
 TO_NETWORK_RANGE = Exercise(

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .exercise import Exercise, Mistake
+from .exercise import Exercise, Mistake, draw_sizes
 
 NOTEBOOK = "08_reproduce_the_paper"
 
@@ -28,8 +28,8 @@ def _quantile(scores: Tensor, share: float = 0.975, fewer: int = 1) -> float:
 
 
 def _scores(g: torch.Generator) -> tuple[Tensor]:
-    """Five seeds' scores around 20."""
-    return (20 + 3 * torch.randn(5, generator=g, dtype=torch.float64),)
+    """Some seeds' scores around 20."""
+    return (20 + 3 * torch.randn(draw_sizes(g, 1, low=4), generator=g, dtype=torch.float64),)
 
 
 INTERVAL = Exercise(
@@ -43,6 +43,21 @@ INTERVAL = Exercise(
             lambda s: (s.mean(), _quantile(s) * s.std()),
             "That is the spread of single runs. The mean of n runs is known better than one run: "
             "its standard error is smaller by a factor that depends on n.",
+        ),
+        Mistake(
+            "quantile forgotten",
+            lambda s: (s.mean(), s.std() / math.sqrt(len(s))),
+            "This is the standard error alone. Multiply it by Student's quantile.",
+        ),
+        Mistake(
+            "divided by n",
+            lambda s: (s.mean(), _quantile(s) * s.std() / len(s)),
+            "You divided by n. The standard error is divided by the root of n.",
+        ),
+        Mistake(
+            "root of n - 1",
+            lambda s: (s.mean(), _quantile(s) * s.std() / math.sqrt(len(s) - 1)),
+            "You divided by the root of n - 1. std() has the n - 1 in it already: the root of n.",
         ),
         Mistake(
             "normal instead of Student's quantile",
@@ -95,13 +110,14 @@ def paired_interval(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _two_models(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Scores of five seeds, of two models that share the luck of the seed.
+    """Scores of some seeds, of two models that share the luck of the seed.
 
     Their orders differ: otherwise it would not matter whether scores are sorted first.
     """
-    luck = 4 * torch.randn(5, generator=g, dtype=torch.float64)
+    (seeds,) = draw_sizes(g, 1, low=4)
+    luck = 4 * torch.randn(seeds, generator=g, dtype=torch.float64)
     while True:
-        first, second = 20 + luck + torch.randn(2, 5, generator=g, dtype=torch.float64)
+        first, second = 20 + luck + torch.randn(2, seeds, generator=g, dtype=torch.float64)
         if not torch.equal(first.argsort(), second.argsort()):
             return first, second
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .exercise import Exercise, Function, Mistake
+from .exercise import TRIALS, Exercise, Function, Mistake, draw_sizes
 
 NOTEBOOK = "09_beyond_the_paper"
 
@@ -22,18 +22,19 @@ def mix_many(maps: Tensor, images: Tensor) -> Tensor:
 
 
 def _maps_and_images(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Three RGB images; height and width equal, so that a mistaken dimension still broadcasts.
+    """Maps (N, K, H, W) and images (N, K, C, H, W).
 
     float64, as in the notebook: a mixture that falls back to float32 would fail its comparisons.
     """
-    maps = 2 * torch.randn(2, 3, 4, 4, generator=g, dtype=torch.float64)
-    return maps, torch.rand(2, 3, 3, 4, 4, generator=g, dtype=torch.float64)
+    n, k, channels, height, width = draw_sizes(g, 5, low=3)
+    maps = 2 * torch.randn(n, k, height, width, generator=g, dtype=torch.float64)
+    return maps, torch.rand(n, k, channels, height, width, generator=g, dtype=torch.float64)
 
 
-def _three_and_two(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
-    """The mixtures of all three images, and of two, in two colours (see :func:`_by_channel`)."""
+def _all_and_two(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
+    """The mixtures of all K images, and of two grey ones."""
     maps, images = inputs
-    return function(maps, images), function(maps[:, :2], images[:, :2, :2])
+    return function(maps, images), function(maps[:, :2], images[:, :2, :1])
 
 
 def _hard(maps: Tensor, images: Tensor) -> Tensor:
@@ -42,7 +43,7 @@ def _hard(maps: Tensor, images: Tensor) -> Tensor:
 
 
 def _by_channel(maps: Tensor, images: Tensor) -> Tensor:
-    """Weight k goes to colour k of each image: right shapes by accident where K = C."""
+    """Weight k goes to colour k of each image, which runs only where K = C."""
     return (maps.softmax(dim=1).unsqueeze(1) * images).sum(dim=1)
 
 
@@ -51,8 +52,8 @@ MIX_MANY = Exercise(
     notebook=NOTEBOOK,
     reference=mix_many,
     inputs=_maps_and_images,
-    observe=_three_and_two,
-    tries=("With K = 3", "With K = 2"),
+    observe=_all_and_two,
+    tries=("With all K", "With K = 2"),
     differentiable=True,
     mistakes=(
         Mistake(
@@ -122,10 +123,13 @@ def entropy(weights: Tensor) -> Tensor:
 
 
 def _weights(g: torch.Generator) -> tuple[Tensor]:
-    """Weights of three images; in a few pixels one has weight 1, in others one has weight 0."""
-    weights = (2 * torch.randn(2, 3, 1, 4, 4, generator=g)).softmax(dim=1)
-    weights[:, :, :, 0, :2] = torch.tensor([0.0, 1.0, 0.0]).view(3, 1, 1)
-    weights[:, :, :, 1, :2] = torch.tensor([0.0, 0.25, 0.75]).view(3, 1, 1)
+    """Weights of K images; in a few pixels one has weight 1, in others one has weight 0."""
+    n, k, height, width = draw_sizes(g, 4, low=3)
+    weights = (2 * torch.randn(n, k, 1, height, width, generator=g)).softmax(dim=1)
+    weights[:, :, :, :2, :2] = 0
+    weights[:, 1, :, 0, :2] = 1
+    weights[:, 1, :, 1, :2] = 0.25
+    weights[:, 2, :, 1, :2] = 0.75
     return (weights,)
 
 
@@ -215,9 +219,9 @@ def centre_square(image: Tensor) -> Tensor:
 
 def _portrait(g: torch.Generator) -> tuple[Tensor]:
     """An image higher than wide, by an odd number of pixels from 5 on."""
-    height, width = (int(torch.randint(low, low + 4, (), generator=g)) for low in (16, 7))
-    height += 1 - (height - width) % 2
-    return (torch.rand(3, height, width, generator=g),)
+    trial = g.initial_seed() % TRIALS
+    width = 7 + trial + 9 * int(torch.randint(2, (), generator=g))
+    return (torch.rand(2 + trial, width + 5 + 2 * trial, width, generator=g),)
 
 
 def _both_ways(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...support import devices
 from .exercise import Exercise
 
 NOTHING = "The function returns nothing yet. (If you have written it: is its return missing?)"
+
+WRONG_VALUES = "Type and shape are right, the numbers are not. Try it by hand on one small example."
 
 
 @dataclass(frozen=True)
@@ -70,17 +73,16 @@ def _array_problem(
         return _type_problem(truth, value)
     if tuple(value.shape) != tuple(truth.shape):
         sentence = f"The shape should be {tuple(truth.shape)}, yours is {tuple(value.shape)}."
-        summed = "" if value.ndim == truth.ndim else " Over which dimensions did you sum?"
-        return Problem("wrong shape", sentence + summed)
+        return Problem("wrong shape", sentence)
     if isinstance(value, Tensor) and value.is_complex():
         return Problem("wrong dtype", "Your numbers are complex, and should be real.")
-    t, v = _float64(truth), _float64(value)
+    t, v = as_float64(truth), as_float64(value)
     if strict and v.isnan().any() and not t.isnan().any():
         return Problem(
             "NaN", "Your answer contains NaN: a logarithm or root of a negative number, or 0/0?"
         )
     if not torch.allclose(t, v, exercise.relative, exercise.absolute, equal_nan=True):
-        return Problem("wrong values", "The numbers are not right.")
+        return Problem("wrong values", WRONG_VALUES)
     if strict and value.dtype != truth.dtype:
         return Problem("wrong dtype", _dtype_sentence(truth, value))
     return None
@@ -89,7 +91,7 @@ def _array_problem(
 def _dtype_sentence(truth: Any, value: Any) -> str:
     both = f"their type is {value.dtype} and should be {truth.dtype}."
     floats = all(isinstance(x, Tensor) and x.is_floating_point() for x in (truth, value))
-    remedy = " Make new tensors with x.new_zeros(...) or dtype=x.dtype." if floats else ""
+    remedy = " Give new tensors the dtype of the arguments." if floats else ""
     return f"The numbers are right, but {both}{remedy}"
 
 
@@ -97,12 +99,14 @@ def _type_problem(truth: Tensor | np.ndarray, value: Any) -> Problem:
     if isinstance(value, np.ndarray | np.generic):
         return Problem(
             "numpy instead of torch",
-            "Your answer is a NumPy array: stay in torch from start to end, or gradients are lost.",
+            "Your answer is a NumPy array. The notebook trains through this function: stay in "
+            "torch from start to end, or the gradient is lost.",
         )
     if isinstance(value, int | float):
         return Problem(
             "a number instead of a tensor",
-            "Your answer is a Python number, and should be a tensor: without .item() or float().",
+            "Your answer is a Python number. The notebook trains through this function: leave "
+            "out .item() and float(), or the gradient is lost.",
         )
     return Problem("wrong type", f"Return {kind(truth)}, not {kind(value)}.")
 
@@ -120,27 +124,7 @@ def _number_problem(truth: float, value: Any, exercise: Exercise, strict: bool) 
             "NaN", "Your answer is NaN: a logarithm or root of a negative number, or 0/0?"
         )
     close = np.isclose(number, truth, exercise.relative, exercise.absolute, equal_nan=True)
-    return None if close else Problem("wrong values", "The number is not right.")
-
-
-def explain_values(truths: list[Any], values: list[Any]) -> Problem:
-    """Say more about values that are wrong, though their types and shapes are right."""
-    t, v = _flat(truths), _flat(values)
-    if t.numel() > 1 and t.isfinite().all() and v.isfinite().all():
-        factor = ((t * v).sum() / t.square().sum().clamp_min(1e-12)).item()
-        if abs(factor) > 1e-6 and torch.allclose(v, factor * t, 1e-3, 1e-6):
-            if abs(factor - 1) < 0.005:  # it would read "1 times"
-                return Problem("too few digits", "Nearly right: too few digits.")
-            sentence = f"Your answer is {factor:.3g} times the right one, everywhere."
-            return Problem("a factor", sentence)
-        offset = (v - t).mean().item()
-        if torch.allclose(v - t, torch.full_like(t, offset), 1e-3, 1e-6):
-            sentence = f"Your answer is the right one plus {offset:.3g}, everywhere."
-            return Problem("an offset", sentence)
-    return Problem(
-        "wrong values",
-        "Type and shape are right, the numbers are not. Try it by hand on one small example.",
-    )
+    return None if close else Problem("wrong values", WRONG_VALUES)
 
 
 def part(value: Any, path: tuple[int, ...]) -> Any:
@@ -197,21 +181,12 @@ def kind(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
-def _flat(values: Any) -> Tensor:
-    """All numbers of nested results in one float64 vector; what is no number is left out."""
-    if isinstance(values, list | tuple):
-        parts = [_flat(value) for value in values]
-        return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
-    if isinstance(values, Tensor | np.ndarray | np.number | int | float):
-        return _float64(values).flatten()
-    return torch.empty(0, dtype=torch.float64)
-
-
-def _float64(value: Any) -> Tensor:
+def as_float64(value: Any) -> Tensor:
+    """Numbers of any kind in float64 on the CPU, where they are compared."""
     tensor = value.detach() if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
-    return tensor.cpu().to_dense().to(torch.float64)
+    return devices.as_float64(tensor.cpu().to_dense())
 
 
 def _bits(value: Any) -> Tensor:
     """Values with NaN made comparable."""
-    return torch.nan_to_num(_float64(value), nan=-1.2345e300)
+    return torch.nan_to_num(as_float64(value), nan=-1.2345e300)

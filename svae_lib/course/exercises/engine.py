@@ -2,7 +2,8 @@
 
 An :class:`Exercise` holds a reference function, a maker of random inputs and the mistaken
 implementations that people write. :func:`grade_answer` runs the learner's function on fresh inputs;
-when its answers differ from the reference's, the mistake whose answers they equal names the hint.
+when its answers differ from the reference's, the mistake whose answers they equal names the hint,
+and failing that what ``diagnose`` finds.
 
 Whatever a learner hands in, grading ends with a :class:`Result`, never with a traceback.
 """
@@ -12,29 +13,19 @@ from __future__ import annotations
 import linecache
 import secrets
 import traceback
+import types
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import compress
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .compare import Problem, blank, equal, explain_values, find_problem, kind, part
-from .exercise import Exercise, Function, Mistake, Result
-
-TRIALS = 3
-"""Random inputs per grading: a function that is right on one alone would be luck."""
-
-
-@dataclass(frozen=True)
-class _Run:
-    """A function's value on one random input."""
-
-    value: Any
-    changed_inputs: bool
+from .compare import Problem, blank, find_problem, kind, part
+from .diagnose import explain_shapes, explain_values
+from .exercise import TRIALS, Exercise, Function, Mistake, Result
+from .trials import Lenient, Run, make_inputs, parameter_names, run, seeded, size_expressions
 
 
 def grade_answer(exercise: Exercise, answer: Any, seed: int | None = None) -> Result:
@@ -56,16 +47,28 @@ def grade_answer(exercise: Exercise, answer: Any, seed: int | None = None) -> Re
         )
     seed = secrets.randbits(32) if seed is None else seed
     seeds = [seed * TRIALS + trial for trial in range(TRIALS)]
+    with torch.random.fork_rng(devices=[]):
+        result = _grade_on(exercise, answer, seeds)
+        if result.status in ("wrong", "error"):
+            return _notebook_number(exercise, answer, seeds) or result
+    return result
+
+
+def _grade_on(exercise: Exercise, answer: Function, seeds: list[int]) -> Result:
+    function = answer if exercise.differentiable else Lenient(exercise, answer)
     try:
-        runs = [_run(exercise, answer, s) for s in seeds]
+        runs = [run(exercise, function, s) for s in seeds]
     except (Exception, SystemExit) as error:  # whatever a learner's code may raise
         # A stub's has no text; torch raises errors of the same type, which say what is missing.
         if isinstance(error, NotImplementedError) and not error.args:
             return Result("unsolved", "The function is not written yet.")
+        for mistake in exercise.mistakes:
+            if _raises_alike(exercise, mistake, seeds[0], error):
+                return Result("wrong", mistake.hint, mistake.name)
         return Result("error", _describe(error, answer), type(error).__name__)
-    truths = [_run(exercise, exercise.reference, s).value for s in seeds]
+    truths = [run(exercise, exercise.reference, s).value for s in seeds]
     try:
-        result = _judge(exercise, seeds, truths, runs)
+        result = _judge(exercise, seeds, truths, runs, parameter_names(exercise, answer))
     except Exception as error:  # an answer so odd that it cannot even be compared
         return Result(
             "wrong",
@@ -75,35 +78,17 @@ def grade_answer(exercise: Exercise, answer: Any, seed: int | None = None) -> Re
         )
     if result.status == "correct" and exercise.differentiable:
         return _judge_gradient(exercise, answer, seeds[0])
+    if result.status == "correct" and isinstance(function, Lenient) and function.remarks:
+        return Result("correct", " ".join(function.remarks), go_on=function)
     return result
-
-
-def _run(exercise: Exercise, function: Function, seed: int) -> _Run:
-    """Observe a function on the inputs of a seed, with torch's random numbers seeded as well."""
-    with _seeded(exercise, seed) as inputs:
-        value = exercise.observe(function, inputs)
-        # The inputs are made again rather than copied before: any object can be compared so.
-        return _Run(value, not equal(inputs, _inputs(exercise, seed)))
-
-
-@contextmanager
-def _seeded(exercise: Exercise, seed: int) -> Iterator[tuple[Any, ...]]:
-    """The inputs of a seed; within, torch's random numbers are those of the seed too."""
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        inputs = _inputs(exercise, seed)
-        torch.default_generator.manual_seed(seed)
-        yield inputs
-
-
-def _inputs(exercise: Exercise, seed: int) -> tuple[Any, ...]:
-    torch.default_generator.manual_seed(seed)  # torch.manual_seed costs a millisecond
-    return exercise.inputs(torch.Generator().manual_seed(seed))
 
 
 # ------------------------------------------------------------------ values
 
 
-def _judge(exercise: Exercise, seeds: list[int], truths: list[Any], runs: list[_Run]) -> Result:
+def _judge(
+    exercise: Exercise, seeds: list[int], truths: list[Any], runs: list[Run], names: list[str]
+) -> Result:
     values = [run.value for run in runs]
     for value in values:
         if sentence := blank(value, exercise.tries):
@@ -111,7 +96,7 @@ def _judge(exercise: Exercise, seeds: list[int], truths: list[Any], runs: list[_
     if any(run.changed_inputs for run in runs):
         return Result(
             "wrong",
-            "Your function changes its arguments: their owner still needs them. Compute a new "
+            "Your function changes its arguments, which other code still needs. Compute a new "
             "tensor instead of writing into one (no +=, no x[...] = ..., no method ending in _).",
             "in-place change",
         )
@@ -121,36 +106,139 @@ def _judge(exercise: Exercise, seeds: list[int], truths: list[Any], runs: list[_
     for mistake in exercise.mistakes:
         if _matches(exercise, mistake, seeds, values):
             return Result("wrong", mistake.hint, mistake.name)
-    return _explain(problems, truths, values)
+    first = next(problem for problem in problems if problem)
+    # One of several results by itself; of several tries, the same result in all of them
+    paths = [first.path]
+    if exercise.tries:
+        paths = [(place, *first.path[1:]) for place in range(len(exercise.tries))]
+    if len(first.path) > bool(exercise.tries) and all(problems):
+        for mistake in exercise.mistakes:
+            if all(_matches(exercise, mistake, seeds, values, p, truths) for p in paths):
+                return Result("wrong", first.where + mistake.hint, mistake.name)
+    return _explain(exercise, seeds, names, problems, truths, values)
 
 
-def _matches(exercise: Exercise, mistake: Mistake, seeds: list[int], values: list[Any]) -> bool:
-    """Whether the answers are those of a mistaken implementation."""
-    for seed, value in zip(seeds, values, strict=True):
+def _matches(
+    exercise: Exercise,
+    mistake: Mistake,
+    seeds: list[int],
+    values: list[Any],
+    path: tuple[int, ...] = (),
+    truths: list[Any] | None = None,
+) -> bool:
+    """Whether the answers are those of a mistaken implementation.
+
+    With a ``path``: whether this part of them is, where the mistake has it wrong.
+    """
+    for place, (seed, value) in enumerate(zip(seeds, values, strict=True)):
         try:
-            wrong = _run(exercise, mistake.function, seed).value
+            wrong = part(run(exercise, mistake.function, seed).value, path)
+            mine = part(value, path)
         except Exception:  # a mistake that cannot run on these inputs explains nothing
             return False
-        if find_problem(wrong, value, exercise, strict=False):
+        if find_problem(wrong, mine, exercise, strict=False):
+            return False
+        if truths and not find_problem(part(truths[place], path), wrong, exercise, strict=False):
             return False
     return True
 
 
-def _explain(problems: list[Problem | None], truths: list[Any], values: list[Any]) -> Result:
+def _raises_alike(exercise: Exercise, mistake: Mistake, seed: int, error: BaseException) -> bool:
+    """Whether a mistaken implementation stops with the very same error."""
+    try:
+        run(exercise, mistake.function, seed)
+    except Exception as other:
+        try:
+            return type(other) is type(error) and str(other) == str(error)
+        except Exception:  # an exception that cannot say what it is
+            return False
+    return False
+
+
+def _explain(
+    exercise: Exercise,
+    seeds: list[int],
+    names: list[str],
+    problems: list[Problem | None],
+    truths: list[Any],
+    values: list[Any],
+) -> Result:
     """What to say of answers with a problem that is none of the exercise's mistakes."""
     first = next(problem for problem in problems if problem)
     found = first
     if first.name == "wrong values" and not all(problems):
         sentence = "Right on some inputs and wrong on others: a special case?"
         found = Problem("right at times", sentence)
-    elif first.name == "wrong values":
+    elif first.name in ("wrong values", "wrong shape", "NaN"):
         # Where several results are wrong, trials may differ in the first of them.
         alike = [p is not None and (p.name, p.path) == (first.name, first.path) for p in problems]
-        found = explain_values(
-            [part(truth, first.path) for truth in compress(truths, alike)],
-            [part(value, first.path) for value in compress(values, alike)],
-        )
+        where = list(compress(seeds, alike))
+        right = [part(truth, first.path) for truth in compress(truths, alike)]
+        mine = [part(value, first.path) for value in compress(values, alike)]
+        if first.name == "wrong shape":
+            tensors = all(isinstance(x, Tensor) for x in (*right, *mine))
+            shapes = explain_shapes(exercise, where, names, right, mine) if tensors else None
+            found = shapes or first
+        else:
+            found = explain_values(exercise, where, names, right, mine, first.path) or first
     return Result("wrong", first.where + found.sentence, found.name)
+
+
+# ------------------------------------------------------------------ numbers of the notebook
+
+
+def _notebook_number(exercise: Exercise, answer: Function, seeds: list[int]) -> Result | None:
+    """Whether a wrong answer is right but for a size that it takes from the notebook.
+
+    The notebook's D is the size of its own images; the arguments of a check have others.
+    """
+    code, scope = getattr(answer, "__code__", None), getattr(answer, "__globals__", {})
+    if code is None:
+        return None
+    names = parameter_names(exercise, answer)
+    sizes = [size_expressions(make_inputs(exercise, seed), names) for seed in seeds]
+    for name in _used_names(code):
+        value = scope.get(name)
+        if type(value) is not int:
+            continue
+        for text in sizes[0]:
+            scopes = [{**scope, name: size[text]} for size in sizes]
+            if all(
+                _is_right(exercise, _with_scope(answer, scope), seed)
+                for scope, seed in zip(scopes, seeds, strict=True)
+            ):
+                return Result(
+                    "wrong",
+                    f"Right, but for the notebook's {name} = {value}, which is not a size of these "
+                    f"arguments. Take the size from an argument: {text}.",
+                    "a size of the notebook",
+                )
+    return None
+
+
+def _used_names(code: types.CodeType) -> Iterator[str]:
+    """Global names in a function and in those within it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _used_names(constant)
+
+
+def _with_scope(function: Any, scope: dict[str, Any]) -> Function:
+    copy = types.FunctionType(
+        function.__code__, scope, function.__name__, function.__defaults__, function.__closure__
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
+
+
+def _is_right(exercise: Exercise, answer: Function, seed: int) -> bool:
+    function = answer if exercise.differentiable else Lenient(exercise, answer)
+    try:
+        value = run(exercise, function, seed).value
+        return find_problem(run(exercise, exercise.reference, seed).value, value, exercise) is None
+    except Exception:
+        return False
 
 
 # ------------------------------------------------------------------ gradients
@@ -176,7 +264,7 @@ def _judge_gradient(exercise: Exercise, answer: Function, seed: int) -> Result:
 
 def _gradients(exercise: Exercise, function: Function, seed: int) -> tuple[Tensor, ...]:
     """Gradients of the value's sum, 0 where it does not depend on an input, or is cut off."""
-    with _seeded(exercise, seed) as inputs, warnings.catch_warnings():
+    with seeded(exercise, seed) as inputs, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's, where a gradient is cut
         floats = [x for x in inputs if isinstance(x, Tensor) and x.is_floating_point()]
         leaves = tuple(leaf.requires_grad_() for leaf in floats)

@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 import torch
 
+TRIALS = 3
+"""Random inputs per grading: a function that is right on one alone would be luck."""
+
 Status = Literal["unsolved", "correct", "wrong", "error"]
 Function = Callable[..., Any]
 
@@ -15,6 +18,17 @@ Function = Callable[..., Any]
 def call(function: Function, inputs: tuple[Any, ...]) -> Any:
     """Default way to observe a function: its return value."""
     return function(*inputs)
+
+
+def draw_sizes(g: torch.Generator, count: int, low: int = 2) -> list[int]:
+    """Sizes of dimensions from ``low`` on: pairwise different, and others in each trial.
+
+    Where two sizes agree, a function that takes one for the other passes for right. Consecutive
+    seeds, those of a grading's trials, draw from numbers that have no member in common.
+    """
+    trial = g.initial_seed() % TRIALS
+    order = torch.randperm(count + 1, generator=g)[:count]
+    return [low + trial + TRIALS * place for place in order.tolist()]
 
 
 @dataclass(frozen=True)
@@ -65,3 +79,5 @@ class Result:
     """One or two sentences for the learner."""
     mistake: str | None = None
     """What it looks like: the name of one of the exercise's mistakes, or of a general one."""
+    go_on: Function | None = None
+    """For a right answer of an unusual type: the function with its results converted."""

@@ -15,8 +15,8 @@ PREDICTIONS = (
             ),
             Choice(
                 "In the three random ones",
-                "Yes: a difference that is there from the start stays, and the wider the start, "
-                "the larger it is.",
+                "Yes: what differs at the start is not removed, and the wider the start, the more "
+                "is left at the end.",
                 right=True,
             ),
             Choice(

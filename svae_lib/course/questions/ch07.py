@@ -45,8 +45,8 @@ PREDICTIONS = (
             ),
             Choice(
                 "Variety",
-                "Yes: an average of all possible answers is a typical image. What makes digits "
-                "differ is lost.",
+                "Yes, as they see it: an average of all possible answers is a typical image. (But "
+                "digits of less contrast have the same signature.)",
                 right=True,
             ),
             Choice("Both alike", "Precision hardly suffers; recall suffers most."),

@@ -1,0 +1,119 @@
+"""The command line: svae train, evaluate, sample, reproduce and others.
+
+Every field of ModelConfig and TrainConfig is an option of "svae train", as in
+"svae train --preset quick --out runs/a --model.latent-dim 8 --train.seed 3".
+"svae info" lists data sets, kinds of model, feature networks and presets; "svae --version" says
+which version this is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from .._version import __version__
+from ..presets import PRESETS
+from ..support.checks import InputError
+from ..support.rescue import TrainingDiverged, TrainingOutOfMemory
+from ..support.streams import lasting_streams
+from .pictures import Info, Reconstruct, Sample
+from .scores import Evaluate, Report
+from .tables import Campaign, Demo, Reproduce, Splits
+from .train import Train
+
+COMMANDS: dict[str, type] = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "sample": Sample,
+    "reconstruct": Reconstruct,
+    "info": Info,
+    "report": Report,
+    "reproduce": Reproduce,
+    "campaign": Campaign,
+    "splits": Splits,
+    "demo": Demo,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0 on success, 2 with one sentence on bad input, 1 if training failed, 130 where Ctrl-C
+        ended the command, as shells have it.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    with lasting_streams():
+        try:
+            _at_home(_parse(arguments))()
+            sys.stdout.flush()
+        except (InputError, OSError) as error:
+            print(f"svae: {error}", file=sys.stderr)
+            return 2
+        except (TrainingDiverged, TrainingOutOfMemory) as error:
+            print(f"svae: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("svae: stopped.", file=sys.stderr)
+            return 130
+        finally:
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
+    return 0
+
+
+def _parse(arguments: list[str]) -> Any:
+    """The command that the arguments ask for, its options filled in."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(_commands(arguments), prog="svae", args=arguments, description=__doc__)
+    except SystemExit as stop:
+        if not stop.code:  # --help
+            raise
+        # tyro draws a box of several lines around what was wrong: keep its words.
+        frame = "╭─+ ?[A-Za-z ]*|[\u2500-\u257f]+|-{3,}"
+        words = re.sub(frame + r"|Error parsing \S+:|Value error", " ", said.getvalue())
+        raise InputError(" ".join(words.split())) from None
+
+
+def _at_home(value: Any) -> Any:
+    """A command with ~ in its paths as the home folder: after "--out=" most shells leave it."""
+    if isinstance(value, Path):
+        try:
+            return value.expanduser()
+        except RuntimeError:
+            raise InputError(
+                f"{value}: there is no such user. For a file of this name write ./{value}."
+            ) from None
+    if isinstance(value, tuple):
+        return tuple(map(_at_home, value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        named = {f.name: _at_home(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return dataclasses.replace(value, **named)
+    return value
+
+
+def _commands(arguments: list[str]) -> Any:
+    """All commands as one union type; the preset asked for gives the defaults of "train"."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--version", action="version", version=f"svae_lib {__version__}")
+    early.add_argument("--preset", default="quick")
+    name = early.parse_known_args(arguments)[0].preset
+    if name not in PRESETS:
+        raise InputError(f"unknown preset {name!r}; the known ones are {', '.join(PRESETS)}.")
+    preset = PRESETS[name]
+    start = Train(preset=name, model=preset.model, train=preset.train)
+    union: Any = Annotated[Train, tyro.conf.subcommand("train", default=start)]
+    for command, cls in COMMANDS.items():
+        if cls is not Train:
+            union = union | Annotated[cls, tyro.conf.subcommand(command)]
+    return union

@@ -1,0 +1,153 @@
+"""``svae sample``, ``svae reconstruct`` and ``svae info``: what a trained run makes and holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import tyro
+from matplotlib.figure import Figure
+from PIL import Image
+
+from .. import data, fid, plots
+from .._version import __version__
+from ..data import to_float, to_uint8
+from ..experiments.checkpoints import MODEL_KINDS, load_model, read_about
+from ..experiments.evaluation import fitting_images
+from ..experiments.runs import Run
+from ..experiments.scoring import usual_components
+from ..inference import decode_all, encode_all, reconstruct_all
+from ..models import parameter_count
+from ..presets import PRESETS
+from ..sampling import LatentMixture, prior_latents
+from ..support.checks import check_seed
+from ..support.files import atomic_path
+
+
+@dataclass
+class Sample:
+    """Draw new images from a trained run and save them as one picture, or one file each."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder that svae train made."""
+    out: Path
+    """PNG file for a picture of all, or with --separate a new folder."""
+    n: int = 64
+    """Number of images."""
+    source: Literal["prior", "mixture"] = "prior"
+    """Draw latent vectors from N(0, 1), or from a mixture fitted as svae evaluate fits it."""
+    mixture_components: int | None = None
+    """Gaussians in the mixture; default: those of svae evaluate."""
+    separate: bool = False
+    """One PNG per image, in a folder."""
+    seed: int = 0
+    """Seeds everything random."""
+    root: Path | None = None
+    """Folder with the data set's files (for the mixture)."""
+
+    def __call__(self) -> None:
+        check_free(self.out)
+        check_seed(self.seed)
+        run = Run.open(self.run)
+        model = run.load_model()
+        if self.source == "prior":
+            z = prior_latents(self.n, model.config.latent_dim, self.seed)
+        else:
+            sets = data.load(run.data, self.root)
+            mu, _ = encode_all(model, fitting_images(sets, self.seed))
+            components = self.mixture_components
+            components = usual_components(len(sets.train)) if components is None else components
+            z = LatentMixture(components, seed=self.seed).fit(mu).sample(self.n, self.seed)
+        images = decode_all(model, z).x_hat
+        if self.separate:
+            _save_each(self.out, images)
+        else:
+            save_figure(self.out, plots.image_grid(images, title=f"samples ({self.source})"))
+        print(f"{self.n} images: {self.out}")
+
+
+@dataclass
+class Reconstruct:
+    """Show test images beside a trained run's reconstructions, with sigma, x1 and x2."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder that svae train made."""
+    out: Path
+    """PNG file."""
+    n: int = 12
+    """Number of test images, from the first on."""
+    root: Path | None = None
+    """Folder with the data set's files."""
+
+    def __call__(self) -> None:
+        check_free(self.out)
+        run = Run.open(self.run)
+        model = run.load_model()
+        images = data.load(run.data, self.root).test[: self.n]
+        out = reconstruct_all(model, images)
+        if out.components is None:
+            rows = {"original": to_float(images), "reconstruction": out.x_hat}
+            figure = plots.image_rows(rows)
+        else:
+            figure = plots.split_rows(out, n=self.n)
+        save_figure(self.out, figure)
+        print(f"{len(images)} images: {self.out}")
+
+
+@dataclass
+class Info:
+    """Say what a run or a model file holds; without one, what this library offers."""
+
+    path: tyro.conf.Positional[Path | None] = None
+    """A run's folder or a model's .safetensors file."""
+
+    def __call__(self) -> None:
+        if self.path is None:
+            print(f"svae_lib {__version__}, torch {torch.__version__}")
+            print("data sets:", ", ".join((*data.available(), "folder:PATH")))
+            print("kinds of model:", ", ".join(MODEL_KINDS))
+            print("feature networks:", ", ".join(fid.NETWORKS))
+            for name, preset in PRESETS.items():
+                print(f"preset {name}: {preset.model} {preset.train} ({preset.source})")
+            return
+        if self.path.is_dir():
+            model, path = Run.open(self.path).load_model(), self.path / "model.safetensors"
+        else:
+            model, path = load_model(self.path), self.path
+        print(f"{type(model).__name__}: {parameter_count(model):,} trainable parameters")
+        for name, value in (dataclasses.asdict(model.config) | read_about(path)).items():
+            if name != "history":  # hundreds of numbers
+                print(f"  {name}: {value}")
+
+
+def check_free(path: Path) -> None:
+    """Raise FileExistsError if a file is there already: before minutes are spent on another."""
+    if path.exists():
+        raise FileExistsError(f"{path} exists already: choose another name.")
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Save a figure as PNG, whole or not at all."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _save_each(folder: Path, images: torch.Tensor) -> None:
+    """A PNG per image in a new folder, which appears when all are written."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(
+        tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".partial")
+    )
+    try:
+        for index, pixels in enumerate(to_uint8(images).permute(0, 2, 3, 1).numpy()):
+            Image.fromarray(pixels.squeeze()).save(temporary / f"{index:05d}.png")
+        check_free(folder)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

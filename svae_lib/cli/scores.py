@@ -1,0 +1,122 @@
+"""``svae evaluate`` and ``svae report``: trained runs, scored and shown."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from .. import data, fid
+from ..data import ImageSets
+from ..experiments.evaluation import evaluate
+from ..experiments.report import Subject, format_table, score_table, write_page
+from ..experiments.runs import Run
+from ..experiments.scoring import PROTOCOLS, Evaluation, Scoring
+from ..support.checks import InputError
+from ..support.devices import find_device
+
+
+@dataclass(kw_only=True)
+class _Scored:
+    """What the commands that score runs have in common."""
+
+    scoring: Annotated[Scoring, tyro.conf.arg(name="")] = field(default_factory=Scoring)
+    weights: Path | None = None
+    """File with the feature network's weights, in place of its own."""
+    root: Path | None = None
+    """Folder with the data set's files."""
+    device: str | None = None
+    """cuda, cpu, ..."""
+    overwrite: bool = False
+    """Replace what an earlier call has written."""
+
+    def _network(self) -> fid.FeatureNetwork:
+        return fid.network(self.scoring.features, self.weights, self.device)
+
+    def _score(self, run: Run, sets: ImageSets) -> Evaluation:
+        """Scores of a run; ``how`` tells how far it was trained.
+
+        Raises:
+            InputError: it was trained on other images than those of ``sets``.
+        """
+        model = run.load_model(find_device(self.device))
+        run.check_trained_on(sets.train)
+        network = None if self.weights is None else self._network()
+        result = evaluate(model, sets, self.scoring, network=network)
+        steps = {"steps_taken": run.steps_taken(), "steps": run.train_config.steps}
+        return dataclasses.replace(result, made=result.made | steps)
+
+
+@dataclass(kw_only=True)
+class Evaluate(_Scored):
+    """Score a trained run: FID, KID, precision and recall of its images, and its statistics."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder that svae train made."""
+
+    def __call__(self) -> None:
+        run = Run.open(self.run)
+        protocol, weights = self.scoring.protocol, self._network().weights
+        path = run.evaluation_path(protocol, weights, self.scoring.reference)
+        if path.exists() and not self.overwrite:  # before minutes are spent on it
+            raise FileExistsError(f"{path} exists already: --overwrite replaces it.")
+        result = self._score(run, data.load(run.data, self.root))
+        run.save_evaluation(result, overwrite=self.overwrite)
+        print(format_table(*result.table()))
+        print(f"protocol {protocol}: {PROTOCOLS[protocol]}")
+        print(f"mixture: {result.scoring.mixture_components} Gaussians")
+        print(f"steps taken: {result.how['steps_taken']} of {result.how['steps']}")
+        print(result.rows[-1].fid)
+        print(result.latent)
+        if result.split is not None:
+            print(f"split: {result.split}")
+        if result.likelihood is not None:
+            print(result.likelihood)
+        print(f"scores: {path}")
+
+
+@dataclass(kw_only=True)
+class Report(_Scored):
+    """Score trained runs of one data set and show them on one page: pictures, scores, curves."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders that svae train made."""
+    out: Path
+    """HTML file."""
+
+    def __call__(self) -> None:
+        if self.out.exists() and not self.overwrite:  # before minutes are spent on it
+            raise FileExistsError(f"{self.out} exists already: --overwrite replaces it.")
+        runs = [Run.open(folder) for folder in self.runs]
+        if not runs or len({run.data for run in runs}) > 1:
+            raise InputError("name one run, or several of one data set.")
+        names = told_apart([run.folder for run in runs])
+        self._network()
+        for run in runs:
+            run.history()
+        sets = data.load(runs[0].data, self.root)
+        subjects = [
+            Subject(f"{run.kind} ({name})", run, self._score(run, sets))
+            for name, run in zip(names, runs, strict=True)
+        ]
+        title = f"Trained on {runs[0].data}"
+        write_page(self.out, subjects, sets, title=title, overwrite=self.overwrite)
+        print(format_table(*score_table(subjects)))
+        print(f"page: {self.out}")
+
+
+def told_apart(folders: list[Path]) -> list[str]:
+    """Each folder's name, with as much of the path before it as tells it from the others.
+
+    Raises:
+        InputError: a folder is there twice.
+    """
+    paths = [folder.resolve().parts for folder in folders]
+    for depth in range(1, max(map(len, paths)) + 1):
+        names = ["/".join(parts[-depth:]) for parts in paths]
+        if len(set(names)) == len(names):
+            return names
+    raise InputError("name each run once.")

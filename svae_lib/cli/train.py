@@ -1,0 +1,138 @@
+"""``svae train``: start a run, or go on with one."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from .. import data
+from ..experiments.checkpoints import MODEL_KINDS
+from ..experiments.monitoring import SamplePictures, TensorBoard
+from ..experiments.runs import Run
+from ..presets import PRESETS, ModelConfig, TrainConfig
+from ..support.checks import InputError
+from ..support.distributed import Processes, join, leave
+from ..training import Trainer
+
+
+@dataclass
+class Train:
+    """Train a model and save it in a folder of its own; Ctrl-C keeps what was learnt so far."""
+
+    out: Path | None = None
+    """Folder for the run; it must not hold anything yet."""
+    resume: Path | None = None
+    """Continue the run in this folder, with its own settings; --train.accumulate may change."""
+    preset: str = "quick"
+    """Where settings come from that are not given; svae info lists the presets."""
+    kind: str = "split-vae"
+    """Kind of model, such as vae or split-vae; svae info lists them."""
+    data: str | None = None
+    """Data set, such as mnist or folder:PATH?size=32&channels=1; default: the preset's. The run
+    notes PATH as an absolute one: change it in RUN/run.json where the images have moved."""
+    root: Path | None = None
+    """Folder with the data set's files, where they are on this machine already."""
+    device: str | None = None
+    """cuda, cpu, ...; default: a GPU where there is one."""
+    checkpoint_every: int | None = None
+    """Steps between two checkpoints, not below --train.log-every; default: 1000 or that."""
+    held_out: int = 0
+    """Training images to keep back; the checkpoint with the lowest loss on them is kept too."""
+    samples_every: int | None = None
+    """Steps between two pictures in RUN/samples; default: none are drawn."""
+    tensorboard: bool = False
+    """Write TensorBoard events into RUN/events."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __call__(self) -> None:
+        if (self.out is None) == (self.resume is None):
+            raise InputError("give either --out FOLDER for a new run or --resume FOLDER.")
+        if self.kind not in MODEL_KINDS:
+            raise InputError(f"--kind must be one of {', '.join(MODEL_KINDS)}.")
+        processes = join(self.device)
+        with contextlib.ExitStack() as stack:
+            with processes.main_first():  # it may download, and it makes the folder
+                resumed = None if self.resume is None else self._resumed(Run.open(self.resume))
+                name = resumed.data if resumed else self._data_name()
+                sets = data.load(name, self.root)
+                on_log = self._watchers(sets.test, stack) if processes.main else []
+                # after the watchers: they may refuse, and then there shall be no folder
+                run = resumed or self._new(name, sets.train, processes)
+            stack.callback(leave)  # in good order, also when SIGTERM ends it
+            trainer = run.train(
+                sets.train,
+                device=self.device,
+                checkpoint_every=self.checkpoint_every,
+                on_log=on_log,
+            )
+        if not processes.main:
+            return
+        print(f"{trainer.step} steps in {trainer.seconds:.0f} s; the model is in {run.folder}")
+        if trainer.step < run.train_config.steps:
+            print(f"Continue with: svae train --resume {run.folder}")
+
+    def _new(self, data_name: str, images: torch.Tensor, processes: Processes) -> Run:
+        """The run in a folder that the main process makes, if it can be trained at all."""
+        assert self.out is not None
+        new = self.out, self.kind, data_name, self.model, self.train, self.held_out
+        Run(*new).check(images, self.checkpoint_every, processes.count)
+        processes.check_shares(self.train.batch_size, self.train.accumulate)
+        if processes.main:
+            Run.create(*new)
+        return Run.open(self.out)
+
+    def _resumed(self, run: Run) -> Run:
+        """The run with its own settings, but in finer parts if it ran out of memory.
+
+        Raises:
+            InputError: other settings are given: they would be without effect.
+        """
+        usual = PRESETS[Train.preset]
+        given: list[tuple[object, object, object]] = [  # here, by default, in the run
+            (self.kind, Train.kind, run.kind),
+            (self._data_asked_for(), None, data.absolute(run.data, self.root)),
+            (self.held_out, Train.held_out, run.held_out),
+            (self.model, usual.model, run.model_config),
+            (_in_one_part(self.train), _in_one_part(usual.train), _in_one_part(run.train_config)),
+        ]
+        if any(asked not in (default, own) for asked, default, own in given):
+            raise InputError(
+                f"--resume goes on with the settings of {run.folder}: of preset, kind, data, "
+                "held-out, model and train options it takes --train.accumulate alone."
+            )
+        if self.train.accumulate == PRESETS[self.preset].train.accumulate:
+            return run
+        train = dataclasses.replace(run.train_config, accumulate=self.train.accumulate)
+        return dataclasses.replace(run, train_config=train)
+
+    def _data_asked_for(self) -> str | None:
+        """The data set that was named, or that a preset brings that was named."""
+        named = self.data is not None or self.preset != Train.preset
+        return self._data_name() if named else None
+
+    def _data_name(self) -> str:
+        """The data set to train on, by a name that holds in any working directory."""
+        return data.absolute(self.data or PRESETS[self.preset].data, self.root)
+
+    def _watchers(
+        self, images: torch.Tensor, stack: contextlib.ExitStack
+    ) -> list[Callable[[Trainer], None]]:
+        """What is called at each entry of the history; ``stack`` closes it."""
+        folder = self.out or self.resume
+        assert folder is not None
+        watchers: list[Callable[[Trainer], None]] = []
+        if self.samples_every is not None:
+            watchers.append(SamplePictures(folder / "samples", images, self.samples_every))
+        if self.tensorboard:
+            watchers.append(stack.enter_context(TensorBoard(folder / "events")))
+        return watchers
+
+
+def _in_one_part(train: TrainConfig) -> TrainConfig:
+    return dataclasses.replace(train, accumulate=1)

@@ -1,0 +1,210 @@
+"""Campaigns: killed, stopped by the clock, shared by processes; what is left is read from files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import svae_lib as sv
+from svae_lib.cli import main
+from svae_lib.experiments import campaign as campaigns
+from svae_lib.experiments.tables import (
+    CAMPAIGNS,
+    TABLES,
+    Plan,
+    Scoring,
+    Table,
+    Variant,
+    read_table,
+)
+from svae_lib.support.files import claimed
+
+ROOT = Path(__file__).resolve().parents[1]
+MODEL = sv.ModelConfig(latent_dim=3, base_dim=2, embedding_dim=4)
+
+
+def table(steps: int = 4) -> Table:
+    train = sv.TrainConfig(steps=steps, batch_size=20, log_every=1)
+    scoring = Scoring("lenet", mixture_components=2, n=40)
+    preset = sv.Preset("mnist-5k", MODEL, train, "a test")
+    return Table(preset, (Variant("vae"), Variant("split-vae")), (0,), scoring)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder of its own, a table "tiny" and a campaign "both" of it twice."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(TABLES, "tiny", table())
+    monkeypatch.setitem(CAMPAIGNS, "both", ("tiny:0", "tiny"))
+    return tmp_path
+
+
+def cells(folder: Path) -> list[str]:
+    return [cell["variant"] for cell in read_table(folder / "results/tiny.json")["cells"]]
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_campaign import TABLES, table
+from svae_lib.cli import main
+from svae_lib.experiments import runs
+runs.CHECKPOINT_EVERY = 20  # in each process, which imports this
+if __name__ == "__main__":
+    TABLES["tiny"] = table({steps})
+    sys.exit(main({arguments!r}))
+"""
+
+
+def start(folder: Path, steps: int, *arguments: str) -> subprocess.Popen[str]:
+    script = folder / "campaign.py"
+    script.write_text(
+        SCRIPT.format(tests=str(ROOT / "tests"), steps=steps, arguments=["campaign", *arguments])
+    )
+    return subprocess.Popen(
+        [sys.executable, str(script)],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(path: Path, pattern: str) -> None:
+    for _ in range(1200):
+        if any(path.glob(pattern)):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{pattern} did not come")
+
+
+def test_a_campaign_works_off_its_tables_and_says_what_is_left(here: Path, capsys) -> None:
+    assert main(["campaign", "both", "--status"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("to do") == 2 and "unknown" in said and "2 of 2 models are left" in said
+    assert not (here / "runs").exists()  # to say so changes nothing
+    assert main(["campaign", "tiny:0", "--device", "cpu"]) == 0
+    assert cells(here) == ["vae", "split-vae"]
+    assert "all 2 models are done" in capsys.readouterr().out
+    cell = read_table(here / "results/tiny.json")["cells"][0]
+    assert cell["train_seconds"] > 0 and cell["precision"] in ("float32", "bf16")
+    assert {"device", "commit"} <= cell["how"].keys()
+    before = (here / "results/tiny.json").stat().st_mtime_ns
+    assert main(["campaign", "both"]) == 0
+    assert (here / "results/tiny.json").stat().st_mtime_ns == before
+
+
+def test_time_up_ends_a_training_at_a_step_with_a_checkpoint(
+    here: Path, monkeypatch, capsys
+) -> None:
+    ticks = iter([0.0, 0.0, 0.0, 0.0])  # begin, then a look or two, and the hour is over
+    monkeypatch.setattr(campaigns.time, "time", lambda: next(ticks, 3601.0))
+    assert main(["campaign", "tiny", "--hours", "1", "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "2 of 2 models are left" in said
+    run = sv.runs.Run.open(here / "runs/tables/tiny-4/vae-0")
+    (checkpoint,) = run.checkpoints()
+    step = int(checkpoint.stem.split("-")[1])
+    assert 0 < step < 4
+    states = campaigns.status(campaigns.plans(["tiny"], Path("results"), Path("runs/tables")))
+    assert [(s.state, s.step) for s in states] == [("begun", step), ("to do", 0)]
+    assert all(s.hours_left is not None and s.hours_left > 0 for s in states)
+    monkeypatch.undo()
+    os.chdir(here)
+    monkeypatch.setitem(TABLES, "tiny", table())
+    assert main(["campaign", "tiny", "--device", "cpu"]) == 0
+    assert cells(here) == ["vae", "split-vae"]
+
+
+def test_a_killed_campaign_of_two_processes_is_taken_up(tmp_path: Path) -> None:
+    options = ["tiny", "--processes", "2", "--nice", "1", "--device", "cpu"]
+    process = start(tmp_path, 400, *options)
+    try:
+        for kind in ("vae", "split-vae"):  # at the same time
+            wait_for(tmp_path, f"runs/tables/tiny-400/{kind}-0/checkpoint-20.safetensors")
+    finally:
+        children = subprocess.run(
+            ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
+        )
+        for child in (*map(int, children.stdout.split()), process.pid):
+            os.kill(child, signal.SIGKILL)
+        process.communicate()
+    assert not (tmp_path / "results").exists()
+    runs = tmp_path / "runs/tables"
+    plan = Plan("tiny", table(400).resolved(), _cells(), table().scoring, tmp_path, runs)
+    assert {s.state for s in campaigns.status([plan])} == {"begun"}
+    assert all(s.step >= 20 for s in campaigns.status([plan]))
+    before = {path: path.stat().st_mtime_ns for path in runs.rglob("run.json")}
+    process = start(tmp_path, 400, *options)
+    out, _ = process.communicate(timeout=500)
+    assert process.returncode == 0 and "all 2 models are done" in out, out
+    assert sorted(cells(tmp_path)) == ["split-vae", "vae"]
+    assert before == {path: path.stat().st_mtime_ns for path in runs.rglob("run.json")}
+
+
+def _cells() -> tuple[tuple[Variant, int], ...]:
+    return tuple((variant, 0) for variant in table().variants)
+
+
+def test_a_process_that_has_a_model_is_seen_and_left_alone(here: Path, capsys) -> None:
+    lock = here / "runs/tables/tiny-4/vae-0.lock"
+    lock.parent.mkdir(parents=True)
+    with claimed(lock) as mine:
+        assert mine
+        assert main(["campaign", "tiny", "--status"]) == 0
+        assert "running" in capsys.readouterr().out
+        assert main(["campaign", "tiny", "--device", "cpu"]) == 0
+        assert cells(here) == ["split-vae"]
+    assert main(["campaign", "tiny", "--device", "cpu"]) == 0
+    assert cells(here) == ["split-vae", "vae"]
+
+
+def test_one_model_that_cannot_be_made_does_not_stop_the_others(here: Path, capsys) -> None:
+    folder = here / "runs/tables/tiny-4/vae-0"
+    sv.runs.Run.create(folder, "vae", "mnist-5k", MODEL, sv.TrainConfig(steps=9))
+    before = (folder / "run.json").read_bytes()
+    assert main(["campaign", "tiny", "--device", "cpu"]) == 2
+    said = capsys.readouterr()
+    assert "other settings" in said.err and said.err.count("\n") >= 1
+    assert cells(here) == ["split-vae"] and (folder / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no-such"], "unknown table 'no-such'"),
+        (["tiny:x"], "TABLE:0,1"),
+        (["tiny:-1"], "seed must be at least 0"),
+        (["tiny", "--hours", "0"], "hours must be positive"),
+        (["tiny", "--hours", "nan"], "hours must be positive"),
+        (["tiny", "--processes", "0"], "processes must be at least 1"),
+        (["tiny", "--nice", "-1"], "nice must be at least 0"),
+    ],
+)
+def test_bad_input_is_one_sentence(here: Path, arguments, message: str, capsys) -> None:
+    assert main(["campaign", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not any(here.iterdir())
+
+
+def test_two_campaigns_on_one_folder_and_tables_of_others_are_refused(here: Path, capsys) -> None:
+    (here / "runs/tables").mkdir(parents=True)
+    with claimed(here / "runs/tables/.campaign.lock"):
+        assert main(["campaign", "tiny"]) == 2
+    assert "another campaign" in capsys.readouterr().err
+    shutil.copytree(ROOT / "results", here / "results")
+    record = json.loads((here / "results/splits.json").read_text())
+    (here / "results/tiny.json").write_text(json.dumps(record | {"table": "tiny"}))
+    assert main(["campaign", "tiny"]) == 2
+    error = capsys.readouterr().err
+    assert "made with another" in error and error.count("\n") == 1

@@ -1,0 +1,46 @@
+"""The drawings of the network show the shapes that it has."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import svae_lib as sv
+from svae_lib.plots import png
+from svae_lib.plots.diagrams import decoder_shapes, encoder_shapes
+
+CONFIGS = [
+    sv.ModelConfig(),
+    sv.ModelConfig(image_size=64, channels=3, latent_dim=150),
+    sv.ModelConfig(base_dim=4, embedding_dim=8, components=3, channels=3),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=["mnist", "celeba", "3-way"])
+def test_the_drawn_shapes_are_those_of_the_network(config: sv.ModelConfig) -> None:
+    with torch.device("meta"):
+        model = sv.SplitVAE(config)
+    seen: dict[str, list[tuple[int, int]]] = {"encoder": [], "decoder": []}
+    for part, found in seen.items():
+        for layer in getattr(model, part).convolutions:
+            if type(layer).__name__ in ("DownConv", "UpConv", "Conv2d"):
+                layer.register_forward_hook(
+                    lambda _, __, out, found=found: found.append((out.shape[1], out.shape[2]))
+                )
+    x = torch.zeros(2, config.channels, config.image_size, config.image_size, device="meta")
+    model.eval().decoder(model.latent.back(model.latent.mu(model.encoder(x))))
+    assert encoder_shapes(config)[1:] == seen["encoder"]
+    maps = model.head_channels(config)
+    assert decoder_shapes(config, maps)[1:-1] == seen["decoder"][:-1]
+    assert decoder_shapes(config, maps)[-1] == seen["decoder"][-1]
+    text = sv.plots.architecture(config).alt_text
+    assert f"{maps} x {config.image_size} x {config.image_size}" in text
+
+
+def test_heads_and_the_map_can_be_drawn() -> None:
+    figures = [sv.plots.split_head(3), sv.plots.split_head(1, 4), sv.plots.course_map(title="Map")]
+    figures.append(sv.plots.architecture(CONFIGS[0], split=False))
+    assert "7 channels" in figures[0].alt_text and "w4 x4" in figures[1].alt_text
+    assert "8 The paper, reproduced needs 4 and 7" in figures[2].alt_text
+    assert figures[3].alt_text.endswith("the image.")
+    assert all(png(figure).startswith(b"\x89PNG") for figure in figures)
