@@ -21,7 +21,6 @@ import pytest
 import torch
 
 import svae_lib as sv
-from svae_lib import interventions
 
 pytest.importorskip("myst_nb", reason="the extra 'site' is not installed")
 pytest.importorskip("pydata_sphinx_theme", reason="the extra 'site' is not installed")
@@ -159,7 +158,7 @@ def test_the_page_mixes_as_the_library_does(options: Any, arguments: Any) -> Non
     generator = torch.Generator().manual_seed(0)
     sigma, x1, x2 = torch.rand(3, 1, 1, 4, 4, generator=generator)
     images, weights = torch.stack((x1, x2), 1), torch.stack((sigma, 1 - sigma), 1)
-    ours = interventions.mix(
+    ours = sv.sampling.mix(
         sv.models.Decoded((weights * images).sum(1), images, weights), **arguments
     )
     parts = {"sigma": sigma, "x1": x1, "x2": x2}
