@@ -179,8 +179,23 @@ def write_documents(folder: Path) -> None:
         shutil.copy(ROOT / name, folder / name)
     index = (PAGES / "docs_index.md").read_text(encoding="utf-8")
     others = [p.stem for p in sorted((ROOT / "docs").glob("*.md")) if p.stem not in index.split()]
+    others = [name for name in others if name != "index"]
     more = "\n".join(["```{toctree}", ":maxdepth: 1", ":caption: More", "", *others, "```"])
     fill("docs_index.md", folder / "docs" / "index.md", others=more if others else "")
+
+
+def drop_dead_links(folder: Path) -> None:
+    """Links to files of the repository that are no part of the site become plain text."""
+    for page in [*folder.glob("*.md"), *folder.glob("*/*.md"), *folder.glob("data/*/*.md")]:
+
+        def keep(found: re.Match[str], page: Path = page) -> str:
+            target = found[2].partition("#")[0]
+            there = not target or (page.parent / target).is_file()
+            return found[0] if there else found[1]
+
+        text = page.read_text(encoding="utf-8")
+        pattern = r"(?<!!)\[([^\[\]]*)\]\((?!https?:|mailto:)([^()\s]+)\)"
+        page.write_text(re.sub(pattern, keep, text), encoding="utf-8")
 
 
 def _as_myst(text: str) -> str:
@@ -272,6 +287,7 @@ def build(out: Path, *, explorer: bool = True) -> Path:
         write_explorer(source, explorer)
         (source / "reference").mkdir()
         build_reference.write_sources(source / "reference")
+        drop_dead_links(source)
         settings = SETTINGS | {"html_extra_path": [str(extra)]}
         app = Sphinx(
             source,
