@@ -62,6 +62,7 @@ SETTINGS: dict[str, Any] = build_reference.SETTINGS | {
     "exclude_patterns": ["notebooks/download/**"],
     "html_theme": "pydata_sphinx_theme",
     "html_theme_options": {
+        "navbar_persistent": ["search-button"],
         "navbar_end": ["theme-switcher"],
         "footer_start": ["copyright"],
         "footer_end": [],
