@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BROWSER_STAMP := scripts/explorer/node_modules/.installed
 
 # Two processes with a thread each are faster than one process with two threads.
 TWO_WORKERS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
@@ -11,7 +12,7 @@ NOTEBOOKS := $(TWO_WORKERS) --nbval-lax --nbval-cell-timeout=300 notebooks
 CHECKS := $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint notebooks slides reference lab bench clean
+.PHONY: help setup run test test-all lint notebooks slides reference site site-serve lab bench clean
 
 help: ## List these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -53,6 +54,17 @@ slides: setup ## Make lecture slides that need no network, in slides/
 reference: setup ## Make the library's reference from its docstrings, in reference/
 	$(BIN)/python scripts/build_reference.py
 
+site: setup $(BROWSER_STAMP) ## Make the web site with the explorer, in site/
+	$(BIN)/python scripts/build_site.py
+
+site-serve: ## Serve site/ on this machine: http://localhost:8000
+	@$(PYTHON) scripts/serve_site.py
+
+$(BROWSER_STAMP): scripts/explorer/package.json scripts/explorer/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is needed for the explorer: install Node.js"; exit 1; }
+	cd scripts/explorer && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
 lab: setup ## Open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
@@ -61,4 +73,4 @@ bench: setup ## Measure what this machine can run, into benchmarks/results; BENC
 	$(BIN)/python scripts/build_speed.py
 
 clean: ## Remove .venv, caches and built files; runs/ and downloads stay
-	rm -rf $(VENV) build dist slides reference .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist slides reference site scripts/explorer/node_modules .pytest_cache .mypy_cache .ruff_cache

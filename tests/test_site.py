@@ -1,0 +1,481 @@
+"""The web site: what is folded, what the explorer computes, and what a real browser sees."""
+
+from __future__ import annotations
+
+import base64
+import html
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+
+import svae_lib as sv
+
+pytest.importorskip("myst_nb", reason="the extra 'site' is not installed")
+pytest.importorskip("pydata_sphinx_theme", reason="the extra 'site' is not installed")
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import build_site  # noqa: E402
+import explorer_models  # noqa: E402
+import serve_site  # noqa: E402
+
+EXPLORER = ROOT / "scripts" / "explorer"
+AXE = EXPLORER / "node_modules" / "axe-core" / "axe.min.js"
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+FLAGS += " --disable-component-update --disable-sync"
+PHONE = {"width": 390, "height": 844}
+PAGES = (
+    "index.html",
+    "notebooks/index.html",
+    "notebooks/01_vanilla_vae.html",
+    "explorer.html",
+    "docs/question_bank.html",
+    "docs/results.html",
+    "reference/svae_lib.objective.html",
+    "slides.html",
+    "search.html?q=sigma",
+)
+NOTEBOOKS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
+THREE = [[[0.3, 0.2], [0.7, 0.2], [0.45, 0.45], [0.7, 0.7], [0.3, 0.85]]]
+
+needs_runtime = pytest.mark.skipif(
+    not (build_site.RUNTIME / build_site.RUNTIME_FILES[0]).exists(),
+    reason="onnxruntime-web is not installed (make site)",
+)
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+
+
+# ---------------------------------------------------------------- notebooks
+
+
+def page_and_versions(name: str) -> tuple[Any, Any, Any]:
+    solved: Any = nbformat.read(ROOT / "notebooks" / "solutions" / f"{name}.ipynb", as_version=4)
+    learners: Any = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    return build_site.page_of(solved, learners), solved, learners
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_exercises_are_folded_with_stub_hints_and_solution(name: str) -> None:
+    page, solved, learners = page_and_versions(name)
+    texts = [cell.source for cell in page.cells]
+    assert not any("Start cell" in text for text in texts)
+    for cell, stub in zip(solved.cells, learners.cells, strict=True):
+        if cell.cell_type != "code" or cell.source == stub.source or "Start cell" in cell.source:
+            continue
+        (shown,) = [text for text in texts if cell.source in text]
+        seen, _, behind = shown.partition("<details>")
+        assert stub.source in seen and cell.source not in seen
+        assert behind.index(cell.source) > behind.index("<summary>Solution</summary>")
+    asked = "\n".join(cell.source for cell in solved.cells)
+    for exercise in sv.exercises.registry().values():
+        if f'sv.exercises.check("{exercise.name}"' in asked and exercise.notebook == name:
+            hints = "\n".join(texts)
+            assert all(f"<details><summary>Hint {i}" in hints for i in (1, len(exercise.hints)))
+            assert all(html.escape(hint) in hints for hint in exercise.hints)
+
+
+# ---------------------------------------------------------------- what the explorer computes
+
+
+def node(module: str, expression: str) -> Any:
+    script = f"import * as m from './{module}'; console.log(JSON.stringify({expression}))"
+    command = ["node", "--input-type=module", "--eval", script]
+    done = subprocess.run(command, cwd=EXPLORER, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def reference_digit(strokes: list[list[list[float]]]) -> np.ndarray:
+    """The drawing in 32 x 32, written anew: densely sampled strokes instead of segments."""
+    radius, box, centre = 1.2, 20, 16
+
+    def render(lines: list[np.ndarray]) -> np.ndarray:
+        rows, columns = np.mgrid[:32, :32]
+        pixels = np.stack((columns, rows), axis=-1)[..., None, :]
+        nearest = np.full((32, 32), np.inf)
+        for line in lines:
+            ends = np.concatenate((line, line[-1:]))
+            t = np.linspace(0, 1, 2001)[:, None]
+            for a, b in itertools.pairwise(ends):
+                away = np.linalg.norm(pixels - (a + t * (b - a)), axis=-1).min(axis=-1)
+                nearest = np.minimum(nearest, away)
+        return np.clip(radius + 0.5 - nearest, 0, 1)
+
+    lines = [np.array(stroke, dtype=float) for stroke in strokes]
+    points = np.concatenate(lines)
+    low, high = points.min(axis=0), points.max(axis=0)
+    scale = (box - 2 * radius - 1) / max(*(high - low), 0.1)
+    lines = [(line - (low + high) / 2) * scale + centre for line in lines]
+    image = render(lines)
+    rows, columns = np.mgrid[:32, :32]
+    mass = np.array([(image * columns).sum(), (image * rows).sum()]) / image.sum()
+    return render([line + centre - mass for line in lines])
+
+
+@needs_node
+@pytest.mark.parametrize("strokes", [THREE, [[[0.5, 0.1], [0.5, 0.9]]], [[[0.2, 0.2]]]])
+def test_a_drawing_becomes_a_digit_like_mnists(strokes: list[list[list[float]]]) -> None:
+    ours = node("digit.js", f"Array.from(m.digitOf({json.dumps(strokes)}))")
+    image = np.array(ours).reshape(32, 32)
+    np.testing.assert_allclose(image, reference_digit(strokes), atol=5e-3)
+    rows, columns = np.mgrid[:32, :32]
+    for places in (rows, columns):  # as in the data: pixel 16 on average
+        assert (image * places).sum() / image.sum() == pytest.approx(16, abs=0.1)
+    height, width = (np.ptp(np.nonzero(image.any(axis=axis))[0]) + 1 for axis in (1, 0))
+    assert max(height, width) <= 21
+
+
+@needs_node
+def test_nothing_drawn_is_no_digit() -> None:
+    assert node("digit.js", "m.digitOf([])") is None
+
+
+@needs_node
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        ({}, {}),
+        ({"constant": 0.3}, {"sigma": 0.3}),
+        ({"sharpness": 4}, {"sharpness": 4.0}),
+        ({"sharpness": 0}, {"sharpness": 0.0}),
+        ({"swap": True, "sharpness": 2}, {"swap": True, "sharpness": 2.0}),
+    ],
+)
+def test_the_page_mixes_as_the_library_does(options: Any, arguments: Any) -> None:
+    generator = torch.Generator().manual_seed(0)
+    sigma, x1, x2 = torch.rand(3, 1, 1, 4, 4, generator=generator)
+    images, weights = torch.stack((x1, x2), 1), torch.stack((sigma, 1 - sigma), 1)
+    ours = sv.sampling.mix(
+        sv.models.Decoded((weights * images).sum(1), images, weights), **arguments
+    )
+    parts = {"sigma": sigma, "x1": x1, "x2": x2}
+    values = json.dumps({name: value.flatten().tolist() for name, value in parts.items()})
+    theirs = node("split.js", f"m.mix({values}, {json.dumps(options)})")
+    torch.testing.assert_close(torch.tensor(theirs["x"]), ours.x_hat.flatten())
+    torch.testing.assert_close(torch.tensor(theirs["sigma"]), ours.sigma_map.flatten())
+
+
+@needs_node
+def test_the_page_has_the_librarys_kl_divergence() -> None:
+    mu, log_var = torch.randn(2, 1, 5, generator=torch.Generator().manual_seed(1))
+    theirs = node("split.js", f"m.klDivergence({mu[0].tolist()}, {log_var[0].tolist()})")
+    assert theirs == pytest.approx(sv.kl_divergence(mu, log_var).item(), rel=1e-5)
+
+
+def test_what_is_told_of_a_model_was_measured() -> None:
+    model, sets = sv.load_trained("quick", "split-vae").eval(), sv.data.load("mnist-5k")
+    told = explorer_models.about(model, sets, seed=0)
+    with torch.no_grad():
+        spread = model.encode(sets.test.float() / 255)[0].var(dim=0)
+    assert sorted(told["order"]) == list(range(told["latent_dim"]))
+    falling = spread[told["order"]]
+    assert (falling.diff() <= 1e-4).all()
+    torch.testing.assert_close(torch.tensor(told["variance_of_means"]), spread, atol=2e-3, rtol=0)
+    z = torch.tensor(told["mixture"])
+    assert z.shape == (explorer_models.SAMPLES, told["latent_dim"])
+    assert (z.var(dim=0) / spread).log().abs().max() < 1  # like the means that it was fitted to
+    assert told["kind"] in ("syntactic", "semantic", "mixed", "unclear", "none")
+
+
+def test_test_digits_are_stored_whole() -> None:
+    sets = sv.data.load("mnist-5k")
+    stored = explorer_models.digits(sets)
+    assert [d["label"] for d in stored] == [*range(10)] * explorer_models.DIGITS_OF_A_KIND
+    first = np.frombuffer(base64.b64decode(stored[0]["pixels"]), np.uint8).reshape(1, 32, 32)
+    assert (sets.test == torch.from_numpy(first.copy())).flatten(1).all(dim=1).any()
+
+
+# ---------------------------------------------------------------- what is refused; the server
+
+
+def test_other_files_are_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("kept")
+    assert build_site.main(["--out", str(tmp_path)]) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_missing_runtime_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build_site, "RUNTIME", tmp_path)
+    with pytest.raises(build_site.SiteError, match="npm"):
+        build_site.write_explorer(tmp_path / "source", wanted=True)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Path], str]]:
+    running = []
+
+    def start(folder: Path) -> str:
+        server = serve_site.server(folder)
+        running.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://localhost:{server.server_port}/"
+
+    yield start
+    for server in running:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_server_sends_the_types_that_browsers_want(tmp_path: Path, serve: Any) -> None:
+    wanted = {"a.wasm": "application/wasm", "a.mjs": "text/javascript", "a.js": "text/javascript"}
+    for name in wanted:
+        (tmp_path / name).touch()
+    base = serve(tmp_path)
+    for name, kind in wanted.items():
+        with urllib.request.urlopen(base + name, timeout=10) as answer:
+            assert answer.headers["Content-Type"].startswith(kind)
+
+
+# ---------------------------------------------------------------- a real browser
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_site.build(tmp_path_factory.mktemp("site") / "pages").parent
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not Path(CHROMIUM).exists():
+        pytest.skip("chromium is not installed")
+    with playwright.sync_playwright() as running:
+        started = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        yield started
+        started.close()
+
+
+class Visit:
+    """A page of the site, with all that it asked for and complained of."""
+
+    def __init__(self, browser: Any, base: str, **context: Any) -> None:
+        self.base = base
+        self.context = browser.new_context(**context)
+        self.page = self.context.new_page()
+        self.errors: list[str] = []
+        self.elsewhere: list[str] = []
+        self.bytes: dict[str, int] = {}
+        self.page.on("console", lambda m: m.type == "error" and self.errors.append(m.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", self._asked)
+        self.page.on("requestfinished", self._came)
+
+    def _asked(self, request: Any) -> None:
+        if not request.url.startswith((self.base, "data:", "blob:")):
+            self.elsewhere.append(request.url)
+
+    def _came(self, request: Any) -> None:
+        self.bytes[request.url] = request.sizes()["responseBodySize"]
+
+    def open(self, path: str) -> Any:
+        self.page.goto(self.base + path)
+        self.page.wait_for_load_state("networkidle")
+        if path.startswith("explorer"):
+            self.page.wait_for_selector("#ex-body:not([hidden])", timeout=60_000)
+            self.page.wait_for_function("document.getElementById('ex-numbers').textContent")
+        return self.page
+
+
+@pytest.fixture
+def visit(browser: Any, site: Path, serve: Any) -> Iterator[Callable[..., Visit]]:
+    visits: list[Visit] = []
+    base = serve(site)
+
+    def start(**context: Any) -> Visit:
+        visits.append(Visit(browser, base, **context))
+        return visits[-1]
+
+    yield start
+    for one in visits:
+        one.context.close()
+        assert not one.errors
+        assert not one.elsewhere
+
+
+def pixels(page: Any, part: str) -> list[int]:
+    """The red values of one of the five pictures."""
+    names = ("input", "sigma", "x1", "x2", "x")
+    canvas = page.locator("#ex-pictures canvas").nth(names.index(part))
+    values: list[int] = canvas.evaluate(
+        "c => Array.from(c.getContext('2d').getImageData(0, 0, 32, 32).data)"
+        ".filter((_, i) => i % 4 === 0)"
+    )
+    return values
+
+
+def settled(page: Any) -> None:
+    page.wait_for_timeout(800)
+
+
+def draw(page: Any) -> None:
+    pad = page.locator("#ex-pad")
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in THREE[0]]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=4)
+    page.mouse.up()
+    settled(page)
+
+
+@pytest.mark.thorough
+@needs_runtime
+class TestInChromium:
+    def test_size_and_parts(self, site: Path) -> None:
+        files = [path for path in site.rglob("*") if path.is_file()]
+        assert sum(path.stat().st_size for path in files) < 80_000_000
+        index = (site / "searchindex.js").read_text(encoding="utf-8")
+        assert all(f'"{page}"' in index for page in ("notebooks/07_fid", "docs/glossary"))
+        assert '"reference/svae_lib.fid"' in index
+
+    @pytest.mark.parametrize("path", PAGES)
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_no_error_no_request_elsewhere_nothing_inaccessible(
+        self, visit: Any, path: str, scheme: str
+    ) -> None:
+        page = visit(color_scheme=scheme).open(path)
+        if not AXE.exists():
+            pytest.skip("axe-core is not installed (npm ci in scripts/explorer)")
+        page.add_script_tag(path=str(AXE))
+        found = page.evaluate("async () => (await axe.run()).violations")
+        serious = [
+            (v["id"], [n["target"] for n in v["nodes"]][:4])
+            for v in found
+            if v["impact"] in ("serious", "critical")
+        ]
+        assert not serious
+
+    @pytest.mark.parametrize("path", PAGES)
+    def test_a_phone_needs_no_sideways_scrolling(self, visit: Any, path: str) -> None:
+        page = visit(viewport=PHONE, has_touch=True).open(path)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+    def test_mathematics_is_set_and_exercises_unfold(self, visit: Any) -> None:
+        page = visit().open("notebooks/01_vanilla_vae.html")
+        assert page.locator("mjx-container").count() > 10
+        solution = page.locator(".exercise details", has_text="Solution").first
+        assert not solution.locator("pre").is_visible()
+        solution.locator("summary").click()
+        assert solution.locator("pre").is_visible()
+
+    def test_search_finds_notebooks_documents_and_library(self, visit: Any) -> None:
+        page = visit().open("search.html?q=sharpen")
+        page.wait_for_selector("#search-results li a")
+        settled(page)
+        links = page.locator("#search-results li a").evaluate_all("all => all.map(a => a.href)")
+        assert any("/notebooks/" in link for link in links)
+        assert any("/reference/" in link for link in links)
+
+    def test_the_explorer_is_small(self, visit: Any) -> None:
+        one = visit()
+        one.open("explorer.html")
+        loaded = sum(size for url, size in one.bytes.items() if "/runtime/" not in url)
+        assert loaded < 5_000_000
+
+    def test_a_slider_and_the_mixer_change_the_pictures(self, visit: Any) -> None:
+        page = visit().open("explorer.html")
+        for part in ("x", "sigma"):
+            before = pixels(page, part)
+            page.locator("#ex-sliders input").first.focus()
+            for _ in range(20):
+                page.keyboard.press("ArrowRight")
+            settled(page)
+            assert pixels(page, part) != before
+        before, first, second = (pixels(page, part) for part in ("x", "x1", "x2"))
+        page.locator("#ex-swap").check()
+        settled(page)
+        assert (pixels(page, "x1"), pixels(page, "x2")) == (second, first)
+        assert pixels(page, "x") != before
+        page.locator("#ex-reset").click()
+        settled(page)
+        assert pixels(page, "x") == before
+
+    @pytest.mark.parametrize("button", ["#ex-prior", "#ex-mixture", "#ex-zero", "#ex-digit"])
+    def test_buttons_draw_anew(self, visit: Any, button: str) -> None:
+        page = visit().open("explorer.html")
+        before = pixels(page, "x")
+        page.locator(button).click()
+        settled(page)
+        assert pixels(page, "x") != before
+
+    def test_the_page_computes_what_torch_does(self, visit: Any) -> None:
+        page = visit().open("explorer.html")
+        for preset in explorer_models.PRESETS:
+            model = sv.load_trained(preset, "split-vae").eval()
+            z = sv.sampling.prior_latents(1, model.config.latent_dim, seed=3)
+            with torch.no_grad():
+                ours = model.decode(z)
+                mu, _ = model.encode(ours.x_hat)
+            theirs = page.evaluate(
+                """async ([name, z, image]) => {
+                    const { loadModel } = await import(
+                        new URL("_static/explorer/models.js", location.href).href);
+                    const model = await loadModel(name);
+                    const out = await model.decode(Float32Array.from(z));
+                    const { mu } = await model.encode(Float32Array.from(image));
+                    return [out.x, out.x1, out.x2, out.sigma, mu].map((v) => Array.from(v));
+                }""",
+                [f"{preset}-split-vae", z[0].tolist(), ours.x_hat.flatten().tolist()],
+            )
+            for found, wanted in zip(
+                theirs, (ours.x_hat, ours.x1, ours.x2, ours.sigma_map, mu), strict=True
+            ):
+                torch.testing.assert_close(
+                    torch.tensor(found), wanted.flatten(), atol=1e-4, rtol=0, check_dtype=False
+                )
+
+    def test_a_drawing_is_encoded_and_rebuilt(self, visit: Any) -> None:
+        page = visit().open("explorer.html")
+        draw(page)
+        drawn, rebuilt = np.array(pixels(page, "input")), np.array(pixels(page, "x"))
+        assert np.corrcoef(drawn, rebuilt)[0, 1] > 0.7
+        assert "KL divergence" in page.inner_text("#ex-numbers")
+
+    def test_a_finger_draws(self, visit: Any) -> None:
+        page = visit(viewport=PHONE, has_touch=True).open("explorer.html")
+        before = pixels(page, "input")
+        page.locator("#ex-pad").tap()
+        settled(page)
+        assert pixels(page, "input") != before
+
+    def test_a_digit_can_be_drawn_by_keyboard(self, visit: Any) -> None:
+        page = visit().open("explorer.html")
+        before = pixels(page, "x")
+        page.locator("#ex-pad").focus()
+        for key in (" ", *["ArrowDown"] * 12, *["ArrowRight"] * 6):
+            page.keyboard.press(key)
+        settled(page)
+        assert pixels(page, "x") != before
+
+    def test_another_model_splits_the_same_image(self, visit: Any) -> None:
+        page = visit().open("explorer.html")
+        image, sigma = pixels(page, "input"), pixels(page, "sigma")
+        page.locator("#ex-model").select_option("1")
+        settled(page)
+        assert pixels(page, "input") == image
+        assert pixels(page, "sigma") != sigma
+
+    def test_without_webassembly_the_page_says_so(self, visit: Any) -> None:
+        one = visit()
+        one.page.add_init_script("delete globalThis.WebAssembly")
+        one.page.goto(one.base + "explorer.html")
+        one.page.wait_for_function(
+            "document.getElementById('ex-status').textContent.includes('no WebAssembly')"
+        )
+        assert not one.page.locator("#ex-body").is_visible()
