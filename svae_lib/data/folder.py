@@ -21,7 +21,20 @@ from .preparation import FolderSource, OnBroken, Recipe, prepare
 
 PREFIX = "folder:"
 SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+    {
+        ".bmp",
+        ".gif",
+        ".jfif",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".png",
+        ".ppm",
+        ".pgm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
 )
 TEST_PARTS = ("test", "val", "valid")  # names of a folder beside "train"
 OPTIONS = "size, channels, test, seed, on_broken"
