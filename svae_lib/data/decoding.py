@@ -29,9 +29,8 @@ STORED, DEFLATED = 0, 8
 
 # Raster formats alone: Pillow would hand PostScript to Ghostscript, whatever the file's name.
 Image.init()
-FORMATS = tuple(
-    {"AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP"} & Image.OPEN.keys()
-)
+FORMATS = tuple(sorted(Image.OPEN.keys() - {"EPS", "PDF", "WMF"}))
+MOST_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs
 
 
 def read(locator: Locator) -> bytes:
@@ -42,6 +41,8 @@ def read(locator: Locator) -> bytes:
         ValueError: a member's checksum is wrong.
     """
     if isinstance(locator, str):
+        if Path(locator).exists() and not Path(locator).is_file():
+            raise OSError("no regular file")  # reading a FIFO would wait for ever
         return Path(locator).read_bytes()
     path, offset, size, compression, crc = locator
     with Path(path).open("rb") as file:
@@ -79,6 +80,8 @@ def decode(
         OSError: it is no image, none of ``FORMATS``, or cut short. Decoders raise others too.
     """
     with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+        if opened.width * opened.height > MOST_PIXELS:
+            raise ValueError(f"{opened.width}x{opened.height} pixels, more than {MOST_PIXELS:,}")
         opened.load()
         image = _upright(opened)
         width, height = image.size
