@@ -56,15 +56,37 @@ def test_classes_are_split_alike(mine: Path) -> None:
         assert torch.equal(red > 125, labels == 1)
 
 
-@pytest.mark.parametrize("other", ["test", "val", "valid"])
-def test_train_and_test_folders_are_kept(mine: Path, other: str) -> None:
-    add(mine, "train/a/1.png", "train/a/2.png", "train/b/3.png", level=50)
+@pytest.mark.parametrize("train", ["train", "Train", "training"])
+@pytest.mark.parametrize("other", ["test", "val", "valid", "Test", "testing", "validation"])
+def test_train_and_test_folders_are_kept(mine: Path, train: str, other: str) -> None:
+    add(mine, f"{train}/a/1.png", f"{train}/a/2.png", f"{train}/b/3.png", level=50)
     add(mine, f"{other}/b/1.png", f"{other}/c/2.png", level=200)
     sets = load_folder(mine)
     assert sets.label_names == ("a", "b", "c")
     assert sorted(sets.train_labels.tolist()) == [0, 0, 1]
     assert sorted(sets.test_labels.tolist()) == [1, 2]
     assert sets.train[:, 0].max() < 100 < sets.test[:, 0].min()
+
+
+def test_images_outside_the_two_parts_are_counted(mine: Path) -> None:
+    add(mine, "train/1.png", "test/2.png", "val/3.png", "4.png")
+    with pytest.warns(UserWarning, match="2 images"):
+        sets = load_folder(mine)
+    assert (len(sets.train), len(sets.test)) == (1, 1)
+
+
+def test_parts_one_level_too_deep_are_refused(mine: Path) -> None:
+    add(mine, "all/Train/a/1.png", "all/test/a/2.png")
+    with pytest.raises(InputError, match="all/"):
+        load_folder(mine)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_what_is_no_regular_file_is_not_opened(mine: Path) -> None:
+    add(mine, "1.png", "2.png")
+    os.mkfifo(mine / "3.png")
+    with pytest.raises(InputError, match=r"3\.png"):
+        load_folder(mine)
 
 
 def test_split_depends_on_the_seed_alone(mine: Path) -> None:

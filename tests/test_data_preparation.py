@@ -409,3 +409,21 @@ def test_journal_lines_are_json(source: Files, tmp_path: Path) -> None:
     (journal,) = tmp_path.glob(".*.journal")
     blocks = [json.loads(line)["block"] for line in journal.read_text().splitlines()]
     assert sorted(blocks) == [0, 1, 2, 3, 4, 5]
+
+
+def test_damaged_exif_leaves_a_picture_unrotated_and_postscript_is_no_picture() -> None:
+    import io
+
+    from PIL import Image, UnidentifiedImageError
+
+    from svae_lib.data import decoding
+
+    pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    plain, damaged, script = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    Image.fromarray(pixels).save(plain, "png")
+    Image.fromarray(pixels).save(damaged, "png", exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12")
+    Image.fromarray(pixels).save(script, "eps")
+    expected = decoding.decode(plain.getvalue(), 4, 3)
+    np.testing.assert_array_equal(decoding.decode(damaged.getvalue(), 4, 3), expected)
+    with pytest.raises(UnidentifiedImageError):
+        decoding.decode(script.getvalue(), 4, 3)

@@ -27,16 +27,10 @@ Locator = str | list[Any] | tuple[Any, ...]
 Box = Sequence[int]
 STORED, DEFLATED = 0, 8
 
-# what Pillow and zlib raise for files that are no images, or no longer
-DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+# Raster formats alone: Pillow would hand PostScript to Ghostscript, whatever the file's name.
+Image.init()
+FORMATS = tuple(sorted(Image.OPEN.keys() - {"EPS", "PDF", "WMF"}))
+MOST_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs
 
 
 def read(locator: Locator) -> bytes:
@@ -47,6 +41,8 @@ def read(locator: Locator) -> bytes:
         ValueError: a member's checksum is wrong.
     """
     if isinstance(locator, str):
+        if Path(locator).exists() and not Path(locator).is_file():
+            raise OSError("no regular file")  # reading a FIFO would wait for ever
         return Path(locator).read_bytes()
     path, offset, size, compression, crc = locator
     with Path(path).open("rb") as file:
@@ -81,10 +77,13 @@ def decode(
 
     Raises:
         ValueError: the image is smaller than the box, or its pixels are floats.
-        OSError: it is no image or cut short; further ones of ``DAMAGE`` for other damage.
+        OSError: it is no image, none of ``FORMATS``, or cut short. Decoders raise others too.
     """
-    with Image.open(io.BytesIO(content)) as image:
-        ImageOps.exif_transpose(image, in_place=True)
+    with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+        if opened.width * opened.height > MOST_PIXELS:
+            raise ValueError(f"{opened.width}x{opened.height} pixels, more than {MOST_PIXELS:,}")
+        opened.load()
+        image = _upright(opened)
         width, height = image.size
         left, top, right, bottom = box or _centre_square(width, height)
         if right > width or bottom > height:
@@ -92,6 +91,14 @@ def decode(
         part = _convert(image, channels).crop((left, top, right, bottom))
     small = part.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(small).reshape(size, size, channels).transpose(2, 0, 1)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Rotated as its EXIF says; as stored where the EXIF cannot be read."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF raises TypeError, struct.error, SyntaxError and more
+        return image
 
 
 def _centre_square(width: int, height: int) -> tuple[int, int, int, int]:
@@ -139,7 +146,7 @@ def do(task: dict[str, Any]) -> dict[str, Any]:
     for image, (name, locator) in zip(images, task["files"].items(), strict=True):
         try:
             image[:] = decode(read(locator), **recipe)
-        except DAMAGE as error:
+        except Exception as error:  # whatever a decoder raises is this file's reason
             broken[name] = _reason(error)
     try:
         with Path(task["target"]).open("r+b") as file:

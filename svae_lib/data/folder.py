@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import urllib.parse
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,9 +22,23 @@ from .preparation import FolderSource, OnBroken, Recipe, prepare
 
 PREFIX = "folder:"
 SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+    {
+        ".bmp",
+        ".gif",
+        ".jfif",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".png",
+        ".ppm",
+        ".pgm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
 )
-TEST_PARTS = ("test", "val", "valid")  # names of a folder beside "train"
+TRAIN_PARTS = ("train", "training")  # names of folders, in any case
+TEST_PARTS = ("test", "testing", "val", "valid", "validation")  # the first there is taken
 OPTIONS = "size, channels, test, seed, on_broken"
 SMALLEST, LARGEST = 8, 1024  # pixels
 
@@ -173,11 +188,31 @@ def _parts(folder: Path, test: float, seed: int) -> tuple[_Split, _Split]:
             f"{folder} holds {len(files)} images; at least two are needed, one to train on and "
             f"one to test on. Known are the endings {', '.join(sorted(SUFFIXES))}."
         )
-    tops = {PurePosixPath(file).parts[0] for file in files if "/" in file}
-    other = next((part for part in TEST_PARTS if part in tops), None)
-    if "train" in tops and other:
-        return _within(files, "train/"), _within(files, f"{other}/")
+    tops = sorted({PurePosixPath(file).parts[0] for file in files if "/" in file})
+    train, held_out = _named(tops, TRAIN_PARTS), _named(tops, TEST_PARTS)
+    if train and held_out:
+        parts = _within(files, f"{train[0]}/"), _within(files, f"{held_out[0]}/")
+        left_out = len(files) - sum(len(part.names) for part in parts)
+        if left_out:
+            warnings.warn(
+                f"{folder}: {left_out} images outside {train[0]}/ and {held_out[0]}/ are left out.",
+                stacklevel=4,
+            )
+        return parts
+    below = sorted({PurePosixPath(file).parts[1] for file in files if file.count("/") > 1})
+    if _named(below, TRAIN_PARTS) and _named(below, TEST_PARTS):
+        raise InputError(
+            f"{folder} has its parts {_named(below, TRAIN_PARTS)[0]}/ and "
+            f"{_named(below, TEST_PARTS)[0]}/ one level deeper, in {tops[0]}/: put train/ and "
+            "test/ at the top, with the classes inside."
+        )
     return _random_split(_within(files, ""), test, seed)
+
+
+def _named(folders: list[str], names: tuple[str, ...]) -> list[str]:
+    """Those of the folders with one of these names in any case, in the order of the names."""
+    found = [folder for folder in folders if folder.lower() in names]
+    return sorted(found, key=lambda folder: (names.index(folder.lower()), folder != folder.lower()))
 
 
 def _walk(folder: Path) -> Iterator[Path]:
