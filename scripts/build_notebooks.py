@@ -236,7 +236,7 @@ def _metadata(written: dict[str, Any], automatic: str | None = None) -> dict[str
 def _start(course: Course) -> str:
     entries = " ".join(f'"{module}":~"{package}",' for module, package in NEEDED.items())
     lines = textwrap.wrap(entries, 100, break_on_hyphens=False)
-    body = "\n    ".join(("{", *lines)).replace("~", " ") + "\n}"
+    body = "\n    ".join(("{", *lines)).replace("~", " ").rstrip(",") + "}"
     return START.format(repository=course.repository, version=course.version, needed=body)
 
 

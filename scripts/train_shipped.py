@@ -5,18 +5,23 @@
 Without --models: all of them. A model that is there already is left alone unless --overwrite is
 given. Weights are stored in half precision; the header says how they were trained. An interrupted
 training goes on at the next call.
+
+    python scripts/train_shipped.py --from-run faces-split-vae RUN --commit COMMIT
+
+ships the newest checkpoint of a run of a table (svae campaign scale) that is not yet at its end;
+the header says how many of its steps were taken.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 
 import svae_lib as sv
-from svae_lib.experiments.checkpoints import read_about, save_model
+from svae_lib.experiments.checkpoints import load_checkpoint, read_about, save_model
 from svae_lib.experiments.runs import Run
 from svae_lib.experiments.tables import TABLES
 from svae_lib.support.files import write_text
@@ -84,6 +89,26 @@ def ship(name: str, kind: str, preset: sv.Preset, device: str | None, overwrite:
         raise SystemExit(f"{target.name} is larger than 8 MiB: narrow the preset.")
 
 
+def ship_unfinished(name: str, folder: Path, commit: str) -> None:
+    """Ship the newest checkpoint of a run; a later one of the same name replaces it."""
+    run = Run.open(folder)
+    checkpoint = run.checkpoints()[-1]
+    steps = int(checkpoint.stem.split("-")[1])
+    about = {
+        "data": run.data,
+        "train": asdict(run.train_config),
+        "steps": steps,
+        "unfinished": f"{steps:,} of {run.train_config.steps:,} steps",
+        "device": "cpu",
+        "commit": commit,
+        "stored_as": "float16",
+    }
+    target = ROOT / "data" / "trained" / f"{name}.safetensors"
+    model = load_checkpoint(checkpoint)
+    save_model(target, model, about=about, dtype=torch.float16, overwrite=True)
+    print(f"{target.name}: {target.stat().st_size / 2**20:.2f} MiB, {steps:,} steps")
+
+
 def list_them() -> None:
     """Write data/trained/README.md from the files' own headers."""
     lines = []
@@ -112,7 +137,8 @@ number is the notebook's), made by `scripts/train_by_hand.py`. In a notebook:
 *quick*, *compact*, *quick-faces*, *compact-faces* and *small* are presets: `svae info` without a
 file prints them. *small-beta-B* and *small-gamma-one* are the sweep of notebook 2, *quick-seed-S*
 the other seeds of notebook 4, *quick-K-way* the split into K images of notebook 9. *photographs*
-is seed 0 of the table of that name, in notebook 8.
+is seed 0 of the table of that name, in notebook 8. *faces* is seed 0 of the table of that name,
+whose training is not at its end yet: the header says how far it is.
 """
     write_text(ROOT / "data" / "trained" / "README.md", text, overwrite=True)
 
@@ -122,7 +148,14 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=shipped(), default=list(shipped()))
     parser.add_argument("--device")
     parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--from-run", nargs=2, metavar=("NAME", "RUN"))
+    parser.add_argument("--commit", help="of the code that trained the run")
     arguments = parser.parse_args()
+    if arguments.from_run:
+        name, folder = arguments.from_run
+        ship_unfinished(name, Path(folder), arguments.commit or "unknown")
+        list_them()
+        return
     for name in arguments.models:
         ship(name, *shipped()[name], arguments.device, arguments.overwrite)
     list_them()

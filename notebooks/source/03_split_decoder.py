@@ -245,7 +245,8 @@ for spread, (sigma_fit, x1_fit, x2_fit) in splits.items():
     error = (mix(sigma_fit, x1_fit, x2_fit) - test[3:4]).square().mean().item()
     before, after = (x1_0 - x2_0).abs().mean(), (x1_fit - x2_fit).abs().mean()
     sides = ((sigma_0 > 0.5) != (sigma_fit > 0.5)).float().mean()
-    print(f"start {spread:3}: error of x {error:.5f}   mean |x1 - x2| {before:.3f}, then {after:.3f}", end="")
+    print(f"start {spread:3}: error of x {error:.5f}   mean |x1 - x2| ", end="")
+    print(f"{before:.3f}, then {after:.3f}", end="")
     print(f"   pixels of sigma that changed sides {sides:.0%}")
     assert sides < 0.3  # most keep their side ...
     assert (sigma_fit - 0.5).abs().mean() >= (sigma_0 - 0.5).abs().mean()  # ... and move away from 1/2
