@@ -87,6 +87,20 @@ def precision(record: dict[str, Any]) -> tuple[Row, list[Row]]:
     return ["seed", "training loss", "loss of held-out images"], rows
 
 
+def precision_choice(record: dict[str, Any]) -> tuple[Row, list[Row]]:
+    rows = [
+        [
+            found["size"],
+            str(found["base_dim"]),
+            f"{found['float32_images_per_second']:,.1f}",
+            f"{found['bf16_images_per_second']:,.1f}",
+            f"{found['times_faster']:.2f}",
+        ]
+        for found in record["results"]
+    ]
+    return ["preset", "base_dim", "float32, images/s", "bf16, images/s", "times faster"], rows
+
+
 def distance(record: dict[str, Any]) -> tuple[Row, list[Row]]:
     cases = {name: record[name] for name in ("full_rank", "rank_deficient")}
     rows = [
@@ -176,6 +190,7 @@ SECTIONS = {
         "On a CPU: freed memory kept, large networks given few images at a time",
         memory,
     ),
+    "precision_choice": ("Training on a CPU that computes in bf16", precision_choice),
     "precision_loss_cpu": ("The loss at the end in bf16, against float32", precision),
     "frechet_distance": ("The Fréchet distance", distance),
     "feature_networks": ("Feature networks", networks),
@@ -187,6 +202,10 @@ NOTES = {
 The peak is the rate of the fastest matrix product or convolution of the same run. Only a way of
 computing with fewer operations (such as Winograd's) could exceed it, so the last column bounds the
 factor on this processor.
+""",
+    "precision_choice": """
+Images per second of the processor's time, in turns; other programs ran meanwhile. At every width
+measured bf16 is faster, so `precision="auto"` takes it wherever the processor has it.
 """,
     "cpu_memory": """
 Columns *without*: freed memory goes back to the system, and a batch of 50 images goes through a
