@@ -4,7 +4,7 @@
 
 Sphinx with MyST-NB: the solved notebooks with folded exercises, the documents, the library's
 reference, the decks, and the explorer, a page in which the shipped models run. Needs the extra
-"site" (pip install '.[site]'), and for the explorer the packages of scripts/explorer/package.json
+"site" (pip install ".[site]"), and for the explorer the packages of scripts/explorer/package.json
 (npm ci); `make site` installs both. The pages ask nothing of any other machine.
 """
 

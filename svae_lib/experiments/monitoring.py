@@ -200,7 +200,7 @@ def _summary_writer() -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise InputError(
-            'TensorBoard is not installed: pip install "svae-lib[monitor]", '
-            "or train without its events."
+            "TensorBoard is not installed. Train without its events, or install it: "
+            'pip install "svae-lib[monitor]".'
         ) from None
     return SummaryWriter
