@@ -259,7 +259,9 @@ def _maps(
     }
     for alpha, corners in faces.items():
         axes.add_patch(Polygon(corners, facecolor="white"))
-        axes.add_patch(Polygon(corners, facecolor=colour, alpha=alpha, edgecolor=INK, linewidth=0.6))
+        axes.add_patch(
+            Polygon(corners, facecolor=colour, alpha=alpha, edgecolor=INK, linewidth=0.6)
+        )
     at, label = x + (depth + lean) / 2, f"{channels}\n{size}²"
     axes.text(at, low - 0.05, label, ha="center", va="top", fontsize=8)
     axes.text(at, high + lean + 0.04, name, ha="center", va="bottom", fontsize=9)

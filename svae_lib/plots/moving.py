@@ -16,7 +16,7 @@ from .figure import AltFigure, png
 
 @dataclass(frozen=True)
 class MovingPicture:
-    """An animated PNG with its alternative text; a notebook shows it as the last value of a cell."""
+    """An animated PNG with its alternative text; the last value of a notebook's cell is shown."""
 
     data: bytes
     """Of the file; a viewer that cannot animate shows the last figure."""
