@@ -392,7 +392,9 @@ models, history, snapshots = {}, {}, {}
 
 def keep_snapshot(trainer):
     """What the model makes of four test digits now."""
+    trainer.model.eval()
     snapshots[trainer.step] = sv.inference.reconstruct_all(trainer.model, sets.test[:4])
+    trainer.model.train()
 
 
 for name, kind in {"VAE": "vae", "Split VAE": "split-vae"}.items():

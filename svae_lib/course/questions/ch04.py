@@ -1,6 +1,6 @@
 """Questions of notebook 04."""
 
-from . import Choice, Number, Question
+from . import Choice, Question
 
 PREDICTIONS = (
     Question(
