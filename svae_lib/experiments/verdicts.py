@@ -92,9 +92,9 @@ def verdicts(records: Mapping[str, Record]) -> list[tuple[str, ...]]:
     rows.append(
         (digits, str(test.seeds), told, "the opposite, here" if not test.below else "undecided")
     )
-    for beta in (1.0, 4.0, 16.0):
-        mean, better = (claim_of(pooled(records, beta), half) for half in ("mean", "better"))
-        told = f"β {beta:g}: mean below x with {mean.below}, better half with {better.below}"
+    for price in (1.0, 4.0, 16.0):
+        mean, better = (claim_of(pooled(records, price), half) for half in ("mean", "better"))
+        told = f"β {price:g}: mean below x with {mean.below}, better half with {better.below}"
         most = better.below > better.seeds / 2
         says = "some sign of it, in few seeds" if most else "no sign of it"
         rows.append((digits, str(mean.seeds), told, says))
@@ -102,7 +102,10 @@ def verdicts(records: Mapping[str, Record]) -> list[tuple[str, ...]]:
     second = _headed("2 Better halves of semantic splits", rows)
 
     rows = [(digits, *_active(records["mnist-5k"])), (scale, *_active(photographs))]
-    if half_width := records.get(HALF_WIDTH):
+    half_width = records.get(HALF_WIDTH)
+    if half_width is None or not _seeds_of_both(half_width):
+        rows.append((HALF_WIDTH, "–", "not yet run", "–"))
+    else:
         rows.append((_scale([half_width], "MNIST"), *_active(half_width)))
     return [*first, *second, *_headed("3 More active latent variables", rows)]
 
@@ -185,7 +188,7 @@ def _about(gap: Estimate, wider: float, what: str = "", higher: bool = False) ->
 def _first_at_half_width(record: Record | None) -> tuple[str, ...]:
     seeds = _seeds_of_both(record)
     if record is None or not seeds:
-        return (f"{HALF_WIDTH}", "–", "not yet run", "–")
+        return (HALF_WIDTH, "–", "not yet run", "–")
     scores = {
         (cell["variant"], cell["seed"]): row["fid"]["value"]
         for cell in record["cells"]
@@ -202,7 +205,7 @@ def _first_at_half_width(record: Record | None) -> tuple[str, ...]:
 def _second_at_half_width(record: Record | None) -> tuple[str, ...]:
     seeds = _seeds_of_both(record)
     if record is None or not seeds:
-        return (f"{HALF_WIDTH}", "–", "not yet run", "–")
+        return (HALF_WIDTH, "–", "not yet run", "–")
     cells = [c for c in record["cells"] if c["split"] and not died(c)]
     semantic = {"cells": [c for c in cells if c["split"]["label"] == "semantic"]}
     n = len(semantic["cells"])
@@ -235,8 +238,6 @@ def _active(record: Record) -> tuple[str, str, str]:
     }
     told = "; ".join(f"{name} {_list(sorted(counts))}" for name, counts in of.items())
     said = f"active of {size}: {told}"
-    if not alive:
-        return "–", "not yet run", "–"
     if min(map(min, of.values())) == size:
         return str(len(alive)), said, "cannot be tested: none is idle"
     if min(of["split-vae"]) > max(of["vae"]):
