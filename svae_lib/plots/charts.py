@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from ..diagnostics import LatentStatistics, SplitKind, kinds
+from ..diagnostics import LatentStatistics, SplitKind, kinds, latent
 from ..support.checks import InputError
 from .figure import (
     BLACK,
@@ -152,8 +152,8 @@ def latent_activity(
         for what in ("variance_of_means", "mean_variance")
     )
     for axes, (name, s) in zip(panels, models.items(), strict=True):
-        axes.axvspan(xlim[0], s.lowest_variance_of_means, color="#ececec", zorder=0)
-        axes.axhspan(s.highest_mean_variance, ylim[1], color="#ececec", zorder=0, label="inactive")
+        axes.axvspan(xlim[0], latent.LOWEST_VARIANCE_OF_MEANS, color="#ececec", zorder=0)
+        axes.axhspan(latent.HIGHEST_MEAN_VARIANCE, ylim[1], color="#ececec", zorder=0)
         axes.plot([0, 1], [1, 0], "--", color=GREY, linewidth=1.2, label="variance law")
         for mask, marker, colour, word in (
             (~s.inactive, "o", BLUE, "active"),
@@ -163,8 +163,7 @@ def latent_activity(
             label = f"{word}: {int(mask.sum())}"
             axes.scatter(*points, s=26, marker=marker, color=colour, alpha=0.85, label=label)
         axes.set(xlim=xlim, ylim=ylim, title=as_text(name), xlabel="var($\\mu$)")
-        handles, labels = axes.get_legend_handles_labels()
-        axes.legend(handles[1:], labels[1:], loc="upper right", fontsize=9)
+        axes.legend(loc="upper right", fontsize=9)
     panels[0].set_ylabel("mean var($z|x$)")
     return finish(figure, title, _describe_models("Latent variables as points", models), alt)
 
