@@ -35,7 +35,7 @@ def build(kind: str, components: int, tiny: sv.ModelConfig) -> sv.VAE:
 
 @pytest.mark.parametrize(("kind", "components"), MODELS)
 def test_every_kind_trains(kind, components, precision, tiny, fast, blobs) -> None:
-    config = dataclasses.replace(fast, precision=precision, steps=8, accumulate=2, grad_clip=1.0)
+    config = dataclasses.replace(fast, precision=precision, steps=15, accumulate=2, grad_clip=1.0)
     model = build(kind, components, tiny)
     before = {name: weight.clone() for name, weight in model.named_parameters()}
     trainer = sv.Trainer(model, blobs, config, "cpu")

@@ -20,9 +20,10 @@ def ring(n: int, seed: int) -> torch.Tensor:
     return points + 0.1 * torch.randn(n, 2, generator=generator)
 
 
+@pytest.mark.thorough
 def test_it_learns_what_a_gaussian_cannot() -> None:
     points = ring(2000, seed=0)
-    stage = SecondStage(2, width=32, steps=800, seed=0)
+    stage = SecondStage(2, width=64, steps=1500, seed=0)
     stage.fit(points, torch.full_like(points, -10.0))
     samples = stage.sample(2000, seed=1)
     assert samples.shape == (2000, 2) and samples.dtype == torch.float32

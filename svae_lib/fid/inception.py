@@ -121,5 +121,5 @@ def _load(path: Path) -> nn.Module:
     try:
         net.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError):
-        raise InputError(f"{path} holds the weights of a network that is not Inception.") from None
+        raise InputError(f"{path} holds the weights of another network, not Inception's.") from None
     return net
