@@ -11,13 +11,14 @@ from ..inference import decode_all, encode_all, reconstruct_all
 from ..models import parameter_count
 from ..sampling import interpolate
 from ..support.files import embedded
+from ._html import Section
 from .checkpoints import load_model, read_about
 
 SHOWN = 8  # images per row
 
 
-def larger_models() -> list[tuple[str, Figure, str]]:
-    """Title, figure and caption of each picture, for the end of a report. Takes some seconds."""
+def larger_models() -> list[tuple[str, Figure, str, Section]]:
+    """Title, figure, caption and section of each picture; takes some seconds."""
     file = embedded("trained") / "faces-split-vae.safetensors"
     model, about = load_model(file), read_about(file)
     faces, _ = draw_faces(SHOWN, TEST_SEED)
@@ -32,13 +33,15 @@ def larger_models() -> list[tuple[str, Figure, str]]:
     )
     return [
         (
-            "What a larger model and more training buy: faces",
+            "Faces never seen",
             plots.split_rows(out, SHOWN, originals=truth),
-            f"{trained} These faces it has not seen; their mean squared error is {error:.4f}.",
+            f"{trained} The mean squared error on these is {error:.4f}.",
+            "larger",
         ),
         (
             "From one face to another",
             plots.interpolation(walk[None]),
             "Latent vectors on the way between the first two faces above, decoded.",
+            "larger",
         ),
     ]

@@ -20,7 +20,7 @@ from ..models import VAE
 from ..sampling import LatentMixture, sample_mixture, sample_prior
 from ..support.checks import InputError
 from ..support.provenance import provenance
-from ._html import format_table, write_report
+from ._html import Section, format_table, write_report
 from .runs import Run
 from .scoring import PROTOCOLS, Evaluation
 
@@ -46,7 +46,7 @@ def write_page(
     title: str,
     summary: str | None = None,
     made_of: dict[str, Any] | None = None,
-    more: Sequence[tuple[str, Figure, str]] = (),
+    more: Sequence[tuple[str, Figure, str, Section]] = (),
     overwrite: bool = False,
 ) -> None:
     """Write an HTML page, whole or not at all.
@@ -58,7 +58,7 @@ def write_page(
         title: of the page.
         summary: a sentence or two at the top; default: what was trained and scored.
         made_of: more facts for the section on how the page was made.
-        more: title, figure and caption of pictures to end with.
+        more: title, figure, caption and section of further pictures.
         overwrite: replace an existing file.
 
     Raises:
