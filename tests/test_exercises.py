@@ -684,6 +684,7 @@ WRONG: dict[str, tuple[str, Callable[..., object], str]] = {
         _scaled_step_by(lambda g: g.isinf().any()),
         "NaN let through",
     ),
+    "whole MiB": ("training_bytes", lambda p, i, v: (i * v + 16 * p) // 2**20, "wrong values"),
     "halves apart": ("centre_square", _crop(lambda n, s: n // 2 - s // 2), "wrong values"),
     "half to even": ("centre_square", _crop(lambda n, s: round((n - s) / 2)), "wrong values"),
 }
@@ -696,6 +697,19 @@ def test_an_answer_that_used_to_pass_or_was_misread(case: str) -> None:
         result = grade(name, answer, seed)
         assert result.status in ("wrong", "error"), (case, seed, result)
         assert result.mistake in (mistake, "right at times"), (case, seed, result)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_root_by_newton_and_schulz_is_right(seed: int) -> None:
+    def answer(s: torch.Tensor) -> torch.Tensor:
+        scale, one = s.norm(), torch.eye(len(s), dtype=s.dtype)
+        root, inverse = s / scale, one
+        for _ in range(15):
+            step = (3 * one - inverse @ root) / 2
+            root, inverse = root @ step, step @ inverse
+        return root * scale.sqrt()
+
+    assert grade("matrix_sqrt", answer, seed).status == "correct"
 
 
 def test_a_mistake_has_its_own_hint_on_other_inputs_too() -> None:

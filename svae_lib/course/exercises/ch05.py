@@ -56,8 +56,8 @@ TRAINING_BYTES = Exercise(
         Mistake(
             "two numbers per parameter",
             lambda parameters, images, values: images * values + 8 * parameters,
-            "You count two numbers per parameter. There are four: weight, gradient and Adam's two "
-            "moments.",
+            "You count 8 bytes per parameter: two numbers of float32, or four of float16. There "
+            "are four of float32, under autocast too: weight, gradient and Adam's two moments.",
         ),
         Mistake(
             "three numbers per parameter",
@@ -74,6 +74,33 @@ TRAINING_BYTES = Exercise(
             "bits",
             lambda parameters, images, values: 8 * training_bytes(parameters, images, values),
             "These are bits: a byte has eight of them.",
+        ),
+        *(
+            Mistake(
+                name,
+                lambda *sizes, unit=unit: training_bytes(*sizes) / unit,
+                f"You return {name}; the answer is in bytes, so do not divide by {unit:,}.",
+            )
+            for name, unit in (
+                ("kB", 10**3),
+                ("KiB", 2**10),
+                ("MB", 10**6),
+                ("MiB", 2**20),
+                ("GB", 10**9),
+                ("GiB", 2**30),
+            )
+        ),
+        Mistake(
+            "images as float16",
+            lambda parameters, images, values: 2 * images * values + 16 * parameters,
+            "You count two bytes for a number of an image. The images lie on the device as uint8, "
+            "one byte each, and are converted batch by batch.",
+        ),
+        Mistake(
+            "everything as float16",
+            lambda parameters, images, values: 2 * images * values + 8 * parameters,
+            "You count two bytes for every number. The images are uint8, one byte; weights, "
+            "gradients and moments stay float32, four bytes, under autocast too.",
         ),
         Mistake(
             "data forgotten",
