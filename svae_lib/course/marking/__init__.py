@@ -5,8 +5,9 @@ exercises' checks run in the grader's own process, and call the learner's functi
 which answers with data.
 """
 
+from . import pages
 from .grading import Limits, Mark, Marked, grade
 from .handed_in import HandedIn, read_folder
 from .process import protections
 
-__all__ = ["HandedIn", "Limits", "Mark", "Marked", "grade", "protections", "read_folder"]
+__all__ = ["HandedIn", "Limits", "Mark", "Marked", "grade", "pages", "protections", "read_folder"]

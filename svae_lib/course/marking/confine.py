@@ -50,7 +50,7 @@ def landlock_version() -> int:
     """Version of the kernel's Landlock; 0 where there is none."""
     if sys.platform != "linux":
         return 0
-    return max(0, _libc().syscall(_CREATE, None, 0, _VERSION_FLAG))
+    return max(0, int(_libc().syscall(_CREATE, None, 0, _VERSION_FLAG)))
 
 
 def _landlock(folder: str, readable: list[str]) -> None:

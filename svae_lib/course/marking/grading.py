@@ -141,7 +141,11 @@ def _mark(
     marks = []
     for version in reversed(range(len(versions))):
         remote = Remote(process, name, version, versions[version], limits.call_seconds)
-        marks.append(remote.marked(exercises.grade(name, remote, seed)))
+        try:
+            marks.append(remote.marked(exercises.grade(name, remote, seed)))
+        except Exception as error:  # one student's answer must not end everybody's grading
+            kind = type(error).__name__
+            marks.append(Mark("error", f"The answers cannot be graded ({kind})."))
         if marks[-1].status == "correct":
             return marks[-1]
     return marks[0]
@@ -260,6 +264,7 @@ def _raised(failed: wire.Failed) -> Exception:
     if not (isinstance(known, type) and issubclass(known, Exception)):
         known = type(failed.name if _is_name(failed.name) else "Error", (Exception,), {})
     try:
-        return known(failed.text) if failed.text else known()
+        error: Exception = known(failed.text) if failed.text else known()
     except TypeError:  # one that needs more than a text
-        return RuntimeError(failed.text)
+        error = RuntimeError(failed.text)
+    return error

@@ -70,7 +70,9 @@ class HandedIn:
         """The statements that the exercises' functions need, without training and pictures."""
         wanted = set(self.exercises)
         parts = [
-            (number, node, *_names(node)) for number, code in self.cells for node in _statements(code)
+            (number, node, *_names(node))
+            for number, code in self.cells
+            for node in _statements(code)
         ]
         kept: set[int] = set()
         grew = True
@@ -96,7 +98,8 @@ def read_folder(folder: Path) -> list[HandedIn]:
     paths = sorted(
         path
         for path in folder.rglob("*.ipynb")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     if not paths:
         raise InputError(f"{folder} holds no notebooks (*.ipynb).")

@@ -98,8 +98,9 @@ class Learner:
             before = {name: scope.get(name) for name in self.functions}
             exec(compile(ast.Module([statement], []), file, "exec"), scope)
             for name, old in before.items():
-                new = scope.get(name)
-                if new is not old and new is not exercises.registry()[name].reference:
+                new: Any = scope.get(name)
+                library = exercises.registry()[name].reference
+                if not any(new is each for each in (None, old, library)):
                     self.functions[name].append(new)
 
     def call(
@@ -138,9 +139,7 @@ class Learner:
         )
         return wire.Answer(self._encoded(found))
 
-    def apply(
-        self, key: int, head: dict[str, Tensor], arguments: tuple[Any, ...]
-    ) -> wire.Answer:
+    def apply(self, key: int, head: dict[str, Tensor], arguments: tuple[Any, ...]) -> wire.Answer:
         """Call a module, its head filled with the given numbers."""
         module = self.modules[key]
         with torch.no_grad():

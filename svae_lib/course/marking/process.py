@@ -14,15 +14,15 @@ import threading
 import time
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from . import confine, wire
 
 PACKAGE = Path(__file__).resolve().parents[2]
 _START = """
 import runpy, sys
-confine, folder, readable, memory, sys.path[:] = {confine!r}, {folder!r}, {readable!r}, {memory}, {path!r}
-runpy.run_path(confine)["confine"](folder, readable, memory)
+sys.path[:] = {path!r}
+runpy.run_path({confine!r})["confine"]({folder!r}, {readable!r}, {memory})
 from svae_lib.course.marking.learner import main
 main()
 """
@@ -156,7 +156,7 @@ def _family(pid: int) -> list[Any]:
         return []
 
 
-def _write(stream: BinaryIO | None, requests: queue.Queue[bytes | None]) -> None:
+def _write(stream: IO[bytes] | None, requests: queue.Queue[bytes | None]) -> None:
     assert stream is not None
     with contextlib.suppress(OSError, ValueError), stream:
         while (request := requests.get()) is not None:
@@ -164,7 +164,7 @@ def _write(stream: BinaryIO | None, requests: queue.Queue[bytes | None]) -> None
             stream.flush()
 
 
-def _read(stream: BinaryIO | None, replies: queue.Queue[bytes | None]) -> None:
+def _read(stream: IO[bytes] | None, replies: queue.Queue[bytes | None]) -> None:
     assert stream is not None
     with contextlib.suppress(OSError, ValueError, MemoryError), stream:
         while len(head := stream.read(8)) == 8:

@@ -41,7 +41,7 @@ class Numbers(msgspec.Struct, tag="numbers", frozen=True):
 class Plain(msgspec.Struct, tag="plain", frozen=True):
     """A number, a text or None."""
 
-    value: None | bool | int | float | str
+    value: bool | int | float | str | None
 
 
 class Named(msgspec.Struct, tag="named", frozen=True):
