@@ -11,7 +11,7 @@ from pathlib import Path
 import jinja2
 
 from ...support.checks import InputError
-from ...support.files import check_writable, write_text
+from ...support.files import write_text
 from .. import exercises
 from .grading import Marked
 
@@ -64,7 +64,7 @@ def check_free(out: Path, pages: Path, students: Iterable[str], *, overwrite: bo
         OSError: a file exists and ``overwrite`` is False, or a folder cannot be written.
         InputError: two students' pages would have one name.
     """
-    check_writable(out, overwrite=overwrite)
+    paths = [out]
     taken: dict[str, str] = {}
     for student in students:
         name = page_name(student)
@@ -74,7 +74,11 @@ def check_free(out: Path, pages: Path, students: Iterable[str], *, overwrite: bo
                 "rename what one of them handed in."
             )
         taken[name.lower()] = student
-        check_writable(pages / name, overwrite=overwrite)
+        paths.append(pages / name)
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise FileExistsError(f"{path} exists already; choose another name or --overwrite.")
+        path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def page_name(student: str) -> str:
