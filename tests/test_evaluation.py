@@ -349,7 +349,7 @@ def test_features_beyond_kids_share_are_not_held(monkeypatch, network) -> None:
     """Memory that does not grow with the images: statistics of all, features of the first."""
     monkeypatch.setattr(evaluation, "KEPT", 30)
     features = torch.rand(100, network.dim, generator=torch.Generator().manual_seed(0))
-    found = evaluation._Features(network)
+    found = evaluation.Features(network)
     for batch in features.split(20):
         found.add(batch)
     assert torch.equal(found.kept, features[:30])

@@ -24,8 +24,8 @@ from ..presets import PRESETS
 from ..support.checks import InputError
 from ..support.rescue import TrainingDiverged, TrainingOutOfMemory
 from ..support.streams import lasting_streams
-from .pictures import Info, Reconstruct, Sample
-from .scores import Evaluate, Report
+from .pictures import Export, Info, Reconstruct, Sample
+from .scores import Evaluate, Fid, Report
 from .tables import Campaign, Demo, Reproduce, Splits
 from .train import Train
 
@@ -36,6 +36,8 @@ COMMANDS: dict[str, type] = {
     "reconstruct": Reconstruct,
     "info": Info,
     "report": Report,
+    "fid": Fid,
+    "export": Export,
     "reproduce": Reproduce,
     "campaign": Campaign,
     "splits": Splits,

@@ -1,22 +1,28 @@
-"""``svae evaluate`` and ``svae report``: trained runs, scored and shown."""
+"""``svae evaluate``, ``svae report`` and ``svae fid``: runs and folders of pictures, scored."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+from torch import Tensor
 
 from .. import data, fid
 from ..data import ImageSets
-from ..experiments.evaluation import evaluate
+from ..data.folder import SUFFIXES
+from ..data.pictures import Pictures
+from ..experiments.evaluation import Features, evaluate
 from ..experiments.report import Subject, format_table, score_table, write_page
 from ..experiments.runs import Run
 from ..experiments.scoring import PROTOCOLS, Evaluation, Scoring
+from ..fid.distance import FEWEST
 from ..support.checks import InputError
 from ..support.devices import find_device
+from ..support.progress import counter
 
 
 @dataclass(kw_only=True)
@@ -106,6 +112,51 @@ class Report(_Scored):
         write_page(self.out, subjects, sets, title=title, overwrite=self.overwrite)
         print(format_table(*score_table(subjects)))
         print(f"page: {self.out}")
+
+
+@dataclass
+class Fid:
+    """Score a folder of pictures against another: FID and KID. The pictures may differ in size."""
+
+    pictures: tyro.conf.Positional[Path]
+    """Folder of the pictures to score, folders in it included."""
+    reference: tyro.conf.Positional[Path]
+    """Folder that they are compared with."""
+    features: str = "inception"
+    """Feature network, such as inception, efficientnet-lite0 or lenet-mnist; svae info lists
+    them. It resizes each picture to its own input; nothing is cropped."""
+    weights: Path | None = None
+    """File with the feature network's weights, in place of its own."""
+    batch_size: int = 50
+    """Pictures at a time."""
+    seed: int = 0
+    """Seeds the choice of the pictures for KID, and its subsets."""
+    device: str | None = None
+    """cuda, cpu, ..."""
+
+    def __call__(self) -> None:
+        network = fid.network(self.features, self.weights, self.device)
+        ours, theirs = (
+            Pictures(folder, network.channels, self.batch_size, self.seed)
+            for folder in (self.pictures, self.reference)
+        )
+        for pictures in (ours, theirs):
+            if len(pictures) < FEWEST:
+                raise InputError(
+                    f"{pictures.folder} holds {len(pictures)} pictures: scores need at least "
+                    f"{FEWEST}. (Known are the endings {', '.join(sorted(SUFFIXES))}.)"
+                )
+        found, reference = (Features.of(_counted(p), network) for p in (ours, theirs))
+        name = str(self.reference)
+        print(fid.fid(found.statistics, reference.statistics, network, reference_name=name))
+        print(fid.kid(found.kept, reference.kept, network, reference_name=name, seed=self.seed))
+
+
+def _counted(pictures: Pictures) -> Iterator[Tensor]:
+    with counter(len(pictures), str(pictures.folder), "picture") as bar:
+        for batch in pictures:
+            yield batch
+            bar.update(len(batch))
 
 
 def told_apart(folders: list[Path]) -> list[str]:

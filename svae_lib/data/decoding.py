@@ -79,18 +79,25 @@ def decode(
         ValueError: the image is smaller than the box, or its pixels are floats.
         OSError: it is no image, none of ``FORMATS``, or cut short. Decoders raise others too.
     """
+    image = open_picture(content, channels)
+    left, top, right, bottom = box or _centre_square(*image.size)
+    if right > image.width or bottom > image.height:
+        raise ValueError(f"{image.width}x{image.height} pixels are too few for the crop")
+    part = image.crop((left, top, right, bottom))
+    small = part.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(small).reshape(size, size, channels).transpose(2, 0, 1)
+
+
+def open_picture(content: bytes, channels: int) -> Image.Image:
+    """An image file as a picture of 1 channel ("L") or 3 ("RGB"), upright, in its own size.
+
+    Raises what :func:`decode` raises.
+    """
     with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
         if opened.width * opened.height > MOST_PIXELS:
             raise ValueError(f"{opened.width}x{opened.height} pixels, more than {MOST_PIXELS:,}")
         opened.load()
-        image = _upright(opened)
-        width, height = image.size
-        left, top, right, bottom = box or _centre_square(width, height)
-        if right > width or bottom > height:
-            raise ValueError(f"{width}x{height} pixels are too few for the crop")
-        part = _convert(image, channels).crop((left, top, right, bottom))
-    small = part.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(small).reshape(size, size, channels).transpose(2, 0, 1)
+        return _convert(_upright(opened), channels)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -177,12 +177,17 @@ def _check_options(
         raise InputError(f'on_broken must be "refuse" or "skip", not {on_broken!r}.')
 
 
-def _parts(folder: Path, test: float, seed: int) -> tuple[_Split, _Split]:
-    files = sorted(
+def picture_files(folder: Path) -> list[str]:
+    """Names of all picture files below a folder, from it on and sorted; hidden ones left out."""
+    return sorted(
         path.relative_to(folder).as_posix()
         for path in _walk(folder)
         if path.suffix.lower() in SUFFIXES and not _hidden(path.relative_to(folder))
     )
+
+
+def _parts(folder: Path, test: float, seed: int) -> tuple[_Split, _Split]:
+    files = picture_files(folder)
     if len(files) < 2:
         raise InputError(
             f"{folder} holds {len(files)} images; at least two are needed, one to train on and "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -94,13 +94,13 @@ def evaluate(
     for source, z in latents.items():
         chosen = iter(_half(len(z), how.seed).split(batch_size))
         originals = iter(test.split(batch_size))
-        found: dict[str, _Features] = {}
+        found: dict[str, Features] = {}
         for out in _decoded(model, z, batch_size, source, progress):
             if source == "REC":
                 original = to_float(next(originals).to(out.x_hat.device))
                 squared_error += (original - out.x_hat).square().sum().item()
             for part, features in _features_by_part(out, next(chosen), network).items():
-                found.setdefault(part, _Features(network)).add(features)
+                found.setdefault(part, Features(network)).add(features)
         rows += [scorer.row(source, part, features) for part, features in found.items()]
     return Evaluation(
         rows=tuple(rows),
@@ -173,7 +173,7 @@ def _draw(
     return drawn
 
 
-class _Features:
+class Features:
     """Statistics of all feature vectors for FID, the first for the other scores: bounded memory."""
 
     def __init__(self, network: FeatureNetwork) -> None:
@@ -186,6 +186,14 @@ class _Features:
         self.statistics.update(features)
         if room:
             self._kept.append(features[:room].cpu())
+
+    @classmethod
+    def of(cls, batches: Iterable[Tensor], network: FeatureNetwork) -> Features:
+        """Features of uint8 images (N, C, H, W), given in batches."""
+        found = cls(network)
+        for batch in batches:
+            found.add(network(to_float(batch.to(network.device))))
+        return found
 
     @property
     def kept(self) -> Tensor:
@@ -208,13 +216,10 @@ class _Scorer:
         self.name = f"{sets.name} {'test' if how.reference == 'test' else 'training images'}"
         self.reference = self.features_of(reference)
 
-    def features_of(self, images: Tensor) -> _Features:
-        found = _Features(self.network)
-        for batch in images.split(self.batch_size):
-            found.add(self.network(to_float(batch)))
-        return found
+    def features_of(self, images: Tensor) -> Features:
+        return Features.of(images.split(self.batch_size), self.network)
 
-    def row(self, source: str, part: str, features: _Features) -> Row:
+    def row(self, source: str, part: str, features: Features) -> Row:
         sets = features.statistics, self.reference.statistics
         score = fid.fid(*sets, self.network, reference_name=self.name)
         kept = features.kept, self.reference.kept, self.network
