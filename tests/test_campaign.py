@@ -16,15 +16,9 @@ import pytest
 import svae_lib as sv
 from svae_lib.cli import main
 from svae_lib.experiments import campaign as campaigns
-from svae_lib.experiments.tables import (
-    CAMPAIGNS,
-    TABLES,
-    Plan,
-    Scoring,
-    Table,
-    Variant,
-    read_table,
-)
+from svae_lib.experiments.definitions import CAMPAIGNS
+from svae_lib.experiments.scoring import Scoring
+from svae_lib.experiments.tables import TABLES, Plan, Table, Variant, read_table
 from svae_lib.support.files import claimed
 
 ROOT = Path(__file__).resolve().parents[1]

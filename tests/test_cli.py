@@ -17,8 +17,10 @@ from svae_lib.cli import main, pictures, scores, train
 from svae_lib.cli import tables as commands
 from svae_lib.data import folder as folders
 from svae_lib.experiments import evaluation, tables
+from svae_lib.experiments.records import write_table
 from svae_lib.experiments.report import Subject, write_page
 from svae_lib.experiments.runs import Run
+from svae_lib.experiments.scoring import Scoring
 from svae_lib.inference import encode_all
 from svae_lib.support.distributed import Processes
 
@@ -31,7 +33,7 @@ TINY = [
     "--train.log-every=2",
 ]
 
-TINY_SCORING = tables.Scoring("lenet", mixture_components=2, n=60)
+TINY_SCORING = Scoring("lenet", mixture_components=2, n=60)
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +236,7 @@ def test_a_cell_that_comes_while_the_splits_are_tested_is_kept(
         with FileLock(path.with_name(".splits.json.lock")):
             record = tables.read_table(path)
             record["cells"].append({**record["cells"][0], "seed": 7})
-            tables.write_table(path, record)
+            write_table(path, record)
 
     other = threading.Thread(target=add_a_cell)
 
@@ -372,7 +374,7 @@ def test_info_on_a_run_without_a_model_says_what_to_do(tmp_path: Path, capsys) -
         ),
         (["train", "--out", "x", "--held-out", "4000"], "4000 images cannot be held out of 4000"),
         (["train", "--out", "x", "--held-out", "3990"], "10 images do not fill one batch"),
-        (["train", "--out", "x", "--held-out", "-1"], "held_out must not be negative"),
+        (["train", "--out", "x", "--held-out", "-1"], "held_out must be at least 0"),
         (["train", "--out", "x", "--train.seed", "-1"], "seed must be at least 0"),
         (["train", "--out", "x", "--train.seed", "9" * 23], "seed must be below 2^32"),
         (["train", "--out", "x", "--device", "tpu"], "'tpu' cannot be used here"),

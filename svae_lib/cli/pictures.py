@@ -27,7 +27,7 @@ from ..models import VAE, parameter_count
 from ..presets import PRESETS
 from ..sampling import LatentMixture, prior_latents
 from ..support.checks import check_seed
-from ..support.files import atomic_path
+from ..support.files import atomic_path, check_writable
 
 
 @dataclass
@@ -91,12 +91,11 @@ class Reconstruct:
         model = run.load_model()
         images = data.load(run.data, self.root).test[: self.n]
         out = reconstruct_all(model, images)
-        if out.components is None:
-            rows = {"original": to_float(images), "reconstruction": out.x_hat}
-            figure = plots.image_rows(rows)
+        if out.components is not None:
+            save_figure(self.out, plots.split_rows(out, n=self.n))
         else:
-            figure = plots.split_rows(out, n=self.n)
-        save_figure(self.out, figure)
+            rows = {"original": to_float(images), "reconstruction": out.x_hat}
+            save_figure(self.out, plots.image_rows(rows))
         print(f"{len(images)} images: {self.out}")
 
 
@@ -140,8 +139,7 @@ class Export:
     """Replace an existing file."""
 
     def __call__(self) -> None:
-        if not self.overwrite:
-            check_free(self.out)
+        check_writable(self.out, overwrite=self.overwrite)
         export_onnx(_model_in(self.model), self.out, self.part, overwrite=self.overwrite)
         print(f"{self.part}, within {TOLERANCE:g} of PyTorch: {self.out}")
 
@@ -158,7 +156,7 @@ def check_free(path: Path) -> None:
 
 
 def save_figure(path: Path, figure: Figure) -> None:
-    """Save a figure as PNG, whole or not at all."""
+    """Save a figure as PNG."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
 

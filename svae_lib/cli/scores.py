@@ -22,6 +22,7 @@ from ..experiments.scoring import PROTOCOLS, Evaluation, Scoring
 from ..fid.distance import FEWEST
 from ..support.checks import InputError
 from ..support.devices import find_device
+from ..support.files import check_writable
 from ..support.progress import counter
 
 
@@ -43,11 +44,7 @@ class _Scored:
         return fid.network(self.scoring.features, self.weights, self.device)
 
     def _score(self, run: Run, sets: ImageSets) -> Evaluation:
-        """Scores of a run; ``how`` tells how far it was trained.
-
-        Raises:
-            InputError: it was trained on other images than those of ``sets``.
-        """
+        """Scores of a run; ``how`` tells how far it was trained."""
         model = run.load_model(find_device(self.device))
         run.check_trained_on(sets.train)
         network = None if self.weights is None else self._network()
@@ -67,16 +64,14 @@ class Evaluate(_Scored):
         run = Run.open(self.run)
         protocol, weights = self.scoring.protocol, self._network().weights
         path = run.evaluation_path(protocol, weights, self.scoring.reference)
-        if path.exists() and not self.overwrite:  # before minutes are spent on it
-            raise FileExistsError(f"{path} exists already: --overwrite replaces it.")
+        check_writable(path, overwrite=self.overwrite)  # before minutes are spent on it
         result = self._score(run, data.load(run.data, self.root))
         run.save_evaluation(result, overwrite=self.overwrite)
         print(format_table(*result.table()))
         print(f"protocol {protocol}: {PROTOCOLS[protocol]}")
         print(f"mixture: {result.scoring.mixture_components} Gaussians")
         print(f"steps taken: {result.how['steps_taken']} of {result.how['steps']}")
-        print(result.rows[-1].fid)
-        print(result.latent)
+        print(result.rows[-1].fid, result.latent, sep="\n")
         if result.split is not None:
             print(f"split: {result.split}")
         if result.likelihood is not None:
@@ -94,8 +89,7 @@ class Report(_Scored):
     """HTML file."""
 
     def __call__(self) -> None:
-        if self.out.exists() and not self.overwrite:  # before minutes are spent on it
-            raise FileExistsError(f"{self.out} exists already: --overwrite replaces it.")
+        check_writable(self.out, overwrite=self.overwrite)  # before minutes are spent on it
         runs = [Run.open(folder) for folder in self.runs]
         if not runs or len({run.data for run in runs}) > 1:
             raise InputError("name one run, or several of one data set.")
@@ -160,11 +154,7 @@ def _counted(pictures: Pictures) -> Iterator[Tensor]:
 
 
 def told_apart(folders: list[Path]) -> list[str]:
-    """Each folder's name, with as much of the path before it as tells it from the others.
-
-    Raises:
-        InputError: a folder is there twice.
-    """
+    """Each folder's name, with as much of the path before it as tells it from the others."""
     paths = [folder.resolve().parts for folder in folders]
     for depth in range(1, max(map(len, paths)) + 1):
         names = ["/".join(parts[-depth:]) for parts in paths]
