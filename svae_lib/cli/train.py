@@ -29,7 +29,7 @@ class Train:
     resume: Path | None = None
     """Continue the run in this folder, with its own settings; --train.accumulate may change."""
     preset: str = "quick"
-    """Where settings come from that are not given; svae info lists the presets."""
+    """Source of the settings that are not given; svae info lists the presets."""
     kind: str = "split-vae"
     """Kind of model, such as vae or split-vae; svae info lists them."""
     data: str | None = None

@@ -52,21 +52,9 @@ def write_report(
 ) -> None:
     """Write one HTML file that needs no network and no other files; whole or not at all.
 
-    In this order: what was done, the table, pictures, curves, diagnostics, how it was made.
-
-    Args:
-        path: the file.
-        title: heading and window title.
-        summary: what was done and what came out.
-        table: columns, rows and caption.
-        figures: heading, figure and explanation of each. Figures of :mod:`svae_lib.plots`, or
-            others with an attribute ``alt_text``.
-        made_of: groups of facts by name, such as versions, seeds, or seconds per stage.
-        overwrite: replace an earlier report.
-
-    Raises:
-        InputError: a figure without alternative text, or a table row of another length.
-        FileExistsError: the file exists and ``overwrite`` is False.
+    The table is columns, rows and caption. A figure comes with heading and explanation; it is one
+    of :mod:`svae_lib.plots`, or another with an attribute ``alt_text``. ``made_of`` holds facts by
+    name in groups, such as versions.
     """
     check_writable(path, overwrite=overwrite)  # before the work of drawing
     columns, rows, caption = table

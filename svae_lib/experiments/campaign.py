@@ -33,12 +33,12 @@ from .tables import Cell, Plan
 
 @dataclass(frozen=True)
 class Options:
-    """How a campaign is worked off."""
+    """How a campaign is run."""
 
     hours: float | None = None
-    """Stop after so many; default: when all is done. A model that is trained by then is scored."""
+    """Stop after this time; default: when all is done. A model trained by then is scored."""
     processes: int = 1
-    """Models that are trained at a time, in a process and with a thread each."""
+    """Models trained at once, each in a process of its own with one thread."""
     nice: int = 0
     """Added to the processes' niceness, such as 19, so that other work goes first."""
     root: Path | None = None
@@ -65,18 +65,11 @@ class State:
     step: int
     steps: int
     hours_left: float | None
-    """Of training, in one process like those before; None where none tells how fast it is."""
+    """Of training, in one process; None where no training so far tells how fast it is."""
 
 
 def plans(names: Sequence[str], results: Path, runs: Path) -> list[Plan]:
-    """What is to be made, in this order.
-
-    Args:
-        names: of :data:`.definitions.CAMPAIGNS` or :data:`.definitions.TABLES`; "TABLE:0,1" stands
-            for these seeds alone.
-        results: folder of the tables' files.
-        runs: folder of the trained models.
-    """
+    """What campaigns or tables consist of, in this order; "TABLE:0,1" is these seeds alone."""
     if not names:
         raise InputError(f"name a campaign ({', '.join(CAMPAIGNS)}) or tables.")
     found = []

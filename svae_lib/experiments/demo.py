@@ -47,10 +47,6 @@ def demo(
 
     Returns:
         Path of the HTML report.
-
-    Raises:
-        InputError: what ``out`` holds is damaged, or a demo of other steps or another seed.
-        KeyboardInterrupt: a training was interrupted; what was learnt is kept.
     """
     report, record = out / "report.html", out / "demo.json"
     if overwrite:

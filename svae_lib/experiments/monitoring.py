@@ -106,11 +106,8 @@ class SamplePictures:
 
     The images and the latent vectors are the same every time, so the pictures can be compared.
 
-    Args:
-        folder: where the pictures go; made when the first is drawn.
-        images: uint8 (N, C, S, S), of which the first ``columns`` are shown.
-        every: steps between two pictures; one is also drawn at the last step.
-        columns: images per row.
+    One is also drawn at the last step. Images are uint8 (N, C, S, S); the first ``columns`` are
+    shown.
     """
 
     def __init__(self, folder: Path, images: Tensor, every: int = 1000, columns: int = 10) -> None:
@@ -148,8 +145,7 @@ class TensorBoard:
     Use it in a ``with`` block, which closes the file. After a resume, what an earlier process wrote
     beyond the checkpoint is superseded.
 
-    Args:
-        folder: where the events go: ``tensorboard --logdir FOLDER`` shows them.
+    ``tensorboard --logdir FOLDER`` shows them.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -24,13 +24,10 @@ KEPT_CHECKPOINTS = 3
 
 
 class Training:
-    """The training of a run, with its checkpoints; the main process alone writes files.
+    """The training of a run, with a checkpoint ``every`` so many steps.
 
-    Args:
-        run: its folder takes what is saved.
-        trainer: at the step where training goes on.
-        validation: the images that are held out, uint8 (N, C, S, S); N may be 0.
-        every: steps between two checkpoints.
+    ``validation``: the images held out, uint8 (N, C, S, S); N may be 0. Only the main process
+    writes files.
     """
 
     def __init__(self, run: Run, trainer: Trainer, validation: Tensor, every: int) -> None:

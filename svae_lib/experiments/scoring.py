@@ -39,13 +39,13 @@ PROTOCOLS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Scoring:
-    """How a model is scored: everything that its scores depend on, but for model and data."""
+    """How a model is scored: all that its scores depend on beside model and data."""
 
     features: str = "lenet"
     """Feature network, such as lenet or inception; svae info lists them."""
     n: int | None = None
-    """Images to generate, at least 4 (and test images to reconstruct, as far as there are so
-    many); default: as many as the reference has, at most 10,000."""
+    """Images to generate, at least 4 (and test images to reconstruct, if there are that many);
+    default: as many as the reference has, at most 10,000."""
     reference: Reference = "test"
     """What is compared with: test or training images. (Papers differ; 50,000 generated against
     the 50,000 training images are usual for CIFAR-10.)"""
@@ -60,8 +60,7 @@ class Scoring:
     likelihood_draws: int = 0
     """Latent vectors per test image for a bound on log p(x), such as 100; default: no bound."""
     seed: int = 0
-    """Seeds the fits of mixture and second stage, the samples, the half/half choice, KID's subsets
-    and the bound's draws."""
+    """Seeds everything random."""
 
     def __post_init__(self) -> None:
         counts = {"n": self.n, "n_reference": self.n_reference}

@@ -77,14 +77,9 @@ class Plan:
         steps: int | None = None,
         seeds: Sequence[int] | None = None,
     ) -> Plan:
-        """Plan one of :data:`TABLES`.
+        """Plan one of :data:`TABLES`, with its own seeds and steps unless others are given.
 
-        Args:
-            name: of the table.
-            results: folder of the tables' files.
-            runs: folder of the trained models.
-            steps: of training; default: the preset's. A second stage shrinks in proportion.
-            seeds: default: the table's.
+        With fewer steps a second stage is shorter in proportion.
         """
         table = table_named(name)
         if seeds is not None and len(seeds) == 0:
@@ -192,12 +187,7 @@ class Plan:
     ) -> Iterator[Cell]:
         """Make each cell that is missing and that no other process has; yield it when written.
 
-        Args:
-            root: folder with the data set's files.
-            device: where to train and score.
-            progress: show progress bars.
-            on_log: called with the trainer at each entry of its history.
-            load: what loads the data set.
+        Data come from ``load(name, root)``; ``on_log`` is :meth:`Run.train`'s.
 
         Raises:
             InputError: a file or a run of another version or other settings.
