@@ -69,26 +69,20 @@ _FASHION = Scoring("lenet-fashion-mnist", mixture_components=100)
 _NATURAL = Scoring("efficientnet-lite0", mixture_components=100)
 _INCEPTION = Scoring("inception", mixture_components=100)
 
-_PAPER_DIGITS = PRESETS["mnist"]
+_DIGITS = PRESETS["mnist"]
+_COSINE = TrainConfig(
+    learning_rate=1e-3, schedule="cosine", warmup_steps=200, grad_clip=1.0, log_every=50
+)
 _HALF_WIDTH = replace(
-    _PAPER_DIGITS,
-    model=replace(_PAPER_DIGITS.model, base_dim=32, embedding_dim=256, norm_momentum=0.01),
-    train=TrainConfig(
-        steps=12_000,  # 20 epochs
-        batch_size=100,
-        learning_rate=1e-3,
-        schedule="cosine",
-        warmup_steps=200,
-        beta=8.0,
-        grad_clip=1.0,
-        log_every=50,
-    ),
+    _DIGITS,
+    model=replace(_DIGITS.model, base_dim=32, embedding_dim=256, norm_momentum=0.01),
+    train=replace(_COSINE, steps=12_000, beta=8.0),  # 20 epochs
     source="the paper's network at half its width, beta and latent variables; training is ours",
 )
 _FULL_WIDTH = replace(
-    _HALF_WIDTH,
-    model=replace(_PAPER_DIGITS.model, norm_momentum=0.01),
-    train=replace(_HALF_WIDTH.train, steps=7200, learning_rate=5e-4),  # 12 epochs
+    _DIGITS,
+    model=replace(_DIGITS.model, norm_momentum=0.01),
+    train=replace(_COSINE, steps=7200, beta=8.0, learning_rate=5e-4),  # 12 epochs
     source="the paper's network, beta and latent variables; training is ours",
 )
 _FACES = Preset(
@@ -96,16 +90,7 @@ _FACES = Preset(
     model=ModelConfig(
         image_size=64, channels=3, base_dim=16, embedding_dim=256, latent_dim=64, norm_momentum=0.01
     ),
-    train=TrainConfig(
-        steps=10_000,  # 20 epochs
-        batch_size=64,
-        learning_rate=2e-3,
-        schedule="cosine",
-        warmup_steps=200,
-        beta=1.0,
-        grad_clip=1.0,
-        log_every=50,
-    ),
+    train=replace(_COSINE, steps=10_000, beta=1.0, batch_size=64, learning_rate=2e-3),  # 20 epochs
     source="ours: the paper's CelebA network at a quarter of its width, for the drawn faces",
 )
 _PHOTOGRAPHS = Preset(
@@ -113,7 +98,7 @@ _PHOTOGRAPHS = Preset(
     model=ModelConfig(
         channels=3, base_dim=24, embedding_dim=256, latent_dim=128, norm_momentum=0.01
     ),
-    train=replace(_HALF_WIDTH.train, steps=15_000, beta=3.0),  # 30 epochs
+    train=replace(_COSINE, steps=15_000, beta=3.0),  # 30 epochs
     source="ours: the paper's CIFAR-10 network narrowed to 2.1 million parameters",
 )
 
