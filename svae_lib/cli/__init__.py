@@ -25,6 +25,7 @@ from ..support.checks import InputError
 from ..support.files import expand
 from ..support.rescue import TrainingDiverged, TrainingOutOfMemory
 from ..support.streams import lasting_streams
+from .grade import Grade
 from .pictures import Export, Info, Reconstruct, Sample
 from .scores import Evaluate, Fid, Report
 from .tables import Campaign, Demo, Reproduce, Splits
@@ -43,6 +44,7 @@ COMMANDS: dict[str, type] = {
     "campaign": Campaign,
     "splits": Splits,
     "demo": Demo,
+    "grade": Grade,
 }
 
 

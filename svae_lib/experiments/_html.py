@@ -17,7 +17,10 @@ from ..plots.figure import alt_text_of, img_tag
 from ..support.checks import InputError
 from ..support.files import check_writable, write_text
 
+Pictures = Iterable[tuple[str, Figure, str]]
+"""Heading, figure and explanation of each."""
 _SECTIONS = {"pictures": "Pictures", "curves": "Curves", "diagnostics": "Diagnostics"}
+_LARGER = "What a larger model buys"
 _NOTHING = "–"
 _NUMBER = re.compile(r"[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%| ± [\d.,]+)?")
 
@@ -46,15 +49,16 @@ def write_report(
     title: str,
     summary: str,
     table: tuple[Sequence[str], Sequence[Sequence[Any]], str],
-    figures: Iterable[tuple[str, Figure, str]],
+    figures: Pictures,
+    larger: Pictures = (),
     made_of: Mapping[str, Mapping[str, Any]],
     overwrite: bool = False,
 ) -> None:
     """Write one HTML file that needs no network and no other files; whole or not at all.
 
-    The table is columns, rows and caption. A figure comes with heading and explanation; it is one
-    of :mod:`svae_lib.plots`, or another with an attribute ``alt_text``. ``made_of`` holds facts by
-    name in groups, such as versions.
+    The table is columns, rows and caption. Figures are those of :mod:`svae_lib.plots`, or others
+    with an attribute ``alt_text``; ``larger`` holds those of larger models, at the end. ``made_of``
+    holds facts by name in groups, such as versions.
     """
     check_writable(path, overwrite=overwrite)  # before the work of drawing
     columns, rows, caption = table
@@ -66,7 +70,7 @@ def write_report(
         rows=cells,
         numeric=numeric,
         caption=caption,
-        sections=_sections(figures),
+        sections=_sections(figures, larger),
         made_of={
             _words(name): {_words(key): fact(value) for key, value in facts.items()}
             for name, facts in made_of.items()
@@ -77,18 +81,16 @@ def write_report(
     write_text(path, html, overwrite=overwrite)
 
 
-def _sections(
-    figures: Iterable[tuple[str, Figure, str]],
-) -> dict[str, list[tuple[str, Markup, str]]]:
+def _sections(figures: Pictures, larger: Pictures) -> dict[str, list[tuple[str, Markup, str]]]:
     """Heading, image and explanation of each figure under the title of its section."""
-    found: dict[str, list[tuple[str, Markup, str]]] = {title: [] for title in _SECTIONS.values()}
-    for heading, figure, explanation in figures:
+    of_figures = [(_SECTIONS[getattr(panel[1], "section", "pictures")], panel) for panel in figures]
+    found: dict[str, list[tuple[str, Markup, str]]] = {}
+    for section, (heading, figure, explanation) in (*of_figures, *((_LARGER, p) for p in larger)):
         if not alt_text_of(figure):
             raise InputError(f"the figure {heading!r} has no alt_text: say what it shows.")
-        section = _SECTIONS[getattr(figure, "section", "pictures")]
         image = Markup(img_tag(figure, scale=2))  # made and escaped by img_tag
-        found[section].append((heading, image, explanation))
-    return {title: shown for title, shown in found.items() if shown}
+        found.setdefault(section, []).append((heading, image, explanation))
+    return {title: found[title] for title in (*_SECTIONS.values(), _LARGER) if title in found}
 
 
 def _template() -> jinja2.Template:

@@ -17,7 +17,7 @@ SHOWN = 8  # images per row
 
 
 def larger_models() -> list[tuple[str, Figure, str]]:
-    """Title, figure and caption of each picture, for the end of a report. Takes some seconds."""
+    """Heading, figure and caption of each picture; takes some seconds."""
     file = embedded("trained") / "faces-split-vae.safetensors"
     model, about = load_model(file), read_about(file)
     faces, _ = draw_faces(SHOWN, TEST_SEED)
@@ -32,9 +32,9 @@ def larger_models() -> list[tuple[str, Figure, str]]:
     )
     return [
         (
-            "What a larger model and more training buy: faces",
+            "Faces never seen",
             plots.split_rows(out, SHOWN, originals=truth),
-            f"{trained} These faces it has not seen; their mean squared error is {error:.4f}.",
+            f"{trained} The mean squared error on these is {error:.4f}.",
         ),
         (
             "From one face to another",

@@ -6,7 +6,6 @@ For one run or for several that are compared, of whatever kind: a VAE, a SplitVA
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from ..models import VAE
 from ..sampling import sample_mixture, sample_prior
 from ..support.checks import InputError
 from ..support.provenance import provenance
-from ._html import format_table, write_report
+from ._html import Pictures, format_table, write_report
 from .runs import Run
 from .scoring import PROTOCOLS, Evaluation
 
@@ -46,7 +45,7 @@ def write_page(
     title: str,
     summary: str | None = None,
     made_of: dict[str, Any] | None = None,
-    more: Sequence[tuple[str, Figure, str]] = (),
+    more: Pictures = (),
     overwrite: bool = False,
 ) -> None:
     """Write an HTML page, whole or not at all.
@@ -58,7 +57,7 @@ def write_page(
         title: of the page.
         summary: a sentence or two at the top; default: what was trained and scored.
         made_of: more facts for the section on how the page was made.
-        more: title, figure and caption of pictures to end with.
+        more: pictures of larger models, for the end.
         overwrite: replace an existing file.
     """
     names = [subject.name for subject in subjects]
@@ -70,7 +69,8 @@ def write_page(
         title=title,
         summary=_summary(subjects) if summary is None else summary,
         table=(columns, lines, _caption(subjects)),
-        figures=[*_figures(subjects, sets), *more],
+        figures=_figures(subjects, sets),
+        larger=more,
         made_of=_made_of(subjects) | (made_of or {}),
         overwrite=overwrite,
     )
