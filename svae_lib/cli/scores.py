@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .. import data, fid
 from ..data import ImageSets
-from ..data.folder import SUFFIXES
+from ..data.decoding import SUFFIXES
 from ..data.pictures import Pictures
 from ..experiments.evaluation import Features, evaluate
 from ..experiments.report import Subject, format_table, score_table, write_page

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ..support.checks import InputError, check_counts, check_seed
 from ..support.files import expand
-from .decoding import open_picture, read
-from .folder import picture_files
+from .decoding import decode, read_file, reason
+from .folder import image_names
 
 
 class Pictures:
@@ -41,7 +41,7 @@ class Pictures:
         self.folder = expand(folder)
         if not self.folder.is_dir():
             raise InputError(f"{folder} is not a folder.")
-        files = picture_files(self.folder)
+        files = image_names(self.folder)
         self._files = [files[i] for i in np.random.default_rng(seed).permutation(len(files))]
         self.channels, self.batch_size = channels, batch_size
 
@@ -68,8 +68,7 @@ class Pictures:
 
     def _read(self, path: Path) -> Tensor:
         try:
-            image = open_picture(read(str(path)), self.channels)
+            pixels = decode(read_file(path), None, self.channels)
         except Exception as error:  # whatever a decoder raises
-            raise InputError(f"{path} cannot be read as a picture ({error}).") from None
-        pixels = np.array(image).reshape(image.height, image.width, self.channels)
-        return torch.from_numpy(pixels).permute(2, 0, 1)
+            raise InputError(f"{path} cannot be read as a picture: {reason(error)}.") from None
+        return torch.from_numpy(pixels.copy())
