@@ -11,7 +11,7 @@ from pathlib import Path
 import jinja2
 
 from ...support.checks import InputError
-from ...support.files import write_text
+from ...support.files import check_writable, write_text
 from .. import exercises
 from .grading import Marked
 
@@ -76,9 +76,7 @@ def check_free(out: Path, pages: Path, students: Iterable[str], *, overwrite: bo
         taken[name.lower()] = student
         paths.append(pages / name)
     for path in paths:
-        if path.exists() and not overwrite:
-            raise FileExistsError(f"{path} exists already; choose another name or --overwrite.")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(path, overwrite=overwrite)
 
 
 def page_name(student: str) -> str:
