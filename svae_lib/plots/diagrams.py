@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
@@ -26,34 +26,18 @@ from .figure import (
 INK = "#222222"
 
 
-class NetworkShape(Protocol):
-    """The fields of :class:`svae_lib.ModelConfig` that a drawing needs."""
-
-    @property
-    def image_size(self) -> int: ...  # noqa: D102
-    @property
-    def channels(self) -> int: ...  # noqa: D102
-    @property
-    def latent_dim(self) -> int: ...  # noqa: D102
-    @property
-    def base_dim(self) -> int: ...  # noqa: D102
-    @property
-    def embedding_dim(self) -> int: ...  # noqa: D102
-    @property
-    def num_scales(self) -> int: ...  # noqa: D102
-    @property
-    def components(self) -> int: ...  # noqa: D102
+Config: TypeAlias = Any
+"""A :class:`svae_lib.ModelConfig`, which lies above this module."""
 
 
-def encoder_shapes(config: NetworkShape) -> list[tuple[int, int]]:
+def encoder_shapes(config: Config) -> list[tuple[int, int]]:
     """(channels, pixels a side) of the image and after each strided convolution."""
-    shapes = [(config.channels, config.image_size)]
-    for scale in range(config.num_scales):
-        shapes.append((config.base_dim * 2**scale, config.image_size // 2 ** (scale + 1)))
-    return shapes
+    scales = range(config.num_scales)
+    halved = [(config.base_dim * 2**i, config.image_size // 2 ** (i + 1)) for i in scales]
+    return [(config.channels, config.image_size), *halved]
 
 
-def decoder_shapes(config: NetworkShape, out_channels: int) -> list[tuple[int, int]]:
+def decoder_shapes(config: Config, out_channels: int) -> list[tuple[int, int]]:
     """(channels, pixels a side) from the 4x4 start to the head's maps."""
     doublings = (config.image_size // 4).bit_length() - 1
     shapes = [(config.base_dim * 2 ** (doublings - i), 4 * 2**i) for i in range(doublings + 1)]
@@ -62,7 +46,7 @@ def decoder_shapes(config: NetworkShape, out_channels: int) -> list[tuple[int, i
 
 @course_style()
 def architecture(
-    config: NetworkShape,
+    config: Config,
     *,
     split: bool = True,
     example: Sequence[Any] = (),
@@ -77,8 +61,6 @@ def architecture(
         config: of the model.
         split: end in a Split VAE's head; otherwise in a plain image.
         example: an image and the model's answer to it, each (C, H, W), to be shown at the ends.
-        title: above the figure.
-        alt: alternative text in place of ours.
     """
     k, c = config.components, config.channels
     out = (k * c + (1 if k == 2 else k)) if split else c
@@ -101,7 +83,8 @@ def architecture(
     last = x
     for shape in up[:-1]:
         x = _maps(axes, x, shape, most, GREEN, "")
-    x = _maps(axes, x, up[-1], most, PURPLE, _head_name(k, split))
+    head = "σ, x1, x2" if k == 2 else f"{k} maps, {k} images"
+    x = _maps(axes, x, up[-1], most, PURPLE, head if split else "x̂")
     ends = x
     if example:
         x = _picture(axes, example[1], x + 0.95, 0.0, 1.5, "its reconstruction") + 0.1
@@ -136,8 +119,6 @@ def split_head(
         components: K, the images that are mixed.
         example: to be shown in the places of the names: the maps, (1, H, W) each, one for K = 2
             and K otherwise; then the K images and their mixture, (C, H, W) each.
-        title: above the figure.
-        alt: alternative text in place of ours.
     """
     k, c = components, channels
     maps = ["σ"] if k == 2 else [f"w{i + 1}" for i in range(k)]
@@ -214,12 +195,6 @@ def course_map(*, title: str | None = None, alt: str | None = None) -> AltFigure
 
 
 # ---------------------------------------------------------------------- pieces
-
-
-def _head_name(k: int, split: bool) -> str:
-    if not split:
-        return "x̂"
-    return "σ, x1, x2" if k == 2 else f"{k} maps, {k} images"
 
 
 def _head_words(k: int, c: int) -> str:
@@ -299,17 +274,10 @@ def _vector(axes: Any, x: float, length: int, name: str, colour: str) -> float:
 def _box(
     axes: Any, x: float, y: float, width: float, height: float, text: str, colour: str
 ) -> None:
-    axes.add_patch(
-        FancyBboxPatch(
-            (x - width / 2, y - height / 2),
-            width,
-            height,
-            boxstyle="round,pad=0.02",
-            facecolor=colour,
-            alpha=0.25,
-            edgecolor=INK,
-        )
-    )
+    corner = x - width / 2, y - height / 2
+    box = FancyBboxPatch(corner, width, height, boxstyle="round,pad=0.02", alpha=0.25)
+    box.set(facecolor=colour, edgecolor=INK)
+    axes.add_patch(box)
     axes.text(x, y, text, ha="center", va="center", fontsize=9)
 
 
