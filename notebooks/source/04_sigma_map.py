@@ -36,8 +36,8 @@ print("profile:", sv.course.profile())
 # $$x = \sigma\, x_1 + (1 - \sigma)\, x_2 .$$
 #
 # $\sigma$ (`sigma_map`, one value in $(0, 1)$ per pixel) is the weight of $x_1$. The loss looks at
-# $x$ alone: nobody has told $\sigma$ what to do. Here is what it does in the small model that comes
-# with the course.
+# $x$ alone: nobody has told $\sigma$ what to do. A small model that comes with the
+# course:
 
 # %%
 sets = sv.data.load("mnist-5k")
@@ -187,7 +187,7 @@ torch.testing.assert_close(nyquist_share(sigma.double()), diagnostics.nyquist_sh
 # 3. correlate that of $\sigma$ with that of the image over the pixels (Pearson's correlation, from $-1$ to 1).
 #
 # By hand, with the weights $\frac14, \frac12, \frac14$ in each direction for a blur, which cancel
-# an alternation exactly (the image is mirrored at its borders):
+# an alternation exactly:
 
 # %%
 def blur(u):
