@@ -89,7 +89,7 @@ def test_bad_requests_are_refused() -> None:
 
 
 def test_load_gives_disjoint_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(toy_faces, "TRAIN_COUNT", 80)
+    monkeypatch.setitem(toy_faces.TRAIN_COUNTS, "toy-faces", 80)
     monkeypatch.setattr(toy_faces, "TEST_COUNT", 20)
     sets = data.load("toy-faces")
     assert sets.train.shape == (80, 3, 64, 64)

@@ -8,8 +8,6 @@ blurs. Being drawn, they come with the truth about each image, as labels.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -23,7 +21,7 @@ SOURCE = (
     "Cartoon faces drawn by this library, with their factors of variation as labels; they stand "
     "in for CelebA where nothing can be downloaded, and numbers on them say nothing about CelebA."
 )
-TRAIN_COUNT, TEST_COUNT, MANY = 8000, 1000, 32_000
+TRAIN_COUNTS, TEST_COUNT = {"toy-faces": 8000, "toy-faces-32k": 32_000}, 1000
 TRAIN_SEED, TEST_SEED = 1, 2
 CHUNK_PIXELS = 1 << 19  # drawn together, 128 images of 64x64: their planes stay in the cache
 
@@ -89,11 +87,15 @@ def draw_faces(n: int, seed: int, image_size: int = 64) -> tuple[Tensor, Tensor]
     factors = torch.lerp(low, high, values)
     images = torch.empty(n, 3, image_size, image_size, dtype=torch.uint8)
     chunk = max(CHUNK_PIXELS // image_size**2, 1)
-    with _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # among many small steps, threads mostly wait for each other
+    try:
         for start in range(0, n, chunk):
             part = slice(start, start + chunk)
             painted = paint(named(factors[part]), places[part], image_size)
             images[part] = painted.mul_(255).add_(0.5).clamp_(0, 255)  # + 0.5 and cut: rounded
+    finally:
+        torch.set_num_threads(threads)
     return images, factors
 
 
@@ -102,36 +104,16 @@ def named(factors: Tensor) -> dict[str, Tensor]:
     return dict(zip(FACTOR_NAMES, factors.T[..., None, None, None], strict=True))
 
 
-def load_toy_faces(root: str | os.PathLike[str] | None = None) -> ImageSets:
-    """8,000 training and 1,000 test faces, uint8 (N, 3, 64, 64); the labels are the factors.
+def load_toy_faces(
+    root: str | os.PathLike[str] | None = None, *, name: str = "toy-faces"
+) -> ImageSets:
+    """Faces of 64x64, 1,000 of them to test on; the labels are the factors.
 
     Args:
         root: not used; the faces are drawn when this is called.
+        name: "toy-faces", 8,000 to train on, or "toy-faces-32k": these and 24,000 more, which
+            take half a minute.
     """
-    return _drawn("toy-faces", TRAIN_COUNT)
-
-
-def load_many_toy_faces(root: str | os.PathLike[str] | None = None) -> ImageSets:
-    """32,000 training faces, of which the first 8,000 are those of ``toy-faces``; its test set.
-
-    Args:
-        root: not used; the faces are drawn when this is called, in half a minute.
-    """
-    return _drawn("toy-faces-32k", MANY)
-
-
-def _drawn(name: str, count: int) -> ImageSets:
-    train, train_factors = draw_faces(count, TRAIN_SEED)
+    train, train_factors = draw_faces(TRAIN_COUNTS[name], TRAIN_SEED)
     test, test_factors = draw_faces(TEST_COUNT, TEST_SEED)
     return ImageSets(name, train, test, train_factors, test_factors, FACTOR_NAMES, SOURCE)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let PyTorch work on one core: among many small steps, threads mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
