@@ -6,7 +6,6 @@ import contextlib
 import io
 import stat
 import threading
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -30,30 +29,16 @@ _one_large = threading.Lock()
 
 
 def read_file(path: Path) -> bytes:
-    """Content of a file.
-
-    Raises:
-        OSError: it is not there, or a FIFO or device, which could block for ever.
-        ValueError: it is larger than ``MOST_BYTES``.
-    """
+    """Content of a regular file; a FIFO or device, which could block for ever, is an OSError."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise OSError("not a regular file")
-    _check_bytes(status.st_size)
+    check_bytes(status.st_size)
     return path.read_bytes()
 
 
-def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Content of a member of a zip archive, whose checksum is verified.
-
-    Raises:
-        ValueError: it unpacks to more than ``MOST_BYTES``. The archive raises others.
-    """
-    _check_bytes(archive.getinfo(name).file_size)
-    return archive.read(name)
-
-
-def _check_bytes(count: int) -> None:
+def check_bytes(count: int) -> None:
+    """Raise ValueError where the content of a file would be larger than ``MOST_BYTES``."""
     if count > MOST_BYTES:
         raise ValueError(f"{count:,} bytes, more than {MOST_BYTES:,}")
 

@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from .places import cache_folder
 from .preparation import OnBroken, Recipe, folder_source, prepare
 
 PREFIX = "folder:"
-OPTIONS = "size, channels, test, seed, on_broken"
+OPTIONS = {"size": int, "channels": int, "test": float, "seed": int, "on_broken": str}
 SMALLEST, LARGEST = 8, 1024  # pixels
 TRAIN_PARTS = ("train", "training")  # names of folders, in any case
 TEST_PARTS = ("test", "testing", "val", "valid", "validation")  # the first there is taken
@@ -48,17 +48,15 @@ def load_folder(
 
     Folders in it are classes (files of deeper folders belong to the class above). If it has
     the folders train and test (or val), these are the two parts; else a share of each class,
-    drawn at random, is the test part. Both parts are shuffled, so that the first images of each
-    are a fair sample of all classes. The images are decoded once and kept, without loss, in an
-    array beside the other prepared data; a change of the files makes a new one.
-
-    Hidden files and folders are left out, and links to folders are followed. Whether a file is
-    drawn depends on a hash of the seed and its name in the folder: a file more or less moves at
-    most two others between the parts, such as one that makes room for it in its class.
+    drawn at random, is the test part: a hash of the seed and a file's name decides, so a file more
+    or less moves at most two others. Both parts are shuffled, so that the first images of each
+    are a fair sample of all classes. Hidden files and folders are left out, and links to folders
+    are followed.
 
     Files of any common kind are converted: 16 bits are scaled to 8, transparent pixels turn white,
     a file of several pictures gives its first. 32-bit pixels and files of more than 89 million
-    pixels or 512 MiB are refused.
+    pixels or 512 MiB are refused. The images are decoded once and kept, without loss, beside the
+    other prepared data, until the files change.
 
     Args:
         path: the folder.
@@ -76,7 +74,7 @@ def load_folder(
     _check_options(folder, size, channels, test, seed, on_broken)
     train, held_out = (_shuffled(part, seed) for part in _parts(folder, test, seed, on_broken))
     names, classes = zip(*train, *held_out, strict=True)
-    prepared = prepare(
+    images, good = prepare(
         folder_source(folder, names),
         Recipe(int(size), int(channels)),  # a NumPy integer is not for JSON
         cache_folder("prepared"),
@@ -84,15 +82,15 @@ def load_folder(
         on_broken=on_broken,
     )
     label_names = sorted(set(classes))
-    labels = torch.tensor([label_names.index(label) for label in classes])[prepared.good]
-    split = int(prepared.good[: len(train)].sum())
+    labels = torch.tensor([label_names.index(label) for label in classes])[good]
+    split = int(good[: len(train)].sum())
     if split == 0 or split == len(labels):
         raise InputError(f"{folder}: without the broken images one part of the split is empty.")
     title = printable(folder.resolve().name)
     return ImageSets(
         name=printable(name or f"{PREFIX}{folder}"),
-        train=prepared.images[:split],
-        test=prepared.images[split:],
+        train=images[:split],
+        test=images[split:],
         train_labels=labels[:split],
         test_labels=labels[split:],
         label_names=tuple(map(printable, label_names)),
@@ -109,27 +107,17 @@ def load_folder_spec(name: str, root: str | os.PathLike[str] | None = None) -> I
     path, _, query = name.removeprefix(PREFIX).partition("?")
     if not path:
         raise InputError(f"{name!r} names no folder: write folder:PATH.")
-    given = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
-    unknown = sorted(given.keys() - set(OPTIONS.split(", ")))
-    if unknown:
-        raise InputError(f"{name!r}: unknown option {unknown[0]!r}; the known ones are {OPTIONS}.")
-    try:
-        size, channels, seed = (
-            int(given.get(option, default))
-            for option, default in (("size", "64"), ("channels", "3"), ("seed", "0"))
-        )
-        test = float(given.get("test", "0.1"))
-    except ValueError as error:
-        raise InputError(f"{name!r}: an option is no number ({error}).") from None
-    return load_folder(
-        _place(path, root),
-        size=size,
-        channels=channels,
-        test=test,
-        seed=seed,
-        on_broken=cast(OnBroken, given.get("on_broken", "refuse")),
-        name=name,
-    )
+    options: dict[str, Any] = {}
+    for option, value in urllib.parse.parse_qsl(query, keep_blank_values=True):
+        if option not in OPTIONS:
+            raise InputError(
+                f"{name!r}: unknown option {option!r}; the known ones are {', '.join(OPTIONS)}."
+            )
+        try:
+            options[option] = OPTIONS[option](value)
+        except ValueError as error:
+            raise InputError(f"{name!r}: an option is no number ({error}).") from None
+    return load_folder(_place(path, root), name=name, **options)
 
 
 def absolute_spec(name: str, root: str | os.PathLike[str] | None = None) -> str:
@@ -169,8 +157,8 @@ def _parts(folder: Path, test: float, seed: int, on_broken: OnBroken = "refuse")
         beside = {top: count for top, count in sorted(counts.items()) if top not in parts}
         if beside:
             where = ", ".join(f"{count} in {top or '.'}/" for top, count in beside.items())
-            outside = f"{sum(beside.values())} images outside {_and(*parts)}"
-            _warn(f"{folder}: {outside} are left out ({where}).")
+            count = sum(beside.values())
+            _warn(f"{folder}: {count} images outside {_and(*parts)} are left out ({where}).")
         return [_within(files, f"{part}/") for part in parts]
     _check_names(folder, files)
     return _random_split(_within(files, ""), test, seed)
@@ -237,23 +225,19 @@ def _check_names(folder: Path, files: list[str]) -> None:
         if place.name.lower() in TRAIN_PARTS + TEST_PARTS:
             found.setdefault(place.parent.as_posix(), set()).add(place.name)
     names = set().union(*found.values())
-    train, held_out = _first(names, TRAIN_PARTS), _first(names, TEST_PARTS)
-    if train and held_out:
+    if _first(names, TRAIN_PARTS) and _first(names, TEST_PARTS):
         holder = min(found, key=lambda place: (len(found[place]) < 2, place))
         raise InputError(
-            f"{folder} has {_and(train, held_out)} too deep, such as in {holder}/: put train/ and "
-            "test/ at the top, with the classes in them, or name the folder that has them at its "
-            "top."
+            printable(f"{folder} has {_and(*names)} too deep, as in {holder}/: ")
+            + "put train/ and test/ at the top, with the classes in them, or name a folder with "
+            "both at its top."
         )
     if names:
-        _warn(
-            f"{folder}: {_and(*sorted(names))} without its counterpart (train/ and test/) at the "
-            "top is no part: all images are split at random."
-        )
+        _warn(f"{folder}: without its counterpart, {_and(*names)} is no part of its own.")
 
 
 def _and(*folders: str) -> str:
-    return " and ".join(f"{printable(folder)}/" for folder in folders)
+    return " and ".join(f"{folder}/" for folder in sorted(folders))
 
 
 def _warn(text: str) -> None:
