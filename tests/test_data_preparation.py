@@ -135,12 +135,18 @@ def test_an_interrupt_waits_for_no_more_than_the_pictures_at_hand(
     assert len(files.read) < 20
 
 
-def test_a_damaged_rest_of_an_interrupted_run_is_not_trusted(files: Files, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["another hand", "a kill"])
+def test_a_damaged_rest_of_a_run_is_not_trusted(files: Files, tmp_path: Path, by: str) -> None:
     files.stop_at = "13.png"
     with pytest.raises(KeyboardInterrupt):
         files.prepare(tmp_path)
-    (path,) = tmp_path.glob(".*.begun")
-    path.write_bytes(path.read_bytes()[:-9])
+    (partial,), (begun,) = tmp_path.glob(".*.partial"), tmp_path.glob(".*.begun")
+    content = partial.read_bytes()
+    if by == "a kill":
+        begun.unlink()
+        partial.write_bytes(content[:-1] + b"x")  # half an image
+    else:
+        partial.write_bytes(content[:-9])
     files.stop_at = None
     assert torch.equal(files.prepare(tmp_path)[0], expected(range(25)))
 

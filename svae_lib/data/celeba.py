@@ -65,13 +65,10 @@ def load_celeba(
     have label 0.
 
     Args:
-        root: folder with img_align_celeba.zip or the folder img_align_celeba; nothing is
-            downloaded when it is given.
+        root: folder with img_align_celeba.zip or the folder img_align_celeba, in any case;
+            nothing is downloaded when it is given.
         on_broken: "refuse" or "skip" files that cannot be read.
         patience: with slow servers.
-
-    Raises:
-        InputError: files missing, broken, or not to be downloaded.
     """
     place = _find(root)
     if place is None:

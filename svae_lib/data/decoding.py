@@ -97,13 +97,8 @@ def to_8_bits(image: Image.Image, file: Image.Image, channels: int) -> Image.Ima
     Pillow itself would clip 16-bit pixels instead of scaling them, turn floats in [0, 1] black, and
     show the colours (black, as a rule) that transparency hides.
 
-    Args:
-        image: in any mode.
-        file: what was opened, of which ``image`` is a part.
-        channels: 1 or 3.
-
-    Raises:
-        ValueError: the range of the pixels is unknown, or all of them would turn black.
+    ``file`` is what was opened, of which ``image`` is a part. Raises ValueError where the range of
+    the pixels is unknown, or all of them would turn black.
     """
     if image.mode.startswith("I;16") or (image.mode == "I" and file.format in ("PNG", "PPM")):
         image = _scaled(image, file)

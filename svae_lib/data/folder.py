@@ -66,9 +66,6 @@ def load_folder(
         seed: of the random split and order.
         on_broken: "refuse" stops at a file that is no image and names it, "skip" leaves it out.
         name: of the result; "folder:PATH" by default.
-
-    Raises:
-        InputError: no such folder, fewer than two images, a broken one, a bad option.
     """
     folder = expand(path)
     _check_options(folder, size, channels, test, seed, on_broken)
@@ -99,11 +96,7 @@ def load_folder(
 
 
 def load_folder_spec(name: str, root: str | os.PathLike[str] | None = None) -> ImageSets:
-    """Load ``folder:PATH?option=value&option=value``, PATH relative to ``root`` if given.
-
-    Raises:
-        InputError: unknown options or unusable values, and all of :func:`load_folder`.
-    """
+    """Load ``folder:PATH?option=value&option=value``, PATH relative to ``root`` if given."""
     path, _, query = name.removeprefix(PREFIX).partition("?")
     if not path:
         raise InputError(f"{name!r} names no folder: write folder:PATH.")
@@ -154,10 +147,9 @@ def _parts(folder: Path, test: float, seed: int, on_broken: OnBroken = "refuse")
     counts = Counter(file.split("/")[0] if "/" in file else "" for file in files)
     parts = _first(counts, TRAIN_PARTS), _first(counts, TEST_PARTS)
     if all(parts):
-        beside = {top: count for top, count in sorted(counts.items()) if top not in parts}
-        if beside:
-            where = ", ".join(f"{count} in {top or '.'}/" for top, count in beside.items())
-            count = sum(beside.values())
+        if beside := sorted(counts.keys() - {*parts}):
+            count = sum(counts[top] for top in beside)
+            where = ", ".join(f"{counts[top]} in {top or '.'}/" for top in beside)
             _warn(f"{folder}: {count} images outside {_and(*parts)} are left out ({where}).")
         return [_within(files, f"{part}/") for part in parts]
     _check_names(folder, files)
@@ -168,7 +160,7 @@ def _images(folder: Path, on_broken: OnBroken) -> list[str]:
     """Names of all images in a folder and those below it, sorted."""
     names, unreadable = _walk(folder)
     if unreadable:
-        text = f"{unreadable[0].filename} cannot be read ({unreadable[0].strerror})"
+        text = printable(f"{unreadable[0].filename} cannot be read ({unreadable[0].strerror})")
         if on_broken == "refuse":
             raise InputError(f"{text}: make it readable, or leave it out with on_broken=skip.")
         _warn(f"left out: {text}.")
@@ -209,24 +201,20 @@ def _walk(folder: Path) -> tuple[list[str], list[OSError]]:
 
 
 def _first(folders: Iterable[str], names: tuple[str, ...]) -> str:
-    """The folder with the first of the names, in any case; "" without one."""
+    """The folder with the first of the names, in any case (small letters first), or ""."""
     found = (folder for folder in folders if folder.lower() in names)
     return min(found, key=lambda name: (names.index(name.lower()), name.swapcase()), default="")
 
 
 def _check_names(folder: Path, files: list[str]) -> None:
-    """Names of parts that end up in or as classes: test images might be trained on.
-
-    Raises:
-        InputError: train/ and test/ are deeper in the folder.
-    """
+    """Refuse train/ and test/ at another depth, and warn of one alone: they become classes."""
     found: dict[str, set[str]] = {}  # names of parts, by the folder that holds them
     for place in {above for file in files for above in PurePosixPath(file).parents}:
         if place.name.lower() in TRAIN_PARTS + TEST_PARTS:
             found.setdefault(place.parent.as_posix(), set()).add(place.name)
     names = set().union(*found.values())
-    if _first(names, TRAIN_PARTS) and _first(names, TEST_PARTS):
-        holder = min(found, key=lambda place: (len(found[place]) < 2, place))
+    if _has_both(names):
+        holder = min(found, key=lambda place: (not _has_both(found[place]), place))
         raise InputError(
             printable(f"{folder} has {_and(*names)} too deep, as in {holder}/: ")
             + "put train/ and test/ at the top, with the classes in them, or name a folder with "
@@ -234,6 +222,10 @@ def _check_names(folder: Path, files: list[str]) -> None:
         )
     if names:
         _warn(f"{folder}: without its counterpart, {_and(*names)} is no part of its own.")
+
+
+def _has_both(names: Iterable[str]) -> bool:
+    return bool(_first(names, TRAIN_PARTS) and _first(names, TEST_PARTS))
 
 
 def _and(*folders: str) -> str:

@@ -52,16 +52,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Source:
-    """Image files, wherever they are.
-
-    Attributes:
-        names: of the files, in the order of the array.
-        read: the content of the file of a name; called from several threads.
-        fingerprint: a hash that changes with the files.
-    """
+    """Image files in the order of the array, and a hash that changes with them."""
 
     names: Sequence[str]
-    read: Callable[[str], bytes]
+    read: Callable[[str], bytes]  # content of the file of a name; called from several threads
     fingerprint: str
 
 
@@ -110,8 +104,8 @@ def prepare(
     Args:
         source: of the files; the array keeps their order.
         recipe: for decoding them.
-        folder: where the array is kept.
-        label: begins the array's name.
+        folder: where the array is kept, under a name that begins with ``label``.
+        label: such as "celeba".
         on_broken: "refuse" raises at the first file that is no image, "skip" leaves such out.
         threads: for decoding; by default as many as PyTorch has, up to ``MOST_THREADS``.
         progress: whether to count the images on standard error.
@@ -119,9 +113,6 @@ def prepare(
     Returns:
         Images, uint8 (N, C, size, size), memory-mapped: read from disk when used, and changes stay
         in memory. For each file whether it is one of them, bool (files,).
-
-    Raises:
-        InputError: a broken file, none that is not, or a disk that is full or not writable.
     """
     key = json.dumps([VERSION, asdict(recipe), source.fingerprint])
     name = f"{label}-{recipe.size}px-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
@@ -143,7 +134,7 @@ def prepare(
         raise InputError(
             f"{array} is damaged ({error}). Delete it; it is made again from the images."
         ) from None
-    good = torch.tensor([printable(name) not in broken for name in source.names])
+    good = torch.tensor(_are_good(source, broken))
     return images[: good.sum()], good
 
 
@@ -156,6 +147,7 @@ def _make(
     pool: ThreadPoolExecutor,
     report: Callable[[int], object],
 ) -> None:
+    """Make the array, or go on where an interrupt has left it."""
     partial, begun = (array.with_name(f".{array.stem}.{end}") for end in ("partial", "begun"))
     shape = (len(source.names), recipe.channels, recipe.size, recipe.size)
     with writing(array.parent):
@@ -163,30 +155,27 @@ def _make(
     try:
         broken = _decode_all(images, source, recipe, on_broken, pool, report)
     except BaseException:  # not after a kill, which may leave half an image
-        with writing(array.parent):
-            images.flush()
-            del images  # Windows does not rename a file that is mapped
-            partial.replace(begun)
+        images.flush()
+        begun.touch()
         raise
     with writing(array.parent):
         if broken:  # their rows are taken by the next ones, and free ones remain at the end
-            rows = [row for row, name in enumerate(source.names) if printable(name) not in broken]
+            rows = np.flatnonzero(_are_good(source, broken))
             for start in range(0, len(rows), BLOCK):
                 good = images[rows[start : start + BLOCK]]
                 images[start : start + len(good)] = good
         images.flush()
-        del images
+        del images  # Windows does not rename a file that is mapped
         write_json(noted, {"broken": broken}, overwrite=True)
         partial.replace(array)
 
 
-def _room(partial: Path, begun: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+def _room(partial: Path, begun: Path, shape: tuple[int, ...]) -> Any:
     """What an interrupted run has left, or else zeros with their room on the disk."""
     with suppress(OSError, ValueError):  # not there, or damaged
-        begun.replace(partial)
-        images = open_memmap(partial, "r+")
-        if images.shape == shape and images.dtype == np.uint8:
-            return images
+        begun.unlink()
+        if open_memmap(partial, "r").shape == shape:  # "r+" would lengthen a file cut short
+            return open_memmap(partial, "r+")
     size = math.prod(shape)
     if shutil.disk_usage(partial.parent).free < size:
         raise OSError(errno.ENOSPC, f"{size / 1e9:.2f} GB are needed, less is free")
@@ -232,6 +221,10 @@ def _decode_all(
     if len(broken) == len(images):
         raise InputError(f"not one of the files is an image: {_first(broken)}.")
     return broken
+
+
+def _are_good(source: Source, broken: dict[str, str]) -> list[bool]:
+    return [printable(name) not in broken for name in source.names]
 
 
 def _refuse(broken: dict[str, str], on_broken: OnBroken) -> None:
