@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, features
-from sklearn.datasets import load_sample_images
 
 from svae_lib import data
 from svae_lib.data import folder as module
@@ -292,18 +291,14 @@ def test_two_images_are_enough_and_one_is_not(mine: Path) -> None:
         assert (len(sets.train), len(sets.test)) == (1, 1)
 
 
-def test_one_broken_image_among_a_thousand(mine: Path) -> None:
-    add(mine, "0.png", size=(8, 8))
-    content = (mine / "0.png").read_bytes()
-    for number in range(1, 1000):
-        (mine / f"{number}.png").write_bytes(content)
-    (mine / "517.png").write_bytes(content[:40])
-    with pytest.raises(InputError, match=r"517\.png is broken"):
+def test_a_broken_image_is_refused_or_skipped(mine: Path) -> None:
+    add(mine, *(f"{number}.png" for number in range(40)), size=(8, 8))
+    (mine / "17.png").write_bytes((mine / "17.png").read_bytes()[:40])
+    with pytest.raises(InputError, match=r"17\.png is broken"):
         data.load(f"folder:{mine}?size=8")
-    with pytest.warns(UserWarning, match=r"left out: 517\.png is broken"):
+    with pytest.warns(UserWarning, match=r"left out: 17\.png is broken"):
         sets = data.load(f"folder:{mine}?size=8&on_broken=skip")
-    assert len(sets.train) + len(sets.test) == 999
-    assert (len(sets.train), len(sets.test)) in ((899, 100), (900, 99))
+    assert len(sets.train) + len(sets.test) == 39
 
 
 def test_greyscale_among_colour(mine: Path) -> None:
@@ -385,35 +380,3 @@ def test_lossless(mine: Path) -> None:
     sets = load_folder(mine, size=32)
     loaded = {image.numpy().tobytes() for image in torch.cat([sets.train, sets.test])}
     assert loaded == {image.transpose(2, 0, 1).tobytes() for image in pixels}
-
-
-def photographs(folder: Path, count: int) -> None:
-    """Pieces of scikit-learn's two photographs, of many sizes, every tenth one grey."""
-    rng = np.random.default_rng(0)
-    pictures = dict(zip(("china", "flower"), load_sample_images().images, strict=True))
-    for number in range(count):
-        name = "china" if number % 2 else "flower"
-        height, width = rng.integers(40, 120, size=2)
-        top, left = rng.integers(0, 427 - height), rng.integers(0, 640 - width)
-        piece = Image.fromarray(pictures[name][top : top + height, left : left + width])
-        (folder / name).mkdir(exist_ok=True)
-        piece = piece.convert("L") if number % 10 == 0 else piece
-        piece.save(folder / name / f"{number:04}.jpg", quality=95)
-
-
-def test_a_folder_of_real_photographs(mine: Path) -> None:
-    photographs(mine, 400)
-    sets = load_folder(mine, size=32, test=0.1)
-    assert sets.label_names == ("china", "flower")
-    assert (len(sets.train), len(sets.test)) == (360, 40)
-    assert torch.bincount(sets.train_labels).tolist() == [180, 180]
-    # Pieces from everywhere in a photograph have its mean colour, class by class ...
-    for label, picture in enumerate(load_sample_images().images):
-        mean = sets.train[sets.train_labels == label].double().mean((0, 2, 3))
-        assert mean == pytest.approx(torch.from_numpy(picture.mean(axis=(0, 1))), abs=20)
-    # ... and neighbouring pixels are alike, as in photographs and not in noise.
-    images = sets.train.float()
-    steps = (images[..., 1:] - images[..., :-1]).abs().mean()
-    assert steps < 0.5 * (images - images.mean(dim=(2, 3), keepdim=True)).abs().mean()
-    grey = (sets.train[:, :1] == sets.train).flatten(1).all(dim=1)
-    assert 20 <= grey.sum() <= 40  # 40 of the 400, less those in the test part

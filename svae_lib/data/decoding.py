@@ -6,7 +6,6 @@ import contextlib
 import io
 import stat
 import threading
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -44,7 +43,7 @@ def check_bytes(count: int) -> None:
 
 
 def decode(
-    content: bytes, size: int, channels: int, box: Sequence[int] | None = None
+    content: bytes, size: int, channels: int, box: tuple[int, int, int, int] | None = None
 ) -> npt.NDArray[np.uint8]:
     """An image file as uint8 (C, size, size): upright, cropped, then resized bilinearly.
 
@@ -69,10 +68,13 @@ def decode(
         with _one_large if pixels > LARGE else contextlib.nullcontext():
             file.load()
             image = _upright(file)
-            left, top, right, bottom = box or _centre_square(*image.size)
-            if right > image.width or bottom > image.height:
+            if box is None:
+                side = min(image.size)
+                left, top = (image.width - side) // 2, (image.height - side) // 2
+                box = left, top, left + side, top + side
+            if box[2] > image.width or box[3] > image.height:
                 raise ValueError(f"{image.width}x{image.height} pixels are too few for the crop")
-            image = image.crop((left, top, right, bottom))
+            image = image.crop(box)
             image = to_8_bits(image, file, channels).resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1)
 
@@ -85,27 +87,16 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _centre_square(width: int, height: int) -> tuple[int, int, int, int]:
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
-
-
 def to_8_bits(image: Image.Image, file: Image.Image, channels: int) -> Image.Image:
     """Greyscale or RGB as a viewer shows it, on white where the image is transparent.
 
     Pillow itself would clip 16-bit pixels instead of scaling them, turn floats in [0, 1] black, and
-    show the colours (black, as a rule) that transparency hides.
-
-    ``file`` is what was opened, of which ``image`` is a part. Raises ValueError where the range of
-    the pixels is unknown, or all of them would turn black.
+    show the colours (black, as a rule) that transparency hides. ``image`` is a part of ``file``.
     """
     if image.mode.startswith("I;16") or (image.mode == "I" and file.format in ("PNG", "PPM")):
         image = _scaled(image, file)
     elif image.mode in ("I", "F"):
-        raise ValueError(
-            f"32-bit pixels (mode {image.mode}) have no known range: save 8 or 16 bits"
-        )
+        raise ValueError(f"pixels of mode {image.mode} have no known range: save 8 or 16 bits")
     if image.mode == "La":  # with alpha multiplied in; Pillow converts it to LA alone
         image = image.convert("LA")
     alpha = image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info
@@ -122,11 +113,11 @@ def _scaled(image: Image.Image, file: Image.Image) -> Image.Image:
     tags = getattr(file, "tag_v2", {})  # of TIFF
     bits = tags.get(258, (16,))[0]  # BitsPerSample
     values = np.asarray(image).astype(np.int32)
-    if 0 < values.max() < 1 << (bits - 8):
-        raise ValueError(f"{bits}-bit pixels all below {1 << (bits - 8)} would turn black")
     grey = values >> (bits - 8)
     if tags.get(262) == 0:  # PhotometricInterpretation: white is zero
         grey = 255 - grey
+    elif values.any() and not grey.any():
+        raise ValueError(f"{bits}-bit pixels all below {1 << (bits - 8)} would turn black")
     grey[values == file.info.get("transparency")] = 255
     return Image.fromarray(grey.astype(np.uint8))
 
