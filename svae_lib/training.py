@@ -37,7 +37,7 @@ from .support.rescue import LastGood, Watchers
 from .support.signals import stop_requests
 
 METRICS = ("loss", "reconstruction", "kl", "mse")
-"""What a trainer's history has of every entry's steps: means over their images."""
+"""Quantities of a trainer's history: each entry has their means over the images of its steps."""
 
 
 def check_trainable(images: Tensor, model: VAE, train: TrainConfig, processes: int = 1) -> None:

@@ -21,7 +21,7 @@ import svae_lib as sv
 from svae_lib.cli import main
 from svae_lib.plots import _backend
 from svae_lib.support import files
-from svae_lib.support.console import say
+from svae_lib.support.streams import say
 
 full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 

@@ -44,7 +44,7 @@ _STYLE: dict[str, Any] = {
 
 @contextmanager
 def course_style() -> Iterator[None]:
-    """Matplotlib's defaults with ours on top, whatever the user's own are; a decorator, too."""
+    """Context or decorator: Matplotlib's defaults and our style, whatever the user's own is."""
     with matplotlib.style.context(["default", _STYLE]):
         yield
 
