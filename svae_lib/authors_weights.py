@@ -50,7 +50,7 @@ def load_keras_weights(model: SplitVAE, path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path} does not exist or is no file.")
+        raise InputError(f"{path} does not exist or is not a file.")
     try:
         with h5py.File(path, "r") as file:
             new_state = _matched(model, _layers(file, path), path)

@@ -268,7 +268,13 @@ def test_the_history_is_shown_in_one_line_and_is_json(tiny, fast, blobs) -> None
     assert json.loads(json.dumps(history)) == history and isinstance(history, dict)
 
 
-@pytest.mark.parametrize("kind", MODEL_KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if kind in ("split-vae", "rae-gp") else pytest.param(kind, marks=pytest.mark.thorough)
+        for kind in MODEL_KINDS
+    ],
+)
 @pytest.mark.parametrize("where", ["no_grad", "inference_mode", "float64 by default"])
 def test_training_in_a_program_with_other_settings(tiny, fast, blobs, kind, where) -> None:
     expected = trainer(tiny, fast, blobs, kind)
@@ -295,8 +301,9 @@ def test_training_in_a_program_with_other_settings(tiny, fast, blobs, kind, wher
 # ---------------------------------------------------------------------- Adam, fused
 
 
-@pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
-@pytest.mark.parametrize("grad_clip", [None, 1.0])
+@pytest.mark.parametrize(
+    ("precision", "grad_clip"), [("float32", None), ("bf16", 1.0), ("fp16", None), ("fp16", 1.0)]
+)
 def test_fused_adam_takes_the_usual_steps(
     tiny, fast, blobs, tmp_path, monkeypatch, precision, grad_clip
 ) -> None:

@@ -58,7 +58,7 @@ class AltFigure(Figure):
     """Part of a report that it belongs to: pictures, curves or diagnostics."""
 
     def savefig(self, *args: Any, **kwargs: Any) -> None:
-        """Save in the course's style: Matplotlib makes ticks and chooses the ground only now."""
+        """Save in the course's style: only now does Matplotlib make ticks and a background."""
         with course_style():
             super().savefig(*args, **kwargs)
 

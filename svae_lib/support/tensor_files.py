@@ -63,7 +63,7 @@ def write_tensors(
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The header alone, without reading the tensors."""
     if not Path(path).is_file():
-        raise InputError(f"{path} does not exist or is no file.")
+        raise InputError(f"{path} does not exist or is not a file.")
     with _noticing_damage(path), safe_open(path, framework="pt") as file:
         text = (file.metadata() or {})["svae_lib"]
         header: dict[str, Any] = from_json(text, dict[str, Any], path)
