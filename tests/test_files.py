@@ -296,6 +296,7 @@ def test_numbers_that_json_does_not_have_come_back(tmp_path: Path) -> None:
     assert math.isnan(found["rows"][1][0])
 
 
+@pytest.mark.thorough
 def test_a_model_whose_kl_is_infinite_is_scored_and_its_scores_are_kept(tmp_path: Path) -> None:
     preset = sv.PRESETS["quick"]
     small = dataclasses.replace(preset.model, base_dim=2, embedding_dim=4, latent_dim=3)

@@ -125,12 +125,3 @@ def test_the_choice_can_be_forced(monkeypatch, tiny, fast, blobs, forced: str) -
     monkeypatch.setenv("SVAE_PRECISION", "int8")
     with pytest.raises(sv.InputError, match="SVAE_PRECISION"):
         sv.Trainer(sv.VAE(tiny), blobs, auto, "cpu")
-
-
-@pytest.mark.parametrize("where", ["no_grad", "inference_mode"])
-def test_a_second_stage_trains_whatever_the_caller_has_switched_off(tiny, blobs, where) -> None:
-    mu, log_var = encode_all(sv.VAE(tiny).eval(), blobs)
-    expected = SecondStage(3, steps=10, width=16).fit(mu, log_var)
-    with getattr(torch, where)():
-        stage = SecondStage(3, steps=10, width=16).fit(mu, log_var)
-    assert torch.equal(stage.sample(4), expected.sample(4))
