@@ -1,8 +1,8 @@
 """Reading the weights that the Split VAE's authors publish: Keras' HDF5 files.
 
-Keras numbers its layers in the order of their creation, from wherever the counter stood
-(``conv2d_23`` may be the first). Sorted by kind and number, they line up with this library's
-modules, which are created in the same order.
+Keras numbers its layers in the order of their creation, though not always from 0 (``conv2d_23`` may
+be the first). Sorted by kind and number, they line up with this library's modules, which are
+created in the same order.
 """
 
 from __future__ import annotations

@@ -228,7 +228,7 @@ class SecondStage(nn.Module):
         check_counts(latent_dim=latent_dim, width=width, steps=steps, batch_size=batch_size)
         self.latent_dim, self.steps, self.seed = latent_dim, steps, seed
         self.batch_size, self.learning_rate = batch_size, learning_rate
-        # What is made in inference mode could never be trained.
+        # Weights made in inference mode could never be trained.
         with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.encoder = _Network(latent_dim, 2 * latent_dim, width)

@@ -173,7 +173,7 @@ _COMPACT = Preset(
         schedule="cosine",
         warmup_steps=100,
         beta=4.0,
-        grad_clip=1.0,  # without it the plain VAE may die early: all pixels black, for good
+        grad_clip=1.0,  # without it the plain VAE may collapse early: all pixels black, for good
     ),
     source="ours: the paper's network narrowed until its weights fit in 8 MB",
 )
