@@ -525,6 +525,19 @@ class TestInChromium:
         settled(page)
         assert pixels(page, "x") == before
 
+    def test_images_may_come_faster_than_they_are_encoded(self, visit: Any) -> None:
+        page = visit().open("explorer.html")
+        page.evaluate(
+            """async () => {
+                for (let i = 0; i < 40; i++) {
+                    document.getElementById(i % 5 ? "ex-image" : "ex-prior").click();
+                    await new Promise((go) => setTimeout(go, 20));
+                }
+            }"""
+        )
+        choose(page, "faces-split-vae")
+        assert len(pixels(page, "input")) == 64 * 64
+
     @pytest.mark.parametrize("button", ["#ex-prior", "#ex-mixture", "#ex-zero", "#ex-image"])
     def test_buttons_draw_anew(self, visit: Any, button: str) -> None:
         page = visit().open("explorer.html")
