@@ -597,7 +597,7 @@ def _frechet_by(root_of: Callable[[torch.Tensor], torch.Tensor]) -> Callable[...
 
 def _clamped_late(s: torch.Tensor) -> torch.Tensor:
     values, vectors = torch.linalg.eigh(s)
-    return (vectors * values.clamp(min=0.1).sqrt()) @ vectors.T
+    return (vectors * values.clamp(min=0.1).sqrt()) @ vectors.T  # too high: not only for rounding
 
 
 def _moments_one_by_one(n: int, m: torch.Tensor, s: torch.Tensor, batch: torch.Tensor) -> object:
@@ -647,13 +647,16 @@ WRONG: dict[str, tuple[str, Callable[..., object], str]] = {
     ),
     "gamma not updated": (
         "update_gamma",
-        lambda x, y, gamma, running: (gamma, 0.99 * running + 0.01 * (x - y).square().mean()),
-        "wrong values",
+        lambda x, y, gamma, running: (
+            gamma,
+            0.99 * running + 0.01 * (x - y.detach()).square().mean(),
+        ),
+        "one step late",
     ),
     "whole MSE added": (
         "update_gamma",
         lambda x, y, gamma, running: (gamma, running + (x - y.detach()).square().mean()),
-        "wrong values",
+        "a part scaled",
     ),
     "mean over the channels": (
         "vae_loss",
@@ -698,7 +701,7 @@ def test_an_answer_that_used_to_pass_or_was_misread(case: str) -> None:
     for seed in SEEDS:
         result = grade(name, answer, seed)
         assert result.status in ("wrong", "error"), (case, seed, result)
-        assert result.mistake in (mistake, "right at times"), (case, seed, result)
+        assert result.mistake in (mistake, "right at times", "an offset"), (case, seed, result)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
