@@ -142,9 +142,9 @@ sv.plots.show(figure, "Draws of two densities: a wide cloud around the middle, a
 
 # %% [markdown]
 # The wide Gaussian's draws lie all around the middle, and about half have a pixel below 0 or above 1. Under
-# the mixture the data are far likelier, and its draws look like them. A VAE is a mixture too, of infinitely
-# many hills, one for each $z$: *given* $z$ the answer is one Gaussian, and $z$ is there to choose. So why
-# does it blur? Because choosing has a price: the KL divergence.
+# the mixture the data are far likelier (a density may exceed 1, and its logarithm 0), and its draws look
+# like them. A VAE is a mixture too, of infinitely many hills, one for each $z$: *given* $z$ the answer is one
+# Gaussian, and $z$ is there to choose. So why does it blur? Because choosing has a price: the KL divergence.
 
 # %% [markdown] tags=["slide"]
 # ## 2. What a choice costs
@@ -294,7 +294,7 @@ for gamma in (1.0, variance):
 # it, the larger $\gamma$ the better.
 
 # %% [markdown]
-# ### Exercise 1: `optimal_gamma`
+# ### Exercise 1: `optimal_gamma` (10 minutes, ★★)
 #
 # Set $f'(\gamma) = 0$ on paper, solve for $\gamma$, and write the result as code.
 
@@ -618,8 +618,8 @@ if learning:
 sv.plots.image_rows(walks, title="One latent variable moved from -2 to 2 (beta = 64), by activity")
 
 # %% [markdown]
-# Next to nothing: the decoder has learnt not to listen to it. And here is section 1 once more, in a trained network. The best answer to a latent vector $z$ is the
-# mean of all training images $x_i$ that may have led to it, weighted by $q(z \mid x_i)$. At
+# Next to nothing: the decoder has learnt not to listen to it. And here is section 1 once more, in a
+# trained network. The best answer to a latent vector $z$ is the mean of all training images $x_i$ that may have led to it, weighted by $q(z \mid x_i)$. At
 # $\beta = 64$ those are many:
 
 # %%

@@ -204,8 +204,8 @@ sv.plots.show(figure, "Two histograms of the sizes of the weights' gradients on 
 
 # %% [markdown]
 # The mean would: its gradients are the smaller ones, most lose digits and some become 0. The sum loses
-# hardly anything here; but gradients change as training goes on. The remedy works for both: multiply the *loss* by a power of two, the **scale**, and
-# find a good one by trial. By the chain rule all gradients, also those inside the network, grow by
+# hardly anything here; but gradients change as training goes on. The remedy works for both: multiply the *loss*
+# by a power of two, the **scale**, and find a good one by trial. By the chain rule all gradients, also those inside the network, grow by
 # the same factor and leave the lower edge; before the step they are divided by it in float32. Should
 # one become infinite or NaN, skip the step and halve the scale. After many sound steps (PyTorch: 2,000)
 # it is doubled again, for gradients shrink as training goes on, and larger scales become possible.
@@ -580,9 +580,8 @@ assert difference(straight, resumed) == 0 and straight.history == resumed.histor
 assert difference(straight, careless) > 0
 
 # %% [markdown]
-# Equal to the last bit, on a CPU. (On a GPU some kernels add in an order that varies, so two runs may
-# differ in the last digits with or without a stop.) The weights alone give *another* training: often
-# seen as a jump in the loss after a restart.
+# Equal to the last bit, on a CPU. (On a GPU some kernels add in an order that varies.) The weights alone
+# give *another* training: often seen as a jump in the loss after a restart.
 
 # %% [markdown] tags=["slide"]
 # ### 6.1 A run that looks after itself

@@ -58,7 +58,7 @@ gammas = {b: sv.checkpoints.trained_history(f"small-beta-{b}", "small-vae")["gam
 # bound** rises with $M$, and towards $\log p(x)$.
 
 # %% [markdown]
-# ### Exercise 1: `importance_weighted_bound`
+# ### Exercise 1: `importance_weighted_bound` (10 minutes, ★★)
 #
 # Inside the expectation, for each image. Densities of images are numbers like $e^{1000}$, which no
 # float holds: stay with logarithms from start to end. (`sv.exercises.hint("importance_weighted_bound", 1)`)
@@ -158,8 +158,8 @@ def log_densities(model, gamma, some, draws):
 # bits name it.
 #
 # **What do you expect?** At $\beta = 1$ the loss was the negative ELBO, but for its
-# constant. At $\beta = 4$ and 16, will the bound climb more from $M = 1$, or less? (Divide the loss by $\beta$: for which variance of a pixel is
-# it an ELBO?)
+# constant. At $\beta = 4$ and 16, will the bound climb more from $M = 1$, or less? (Divide the loss by
+# $\beta$: for which variance of a pixel is it an ELBO?)
 
 # %%
 sv.course.predict("10-climb")
@@ -249,7 +249,8 @@ assert math.isclose(bound.importance_weighted, by_hand[1][-1], abs_tol=0.1)
 
 # %%
 test = sv.data.to_float(sets.test[: budget.test_images])
-eigenvalues = torch.linalg.eigvalsh(torch.cov(sv.data.to_float(sets.train).flatten(1).T)).flip(0).clamp(min=0)
+covariance = torch.cov(sv.data.to_float(sets.train).flatten(1).T)
+eigenvalues = torch.linalg.eigvalsh(covariance.double()).flip(0).clamp(min=0)  # falling
 kept, theory = eigenvalues[:16], []
 for price in torch.logspace(-4.2, 1, 100):
     d = torch.minimum(kept, price)
@@ -288,7 +289,7 @@ sv.plots.show(figure, "MSE over KL divergence on test images: a falling curve fo
 # %%
 device = sv.devices.default_device()
 on_gpu = device.type == "cuda"
-machine = torch.cuda.get_device_name() if on_gpu else f"{device.type}, {torch.get_num_threads()} thread(s)"
+machine = torch.cuda.get_device_name() if on_gpu else f"{device.type}, {torch.get_num_threads()} threads"
 precision = sv.devices.resolve_precision("auto", device)
 dtype = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 preset = sv.PRESETS[budget.preset]
@@ -339,7 +340,8 @@ print(f"{machine}, {precision}: peak {peak / 1e9:,.0f} GFLOP/s, bandwidth {bandw
 # And the training step: how much arithmetic it is, and how fast it goes.
 
 # %%
-x, noise = sv.data.to_float(images[:2]).to(device), torch.zeros(2, preset.model.latent_dim, device=device)
+x = sv.data.to_float(images[:2]).to(device)
+noise = torch.zeros(2, preset.model.latent_dim, device=device)
 with FlopCounterMode(display=False) as counter:
     trainer.model.loss(x, noise, 1.0, 1.0).total.backward()
 step_flops = counter.get_total_flops() / len(x)  # per image, forward and backward
@@ -501,7 +503,7 @@ sv.plots.show(figure, "Roof-line plot on logarithmic axes: the roof rises with t
 # would be left.
 
 # %% [markdown]
-# ### Exercise 2: `variance_share`
+# ### Exercise 2: `variance_share` (10 minutes, ★★)
 #
 # Every combination was run once, so that the values fill a table with a dimension for each factor.
 # How much of their variance would be left if all factors but those in `kept` were averaged away?
@@ -532,7 +534,8 @@ for a in weights:
     print(f"weights {a}", *(f"{runs[a, b]['label']:11}" for b in orders))
 
 grid = torch.tensor([[runs[a, b]["semantic"] for b in orders] for a in weights])
-shares = {name: variance_share(grid, [d]) for d, name in enumerate(("the first weights", "order and noise"))}
+factors = ("the first weights", "order and noise")
+shares = {name: variance_share(grid, [d]) for d, name in enumerate(factors)}
 for name, share in (shares | {"neither": 1 - sum(shares.values())}).items():
     print(f"share of the variance that goes with {name:18} {share:.0%}")
 
