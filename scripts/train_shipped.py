@@ -8,8 +8,8 @@ training goes on at the next call.
 
     python scripts/train_shipped.py --from-run faces-split-vae RUN --commit COMMIT
 
-ships the newest checkpoint of a run of a table (svae campaign scale) that is not yet at its end;
-the header says how many of its steps were taken.
+ships the newest weights of a run of a table (svae campaign scale), of a run not yet at its end as
+well: then the header says how many of its steps were taken.
 """
 
 from __future__ import annotations
@@ -56,6 +56,11 @@ def shipped() -> dict[str, tuple[str, sv.Preset]]:
     return found
 
 
+def rounded(history: dict[str, list[float]]) -> dict[str, list[float]]:
+    """A history to five digits, which are enough for a curve."""
+    return {name: [float(f"{x:.5g}") for x in values] for name, values in history.items()}
+
+
 def finished(run: Run) -> bool:
     """Whether all steps of a run have been taken."""
     file = run.folder / "model.safetensors"
@@ -78,7 +83,7 @@ def ship(name: str, kind: str, preset: sv.Preset, device: str | None, overwrite:
         print(f"{target.name}: stopped; call again to go on")
         return
     about = read_about(folder / "model.safetensors") | {  # data, training, versions, device
-        "history": {k: [float(f"{x:.5g}") for x in v] for k, v in run.history().items()},
+        "history": rounded(run.history()),
         "stored_as": "float16",
     }
     save_model(target, run.load_model(), about=about, dtype=torch.float16, overwrite=overwrite)
@@ -89,20 +94,22 @@ def ship(name: str, kind: str, preset: sv.Preset, device: str | None, overwrite:
         raise SystemExit(f"{target.name} is larger than 8 MiB: narrow the preset.")
 
 
-def ship_unfinished(name: str, folder: Path, commit: str) -> None:
-    """Ship the newest checkpoint of a run; a later one of the same name replaces it."""
+def ship_run(name: str, folder: Path, commit: str) -> None:
+    """Ship the newest weights of a table's run; later ones of the same name replace them."""
     run = Run.open(folder)
     checkpoint = run.checkpoints()[-1]
-    steps = int(checkpoint.stem.split("-")[1])
+    steps, wanted = int(checkpoint.stem.split("-")[1]), run.train_config.steps
     about = {
         "data": run.data,
         "train": asdict(run.train_config),
         "steps": steps,
-        "unfinished": f"{steps:,} of {run.train_config.steps:,} steps",
         "device": "cpu",
         "commit": commit,
+        "history": rounded(run.history()),
         "stored_as": "float16",
     }
+    if steps < wanted:
+        about["unfinished"] = f"{steps:,} of {wanted:,} steps"
     target = ROOT / "data" / "trained" / f"{name}.safetensors"
     model = load_checkpoint(checkpoint)
     save_model(target, model, about=about, dtype=torch.float16, overwrite=True)
@@ -137,8 +144,8 @@ number is the notebook's), made by `scripts/train_by_hand.py`. In a notebook:
 *quick*, *compact*, *quick-faces*, *compact-faces* and *small* are presets: `svae info` without a
 file prints them. *small-beta-B* and *small-gamma-one* are the sweep of notebook 2, *quick-seed-S*
 the other seeds of notebook 4, *quick-K-way* the split into K images of notebook 9. *photographs*
-is seed 0 of the table of that name, in notebook 8. *faces* is seed 0 of the table of that name,
-whose training is not at its end yet: the header says how far it is.
+is seed 0 of the table of that name, in notebook 8; so are *faces* and the *half-width* ones, whose
+training is described in results/README.md.
 """
     write_text(ROOT / "data" / "trained" / "README.md", text, overwrite=True)
 
@@ -153,7 +160,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.from_run:
         name, folder = arguments.from_run
-        ship_unfinished(name, Path(folder), arguments.commit or "unknown")
+        ship_run(name, Path(folder), arguments.commit or "unknown")
         list_them()
         return
     for name in arguments.models:

@@ -20,11 +20,12 @@ from ..plots.figure import alt_text_of, img_tag
 from ..support.checks import InputError
 from ..support.files import write_text
 
-Section = Literal["pictures", "curves", "diagnostics"]
+Section = Literal["pictures", "curves", "diagnostics", "larger"]
 _SECTIONS: dict[Section, str] = {
     "pictures": "Pictures",
     "curves": "Curves",
     "diagnostics": "Diagnostics",
+    "larger": "What a larger model buys",
 }
 _NOTHING = "–"
 
@@ -85,7 +86,8 @@ def write_report(
 ) -> Path:
     """Write one self-contained HTML file: no network, no other files, light and dark.
 
-    In this order: what was done, the table, pictures, curves, diagnostics, how it was made.
+    In this order: what was done, the table, pictures, curves, diagnostics, larger
+    models, how it was made.
 
     Args:
         path: the file, usually ``report.html``; written whole or not at all.

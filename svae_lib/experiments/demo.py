@@ -17,6 +17,7 @@ from ..support.checks import InputError
 from ..support.devices import default_device
 from ..support.files import read_json, write_json
 from .evaluation import evaluate
+from .larger import larger_models
 from .report import Subject, format_table, score_table, write_page
 from .runs import Run
 from .scoring import Evaluation, Scoring
@@ -98,6 +99,7 @@ def demo(
             title="A VAE and a Split VAE on real digits",
             summary=_summary(results, executed),
             made_of={"seconds per stage": stages.seconds},
+            more=larger_models(),
             overwrite=True,  # of a demo that was killed before it wrote its record
         )
     table = format_table(*score_table(subjects))

@@ -6,6 +6,7 @@ For one run or for several that are compared, of whatever kind: a VAE, a SplitVA
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ..models import VAE
 from ..sampling import LatentMixture, sample_mixture, sample_prior
 from ..support.checks import InputError
 from ..support.provenance import provenance
-from ._html import format_table, write_report
+from ._html import Section, format_table, write_report
 from .runs import Run
 from .scoring import PROTOCOLS, Evaluation
 
@@ -45,6 +46,7 @@ def write_page(
     title: str,
     summary: str | None = None,
     made_of: dict[str, Any] | None = None,
+    more: Sequence[tuple[str, Figure, str, Section]] = (),
     overwrite: bool = False,
 ) -> None:
     """Write an HTML page, whole or not at all.
@@ -56,6 +58,7 @@ def write_page(
         title: of the page.
         summary: a sentence or two at the top; default: what was trained and scored.
         made_of: more facts for the section on how the page was made.
+        more: title, figure, caption and section of further pictures.
         overwrite: replace an existing file.
 
     Raises:
@@ -71,7 +74,7 @@ def write_page(
         title=title,
         summary=_summary(subjects) if summary is None else summary,
         table=(columns, lines, _caption(subjects)),
-        figures=_figures(subjects, sets),
+        figures=[*_figures(subjects, sets), *more],
         made_of=_made_of(subjects) | (made_of or {}),
         overwrite=overwrite,
     )
