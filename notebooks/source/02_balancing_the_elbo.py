@@ -430,8 +430,8 @@ axes.plot(path[:, 1], color=GREY, label="running mean of the MSE")
 axes.plot(path[:, 0], color=BLUE, linestyle="--", label="$\\gamma$")
 axes.set(xlabel="step", ylim=(0, None), title="A loop by hand, $\\beta$ = 4")
 axes.legend()
-sv.plots.show(figure, f"gamma and the running mean of the error over {steps} steps, from {variance:.3f}: "
-              f"at the end {path[-1, 0]:.3f} and {path[-1, 1]:.3f}.")
+sv.plots.show(figure, f"gamma and the running mean of the error over {steps} steps, from "
+              f"{variance:.3f} on: at the end {path[-1, 0]:.3f} and {path[-1, 1]:.3f}.")
 assert (path[:, 0].diff() <= 0).all() and (path[:, 0] <= path[:, 1]).all()
 
 # %% [markdown] tags=["slide"]

@@ -163,16 +163,16 @@ print(f"moved by 1: {distance(1, 1):.2f}, variance 2: {distance(0, 2):.2f}, poin
 # ## 3. Many features
 #
 # Features depend on one another, so variances are not enough: the Gaussian of a set has a mean vector
-# $m$ and a covariance matrix $S$, $d \times d$. Fifty thousand images with 2048 features do not fit into
-# memory at once, so both are collected batch by batch: the number of vectors so far, their mean, and their
-# **scatter**, the sum of $(x - m)(x - m)^\top$. At the end $S$ is the scatter divided by $N - 1$.
+# $m$ and a covariance matrix $S$, $d \times d$. So that not all features have to be in memory at once, both
+# are collected batch by batch: the number of vectors so far, their mean, and their **scatter**, the sum of
+# $(x - m)(x - m)^\top$. At the end $S$ is the scatter divided by $N - 1$.
 #
 # The textbook's way, sums of $x$ and of $x x^\top$, subtracts two large numbers at the end: where means are
 # large beside the deviations, rounding eats the difference. Updating mean and scatter does not.
 #
 # ### Exercise 1: `update_moments` (15 minutes, ★★★)
 #
-# What becomes of the three when a batch of $M$ more vectors comes? Think of two clouds, each with a mean
+# What becomes of the three when a batch of further vectors comes? Think of two clouds, each with a mean
 # and a scatter of its own. `sv.exercises.hint("update_moments", 1)` helps.
 
 # %%

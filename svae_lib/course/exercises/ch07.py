@@ -226,7 +226,8 @@ def _root(s: Tensor) -> Tensor:
 def _mixed(s1: Tensor, s2: Tensor) -> Tensor:
     """Trace of the root of s1^(1/2) s2 s1^(1/2): the sum of the roots of its eigenvalues."""
     root = _root(s1)
-    return torch.linalg.eigvalsh(root @ s2 @ root).clamp(min=0).sqrt().sum()
+    values: Tensor = torch.linalg.eigvalsh(root @ s2 @ root)
+    return values.clamp(min=0).sqrt().sum()
 
 
 def _two_gaussians(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -256,7 +257,8 @@ def _distance(mixed: Callable[[Tensor, Tensor], Tensor]) -> Function:
 def _not_clamped(s1: Tensor, s2: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(s1)
     root = (vectors * values.sqrt()) @ vectors.T
-    return torch.linalg.eigvalsh(root @ s2 @ root).sqrt().sum()
+    mixed: Tensor = torch.linalg.eigvalsh(root @ s2 @ root)
+    return mixed.sqrt().sum()
 
 
 def _untransposed(s: Tensor) -> Tensor:
