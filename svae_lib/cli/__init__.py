@@ -24,6 +24,7 @@ from ..presets import PRESETS
 from ..support.checks import InputError
 from ..support.rescue import TrainingDiverged, TrainingOutOfMemory
 from ..support.streams import lasting_streams
+from .grade import Grade
 from .pictures import Info, Reconstruct, Sample
 from .scores import Evaluate, Report
 from .tables import Campaign, Demo, Reproduce, Splits
@@ -40,6 +41,7 @@ COMMANDS: dict[str, type] = {
     "campaign": Campaign,
     "splits": Splits,
     "demo": Demo,
+    "grade": Grade,
 }
 
 
