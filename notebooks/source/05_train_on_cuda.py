@@ -412,8 +412,8 @@ if TRAIN:
     print(f"{whole:10,.0f} in the training of section 1, its first steps and logging included")
 
 # %% [markdown]
-# Without a queue (a CPU) the first two differ by chance only. With one, the second is the higher, by what
-# launching takes: it is the speed that we go on with.
+# Without a queue (a CPU) the first two differ by what other programs do meanwhile. With one, the second is
+# the higher, by what launching takes: it is the speed that we go on with.
 
 # %% [markdown] tags=["slide"]
 # ## 5. How fast could it be?
