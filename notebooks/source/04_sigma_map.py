@@ -637,8 +637,8 @@ sv.plots.image_rows(
 # than accident, and there is a known reason. A transposed convolution with kernel 3 and stride 2 gives
 # neighbouring output pixels different numbers of input pixels to draw on, and so favours patterns that repeat
 # every two pixels (Odena, Dumoulin and Olah describe it). That is a plausible source of syntactic splits, not
-# a proof: the shares here and the kinds of section 6 are three seeds, and
-# [notebook 9](09_beyond_the_paper.ipynb), section 5.1, asks more of them.
+# a proof: the shares here and the kinds of section 6 are three seeds, and the
+# [appendix](10_appendix.ipynb), section 3, asks more of them.
 #
 # So the kind of a split is a habit of the architecture plus the accidents of a seed. The loss
 # accepts whatever comes.

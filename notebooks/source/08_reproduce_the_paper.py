@@ -337,7 +337,7 @@ sv.plots.score_bars(
 #
 # FID sees what a network sees. These models were trained for something else: at $\beta = 1$ the loss is
 # the negative ELBO, but for a constant. Does the split make *test* digits more probable? We take the
-# importance-weighted bound on $\log p(x)$ of [notebook 2](02_balancing_the_elbo.ipynb) with
+# importance-weighted bound on $\log p(x)$ of the [appendix](10_appendix.ipynb), section 1, with
 # 100 draws: again a plan, ten new seeds, one question. (The bound is above 0: $p(x)$ is a *density*. Where
 # images lie close together it exceeds 1, as a Gaussian narrower than 0.4 does at its top.)
 #
