@@ -8,7 +8,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ..support.checks import InputError
 from .figure import AltFigure, png
@@ -47,7 +47,8 @@ def moving(
         InputError: fewer than two figures, figures of several sizes, or no text.
     """
     opened = [Image.open(io.BytesIO(png(figure))).convert("RGB") for figure in figures]
-    frames = [ImageOps.posterize(frame, 5) for frame in opened]  # 32 levels: half the bytes
+    levels = [round((value >> 3) * 255 / 31) for value in range(256)]  # 32: half the bytes
+    frames = [frame.point(3 * levels) for frame in opened]
     if len(frames) < 2 or len({frame.size for frame in frames}) > 1:
         raise InputError("a moving picture needs at least two figures, all of one size.")
     if not alt:
