@@ -4,9 +4,8 @@
 
 Measured inside Python: the control's value is set, the numbers are computed, the picture is drawn,
 encoded and handed to the widget. The way to the browser and back is not in it. Each figure is over
-``updates`` changes, after five that are not counted; the monitor's over drawings of a history of
-40 entries, which is what the quick preset's training leaves. The CPU time of the process is
-recorded as well, since it hardly depends on what else the machine is doing.
+``updates`` changes, after five that are not counted. The CPU time of the process is recorded as
+well, since it hardly depends on what else the machine is doing.
 """
 
 from __future__ import annotations
@@ -52,11 +51,6 @@ def slider(panel: widgets.Panel, name: str) -> Callable[[float], None]:
     return move
 
 
-def history(entries: int) -> dict[str, list[float]]:
-    steps = [20.0 * (i + 1) for i in range(entries)]
-    return {"step": steps, "loss": [1000 / s for s in steps], "gamma": [1 / s for s in steps]}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--updates", type=int, default=40)
@@ -70,15 +64,10 @@ def main() -> None:
     latent = next(name for name in explorer.controls if name.startswith("z"))
     mixer = widgets.sigma_mixer(model, images)
     gallery = widgets.split_gallery({"quick": model}, images)
-    curves = history(40)
     cases = {
         "latent_explorer: a latent variable": (slider(explorer, latent), cycle((-1.0, 0.5, 1.5))),
         "sigma_mixer: sharpness": (slider(mixer, "sharpness"), cycle((0.5, 2.0, 4.0))),
         "split_gallery: first image": (slider(gallery, "first"), cycle((3, 8, 21))),
-        "training_monitor: a drawing": (
-            lambda _: widgets.curves(curves, ("loss", "gamma")),
-            cycle((0.0,)),
-        ),
     }
     results = {name: measure(*case, arguments.updates) for name, case in cases.items()}
     for name, result in results.items():

@@ -41,19 +41,16 @@ _Layer = tuple[str, dict[str, h5py.Dataset]]
 def load_keras_weights(model: SplitVAE, path: str | os.PathLike[str]) -> None:
     """Fill ``model`` in place with the weights of the authors' Keras model.
 
+    Where the file does not fit, :class:`InputError` names the first layer that differs, and the
+    model is left as it was.
+
     Args:
         model: a SplitVAE of the same configuration as the file's model, with two components.
         path: file written by the ``save_weights("....hdf5")`` of Keras 2 (TensorFlow to 2.15).
-
-    Raises:
-        InputError: the file is not such a file, or does not fit; the message names the first
-            layer that differs, and the model is left as it was.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path} does not exist.")
     if not path.is_file():
-        raise InputError(f"{path} is no file of weights, but a folder or a device.")
+        raise InputError(f"{path} does not exist or is no file.")
     try:
         with h5py.File(path, "r") as file:
             new_state = _matched(model, _layers(file, path), path)

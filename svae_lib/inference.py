@@ -19,16 +19,7 @@ def device_of(model: nn.Module) -> torch.device:
 
 @torch.no_grad()
 def encode_all(model: VAE, images: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
-    """Posterior means and log-variances of uint8 images.
-
-    Args:
-        model: in evaluation mode.
-        images: uint8 (N, C, S, S).
-        batch_size: images at a time.
-
-    Returns:
-        mu and log_var, each float32 (N, L) on the CPU.
-    """
+    """Posterior means and log-variances, float32 (N, L) each on the CPU, of uint8 (N, C, S, S)."""
     _check_eval(model)
     shape = model.config
     check_uint8_images(images, channels=shape.channels, image_size=shape.image_size)
@@ -51,39 +42,20 @@ def decode_batches(model: VAE, z: Tensor, batch_size: int = 500) -> Iterator[Dec
 
 
 def decode_all(model: VAE, z: Tensor, batch_size: int = 500) -> Decoded:
-    """Decode latent vectors.
-
-    Args:
-        model: in evaluation mode.
-        z: float (N, L).
-        batch_size: vectors at a time.
-
-    Returns:
-        Images (and components and weights of a SplitVAE) for all of z, float32 on the CPU.
-    """
+    """Decode latent vectors, float (N, L): images, components and weights, float32 on the CPU."""
     # Images leave the device batch by batch: it need not have room for all of them.
-    parts = [_to_cpu(out) for out in decode_batches(model, z, batch_size)]
-    return Decoded(
-        torch.cat([p.x_hat for p in parts]),
-        _join([p.components for p in parts]),
-        _join([p.weights for p in parts]),
-    )
+    parts: dict[str, list[Tensor]] = {}
+    for out in decode_batches(model, z, batch_size):
+        for name, value in vars(out).items():
+            if value is not None:  # a plain VAE has no components
+                parts.setdefault(name, []).append(value.cpu())
+    return Decoded(**{name: torch.cat(values) for name, values in parts.items()})
 
 
 def reconstruct_all(model: VAE, images: Tensor, batch_size: int = 500) -> Decoded:
     """Reconstruct uint8 images (N, C, S, S) from their posterior means; see :func:`decode_all`."""
     mu, _ = encode_all(model, images, batch_size)
     return decode_all(model, mu, batch_size)
-
-
-def _to_cpu(out: Decoded) -> Decoded:
-    components, weights = (None if t is None else t.cpu() for t in (out.components, out.weights))
-    return Decoded(out.x_hat.cpu(), components, weights)
-
-
-def _join(parts: list[Tensor | None]) -> Tensor | None:
-    tensors = [p for p in parts if p is not None]
-    return torch.cat(tensors) if tensors else None
 
 
 def _check_eval(model: nn.Module) -> None:

@@ -30,7 +30,7 @@ from .data import to_float
 from .inference import decode_batches, device_of, encode_all
 from .models import VAE
 from .objective import reconstruction_error
-from .support.checks import InputError, check_counts, check_seed
+from .support.checks import InputError, check_counts, check_positive, check_seed
 from .support.devices import as_float64, fits
 from .support.progress import counter
 
@@ -97,7 +97,7 @@ def likelihood_bound(
 ) -> LikelihoodBound:
     """Bounds on the mean log p(x) of images; see the module's text.
 
-    Time grows with ``draws`` (each decodes all images once), memory does not.
+    Time grows with ``draws``, each of which decodes all images once.
 
     Args:
         model: in evaluation mode, with a posterior.
@@ -111,30 +111,39 @@ def likelihood_bound(
     _check_posterior(model)
     check_counts(draws=draws, batch_size=batch_size)
     check_seed(seed)
-    if not (math.isfinite(gamma) and gamma > 0):
-        raise InputError(f"gamma must be a number above 0, not {gamma}.")
+    check_positive(gamma=gamma)
     mu, log_var = encode_all(model, images, batch_size)
     if fits(images, device_of(model)):
         images = images.to(device_of(model))  # once, not once a draw
     generator = torch.Generator().manual_seed(seed)
-    density, byte = _Fractions(), _Fractions()
+    density: list[Tensor] = []  # of each draw, log p(x, z) / q(z | x) of every image
+    byte: list[Tensor] = []
     with counter(draws, "bounding log p(x)", "draw", show=progress) as bar:
         for _ in range(draws):
             z, noise = _draw(mu, log_var, generator)
-            batches = list(_log_p_given_z(model, images, z, gamma, batch_size))
+            given_z = [
+                (log_density(x, x_hat, gamma), log_probability(x, x_hat, gamma))
+                for x, x_hat in _decoded(model, images, z, batch_size)
+            ]
             prior_over_q = _log_prior_over_q(z, noise, log_var)
-            for fractions, log_p in zip((density, byte), zip(*batches, strict=True), strict=True):
-                fractions.add(torch.cat(log_p) + prior_over_q.to(log_p[0].device))
+            for fractions, log_p in zip((density, byte), zip(*given_z, strict=True), strict=True):
+                fractions.append(torch.cat(log_p) + prior_over_q.to(log_p[0].device))
             bar.update()
     dims = images[0].numel()
     return LikelihoodBound(
-        elbo=density.mean_of_logs.mean().item(),
-        importance_weighted=density.log_of_mean.mean().item(),
-        bits_per_dim=-byte.log_of_mean.mean().item() / (dims * math.log(2)),
+        elbo=torch.stack(density).mean().item(),
+        importance_weighted=_log_mean(density),
+        bits_per_dim=-_log_mean(byte) / (dims * math.log(2)),
         gamma=gamma,
         draws=draws,
         n=len(images),
     )
+
+
+def _log_mean(logarithms: list[Tensor]) -> float:
+    """Mean over images of log 1/M sum_m exp(a_m), for M tensors (N,)."""
+    of_mean = torch.logsumexp(torch.stack(logarithms), dim=0) - math.log(len(logarithms))
+    return of_mean.mean().item()
 
 
 def log_density(x: Tensor, x_hat: Tensor, gamma: float) -> Tensor:
@@ -182,28 +191,6 @@ def log_probability(x: Tensor, x_hat: Tensor, gamma: float) -> Tensor:
     return total
 
 
-class _Fractions:
-    """Logarithms of fractions p(x, z) / q(z | x), draw by draw: float64, one per image."""
-
-    def __init__(self) -> None:
-        self._draws = 0
-        self._sum = torch.zeros((), dtype=torch.float64)
-        self._log_sum = torch.tensor(-math.inf, dtype=torch.float64)
-
-    def add(self, log_fraction: Tensor) -> None:
-        self._draws += 1
-        self._sum = self._sum + log_fraction
-        self._log_sum = torch.logaddexp(self._log_sum, log_fraction)
-
-    @property
-    def mean_of_logs(self) -> Tensor:
-        return self._sum / self._draws
-
-    @property
-    def log_of_mean(self) -> Tensor:
-        return self._log_sum - math.log(self._draws)
-
-
 def _draw(mu: Tensor, log_var: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Latent vectors from the posteriors, and the noise that they were made of: (N, L) each."""
     noise = torch.randn(mu.shape, generator=generator, dtype=mu.dtype)
@@ -223,14 +210,6 @@ def _log_prior_over_q(z: Tensor, noise: Tensor, log_var: Tensor) -> Tensor:
     """log p(z) - log q(z | x) for z = mu + noise * exp(log_var / 2): float64 (N,)."""
     # The factors of 2 pi cancel, and noise is z standardised by q.
     return 0.5 * as_float64(noise.square() + log_var - z.square()).sum(dim=1)
-
-
-def _log_p_given_z(
-    model: VAE, images: Tensor, z: Tensor, gamma: float, batch_size: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """log p(x | z) of a batch as a density and of its bytes, each float64 (B,)."""
-    for x, x_hat in _decoded(model, images, z, batch_size):
-        yield log_density(x, x_hat, gamma), log_probability(x, x_hat, gamma)
 
 
 def _check_posterior(model: VAE) -> None:

@@ -26,9 +26,6 @@ def reconstruction_error(x: Tensor, x_hat: Tensor) -> Tensor:
 
     Returns:
         float (N,), at least 0.
-
-    Raises:
-        InputError: the shapes differ, or they are no floats.
     """
     check_tensors(x=x, x_hat=x_hat)
     if not (x.is_floating_point() and x_hat.is_floating_point()):
@@ -55,9 +52,6 @@ def kl_divergence(mu: Tensor, log_var: Tensor) -> Tensor:
 
     Returns:
         float (N,), nats, at least 0.
-
-    Raises:
-        InputError: the shapes differ, or they are no tensors.
     """
     check_tensors(mu=mu, log_var=log_var)
     if mu.shape != log_var.shape:
@@ -97,7 +91,6 @@ def variational_loss(
         log_var: log-variances of the posterior, the same shape.
         gamma: variance of a pixel given the latent variables, above 0, no gradient.
         beta: weight of the KL divergence.
-
     """
     reconstruction = reconstruction_error(x, x_hat).mean()
     kl = kl_divergence(mu, log_var).mean()
@@ -115,8 +108,8 @@ class RunningGamma:
 
     Two starts: 1, the authors', lets the KL divergence rule the first few hundred steps (the
     reconstruction error is divided by far too much), so that many latent variables collapse before
-    they are needed; the variance of the data is the MSE of the best constant image, the honest
-    first guess, and converges visibly sooner.
+    they are needed; the variance of the data, which is the MSE of the best constant image, is the
+    natural first guess, and converges visibly sooner.
 
     Everything stays on the device: updating forces no GPU sync.
 

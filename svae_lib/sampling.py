@@ -20,14 +20,14 @@ from torch import Tensor
 
 from .inference import decode_all
 from .models import VAE, Decoded
-from .support.checks import InputError, check_counts, check_tensors
+from .support.checks import InputError, check_counts, check_positive, check_tensors
 from .support.devices import as_float64
 
 Way = Literal["linear", "spherical"]
 
 
 def prior_latents(n: int, latent_dim: int, seed: int = 0) -> Tensor:
-    """Latent vectors from the prior N(0, 1): float32 (n, latent_dim)."""
+    """Draw latent vectors from the prior N(0, 1): float32 (n, latent_dim)."""
     check_counts(n=n)
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(n, latent_dim, generator=generator, dtype=torch.float32)
@@ -65,11 +65,7 @@ class LatentMixture:
         )
 
     def fit(self, latents: Tensor) -> LatentMixture:
-        """Fit to posterior means, float (N, L), and return self.
-
-        Raises:
-            InputError: no tensor, not a matrix, not finite, or fewer vectors than components.
-        """
+        """Fit to posterior means, float (N, L), and return self."""
         check_tensors(latents=latents)
         if latents.ndim != 2:
             raise InputError(f"latents must have the shape (N, L), not {tuple(latents.shape)}.")
@@ -89,11 +85,7 @@ class LatentMixture:
         return hasattr(self._mixture, "weights_")
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """Draw ``n`` latent vectors, float32 (n, L), in random order.
-
-        Raises:
-            InputError: the mixture has not been fitted, or ``n`` is below 1.
-        """
+        """Draw ``n`` latent vectors, float32 (n, L), in random order."""
         if not self.is_fitted:
             raise InputError("the mixture is not fitted yet: call fit(posterior_means) first.")
         check_counts(n=n)
@@ -129,9 +121,6 @@ def interpolate(z0: Tensor, z1: Tensor, steps: int, path: Way = "spherical") -> 
 
     Returns:
         float (steps, L).
-
-    Raises:
-        InputError: the ends differ in shape, an unknown path, or fewer than two steps.
     """
     if z0.ndim != 1 or z0.shape != z1.shape:
         raise InputError(
@@ -162,13 +151,9 @@ def sharpen(sigma: Tensor, sharpness: float) -> Tensor:
 
     Args:
         sigma: values in [0, 1], any shape.
-        sharpness: t, at least 0.
-
-    Raises:
-        InputError: t is negative (it would swap the images) or not finite.
+        sharpness: t, at least 0 (a negative one would swap the images).
     """
-    if not 0 <= sharpness < float("inf"):
-        raise InputError(f"sharpness must be a number from 0 up, not {sharpness}.")
+    check_positive(or_zero=True, sharpness=sharpness)
     if sharpness == 0:  # 0 times the infinite log-odds of a sigma of exactly 0 or 1 has no value
         return torch.full_like(sigma, 0.5)
     return torch.sigmoid(sharpness * torch.logit(sigma))
@@ -195,9 +180,6 @@ def mix(
 
     Returns:
         A new output, with the images and weights that were used.
-
-    Raises:
-        InputError: no split into two, a map of another shape or range, a negative sharpness.
     """
     if output.components is None or output.components.shape[1] != 2:
         raise InputError("only a split into two images can be mixed anew: use a SplitVAE's output.")
@@ -236,9 +218,6 @@ def explore(model: VAE, z: Tensor, changes: Mapping[int, float]) -> Decoded:
 
     Returns:
         Images on the CPU (and components and weights of a SplitVAE).
-
-    Raises:
-        InputError: z has another shape, an index does not exist, a value is not finite.
     """
     vectors = z[None] if z.ndim == 1 else z
     changed = vectors.detach().float().clone()

@@ -8,8 +8,8 @@ Everything random is a function of (seed, step): the order of the images of an e
 noise of a step. So a run that is stopped and resumed meets the same numbers as one that never
 was, without any random state to save; and so do several processes that share a step's images.
 
-What the loop needs and does not teach stands in support/: feeding brings the images, distributed
-knows the other processes, compiling makes the loss faster, rescue goes back when things go wrong.
+What the loop needs and does not teach is in support/: feeding brings the images, distributed knows
+the other processes, compiling makes the loss faster, rescue goes back when things go wrong.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Trainer:
     """Trains a VAE, a SplitVAE or a baseline on uint8 images.
 
     Args:
-        model: the network; it is moved to ``device`` and trained in place.
+        model: moved to ``device`` and trained in place.
         images: uint8 (N, C, S, S), at least one batch of them; memory-mapped ones are welcome.
         config: how to train.
         device: where; default: CUDA where there is one.
@@ -148,7 +148,7 @@ class Trainer:
 
     @devices.gradients()
     def train_step(self) -> Loss:
-        """Take one step and return its loss (tensors on the device: nothing waits for them)."""
+        """Take one step and return its loss, in tensors on the device: nothing waits for them."""
         with self._good.explaining_lack_of_memory(self.step + 1):
             x = self.feed.batch(self.step)  # (n, C, S, S): this process's share
             noise = self.feed.noise(self.step, self.model.config.latent_dim)  # (n, L)
@@ -205,9 +205,9 @@ class Trainer:
     ) -> History:
         """Train, and leave the model in evaluation mode.
 
-        The first Ctrl-C (or the notebook's stop button, SIGTERM or SIGHUP) lets the step in hand
+        The first Ctrl-C (or the notebook's stop button, SIGTERM or SIGHUP) lets the current step
         finish and returns: what was learnt so far is kept, and another call goes on from there.
-        Several processes agree on it at the next entry of the history.
+        Several processes stop together, at the next entry of the history.
 
         Args:
             steps: steps to take now; default: up to ``config.steps`` in all.
@@ -217,8 +217,7 @@ class Trainer:
 
         Raises:
             TrainingDiverged: the loss became NaN or infinite.
-            TrainingOutOfMemory: a step does not fit. Either way the model is as at the last entry
-                of the history at which all was well.
+            TrainingOutOfMemory: a step does not fit. Either way the last good model is restored.
         """
         target = self.config.steps if steps is None else self.step + steps
         show = progress and self.processes.main
@@ -226,7 +225,7 @@ class Trainer:
         if not self._good:
             self._good.keep()
         self.model.train()
-        started = time.perf_counter()
+        before = self.seconds - time.perf_counter()
         bar = counter(target, "training", "step", initial=self.step, show=show)
         try:
             with bar, devices.tuned(self.device), stop_requests() as stop:
@@ -235,20 +234,21 @@ class Trainer:
                     bar.update()
                     entry = self.step % self.config.log_every == 0 or self.step == self.config.steps
                     if entry:
+                        self.seconds = before + time.perf_counter()  # for checkpoints
                         bar.set_postfix_str(self._log(), refresh=False)
                         watch(self)
                     if (entry or self.processes.alone) and self.processes.any(stop.is_set()):
                         break
             self.processes.average_(self.model.buffers())
         finally:
-            self.seconds += time.perf_counter() - started
+            self.seconds = before + time.perf_counter()
             self.model.eval()
         if self.step < target and show:
             print(f"Stopped at step {self.step} of {target}; what was learnt is kept.")
         return self.history
 
     def check_finished(self) -> None:
-        """Raise KeyboardInterrupt if :meth:`fit` was stopped: half a training is not scored."""
+        """Raise KeyboardInterrupt if :meth:`fit` was stopped: half a training has no score."""
         if self.step < self.config.steps:
             raise KeyboardInterrupt
 
@@ -261,7 +261,7 @@ class Trainer:
 
     @torch.no_grad()
     def _log(self) -> str:
-        """Make an entry of the history (the one place that waits for the device); it in words."""
+        """Make an entry of the history and describe it; only here does the loop wait for a GPU."""
         self.processes.average_(self.model.buffers())
         healthy = torch.stack(torch._foreach_norm([*self.model.parameters()])).isfinite().all()
         scalars = torch.stack((self.gamma.value, healthy.float()))

@@ -28,6 +28,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def options(tiny, fast, monkeypatch) -> argparse.Namespace:
+    monkeypatch.setattr(cpu_training, "highest_rate", lambda dtype: 1e9)
     preset = sv.Preset("blobs", tiny, fast, "a test")
     monkeypatch.setitem(sv.PRESETS, "tiny", preset)
     return argparse.Namespace(float32=True, threads=1, xla=False, steps=3, turns=2)

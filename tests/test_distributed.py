@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -23,26 +25,35 @@ ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
 
 
-def launch(launcher: list[str], arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run a program in two processes on the CPU, whatever this machine has."""
-    pytest.importorskip("accelerate", reason="several processes need accelerate")
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
-    command = [sys.executable, "-m", *launcher, *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
-
-
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> Path:
-    """Folder with the findings of tests/two_processes.py, started by torchrun."""
+    """Folder with the findings of tests/two_processes.py."""
+    pytest.importorskip("accelerate", reason="several processes need accelerate")
     folder = tmp_path_factory.mktemp("two")
-    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = launch(launcher, [str(ROOT / "tests" / "two_processes.py"), str(folder)])
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("12/12") == len(two_processes.SETTINGS)  # one of them talks
+    # They are forked from a process that has made the imports, once for both.
+    known = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if known else "spawn")
+    if known:
+        context.set_forkserver_preload(["two_processes"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launched = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    launched["CUDA_VISIBLE_DEVICES"] = ""  # the CPU, whatever this machine has
+    processes = [
+        context.Process(
+            target=two_processes.main,
+            args=(folder, launched | {"RANK": rank, "LOCAL_RANK": rank}),
+        )
+        for rank in "01"
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(500)
+    assert [process.exitcode for process in processes] == [0, 0]
+    said, silence = ((folder / f"{rank}.txt").read_text() for rank in "01")
+    assert said.count("12/12") == len(two_processes.SETTINGS) and not silence  # one of them talks
     return folder
 
 
@@ -93,7 +104,9 @@ def test_when_the_main_process_fails_the_others_say_so(found: Path) -> None:
     assert "main process could not go on" in findings(found, 1)["failing"]
 
 
+@pytest.mark.thorough
 def test_accelerate_launches_the_command_line(tmp_path: Path) -> None:
+    pytest.importorskip("accelerate", reason="several processes need accelerate")
     options = ["--device", "cpu", "--model.base-dim=2", "--model.latent-dim=3"]
     options += [
         "--model.embedding-dim=4",
@@ -103,14 +116,15 @@ def test_accelerate_launches_the_command_line(tmp_path: Path) -> None:
     ]
     options += ["--train.log-every=2", "--train.precision=float32", "--train.no-sync-norm"]
     launcher = ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2"]
-    launcher += [
-        "--num_machines=1",
-        "--mixed_precision=no",
-        "--dynamo_backend=no",
-        "-m",
-        "svae_lib",
-    ]
-    done = launch(launcher, ["train", "--out", str(tmp_path / "two"), *options])
+    launcher += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+    arguments = ["-m", "svae_lib", "train", "--out", str(tmp_path / "two"), *options]
+    done = subprocess.run(
+        [sys.executable, "-m", *launcher, *arguments],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("4 steps in") == 1
     in_parts = [*options, "--train.accumulate=2"]

@@ -247,9 +247,9 @@ def test_kernel_distance_is_repeatable_and_tells_distributions_apart() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "options", "message"),
     [
-        (np.zeros((5, 2)), np.zeros((5, 3)), {}, "2 columns and features2 has 3"),
-        (np.zeros((1, 2)), np.zeros((5, 2)), {}, "features1 has 1 sample"),
-        (np.zeros((5, 2)), np.zeros((3, 2)), {}, "features2 has 3 sample"),
+        (np.zeros((5, 2)), np.zeros((5, 3)), {}, "features1 and features2 have 2 and 3 columns"),
+        (np.zeros((1, 2)), np.zeros((5, 2)), {}, "at least 4 samples"),
+        (np.zeros((5, 2)), np.zeros((3, 2)), {}, "at least 4 samples"),
         (np.zeros(5), np.zeros((5, 2)), {}, "shape"),
         (np.full((5, 2), np.nan), np.zeros((5, 2)), {}, "NaN"),
         (np.zeros((5, 2)), np.zeros((5, 2)), {"subsets": 1}, "at least 2 subsets"),

@@ -143,8 +143,7 @@ def test_greyscale_is_repeated_for_an_rgb_network() -> None:
         (torch.full((5, 1, 4, 4), 255.0), "divide 0-255 values by 255"),
         (torch.full((5, 1, 4, 4), -1.0), r"map \[-1, 1\] by \(x \+ 1\) / 2"),
         (torch.full((5, 1, 4, 4), torch.nan), "NaN"),
-        ([("images", "labels")], "iterable of such batches"),
-        ([(pictures(3), torch.zeros(3))], r"of pairs \(images, labels\) pass the images alone"),
+        ([(pictures(3), torch.zeros(3))], "without labels, but one is tuple"),
         (3, "one is int"),
     ],
 )

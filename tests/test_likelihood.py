@@ -147,8 +147,8 @@ def test_it_tells_what_it_found(images) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"gamma": 0.0}, "gamma must be a number above 0, not 0.0"),
-        ({"gamma": math.nan}, "gamma must be a number above 0, not nan"),
+        ({"gamma": 0.0}, "gamma must be positive"),
+        ({"gamma": math.nan}, "gamma must be positive"),
         ({"draws": 0}, "draws must be at least 1"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"seed": -1}, "seed"),

@@ -35,7 +35,7 @@ def build(kind: str, components: int, tiny: sv.ModelConfig) -> sv.VAE:
 
 @pytest.mark.parametrize(("kind", "components"), MODELS)
 def test_every_kind_trains(kind, components, precision, tiny, fast, blobs) -> None:
-    config = dataclasses.replace(fast, precision=precision, accumulate=2, grad_clip=1.0)
+    config = dataclasses.replace(fast, precision=precision, steps=15, accumulate=2, grad_clip=1.0)
     model = build(kind, components, tiny)
     before = {name: weight.clone() for name, weight in model.named_parameters()}
     trainer = sv.Trainer(model, blobs, config, "cpu")
@@ -83,7 +83,7 @@ def applied(model: sv.VAE, images: Tensor) -> dict[str, Tensor]:
     if not is_deterministic(model):
         bound = likelihood_bound(model, images[:8], 0.1, draws=2, progress=False)
         found["bound"] = torch.tensor(bound.elbo / 1000)
-        stage = SecondStage(3, steps=30, width=16).fit(mu, log_var)
+        stage = SecondStage(3, steps=10, width=16).fit(mu, log_var)
         found["second stage"] = stage.sample(2000).mean(dim=0)
     return found
 

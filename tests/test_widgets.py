@@ -226,7 +226,7 @@ def test_the_monitor_draws_while_training(
 
     trainer.fit(progress=False, on_log=[monitor, look])
     assert len(set(seen)) == len(trainer.history["step"]) > 2
-    assert f"Step {trainer.history['step'][0]:g} to {trainer.step:g}" in seen[-1]
+    assert f"step {trainer.history['step'][0]:g} to {trainer.step:g}" in seen[-1]
     assert "gamma" in seen[-1]
 
 
@@ -257,9 +257,9 @@ def test_the_monitor_saves_its_time_but_shows_the_end(
     trainer = sv.Trainer(model, blobs, fast, "cpu")
     monitor = widgets.training_monitor(trainer, every=1e9)
     trainer.fit(15, progress=False, on_log=[monitor])
-    assert monitor.frame is not None and "Step 5 to 5" in monitor.frame.alt_text
+    assert monitor.frame is not None and "step 5 to 5" in monitor.frame.alt_text
     trainer.fit(progress=False, on_log=[monitor])
-    assert f"Step 5 to {fast.steps}" in monitor.frame.alt_text
+    assert f"step 5 to {fast.steps}" in monitor.frame.alt_text
 
 
 def test_the_monitor_knows_the_quantities(
@@ -332,7 +332,7 @@ def test_an_executed_notebook_keeps_pictures_with_their_text(
     # One picture, replaced at each entry of the history, that shows the last one.
     curves = [o for o in done.cells[2].outputs if "text/html" in o.get("data", {})]
     assert len(curves) == 1
-    assert "Step 2 to 6" in image_tags(curves[0].data["text/html"])[0]["alt"]
+    assert "step 2 to 6" in image_tags(curves[0].data["text/html"])[0]["alt"]
 
     done.metadata.pop("widgets", None)  # the course stores no widget state
     page, _ = nbconvert.HTMLExporter().from_notebook_node(done)

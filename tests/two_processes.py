@@ -1,9 +1,10 @@
-"""What test_distributed.py runs in two processes: torchrun tests/two_processes.py FOLDER."""
+"""What test_distributed.py runs in two processes."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -76,9 +77,11 @@ def message_of_failing_main() -> str:
     return "nothing"
 
 
-def main(folder: Path) -> None:
-    """Write what this process has found to files of its own."""
+def main(folder: Path, environment: dict[str, str]) -> None:
+    """Write what this process has found, and said, to files of its own."""
+    os.environ |= environment  # what a launcher sets
     rank = join("cpu").rank
+    sys.stderr = (folder / f"{rank}.txt").open("w")
     found: dict[str, Any] = {"stopped": stopped_by_one(), "failing": message_of_failing_main()}
     trainers = {n: trained(n, resident=False if n == "plain" else None) for n in SETTINGS}
     trainers["between-entries"] = trained("plain", steps=7)  # entries are at 5 and 10
@@ -86,8 +89,5 @@ def main(folder: Path) -> None:
         found[name] = trainer.history
         torch.save(trainer.model.state_dict(), folder / f"{name}-{rank}.pt")
     (folder / f"{rank}.json").write_text(json.dumps(found))
+    sys.stderr.close()
     leave()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -43,7 +43,10 @@ def check_bytes(count: int) -> None:
 
 
 def decode(
-    content: bytes, size: int, channels: int, box: tuple[int, int, int, int] | None = None
+    content: bytes,
+    size: int | None,
+    channels: int,
+    box: tuple[int, int, int, int] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """An image file as uint8 (C, size, size): upright, cropped, then resized bilinearly.
 
@@ -52,7 +55,7 @@ def decode(
 
     Args:
         content: bytes of the file.
-        size: height and width in pixels.
+        size: height and width in pixels; None: the picture's own, whole.
         channels: 1 (greyscale) or 3 (RGB); the file is converted.
         box: left, top, right, bottom (exclusive) of the part to keep, in pixels; without it,
             the largest square around the centre.
@@ -68,15 +71,22 @@ def decode(
         with _one_large if pixels > LARGE else contextlib.nullcontext():
             file.load()
             image = _upright(file)
-            if box is None:
-                side = min(image.size)
-                left, top = (image.width - side) // 2, (image.height - side) // 2
-                box = left, top, left + side, top + side
-            if box[2] > image.width or box[3] > image.height:
-                raise ValueError(f"{image.width}x{image.height} pixels are too few for the crop")
-            image = image.crop(box)
-            image = to_8_bits(image, file, channels).resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1)
+            if size is None:
+                image = to_8_bits(image, file, channels)
+            else:
+                image = to_8_bits(_cropped(image, box), file, channels)
+                image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(image.height, image.width, channels).transpose(2, 0, 1)
+
+
+def _cropped(image: Image.Image, box: tuple[int, int, int, int] | None) -> Image.Image:
+    if box is None:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        box = left, top, left + side, top + side
+    if box[2] > image.width or box[3] > image.height:
+        raise ValueError(f"{image.width}x{image.height} pixels are too few for the crop")
+    return image.crop(box)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -143,7 +143,12 @@ def _check_options(
 
 def _parts(folder: Path, test: float, seed: int, on_broken: OnBroken = "refuse") -> list[Files]:
     """The files to train on and those to test on."""
-    files = _images(folder, on_broken)
+    files = image_names(folder, on_broken)
+    if len(files) < 2:
+        raise InputError(
+            f"{folder} holds {len(files)} images; at least two are needed, one to train on and "
+            f"one to test on. Known are the endings {', '.join(sorted(SUFFIXES))}."
+        )
     counts = Counter(file.split("/")[0] if "/" in file else "" for file in files)
     parts = _first(counts, TRAIN_PARTS), _first(counts, TEST_PARTS)
     if all(parts):
@@ -156,7 +161,7 @@ def _parts(folder: Path, test: float, seed: int, on_broken: OnBroken = "refuse")
     return _random_split(_within(files, ""), test, seed)
 
 
-def _images(folder: Path, on_broken: OnBroken) -> list[str]:
+def image_names(folder: Path, on_broken: OnBroken = "refuse") -> list[str]:
     """Names of all images in a folder and those below it, sorted."""
     names, unreadable = _walk(folder)
     if unreadable:
@@ -168,13 +173,7 @@ def _images(folder: Path, on_broken: OnBroken) -> list[str]:
     if unread := sorted(endings.keys() & {f".{ending}" for ending in UNREAD.split()} - SUFFIXES):
         count = sum(endings[ending] for ending in unread)
         _warn(f"{folder}: {count} files are left out ({', '.join(unread)}): save them as PNG.")
-    files = sorted(name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES)
-    if len(files) < 2:
-        raise InputError(
-            f"{folder} holds {len(files)} images; at least two are needed, one to train on and "
-            f"one to test on. Known are the endings {', '.join(sorted(SUFFIXES))}."
-        )
-    return files
+    return sorted(name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES)
 
 
 def _walk(folder: Path) -> tuple[list[str], list[OSError]]:

@@ -42,22 +42,18 @@ def contour_agreement(sigma_map: Tensor, images: Tensor) -> Tensor:
     Returns:
         float64 (N,).
     """
-    sigma_map, images = check_pair(sigma_map, images)
+    check_pair(sigma_map, images)
     return _correlation(_edge_profiles(sigma_map), _edge_profiles(images))
 
 
 def chance_agreement(sigma_map: Tensor, images: Tensor, *, others: int = 5) -> float:
     """Mean agreement of the maps with the contours of *other* images of the same batch.
 
-    Each map is compared with a few images drawn at random, always the same ones for N images.
-    Pairs of equal images are left out; 0 where no pair is left.
-
-    Args:
-        sigma_map: as in :func:`contour_agreement`.
-        images: as in :func:`contour_agreement`.
-        others: images per map.
+    Each map is compared with ``others`` images drawn at random, always the same ones for N images.
+    Pairs of equal images are left out; 0 where no pair is left. Maps and images are as in
+    :func:`contour_agreement`.
     """
-    sigma_map, images = check_pair(sigma_map, images)
+    check_pair(sigma_map, images)
     # Shuffled, since data sets are often sorted by class: neighbours would be alike.
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     edges, contours = _edge_profiles(sigma_map[order]), _edge_profiles(images[order])

@@ -30,7 +30,8 @@ def nyquist_share(sigma_map: Tensor) -> Tensor:
     Returns:
         float64 (N,).
     """
-    return piecewise(pooled_share, check_maps(sigma_map))
+    check_maps(sigma_map)
+    return piecewise(pooled_share, sigma_map)
 
 
 def noise_nyquist_share(height: int, width: int) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..support.checks import InputError
 from .contours import chance_agreement, contour_agreement
 from .frequencies import nyquist_share, pooled_share
-from .tensors import check_pair, check_values, piecewise
+from .tensors import check_alike, check_pair, check_values, piecewise
 
 SYNTACTIC_FROM = 0.5
 """Share near Nyquist from which a split is syntactic whatever else it does: most of the energy is
@@ -86,16 +86,16 @@ def split_kind(sigma_map: Tensor, images: Tensor, components: Tensor | None = No
             [0, 1]. A hundred are enough; with one, chance cannot be corrected.
         components: x1 and x2 as float (N, K, C, H, W).
     """
-    sigma_map, images = check_pair(sigma_map, images)
+    check_pair(sigma_map, images)
     activity = piecewise(_spread, sigma_map).mean().item()
     sigma_share = nyquist_share(sigma_map).mean().item()
     chance = chance_agreement(sigma_map, images)
     agreement = contour_agreement(sigma_map, images).mean().item()
-    semantic = _above_chance(agreement, chance)
+    semantic = _above_chance(agreement, max(chance, 0.0))
     difference_share = contrast = None
     if components is not None:
-        _check_components(components, sigma_map)
         contrast = component_contrast(components).mean().item()
+        check_alike(sigma_map, components, "components", ndim=5)
         difference_share = _over_pairs(pooled_share, components).mean().item()
     syntactic = max(sigma_share, difference_share or 0.0)
     void = activity < ACTIVE_FROM or (contrast is not None and contrast < CONTRAST_FROM)
@@ -107,7 +107,6 @@ def split_kind(sigma_map: Tensor, images: Tensor, components: Tensor | None = No
 
 def _above_chance(agreement: float, chance: float) -> float:
     """Scale agreement so that chance is 0 and 1 stays 1."""
-    chance = max(chance, 0.0)
     return max((agreement - chance) / (1 - chance), 0.0) if chance < 1 else 0.0
 
 
@@ -136,7 +135,12 @@ def component_contrast(components: Tensor) -> Tensor:
     Returns:
         float64 (N,).
     """
-    _check_components(components)
+    if components.ndim != 5 or components.shape[1] < 2 or len(components) == 0:
+        raise InputError(
+            "components must have the shape (N, K, C, H, W) with K at least 2, not "
+            f"{tuple(components.shape)}."
+        )
+    check_values(components, "components")
     return _over_pairs(lambda gap: gap.abs().flatten(1).mean(dim=1), components)
 
 
@@ -148,20 +152,3 @@ def _over_pairs(measure: Callable[[Tensor], Tensor], components: Tensor) -> Tens
         return torch.stack([measure(a - b) for a, b in pairs]).mean(dim=0)
 
     return piecewise(of_piece, components)
-
-
-def _check_components(components: Tensor, sigma_map: Tensor | None = None) -> None:
-    shape = tuple(components.shape)
-    if len(shape) != 5 or shape[1] < 2 or shape[0] == 0:
-        raise InputError(
-            f"components must have the shape (N, K, C, H, W) with K at least 2, not {shape}."
-        )
-    if sigma_map is not None and (shape[0], *shape[3:]) != (
-        sigma_map.shape[0],
-        *sigma_map.shape[2:],
-    ):
-        raise InputError(
-            f"components {shape} and sigma_map {tuple(sigma_map.shape)} must agree in their "
-            "number, height and width."
-        )
-    check_values(components, "components")

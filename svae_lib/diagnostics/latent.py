@@ -9,6 +9,11 @@ from torch import Tensor
 from ..support.checks import InputError, check_posteriors
 from ..support.devices import as_float64
 
+LOWEST_VARIANCE_OF_MEANS = 0.05
+"""A var(mu) below it makes a variable inactive: the authors' number, as the next."""
+HIGHEST_MEAN_VARIANCE = 0.95
+"""A mean(exp(log_var)) above it makes a variable inactive."""
+
 
 @dataclass(frozen=True)
 class LatentStatistics:
@@ -20,10 +25,6 @@ class LatentStatistics:
     """mean(exp(log_var)): how wide the posteriors are, on average."""
     inactive: Tensor
     """bool (L,): True where the variable carries (almost) nothing about the image."""
-    lowest_variance_of_means: float = 0.05
-    """A var(mu) below it makes a variable inactive."""
-    highest_mean_variance: float = 0.95
-    """A mean(exp(log_var)) above it makes a variable inactive."""
 
     @property
     def law(self) -> Tensor:
@@ -38,7 +39,7 @@ class LatentStatistics:
     @property
     def active_count(self) -> int:
         """Number of variables that are not inactive."""
-        return int((~self.inactive).sum())
+        return self.latent_dim - int(self.inactive.sum())
 
     def summary(self) -> dict[str, float]:
         """The statistics as numbers for a table or a JSON file."""
@@ -60,13 +61,7 @@ class LatentStatistics:
         )
 
 
-def latent_statistics(
-    mu: Tensor,
-    log_var: Tensor,
-    *,
-    lowest_variance_of_means: float = 0.05,
-    highest_mean_variance: float = 0.95,
-) -> LatentStatistics:
+def latent_statistics(mu: Tensor, log_var: Tensor) -> LatentStatistics:
     """Statistics of the posteriors N(mu, exp(log_var)) of N images.
 
     The aggregate posterior is the mixture of all N posteriors; by the law of total variance its
@@ -78,10 +73,6 @@ def latent_statistics(
     Args:
         mu: posterior means, float (N, L), N at least 2.
         log_var: logarithms of the posterior variances, float (N, L).
-        lowest_variance_of_means: a var(mu) below it makes a variable inactive (default: the
-            authors' .05).
-        highest_mean_variance: a mean(exp(log_var)) above it does so too (default: the authors'
-            .95).
     """
     check_posteriors(mu, log_var)
     if mu.shape[0] < 2 or mu.shape[1] < 1:
@@ -91,13 +82,7 @@ def latent_statistics(
     mu, log_var = as_float64(mu), as_float64(log_var)
     variance_of_means = mu.var(dim=0, correction=0)  # (L,)
     mean_variance = log_var.exp().mean(dim=0)  # (L,)
-    inactive = (variance_of_means < lowest_variance_of_means) | (
-        mean_variance > highest_mean_variance
+    inactive = (variance_of_means < LOWEST_VARIANCE_OF_MEANS) | (
+        mean_variance > HIGHEST_MEAN_VARIANCE
     )
-    return LatentStatistics(
-        variance_of_means,
-        mean_variance,
-        inactive,
-        lowest_variance_of_means,
-        highest_mean_variance,
-    )
+    return LatentStatistics(variance_of_means, mean_variance, inactive)

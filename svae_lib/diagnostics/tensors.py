@@ -23,30 +23,33 @@ def piecewise(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     return torch.cat([function(as_float64(piece)) for piece in images.split(PIECE)])
 
 
-def check_maps(sigma_map: Tensor) -> Tensor:
-    """Maps without their gradient, if they are float (N, 1, H, W) in [0, 1]."""
+def check_maps(sigma_map: Tensor) -> None:
+    """Maps must be float (N, 1, H, W) in [0, 1]."""
     if sigma_map.ndim != 4 or sigma_map.shape[1] != 1 or sigma_map.shape[0] == 0:
         raise InputError(
             f"sigma_map must have the shape (N, 1, H, W), not {tuple(sigma_map.shape)}: of a "
             "K-way split, pass one map at a time."
         )
     check_values(sigma_map, "sigma_map")
-    return sigma_map.detach()
 
 
-def check_pair(sigma_map: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Maps, and the images (N, C, H, W) in [0, 1] that belong to them, without their gradients."""
-    sigma_map = check_maps(sigma_map)
-    n, _, height, width = sigma_map.shape
-    if images.ndim != 4 or (images.shape[0], *images.shape[2:]) != (n, height, width):
+def check_pair(sigma_map: Tensor, images: Tensor) -> None:
+    """Maps must be as for :func:`check_maps`, images float (N, C, H, W) in [0, 1]."""
+    check_maps(sigma_map)
+    check_alike(sigma_map, images, "images", ndim=4)
+    if min(images.shape[2:]) < SMALLEST:
+        raise InputError(f"contours need at least 8x8 pixels, not {tuple(images.shape[2:])}.")
+    check_values(images, "images")
+
+
+def check_alike(sigma_map: Tensor, others: Tensor, name: str, ndim: int) -> None:
+    """Maps and tensors (N, ..., H, W) of ``ndim`` dimensions must agree in N, H and W."""
+    sizes, wanted = ((len(t), *t.shape[-2:]) for t in (others, sigma_map))
+    if others.ndim != ndim or sizes != wanted:
         raise InputError(
-            f"images {tuple(images.shape)} and sigma_map {tuple(sigma_map.shape)} must agree in "
+            f"{name} {tuple(others.shape)} and sigma_map {tuple(sigma_map.shape)} must agree in "
             "their number, height and width."
         )
-    if min(height, width) < SMALLEST:
-        raise InputError(f"contours need at least 8x8 pixels, not {height}x{width}.")
-    check_values(images, "images")
-    return sigma_map, images.detach()
 
 
 def check_values(values: Tensor, name: str) -> None:

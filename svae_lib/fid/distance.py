@@ -43,7 +43,7 @@ def frechet_distance(
         sigma2: its covariance, (D, D).
 
     Returns:
-        The distance, at least 0 (rounding is clipped), in squared units of the features.
+        At least 0, in squared units of the features.
     """
     mean1, mean2 = _mean(mu1, "mu1"), _mean(mu2, "mu2")
     if mean1.shape != mean2.shape:
@@ -65,15 +65,24 @@ def _factor(covariance: Tensor, name: str) -> Tensor:
     """A (D, R) with A A' = covariance; R is its numerical rank.
 
     Cholesky where the matrix is positive definite. Fewer samples than features leave it
-    singular: then Cholesky with pivoting. Where that does not give the matrix back, it has
-    negative eigenvalues, by rounding or not, and they are looked at.
+    singular: then Cholesky with pivoting (LAPACK's pstrf), which ends where only rounding is left.
+    If the result does not give the matrix back, that has negative eigenvalues: tiny ones, from
+    rounding, are dropped, others refused.
     """
     factor: Tensor
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if not failed:
         return factor
-    factor = _pivoted_cholesky(covariance)
-    if _is_factor(factor, covariance):
+    from scipy.linalg import lapack  # here: SciPy is slow to import and few need it
+
+    lower, pivots, rank, _ = lapack.dpstrf(covariance.numpy(), lower=True)
+    factor = torch.zeros(len(covariance), int(rank), dtype=torch.float64)
+    factor[torch.from_numpy(pivots).long() - 1] = torch.from_numpy(lower[:, :rank]).tril()
+    # A A' v = covariance v for one random v: as good as for all, and much faster.
+    generator = torch.Generator().manual_seed(0)
+    probe = torch.randn(len(covariance), dtype=torch.float64, generator=generator)
+    missing = vector_norm(factor @ (factor.T @ probe) - covariance @ probe)
+    if missing <= 1e-10 * covariance.trace():
         return factor
     values, vectors = torch.linalg.eigh(covariance)
     _check_positive(values, covariance.trace(), name)
@@ -83,26 +92,8 @@ def _factor(covariance: Tensor, name: str) -> Tensor:
     return factor
 
 
-def _pivoted_cholesky(covariance: Tensor) -> Tensor:
-    """LAPACK's pstrf, which stops where only rounding is left: (D, R)."""
-    from scipy.linalg import lapack  # here: SciPy is slow to import and few need it
-
-    lower, pivots, rank, _ = lapack.dpstrf(covariance.numpy(), lower=True)
-    factor = torch.zeros(len(covariance), int(rank), dtype=torch.float64)
-    factor[torch.from_numpy(pivots).long() - 1] = torch.from_numpy(lower[:, :rank]).tril()
-    return factor
-
-
-def _is_factor(factor: Tensor, covariance: Tensor) -> bool:
-    """Whether A A' v = covariance v for a random v: as good as for all, and much quicker."""
-    generator = torch.Generator().manual_seed(0)
-    probe = torch.randn(len(covariance), dtype=torch.float64, generator=generator)
-    missing = vector_norm(factor @ (factor.T @ probe) - covariance @ probe)
-    return bool(missing <= 1e-10 * covariance.trace())
-
-
 def _check_positive(eigenvalues: Tensor, scale: Tensor, name: str) -> None:
-    """Covariances have no negative eigenvalue; what rounding leaves (float32 input) may pass."""
+    """Refuse negative eigenvalues, but for what rounding leaves (the input may be float32)."""
     if (eigenvalues < -1e-5 * scale).any():
         raise InputError(f"{name} is not a covariance: it has a negative eigenvalue.")
 
@@ -132,13 +123,10 @@ def _covariance(values: ArrayLike | Tensor, dim: int, name: str) -> Tensor:
     covariance = _float64(values, name)
     if covariance.shape != (dim, dim):
         raise InputError(f"{name} must be {(dim, dim)} like mu1, not {tuple(covariance.shape)}.")
-    asymmetry = covariance - covariance.T
-    largest, difference = (vector_norm(x, math.inf).item() for x in (covariance, asymmetry))
-    allowed = 1e-6 * largest
-    alike = difference <= allowed or torch.allclose(covariance, covariance.T, 1e-4, allowed)
-    if not alike:  # (the first is quick, and enough for what NumPy and PyTorch compute)
+    allowed = 1e-6 * vector_norm(covariance, math.inf).item()
+    if not torch.allclose(covariance, covariance.T, 1e-4, allowed):
         raise InputError(f"{name} is not symmetric, so it is not a covariance.")
-    return covariance - asymmetry.div_(2)
+    return (covariance + covariance.T) / 2
 
 
 def kernel_distance(
@@ -171,44 +159,36 @@ def kernel_distance(
     Returns:
         The mean over the subsets and its standard error.
     """
-    first = float64_features(features1, "features1")
-    second = float64_features(features2, "features2")
-    if first.shape[1] != second.shape[1]:
-        raise InputError(
-            f"features1 has {first.shape[1]} columns and features2 has {second.shape[1]}: "
-            "both must come from the same network."
-        )
     if subsets < 2 or subset_size < 2:
         raise InputError("the kernel distance needs at least 2 subsets of at least 2 samples.")
-    for name, features in {"features1": first, "features2": second}.items():
-        if len(features) < FEWEST:
-            raise InputError(
-                f"{name} has {len(features)} sample(s): the kernel distance needs at least "
-                f"{FEWEST}."
-            )
+    first, second = pair_of_features(features1=features1, features2=features2)
     n = min(len(first), len(second))
+    if n < FEWEST:
+        raise InputError(f"the kernel distance needs at least {FEWEST} samples a set, not {n}.")
     size = min(subset_size, n // 2)
     generator = torch.Generator().manual_seed(seed)
-    estimates = torch.stack(
-        [
-            _squared_mmd(_subset(first, size, generator), _subset(second, size, generator))
-            for _ in range(subsets)
-        ]
-    )
+
+    def subset(features: Tensor) -> Tensor:
+        return features[torch.randperm(len(features), generator=generator)[:size]]
+
+    estimates = torch.stack([_squared_mmd(subset(first), subset(second)) for _ in range(subsets)])
     variance = estimates.var().item()
     return estimates.mean().item(), math.sqrt(variance * (size / (n - size) + 1 / subsets))
 
 
-def float64_features(values: ArrayLike | Tensor, name: str) -> Tensor:
-    """Features (N, D) in float64 on the CPU, if that is what they are."""
-    features = _float64(values, name)
-    if features.ndim != 2 or features.numel() == 0:
-        raise InputError(f"{name} must have the shape (N, D), not {tuple(features.shape)}.")
-    return features
-
-
-def _subset(features: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    return features[torch.randperm(len(features), generator=generator)[:size]]
+def pair_of_features(**sets: ArrayLike | Tensor) -> tuple[Tensor, Tensor]:
+    """Two sets of features by name, (N, D) and (M, D), in float64 on the CPU."""
+    found = {name: _float64(values, name) for name, values in sets.items()}
+    for name, features in found.items():
+        if features.ndim != 2 or features.numel() == 0:
+            raise InputError(f"{name} must have the shape (N, D), not {tuple(features.shape)}.")
+    first, second = found.values()
+    if first.shape[1] != second.shape[1]:
+        raise InputError(
+            f"{' and '.join(found)} have {first.shape[1]} and {second.shape[1]} columns: "
+            "both must come from the same network."
+        )
+    return first, second
 
 
 def _squared_mmd(x: Tensor, y: Tensor) -> Tensor:

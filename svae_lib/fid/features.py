@@ -19,8 +19,7 @@ Loader = Callable[[Weights, torch.device], FeatureNetwork]
 
 
 def _load_inception(weights: Weights, device: torch.device) -> FeatureNetwork:
-    # torchvision takes seconds to import, which nobody else should wait for.
-    try:
+    try:  # here: torchvision takes seconds to import
         from .inception import load_inception
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] not in ("pytorch_fid", "torchvision"):

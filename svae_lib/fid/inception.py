@@ -19,14 +19,14 @@ from torch import Tensor, nn
 
 from ..data.download import RemoteFile, fetch
 from ..support.checks import InputError
-from ..support.files import sha256
-from .feature_network import FeatureNetwork
+from .feature_network import FeatureNetwork, hash_of_weights
 
 WEIGHTS = RemoteFile(
     name="pt_inception-2015-12-05-6726825d.pth",
     urls=(blocks.FID_WEIGHTS_URL,),
     digest="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
     algorithm="sha256",
+    largest=100_000_000,
 )
 VARIABLE = "SVAE_INCEPTION"
 FEATURES = 2048
@@ -39,21 +39,12 @@ def load_inception(
     """The Inception network of canonical FID; 2048 features after its last pooling.
 
     The weights (91 MB) are looked for in ``weights``, in the file that SVAE_INCEPTION names, in
-    torch hub's cache, and at last downloaded into that cache.
-
-    Args:
-        weights: pytorch-fid's file, or None to look for it.
-        device: where it computes.
-        genuine: insist on the file's SHA-256. False takes any weights in its format, for
-            experiments and tests; scores then say "Inception, other weights".
+    torch hub's cache, and at last downloaded into that cache. ``genuine=False`` takes any weights
+    in their format, for experiments and tests; scores then say "Inception, other weights".
     """
     path = _find(weights)
-    found = sha256(path)
-    if found != WEIGHTS.digest and genuine:
-        raise InputError(
-            f"{path} is not Inception's weights: its SHA-256 is {found}, expected "
-            f"{WEIGHTS.digest}; it may be damaged. Download {WEIGHTS.urls[0]} again."
-        )
+    advice = f"Download {WEIGHTS.urls[0]} again."
+    found = hash_of_weights(path, "Inception", WEIGHTS.digest if genuine else None, advice)
     is_genuine = found == WEIGHTS.digest
     return FeatureNetwork(
         name="Inception" if is_genuine else "Inception, other weights",

@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..support.checks import InputError
-from ..support.files import read_json, sha256
-from .feature_network import FeatureNetwork
+from ..support.files import read_json
+from .feature_network import FeatureNetwork, hash_of_weights
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 IMAGE_SIZE = 32
@@ -43,8 +43,8 @@ class LeNet(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """The hidden layer (N, 64), before its nonlinearity: closer to a Gaussian than after it.
 
-        Normalised by the statistics of training, so that each feature has a variance near 1 on
-        real images and the scale of a score does not hang on that of the weights.
+        Normalised by the statistics of training: each feature has a variance near 1 on real
+        images, so the scale of a score does not depend on that of the weights.
         """
         x = 2 * images - 1
         for conv in (self.conv1, self.conv2, self.conv3):
@@ -80,20 +80,18 @@ def to_32_pixels(images: Tensor) -> Tensor:
 def load_lenet(
     data: str, weights: str | os.PathLike[str] | None, device: torch.device
 ) -> FeatureNetwork:
-    """The LeNet trained on a data set, or one from a file of the same layout.
-
-    Args:
-        data: "mnist-5k", "mnist" or "fashion-mnist": whose weights of the library to take.
-        weights: a safetensors file written by scripts/train_lenet.py, in place of those.
-        device: where it computes.
-    """
+    """The LeNet trained on ``data``, or one from a file that scripts/train_lenet.py wrote."""
     path = WEIGHTS_FOLDER / f"lenet-{data}.safetensors" if weights is None else Path(weights)
+    expected = read_json(path.with_suffix(".json"))["sha256"] if weights is None else None
+    found = hash_of_weights(path, "LeNet", expected, "Install svae_lib again.")
     lenet = LeNet().float()  # whatever the program's default dtype is
-    found = _read(path, lenet)
-    if weights is None and found != (expected := read_json(path.with_suffix(".json"))["sha256"]):
+    try:
+        lenet.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
         raise InputError(
-            f"{path} is damaged: its SHA-256 is {found}, not {expected}; install svae_lib again."
-        )
+            f"{path} does not hold LeNet's weights ({str(error).splitlines()[0]}): "
+            "take one written by scripts/train_lenet.py."
+        ) from None
     return FeatureNetwork(
         name="LeNet",
         weights=path.stem,
@@ -105,17 +103,3 @@ def load_lenet(
         device=device,
         module=_LeNetFeatures(lenet),
     )
-
-
-def _read(path: Path, lenet: LeNet) -> str:
-    """Load the weights into ``lenet`` and return the file's hash."""
-    if not path.is_file():
-        raise InputError(f"LeNet's weights {path} do not exist.")
-    try:
-        lenet.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
-        raise InputError(
-            f"{path} does not hold LeNet's weights ({str(error).splitlines()[0]}): "
-            "take one written by scripts/train_lenet.py."
-        ) from None
-    return sha256(path)

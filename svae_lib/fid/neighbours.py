@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..support.checks import InputError, check_counts
 from ..support.devices import as_float64
-from .distance import float64_features
+from .distance import pair_of_features
 
 NEIGHBOURS = 3
 """Kynkäänniemi and others take the third neighbour."""
@@ -39,12 +39,7 @@ def shares_inside(
         Precision and recall, each in [0, 1].
     """
     check_counts(neighbours=neighbours)
-    ours, theirs = float64_features(generated, "generated"), float64_features(real, "real")
-    if ours.shape[1] != theirs.shape[1]:
-        raise InputError(
-            f"real has {theirs.shape[1]} columns and generated has {ours.shape[1]}: both must come "
-            "from the same network."
-        )
+    theirs, ours = pair_of_features(real=real, generated=generated)
     few = min(len(ours), len(theirs))
     if few <= neighbours:
         raise InputError(f"{few} features have no {neighbours} neighbours each: take more images.")

@@ -71,21 +71,16 @@ def fid(
 ) -> Score:
     """Frechet Inception Distance of images from a reference, on any feature network.
 
+    Warns where there are no more images than features, on either side.
+
     Args:
         images: uint8 or float (N, C, H, W), batches of them, features (N, D) of this network,
-            or their statistics.
+            or their statistics; at least two images.
         reference: the same for the reference.
         network: from :func:`svae_lib.fid.network`.
         reference_name: the reference in words, such as "mnist-5k test".
         batch_size: images at a time.
         progress: show progress bars.
-
-    Warns:
-        UserWarning: there are no more images than features, on either side.
-
-    Raises:
-        InputError: fewer than two images, images that the network cannot take, or statistics
-            of another network; or no network but its name.
     """
     check_network(network)
     ours = _statistics(images, network, batch_size, progress)
@@ -98,7 +93,7 @@ def fid(
             stacklevel=2,
         )
     value = frechet_distance(ours.mean, ours.covariance, theirs.mean, theirs.covariance)
-    return _score("FID", value, None, network, ours.n, reference_name, theirs.n)
+    return _score("FID", value, network, ours.n, reference_name, theirs.n)
 
 
 def kid(
@@ -122,7 +117,7 @@ def kid(
     ours = _features(images, network, batch_size, progress)
     theirs = _features(reference, network, batch_size, progress)
     value, error = kernel_distance(ours, theirs, subsets, subset_size, seed)
-    return _score("KID", value, error, network, len(ours), reference_name, len(theirs))
+    return _score("KID", value, network, len(ours), reference_name, len(theirs), error=error)
 
 
 def precision_recall(
@@ -138,9 +133,7 @@ def precision_recall(
     """Precision and recall of images: see :func:`svae_lib.fid.shares_inside`.
 
     Precision is the share of the images that lie among the reference's, recall the share of the
-    reference that lies among the images. Both depend on the numbers of images.
-
-    ``neighbours`` is k, whose distance is the radius of an image's ball; the other arguments are
+    reference that lies among the images. Both depend on the numbers of images. The arguments are
     those of :func:`fid`; statistics are not enough.
     """
     check_network(network)
@@ -149,8 +142,8 @@ def precision_recall(
     counts, settings = (len(ours), reference_name, len(theirs)), f", k = {neighbours}"
     precision, recall = shares_inside(theirs, ours, neighbours)
     return (
-        _score("Precision", precision, None, network, *counts, settings),
-        _score("Recall", recall, None, network, *counts, settings),
+        _score("Precision", precision, network, *counts, settings=settings),
+        _score("Recall", recall, network, *counts, settings=settings),
     )
 
 
@@ -185,23 +178,22 @@ def _features(images: Images, network: FeatureNetwork, batch_size: int, progress
 def _score(
     kind: str,
     value: float,
-    standard_error: float | None,
     network: FeatureNetwork,
     n: int,
     reference: str,
     n_reference: int,
+    *,
+    error: float | None = None,
     settings: str = "",
 ) -> Score:
+    alike = ("weights", "weights_hash", "resize", "value_range")
     return Score(
         metric=f"{kind} ({network.name}{settings})",
         value=value,
-        standard_error=standard_error,
+        standard_error=error,
         network=network.name,
-        weights=network.weights,
-        weights_hash=network.weights_hash,
         n=n,
         reference=reference,
         n_reference=n_reference,
-        resize=network.resize,
-        value_range=network.value_range,
+        **{name: getattr(network, name) for name in alike},
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..data import to_float
-from ..support.checks import InputError, check_tensors
+from ..support.checks import InputError, check_counts, check_tensors
 from ..support.devices import as_float64
 from ..support.memory import kept_memory
 from ..support.progress import counter
@@ -38,8 +38,7 @@ class FeatureStatistics:
         self.network = network
         self.weights_hash = weights_hash
         self._mean = torch.zeros(dim, dtype=torch.float64)
-        # Sum of the outer products of the centred vectors.
-        self._scatter = torch.zeros(dim, dim, dtype=torch.float64)
+        self._scatter = torch.zeros(dim, dim, dtype=torch.float64)  # of the centred vectors
 
     @property
     def dim(self) -> int:
@@ -59,11 +58,7 @@ class FeatureStatistics:
         return self._scatter.cpu() / (self.n - 1)
 
     def update(self, features: Tensor) -> None:
-        """Add a batch of feature vectors (B, D), on any device.
-
-        Raises:
-            InputError: no tensor, another shape, or NaN or infinity.
-        """
+        """Add a batch of feature vectors (B, D), on any device; NaN and infinity are refused."""
         check_tensors(features=features)
         if features.ndim != 2 or features.shape[1] != self.dim:
             raise InputError(
@@ -91,11 +86,15 @@ class FeatureStatistics:
     def of(cls, features: Tensor, network: FeatureNetwork | None = None) -> FeatureStatistics:
         """Statistics of features (N, D) that are at hand already."""
         check_tensors(features=features)
-        if features.ndim != 2:
-            raise InputError(f"features must have the shape (N, D), not {tuple(features.shape)}.")
-        statistics = cls(features.shape[1]) if network is None else _empty(network)
+        statistics = cls(features.shape[-1]) if network is None else cls.empty(network)
         statistics.update(features)
         return statistics
+
+    @classmethod
+    def empty(cls, network: FeatureNetwork) -> FeatureStatistics:
+        """Statistics of a network's features, before the first of them."""
+        check_network(network)
+        return cls(network.dim, network.name, network.weights_hash)
 
 
 @kept_memory()
@@ -111,11 +110,9 @@ def feature_statistics(
         batch_size: images at a time.
         progress: show a progress bar.
     """
-    statistics = _empty(network)
+    statistics = FeatureStatistics.empty(network)
     for batch in _batches(images, network, batch_size, progress):
         statistics.update(network(batch))
-    if statistics.n == 0:
-        raise InputError("there is not one image to compute statistics of.")
     return statistics
 
 
@@ -129,41 +126,29 @@ def extract_features(
     """
     check_network(network)
     parts = [network(batch) for batch in _batches(images, network, batch_size, progress)]
-    if not parts:
-        raise InputError("there is not one image to compute features of.")
     return torch.cat(parts).cpu()
-
-
-def _empty(network: FeatureNetwork) -> FeatureStatistics:
-    check_network(network)
-    return FeatureStatistics(network.dim, network.name, network.weights_hash)
 
 
 def _batches(
     images: Images, network: FeatureNetwork, batch_size: int, progress: bool
 ) -> Iterator[Tensor]:
     """Float batches of at most ``batch_size`` images, on the network's device."""
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1, not {batch_size}.")
-    try:
-        chunks = iter([images] if isinstance(images, Tensor) else images)
-    except TypeError:
-        raise InputError(_not_images(images)) from None
+    check_counts(batch_size=batch_size)
+    whole = isinstance(images, Tensor) or not isinstance(images, Iterable)
     total = len(images) if isinstance(images, Tensor) and images.ndim else None
+    found = 0
     with counter(total, "features", "image", show=progress) as bar:
-        for chunk in chunks:
+        for chunk in [images] if whole else images:
             if not isinstance(chunk, Tensor) or chunk.ndim != 4:
-                raise InputError(_not_images(images if isinstance(images, Tensor) else chunk))
+                what = getattr(chunk, "shape", type(chunk).__name__)
+                raise InputError(
+                    "images must be a tensor (N, C, H, W) or an iterable of such batches, without "
+                    f"labels, but one is {what}."
+                )
             for batch in torch.split(chunk, batch_size):
                 batch = batch.to(network.device)  # bytes cross the bus, not floats
                 yield to_float(batch) if batch.dtype == torch.uint8 else batch
                 bar.update(len(batch))
-
-
-def _not_images(found: object) -> str:
-    what = f"of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
-    paired = isinstance(found, list | tuple)
-    return (
-        f"images must be a tensor (N, C, H, W) or an iterable of such batches, but one is {what}"
-        + (": of pairs (images, labels) pass the images alone." if paired else ".")
-    )
+            found += len(chunk)
+    if found == 0:
+        raise InputError("there is not one image to compute features of.")

@@ -9,7 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from ..diagnostics import LatentStatistics, SplitKind, kinds
+from ..diagnostics import LatentStatistics, SplitKind
+from ..diagnostics.kinds import ALTERNATING_FROM, SEMANTIC_FROM, SYNTACTIC_FROM
+from ..diagnostics.latent import HIGHEST_MEAN_VARIANCE, LOWEST_VARIANCE_OF_MEANS
 from ..support.checks import InputError
 from .figure import (
     BLACK,
@@ -59,12 +61,8 @@ def training_curves(
     for axes, key in zip(panels, keys, strict=True):
         for i, (name, run) in enumerate(runs.items()):
             x_name, x = _x_axis(run)
-            style: dict[str, Any] = {
-                "color": PALETTE[i % 7],
-                "linewidth": 1.6,
-                "label": as_text(name),
-            }
-            axes.plot(x, run[key], LINES[i % 4], **style)
+            style: dict[str, Any] = {"color": PALETTE[i % 7], "label": as_text(name)}
+            axes.plot(x, run[key], LINES[i % 4], linewidth=1.6, **style)
             axes.set_xlabel(x_name)
         axes.set_title(_NAMES.get(key, as_text(key)))
         if key in LOGARITHMIC:
@@ -152,19 +150,16 @@ def latent_activity(
         for what in ("variance_of_means", "mean_variance")
     )
     for axes, (name, s) in zip(panels, models.items(), strict=True):
-        axes.axvspan(xlim[0], s.lowest_variance_of_means, color="#ececec", zorder=0)
-        axes.axhspan(s.highest_mean_variance, ylim[1], color="#ececec", zorder=0, label="inactive")
+        axes.axvspan(xlim[0], LOWEST_VARIANCE_OF_MEANS, color="#ececec", zorder=0)
+        axes.axhspan(HIGHEST_MEAN_VARIANCE, ylim[1], color="#ececec", zorder=0)
         axes.plot([0, 1], [1, 0], "--", color=GREY, linewidth=1.2, label="variance law")
-        for mask, marker, colour, word in (
-            (~s.inactive, "o", BLUE, "active"),
-            (s.inactive, "x", VERMILLION, "inactive"),
-        ):
+        kinds = (~s.inactive, "o", BLUE, "active"), (s.inactive, "x", VERMILLION, "inactive")
+        for mask, marker, colour, word in kinds:
             points = s.variance_of_means[mask], s.mean_variance[mask]
             label = f"{word}: {int(mask.sum())}"
             axes.scatter(*points, s=26, marker=marker, color=colour, alpha=0.85, label=label)
         axes.set(xlim=xlim, ylim=ylim, title=as_text(name), xlabel="var($\\mu$)")
-        handles, labels = axes.get_legend_handles_labels()
-        axes.legend(handles[1:], labels[1:], loc="upper right", fontsize=9)
+        axes.legend(loc="upper right", fontsize=9)
     panels[0].set_ylabel("mean var($z|x$)")
     return finish(figure, title, _describe_models("Latent variables as points", models), alt)
 
@@ -196,11 +191,8 @@ def score_bars(
 
     Args:
         rows: each with ``label`` (str) and ``value`` (float), and optionally ``error`` (half the
-            length of the error bar) and ``group`` (str). Labels recur across groups.
+            length of the error bar) and ``group`` (str). A label may recur in another group.
         xlabel: what is measured, in full: "FID (LeNet), N = 1000, lower is better".
-
-    Raises:
-        InputError: no rows, a row without label or finite value, a pair of label and group twice.
     """
     bars = _check_scores(rows)
     labels = list(dict.fromkeys(label for label, _ in bars))
@@ -261,9 +253,7 @@ def split_plane(
 ) -> AltFigure:
     """Splits on the plane of their two kinds; hollow points split nothing.
 
-    Args:
-        points: one per model or set of maps, from :func:`svae_lib.diagnostics.split_kind`.
-        groups: one name per point, for colours and markers.
+    ``groups`` has a name per point, for colours and markers.
     """
     groups = [""] * len(points) if groups is None else list(groups)
     if not points or len(groups) != len(points):
@@ -293,23 +283,11 @@ def split_plane(
 _LOW, _HIGH = -0.05, 1.05
 # word, left, bottom, right, top: the rule of diagnostics.split_kind
 _REGIONS = (
-    ("semantic", _LOW, kinds.SEMANTIC_FROM, kinds.ALTERNATING_FROM, _HIGH),
-    (
-        "mixed",
-        kinds.ALTERNATING_FROM,
-        kinds.SEMANTIC_FROM,
-        kinds.SYNTACTIC_FROM,
-        _HIGH,
-    ),
-    ("unclear", _LOW, _LOW, kinds.ALTERNATING_FROM, kinds.SEMANTIC_FROM),
-    (
-        "syntactic",
-        kinds.ALTERNATING_FROM,
-        _LOW,
-        kinds.SYNTACTIC_FROM,
-        kinds.SEMANTIC_FROM,
-    ),
-    ("syntactic", kinds.SYNTACTIC_FROM, _LOW, _HIGH, _HIGH),
+    ("semantic", _LOW, SEMANTIC_FROM, ALTERNATING_FROM, _HIGH),
+    ("mixed", ALTERNATING_FROM, SEMANTIC_FROM, SYNTACTIC_FROM, _HIGH),
+    ("unclear", _LOW, _LOW, ALTERNATING_FROM, SEMANTIC_FROM),
+    ("syntactic", ALTERNATING_FROM, _LOW, SYNTACTIC_FROM, SEMANTIC_FROM),
+    ("syntactic", SYNTACTIC_FROM, _LOW, _HIGH, _HIGH),
 )
 _KINDS = ("syntactic", "semantic", "mixed", "unclear", "none")
 _SHADES = {"semantic": "#e3f1fa", "mixed": "#f2f2f2", "unclear": "#ffffff", "syntactic": "#fbf0d9"}

@@ -3,54 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from .figure import (
-    BLUE,
-    DPI,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY,
-    AltFigure,
-    as_text,
-    course_style,
-    finish,
-)
+from .figure import BLUE, DPI, GREEN, ORANGE, PURPLE, SKY, AltFigure, as_text, course_style, finish
 
 INK = "#222222"
 
 
-class NetworkShape(Protocol):
-    """The fields of :class:`svae_lib.ModelConfig` that a drawing needs."""
-
-    @property
-    def image_size(self) -> int: ...  # noqa: D102
-    @property
-    def channels(self) -> int: ...  # noqa: D102
-    @property
-    def latent_dim(self) -> int: ...  # noqa: D102
-    @property
-    def base_dim(self) -> int: ...  # noqa: D102
-    @property
-    def embedding_dim(self) -> int: ...  # noqa: D102
-    @property
-    def num_scales(self) -> int: ...  # noqa: D102
-    @property
-    def components(self) -> int: ...  # noqa: D102
+Config: TypeAlias = Any
+"""A :class:`svae_lib.ModelConfig`, which lies above this module."""
 
 
-def encoder_shapes(config: NetworkShape) -> list[tuple[int, int]]:
+def encoder_shapes(config: Config) -> list[tuple[int, int]]:
     """(channels, pixels a side) of the image and after each strided convolution."""
-    shapes = [(config.channels, config.image_size)]
-    for scale in range(config.num_scales):
-        shapes.append((config.base_dim * 2**scale, config.image_size // 2 ** (scale + 1)))
-    return shapes
+    scales = range(config.num_scales)
+    halved = [(config.base_dim * 2**i, config.image_size // 2 ** (i + 1)) for i in scales]
+    return [(config.channels, config.image_size), *halved]
 
 
-def decoder_shapes(config: NetworkShape, out_channels: int) -> list[tuple[int, int]]:
+def decoder_shapes(config: Config, out_channels: int) -> list[tuple[int, int]]:
     """(channels, pixels a side) from the 4x4 start to the head's maps."""
     doublings = (config.image_size // 4).bit_length() - 1
     shapes = [(config.base_dim * 2 ** (doublings - i), 4 * 2**i) for i in range(doublings + 1)]
@@ -59,17 +32,12 @@ def decoder_shapes(config: NetworkShape, out_channels: int) -> list[tuple[int, i
 
 @course_style()
 def architecture(
-    config: NetworkShape, *, split: bool = True, title: str | None = None, alt: str | None = None
+    config: Config, *, split: bool = True, title: str | None = None, alt: str | None = None
 ) -> AltFigure:
     """Draw encoder, latent variables and decoder, with the shape after each block.
 
-    Height says how many pixels a map has, width how many channels.
-
-    Args:
-        config: of the model.
-        split: end in a Split VAE's head; otherwise in a plain image.
-        title: above the figure.
-        alt: alternative text in place of ours.
+    Height says how many pixels a map has, width how many channels. ``split`` ends in a Split VAE's
+    head, otherwise in a plain image.
     """
     k, c = config.components, config.channels
     out = (k * c + (1 if k == 2 else k)) if split else c
@@ -86,7 +54,8 @@ def architecture(
     x = _vector(axes, x, config.embedding_dim, "embedding", SKY)
     for shape in up[:-1]:
         x = _maps(axes, x, shape, most, GREEN, "")
-    x = _maps(axes, x, up[-1], most, PURPLE, _head_name(k, split))
+    head = "σ, x1, x2" if k == 2 else f"{k} maps, {k} images"
+    x = _maps(axes, x, up[-1], most, PURPLE, head if split else "x̂")
     axes.set_xlim(-0.2, x)
     axes.text(middle / 2, -1.08, "encoder: strided convolutions, residual blocks", ha="center")
     words = "decoder: transposed convolutions, residual blocks"
@@ -105,14 +74,7 @@ def architecture(
 def split_head(
     channels: int = 1, components: int = 2, *, title: str | None = None, alt: str | None = None
 ) -> AltFigure:
-    """Draw how the last convolution's channels become maps and images, and these the answer.
-
-    Args:
-        channels: C of an image.
-        components: K, the images that are mixed.
-        title: above the figure.
-        alt: alternative text in place of ours.
-    """
+    """Draw how the last convolution's channels become K maps and images of C channels, and x."""
     k, c = components, channels
     figure, axes = _canvas(8.4, 0.7 * k + 1.2, title)
     top = float(k)
@@ -181,12 +143,6 @@ def course_map(*, title: str | None = None, alt: str | None = None) -> AltFigure
 # ---------------------------------------------------------------------- pieces
 
 
-def _head_name(k: int, split: bool) -> str:
-    if not split:
-        return "x̂"
-    return "σ, x1, x2" if k == 2 else f"{k} maps, {k} images"
-
-
 def _head_words(k: int, c: int) -> str:
     colour = f"of {c} channel{'s' if c > 1 else ''}"
     if k == 2:
@@ -228,17 +184,10 @@ def _vector(axes: Any, x: float, length: int, name: str, colour: str) -> float:
 def _box(
     axes: Any, x: float, y: float, width: float, height: float, text: str, colour: str
 ) -> None:
-    axes.add_patch(
-        FancyBboxPatch(
-            (x - width / 2, y - height / 2),
-            width,
-            height,
-            boxstyle="round,pad=0.02",
-            facecolor=colour,
-            alpha=0.25,
-            edgecolor=INK,
-        )
-    )
+    corner = x - width / 2, y - height / 2
+    box = FancyBboxPatch(corner, width, height, boxstyle="round,pad=0.02", alpha=0.25)
+    box.set(facecolor=colour, edgecolor=INK)
+    axes.add_patch(box)
     axes.text(x, y, text, ha="center", va="center", fontsize=9)
 
 

@@ -92,9 +92,6 @@ def show(figure: Figure, alt_text: str | None = None) -> None:
 
     Notebook front ends give a plain PNG output no alternative text; an HTML image keeps it. Figures
     of this module do this by themselves; for your own, pass ``alt_text``.
-
-    Raises:
-        InputError: IPython is not installed, or a figure has no alternative text.
     """
     if alt_text is not None:
         figure.alt_text = alt_text  # type: ignore[attr-defined]
@@ -117,9 +114,7 @@ _SYMBOL = re.compile(
 def as_text(label: str, *, symbols: bool = False) -> str:
     """Escape the dollars of a name, which Matplotlib would read as the marks of a formula.
 
-    Args:
-        label: names of runs or classes, or words of ours.
-        symbols: leave single symbols, such as ``$x_1$``, as formulas.
+    With ``symbols``, single symbols such as ``$x_1$`` stay formulas.
     """
     if not symbols:
         return label.replace("$", r"\$")

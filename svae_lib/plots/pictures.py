@@ -79,10 +79,6 @@ def image_rows(
         maps: labels of the rows that hold maps (N, 1, H, W): drawn in colour, with a colour bar
             from 0 to 1.
         above: one short text per column, shown above it; none if empty.
-
-    Raises:
-        InputError: no rows, images of another kind or of several sizes, an unknown name in maps,
-            texts above of another number than the columns.
     """
     unknown = set(maps) - set(rows)
     if unknown:
@@ -120,9 +116,6 @@ def split_rows(
         output: what a SplitVAE returns, or anything with its names.
         n: how many.
         originals: the images that were encoded, (N, C, H, W), as a row above.
-
-    Raises:
-        InputError: the output of a plain VAE, or anything else without a split.
     """
     rows: dict[str, Images] = {} if originals is None else {"original": originals}
     components = getattr(output, "components", None)

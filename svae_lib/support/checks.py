@@ -26,12 +26,8 @@ def check_images(
 ) -> None:
     """``images`` must be a non-empty float tensor (N, C, H, W) with values in [0, 1].
 
-    Args:
-        images: what to check.
-        channels: required C, if any.
-        image_size: required H = W in pixels, if any.
-        name: what the message calls the tensor.
-        values: also check the range (forces a GPU sync).
+    C and H = W must be as given, if they are; ``values=False`` leaves out the range, whose check
+    forces a GPU sync.
     """
     _check_shape(images, channels, image_size, name)
     if not images.is_floating_point():
@@ -75,7 +71,7 @@ def check_seed(seed: int) -> None:
 
 
 def check_tensors(**values: object) -> None:
-    """Each value must be a tensor (a NumPy array, say, is none)."""
+    """Each value must be a tensor, and not a NumPy array, say."""
     for name, value in values.items():
         if not isinstance(value, Tensor):
             raise InputError(
@@ -85,13 +81,7 @@ def check_tensors(**values: object) -> None:
 
 
 def check_posteriors(mu: Tensor, log_var: Tensor, latent_dim: int | None = None) -> None:
-    """Means and log variances of posteriors must both be (N, L) and finite.
-
-    Args:
-        mu: posterior means.
-        log_var: logarithms of the posterior variances.
-        latent_dim: required L, if any.
-    """
+    """Means and log variances of posteriors must both be (N, L), L as given or any, and finite."""
     shape = tuple(mu.shape)
     if len(shape) != 2 or shape != tuple(log_var.shape) or latent_dim not in (None, shape[1]):
         wanted = "latent_dim" if latent_dim is None else latent_dim

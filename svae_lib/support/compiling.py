@@ -61,9 +61,9 @@ def compiled(
     """A module whose first value is a loss, compiled if that was asked for, or pays.
 
     Args:
-        module: as it is.
-        asked: as in :class:`svae_lib.training.Trainer`; None: compile if it pays, and fall back to
-            the module as it is where the compiler does not work.
+        module: what to compile.
+        asked: as in :class:`svae_lib.training.Trainer`; None: compile if it pays, and go on without
+            where the compiler does not work.
         pays: whether compiling pays here.
         alone: whether this process trains by itself.
         parts: forward passes per step.
@@ -85,7 +85,7 @@ def compiled(
 class _Tried(nn.Module):
     """A compiled module that is tried at its first call; the plain one where that fails.
 
-    (An error that is not the compiler's comes again, from the plain one.)
+    An error of the model itself then comes again, from the plain one.
     """
 
     def __init__(self, fast: nn.Module, plain: nn.Module) -> None:
@@ -97,17 +97,16 @@ class _Tried(nn.Module):
         if not self._known:
             self._known = True
             self._try(*inputs)
-        values: Tensor = self._chosen(*inputs)
-        return values
+        return self._chosen(*inputs)  # type: ignore[no-any-return]
 
     def _try(self, *inputs: Tensor) -> None:
         buffers = list(self._plain.buffers())  # BatchNorm's, which the trial changes
         before = [buffer.clone() for buffer in buffers]
         weights = [weight for weight in self._plain.parameters() if weight.requires_grad]
-        try:  # the backward pass, too: part of it may be compiled only when it is first needed
+        try:  # with the backward pass: part of it may be compiled only when it is first needed
             torch.autograd.grad(self._chosen(*inputs)[0], weights, allow_unused=True)
         except InputError:
-            raise  # the user's, not the compiler's
+            raise
         except Exception as error:
             self._chosen = self._plain
             said = f"{type(error).__name__}: {error}".strip().split("\n")[0]

@@ -50,16 +50,15 @@ def resolve_precision(precision: str, device: torch.device) -> Arithmetic:
     """Turn "auto" into the fastest arithmetic that the device has in hardware.
 
     On CUDA bf16 where the card computes in it, else fp16; on a CPU bf16 where the processor
-    multiplies in it (emulated bf16 is slower than float32), at every width: measured by
-    benchmarks/precision_choice.py; elsewhere float32. The environment variable SVAE_PRECISION
-    replaces this choice.
+    multiplies in it (emulated bf16 is slower than float32: benchmarks/precision_choice.py);
+    elsewhere float32. The environment variable SVAE_PRECISION replaces this choice.
     """
     if precision == "auto":
         precision = os.environ.get(PRECISION_VARIABLE) or _fastest(device)
     if precision not in get_args(Arithmetic):
         raise InputError(
             f"the precision must be one of {get_args(Arithmetic)}, not {precision!r} "
-            f"(where none is set, {PRECISION_VARIABLE} says it)."
+            f'("auto" takes what {PRECISION_VARIABLE} says).'
         )
     return cast(Arithmetic, precision)
 
@@ -71,7 +70,7 @@ def _fastest(device: torch.device) -> Arithmetic:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether the CPU has instructions for bf16 products; older PyTorch cannot tell: no."""
+    """Whether the CPU has instructions for bf16 products; no where PyTorch is too old to tell."""
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
@@ -88,12 +87,9 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 def as_float64(values: Tensor, *, stay: bool = False) -> Tensor:
     """The values as float64, without gradient: the one way to float64 in the library.
 
-    Apple's GPUs have no float64: there the values go to the CPU first, and only then change dtype
-    (in one step PyTorch raises, or, in some versions, copies nothing).
-
-    Args:
-        values: any shape and dtype.
-        stay: leave them on their device where it has float64; otherwise they come to the CPU.
+    They come to the CPU; with ``stay``, only from devices without float64, such as Apple's GPUs:
+    first to the CPU and then to float64 (in one step PyTorch raises, or, in some versions, copies
+    nothing).
     """
     values = values.detach()
     if not (stay and values.device.type in ("cpu", "cuda")):
@@ -106,10 +102,10 @@ def as_float64(values: Tensor, *, stay: bool = False) -> Tensor:
 
 @contextmanager
 def exact_float32() -> Iterator[None]:
-    """Context in which float32 products keep all 23 bits, and an algorithm repeats itself.
+    """Context in which float32 products keep all 23 bits, and cuDNN is deterministic.
 
     Recent GPUs multiply float32 numbers with 10 bits of the fraction (TensorFloat-32): good for
-    training, not for what is to come out the same on every device.
+    training, not for scores, which are to be the same on every device.
     """
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
@@ -121,9 +117,7 @@ def exact_float32() -> Iterator[None]:
 
 
 def best_memory_format(device: torch.device) -> torch.memory_format:
-    """Order in memory of images and kernels: ``channels_last`` on CUDA and on the CPU, whose
-    convolutions read the channels of a pixel together; plane by plane elsewhere.
-    """
+    """``channels_last`` on CUDA and CPUs, whose convolutions read a pixel's channels together."""
     known = device.type in ("cuda", "cpu")
     return torch.channels_last if known else torch.contiguous_format
 
@@ -131,7 +125,7 @@ def best_memory_format(device: torch.device) -> torch.memory_format:
 @contextmanager
 def tuned(device: torch.device) -> Iterator[None]:
     """Context of many equal steps: cuDNN times its algorithms once per shape and keeps the
-    fastest; and the process keeps its memory, see :func:`svae_lib.support.memory.kept_memory`.
+    fastest, and the process keeps its memory: :func:`svae_lib.support.memory.kept_memory`.
     """
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = before or device.type == "cuda"
@@ -144,13 +138,13 @@ def tuned(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def gradients() -> Iterator[None]:
-    """Context, or decorator, of what trains, even under ``no_grad`` or ``inference_mode``."""
+    """Context or decorator in which one can train, even under ``no_grad`` or ``inference_mode``."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
 
 
 def make_trainable(model: nn.Module) -> None:
-    """Replace weights that were made in inference mode, which can never be trained, by copies."""
+    """Copy weights that were made in inference mode: such tensors can never be trained."""
     for module in model.modules():
         for name, weight in module.named_parameters(recurse=False):
             if weight.is_inference():
@@ -160,12 +154,9 @@ def make_trainable(model: nn.Module) -> None:
                 setattr(module, name, buffer.clone())
 
 
-# ---------------------------------------------------------------------- memory
-
-
 def fits(images: Tensor, device: torch.device) -> bool:
-    """Whether ``images`` take at most half of the device's free memory; the model needs some."""
+    """Whether ``images`` take at most half of a GPU's free memory; the model needs some."""
     if device.type != "cuda":
-        return True  # main memory, where they are already
+        return True  # they are in main memory already
     free, _ = torch.cuda.mem_get_info(device)
     return images.nbytes <= free // 2

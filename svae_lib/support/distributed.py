@@ -47,8 +47,8 @@ class Processes:
     def share(self, batch: Tensor, parts: int = 1) -> Tensor:
         """This process's share of a step's batch (N, ...): (N / count, ...).
 
-        Where the step goes on in ``parts`` parts, it is the share of each, one after the other: a
-        part holds the same images however many processes work on it.
+        Of a step in several parts it has a share of each, one after the other: a part holds the
+        same images however many processes work on it.
         """
         if self.alone:
             return batch
@@ -56,7 +56,7 @@ class Processes:
         return shares[:, self.rank].flatten(0, 1)
 
     def check_shares(self, images: int, parts: int = 1, sync_norm: bool = False) -> None:
-        """``images`` images must be shared out evenly in each part; ``sync_norm`` needs GPUs."""
+        """Images must divide evenly among processes and parts; ``sync_norm`` needs GPUs."""
         if images % (self.count * parts):
             raise InputError(
                 f"batch_size={images} cannot be shared evenly by {self.count} processes in {parts} "
@@ -76,7 +76,7 @@ class Processes:
         return values
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process: all wait for the same answer."""
+        """Whether the flag is set in any process; all of them wait for the answer."""
         if self.alone:
             return flag
         found = torch.tensor(float(flag), device=self.device)
@@ -85,9 +85,9 @@ class Processes:
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """The main process runs the block before the others: what it downloads, they find.
+        """The main process runs the block before the others, which find what it has downloaded.
 
-        Where it leaves the block by an error, the others raise an :class:`InputError`.
+        If the block fails there, the others raise an :class:`InputError`.
         """
         if not self.main and self.any(False):
             raise InputError("the main process could not go on; its message says why.")
@@ -105,8 +105,8 @@ class Processes:
         """The module with gradients averaged over the processes during each backward pass."""
         if self.alone:
             return module
-        # BatchNorm's buffers are ours to average: DDP would take the main process's. PyTorch has
-        # renamed the argument that says so.
+        # DDP would overwrite BatchNorm's buffers with the main process's; average_ is for these.
+        # (PyTorch has renamed the argument.)
         known = inspect.signature(DistributedDataParallel).parameters
         buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
         options: dict[str, Any] = {buffers: False}
@@ -115,11 +115,10 @@ class Processes:
         return DistributedDataParallel(module, **options)
 
     def exchange(self, module: nn.Module, now: bool) -> AbstractContextManager[Any]:
-        """Context of a backward pass: average gradients in it, or leave that to a later one."""
+        """Context of a backward pass: average gradients ``now``, or leave that to a later one."""
         if self.alone or now:
             return nullcontext()
-        context: AbstractContextManager[Any] = module.no_sync()  # type: ignore[operator]
-        return context
+        return module.no_sync()  # type: ignore[operator, no-any-return]
 
     def synchronise_norm(self, model: nn.Module) -> None:
         """Make BatchNorm take its statistics over the images of all processes, in place."""
@@ -130,8 +129,8 @@ class Processes:
     def average_(self, tensors: Iterable[Tensor]) -> None:
         """Replace each floating-point tensor by its mean over the processes, in one exchange.
 
-        For BatchNorm's running statistics: they are weighted sums of the batches' statistics, so
-        averaging them now and then is averaging them at every step.
+        For BatchNorm's running statistics. They are weighted sums of the batches' statistics, so
+        averaging them now and then equals averaging at every step.
         """
         floating = [t for t in tensors if t.is_floating_point()]
         if self.alone or not floating:
@@ -149,7 +148,7 @@ def join(device: torch.device | str | None = None) -> Processes:
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes(find_device(device))
-    wanted = default_device() if device is None else torch.device(device)  # touched by one only
+    wanted = default_device() if device is None else torch.device(device)
     try:
         from accelerate import PartialState
     except ImportError:

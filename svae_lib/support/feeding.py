@@ -1,9 +1,9 @@
 """Where the training images live, and how the batch of a step gets to the device.
 
 The images stay bytes: a quarter of the memory and of the traffic of float32. Where they fit on
-the device they move there once. Else (CelebA on a small card, a memory-mapped file) a thread
+the device they move there once. Otherwise (CelebA on a small card, a memory-mapped file) a thread
 gathers the next batch in pinned memory and copies it on a stream of its own, while the device
-computes. What a step sees depends on (seed, step) alone, not on the way it takes.
+computes. What a step sees depends on (seed, step) alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ORDER, NOISE = 0, 1  # the two streams of random numbers of a training
 
 
 def stream_seed(seed: int, stream: int, index: int) -> int:
-    """Seed of an epoch's order or a step's noise: well mixed, so that no two are alike."""
+    """Seed of an epoch's order or a step's noise, mixed so that no two streams are alike."""
     return int(np.random.SeedSequence((seed, stream, index)).generate_state(1)[0])
 
 
@@ -68,14 +68,9 @@ class Feed:
     def batch(self, step: int) -> Tensor:
         """This process's images of a step, counted from 0: float32 (n, C, S, S) in [0, 1]."""
         images = self._bytes(step)
-        # Images of one channel count as contiguous in every format. Made in the wanted one, their
-        # strides say so to the convolutions, which go by them.
-        x = torch.empty(
-            images.shape,
-            dtype=torch.float32,
-            device=images.device,
-            memory_format=self.memory_format,
-        )
+        # Convolutions go by the strides, and images of one channel are contiguous in every format:
+        # only made in the wanted one do they have its strides.
+        x = torch.empty_like(images, dtype=torch.float32, memory_format=self.memory_format)
         return torch.div(images, 255, out=x)
 
     def noise(self, step: int, latent_dim: int) -> Tensor:
@@ -94,8 +89,8 @@ class Feed:
         batch, copied = self._next[1].result()
         self._next = (step + 1, self._thread.submit(self._load, step + 1))
         if copied is not None:
-            # The device, not Python, waits for the copy; and the memory is not given to another
-            # batch before the device is through with this one.
+            # The device, not Python, waits for the copy; and the memory is not reused before the
+            # device is through with this batch.
             torch.cuda.current_stream(self.device).wait_event(copied)
             batch.record_stream(torch.cuda.current_stream(self.device))
         return batch

@@ -10,6 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,7 @@ _LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # errors of a flush after which
 
 
 def expand(path: str | os.PathLike[str]) -> Path:
-    """The path with ~ and ~user as the home folders they mean.
-
-    Raises:
-        InputError: there is no such user, or the user has no home folder.
-    """
+    """The path with ~ and ~user as the home folders they mean."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -40,11 +37,8 @@ def atomic_path(target: str | os.PathLike[str], *, overwrite: bool = False) -> I
 
     A reader sees the old file or the new one, never a part: the temporary file is flushed to
     disk and renamed. When the block raises (a full disk, an interrupt), nothing is left behind.
-
-    Raises:
-        FileExistsError: ``target`` exists and ``overwrite`` is False, even if it appeared while
-            the block ran.
-        OSError: it cannot be written; raised before the block runs where that is known by then.
+    What cannot be written is refused before the block runs, if that is known by then; without
+    ``overwrite`` FileExistsError is raised even if the file appeared while the block ran.
     """
     target = expand(target)
     _check_free(target, overwrite)
@@ -75,6 +69,18 @@ def _check_free(target: Path, overwrite: bool) -> None:
         raise FileExistsError(f"{target} exists already; choose another name or allow overwriting.")
 
 
+def check_writable(target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Raise, before any work is done, if a file cannot be written; nothing is left behind."""
+    target = expand(target)
+    _check_free(target, overwrite)
+    folder = next(folder for folder in target.parents if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from None
+
+
 def _publish(temporary: Path, target: Path) -> None:
     """Give a file its name, unless another process has taken that in the meantime."""
     try:
@@ -101,25 +107,8 @@ def flush(path: Path) -> None:
                 raise
 
 
-def check_writable(target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Raise, before any work is done, if a file cannot be written; nothing is left behind.
-
-    Raises:
-        FileExistsError: it exists and ``overwrite`` is False.
-        OSError: its folder cannot be written or made.
-    """
-    target = expand(target)
-    _check_free(target, overwrite)
-    folder = next(folder for folder in target.parents if folder.exists())
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(target)) from None
-
-
 def write_text(target: str | os.PathLike[str], text: str, *, overwrite: bool = False) -> None:
-    """Write ``text`` as UTF-8, atomically; errors as :func:`atomic_path`."""
+    """Write ``text`` as UTF-8, atomically: :func:`atomic_path`."""
     with atomic_path(target, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -130,11 +119,9 @@ def write_json(target: str | os.PathLike[str], value: Any, *, overwrite: bool = 
 
 
 def read_json(path: str | os.PathLike[str], wanted: Any = Any) -> Any:
-    """Read a JSON file as a value of the type ``wanted``, such as a dataclass.
+    """Read a JSON file as a value of the type ``wanted``: :func:`svae_lib.support.records.convert`.
 
-    Raises:
-        InputError: the file is missing, is not JSON, or does not fit the type: see
-            :func:`svae_lib.support.records.convert`.
+    :class:`InputError` says if it is missing, is not JSON, or does not fit the type.
     """
     try:
         content = Path(path).read_bytes()
@@ -147,24 +134,22 @@ def read_json(path: str | os.PathLike[str], wanted: Any = Any) -> Any:
 def claimed(lock: Path) -> Iterator[bool]:
     """Whether this process holds the file ``lock`` in the block: False where another one does.
 
-    A file system without locks cannot say: then it warns, and the answer is True.
+    On a file system without locks the answer is True, with a warning.
     """
     handle = FileLock(lock)
-    mine = False
+    mine = True
     try:
         handle.acquire(timeout=0)
-        mine = True
     except Timeout:
-        pass
+        mine = False
     except (NotImplementedError, OSError) as error:
         if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
             raise
         warnings.warn(
-            f"the disk of {lock.parent} has no file locks ({error}): see to it that no other "
+            f"the disk of {lock.parent} has no file locks ({error}): make sure that no other "
             "process writes there.",
             stacklevel=3,
         )
-        mine = True
     try:
         yield mine
     finally:
@@ -176,22 +161,18 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.
 
 def is_leftover(path: Path) -> bool:
     """Whether a file is a lock, or was left half written by a process that was killed."""
-    hidden = path.name.startswith(".") and ".partial" in path.name
-    return hidden or path.name.startswith(".lock") or path.suffix == ".lock"
+    unfinished = path.name.startswith(".") and ".partial" in path.name
+    return unfinished or path.name.startswith(".lock") or path.suffix == ".lock"
 
 
 def user_cache() -> Path:
-    """The library's folder for what can be made again: where the system keeps caches.
+    """The library's folder among the system's caches: on Linux ~/.cache/svae.
 
-    On Linux ~/.cache/svae; the variable XDG_CACHE_HOME moves it, on every system. It need not
-    exist yet.
-
-    Raises:
-        InputError: the user has no home folder.
+    The variable XDG_CACHE_HOME moves it, on every system. It need not exist yet.
     """
     if named := os.environ.get("XDG_CACHE_HOME"):
         return expand(named) / "svae"
-    with suppress(RuntimeError):  # for want of a home folder; older releases return "~/.cache"
+    with suppress(RuntimeError):  # no home folder; older releases then return "~/.cache"
         found = platformdirs.user_cache_path("svae", appauthor=False)
         if found.is_absolute():
             return found
@@ -207,9 +188,8 @@ def file_hash(path: str | os.PathLike[str], algorithm: str) -> str:
     return digest.hexdigest()
 
 
-def sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    return file_hash(path, "sha256")
+sha256 = partial(file_hash, algorithm="sha256")
+"""SHA-256 of a file's bytes, as 64 hexadecimal digits."""
 
 
 def embedded(name: str) -> Path:
@@ -217,9 +197,6 @@ def embedded(name: str) -> Path:
 
     A wheel carries it inside the package; a checkout (editable install) has it in ``data/``, and
     recorded tables in ``results/``.
-
-    Raises:
-        InputError: neither place holds it.
     """
     package = Path(__file__).parents[1]
     for place in (package / "_embedded", package.parent / "data", package.parent):

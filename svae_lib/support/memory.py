@@ -1,9 +1,9 @@
 """Memory that the C library keeps for the next step, instead of returning it to the system.
 
 glibc returns large freed blocks to the system at once. The next step asks for as many again, and
-the system hands them out page by page, each filled with zeros. A training or a scoring has the same
-tensors in every step, so while it lasts freed memory is kept (see mallopt(3)). Other systems and C
-libraries are left alone.
+the system hands them out page by page, each filled with zeros. Training and scoring need the same
+tensors in every step, so meanwhile freed memory is kept: see mallopt(3). Other C libraries are left
+alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import cache
 from threading import Lock
 
-# Parameters of mallopt, and their values once it is over: where glibc's own adaptation ends up.
+# Parameters of mallopt, and their values afterwards: where glibc's own adaptation ends up.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _KEEP = {_TRIM_THRESHOLD: -1, _MMAP_MAX: 0}
 _USUAL = {_TRIM_THRESHOLD: 64 << 20, _MMAP_THRESHOLD: 32 << 20, _MMAP_MAX: 1 << 16}
@@ -28,8 +28,8 @@ _users = 0
 def kept_memory() -> Iterator[None]:
     """Context in which the process keeps the memory that it frees; at its end it is returned.
 
-    At its peak the process may hold somewhat more than without (docs/speed.md has measurements).
-    Contexts may be nested, and overlap between threads: the last to end returns the memory.
+    The peak may be somewhat higher than without (docs/speed.md has measurements). Contexts may be
+    nested, and overlap between threads: the last to end returns the memory.
     """
     global _users
     libc = _glibc()

@@ -1,4 +1,4 @@
-"""How far long work is: a bar where there is a screen, a line now and then in a log file."""
+"""Progress of long work: a bar where there is a screen, a line now and then in a log file."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def counter(
 
     Args:
         total: where it ends, if that is known.
-        what: is done, such as "features".
+        what: what is done, such as "features".
         unit: of the count.
-        show: False says nothing at all.
+        show: False prints nothing.
         initial: where it starts.
         scaled: show thousands as k, millions as M.
         every: least seconds between two lines of a log.

@@ -34,7 +34,7 @@ def provenance(device: torch.device | str) -> dict[str, str]:
 def commit() -> str:
     """Commit that the library runs from ("-dirty" with changes on top), or "unknown".
 
-    A copy without its git history can be told by the variable SVAE_COMMIT.
+    The variable SVAE_COMMIT tells it to a copy without git history.
     """
     if told := os.environ.get("SVAE_COMMIT"):
         return told

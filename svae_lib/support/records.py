@@ -17,11 +17,7 @@ _NOT_FINITE = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON of dictionaries, lists, text and numbers; infinity and NaN become strings.
-
-    Raises:
-        InputError: the value holds something else, such as a tensor.
-    """
+    """JSON of dictionaries, lists, text and numbers; infinity and NaN become strings."""
     try:
         return json.dumps(_named(value), indent=indent, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -32,11 +28,7 @@ def to_json(value: Any, indent: int | None = None) -> str:
 
 
 def from_json(text: str | bytes, wanted: Any, source: str | os.PathLike[str]) -> Any:
-    """What :func:`to_json` wrote, as :func:`convert` makes it.
-
-    Raises:
-        InputError: the text is not JSON, or is of another type.
-    """
+    """What :func:`to_json` wrote, as the type ``wanted``: see :func:`convert`."""
     try:
         value = _numbered(json.loads(text, parse_int=_int64))
     except (ValueError, RecursionError) as error:
@@ -47,17 +39,14 @@ def from_json(text: str | bytes, wanted: Any, source: str | os.PathLike[str]) ->
 def convert(value: Any, wanted: type[T], source: str | os.PathLike[str]) -> T:
     """A value of the type ``wanted``, made of dictionaries, lists, text and numbers.
 
-    Nothing is turned into another type on the way: True is no number, 3.0 no integer. (An integer
-    is a float, though.) A dataclass's own checks are made, too.
+    Types must match: True is no number and 3.0 no integer, though an integer may be a float. A
+    dataclass's own checks run, too. A wrong, missing or surplus field is an :class:`InputError`
+    that names ``source``, the file, and the field.
 
     Args:
         value: as JSON holds it.
         wanted: a dataclass or any other type that msgspec knows, such as ``list[float]``.
         source: the file, for the message.
-
-    Raises:
-        InputError: a wrong type, a missing field or one that ``wanted`` does not have; the message
-            names file and field.
     """
     try:
         found = msgspec.convert(value, wanted, strict=True)

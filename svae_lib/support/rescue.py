@@ -1,4 +1,4 @@
-"""When a training cannot go on: back to the last good state, and a word on what to try."""
+"""When training cannot go on: back to the last good state, and advice on what to try."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class LastGood:
     """A copy of a model's weights and statistics, on its device, to go back to.
 
     Args:
-        model: it is copied by the first :meth:`keep`.
-        images: of a step that one process works off.
-        parts: in which it does so.
+        model: copied by the first :meth:`keep`.
+        images: per step and process.
+        parts: in which a step's images are processed, one after the other.
     """
 
     def __init__(self, model: nn.Module, images: int, parts: int) -> None:
@@ -50,7 +50,7 @@ class LastGood:
                 torch._foreach_copy_([self._state[n] for n in names], [state[n] for n in names])
 
     def restore(self) -> None:
-        """Bring the model back to the copy, if there is one; its gradients are dropped."""
+        """Bring the model back to the copy, if there is one, and drop its gradients."""
         self._model.zero_grad(set_to_none=True)
         if self._state:
             self._model.load_state_dict(self._state)
@@ -87,26 +87,23 @@ class LastGood:
         finer = next((n for n in range(parts + 1, images // 2 + 1) if images % n == 0), None)
         if finer is None:
             smaller = "" if images // parts <= 2 else "a smaller batch_size, "
-            return (
-                f"No smaller part can be trained on: take {smaller}a smaller model or a larger "
-                "device."
-            )
+            return f"The parts cannot be smaller: take {smaller}a smaller model or a larger device."
         return (
-            f"Try accumulate={finer} (svae train: --train.accumulate {finer}), which works off the "
+            f"Try accumulate={finer} (svae train: --train.accumulate {finer}), which processes the "
             f"same batch in parts of {images // finer}, or a smaller batch_size. The model is back "
             "at its last good state."
         )
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an allocation failed: by PyTorch, by the driver or NVIDIA's libraries, on a CPU."""
+    """Whether an allocation failed: PyTorch's, the driver's or NVIDIA's libraries', or a CPU's."""
     said = str(error)
     words = ("out of memory", "DefaultCPUAllocator", "STATUS_ALLOC_FAILED")
     return isinstance(error, torch.cuda.OutOfMemoryError) or any(word in said for word in words)
 
 
 class Watchers(Generic[T]):
-    """Functions that look on; what they cannot write is warned about, once each, and no more."""
+    """Functions that look on. An OSError of one, such as a full disk, is warned about once."""
 
     def __init__(self, functions: Sequence[Callable[[T], None]]) -> None:
         self._functions = functions

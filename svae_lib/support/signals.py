@@ -13,7 +13,7 @@ class StopRequest(threading.Event):
     """Set once somebody asks to stop."""
 
     terminate = False
-    """Whether the system asked (SIGTERM, SIGHUP): not only this loop is to end, but the program."""
+    """Whether the system asked (SIGTERM, SIGHUP): not only this loop, the program is to end."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,9 +49,9 @@ def stop_requests() -> Iterator[StopRequest]:
     """Turn SIGINT, SIGTERM and SIGHUP into a flag.
 
     A second Ctrl-C acts as usual: a person has lost patience. Further SIGTERMs change nothing,
-    since launchers and schedulers send several for one stop. A context within another has the same
-    flag, so that what asked the inner one to stop cannot interrupt the saving around it; nor can a
-    second Ctrl-C that comes when the inner one has ended (a third can).
+    since launchers and schedulers send several for one stop. Nested contexts share a flag, so that
+    what asked the inner one to stop cannot interrupt the saving around it; nor can a second Ctrl-C
+    that comes when the inner one has ended (a third can).
 
     Outside the main thread, where Python allows no signal handlers, the flag is never set.
     """

@@ -1,4 +1,4 @@
-"""What a command does with its terminal: closed, cut off or poor in characters, it goes on."""
+"""A command's terminal may be closed, cut off or short of characters: the command goes on."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any, TextIO
 
 
 def quiet_interrupt() -> None:
-    """Where ``svae`` or ``python -m svae_lib`` is starting, let Ctrl-C end it with one line.
+    """Let Ctrl-C end ``svae`` or ``python -m svae_lib`` with one line while it is still starting.
 
-    The command's own handling begins after imports that take seconds.
+    The command handles Ctrl-C itself only after imports that take seconds.
     """
     if Path((sys.argv or [""])[0]).stem in ("svae", "-m"):  # "-m": the package is being imported
         sys.excepthook = _excepthook
@@ -34,8 +34,8 @@ def _excepthook(
 def lasting_streams() -> Iterator[None]:
     """Let standard output and error take everything while the block runs.
 
-    Characters that the terminal does not have are replaced. What nobody reads any more, because
-    the stream is closed or its reader has left, is dropped: the work goes on.
+    Characters that the terminal cannot show are replaced. Where the stream is closed, or its reader
+    has left, what is written is dropped.
     """
     for number in (0, 1, 2):  # else the next file that is opened would be standard error
         try:

@@ -1,7 +1,7 @@
 """The course's file format: a safetensors file whose header says what the tensors are.
 
 Written whole, read without pickle. The header is JSON: the format's version, what is in the file, a
-SHA-256 of the tensors, so that damage is noticed, and the facts that the caller adds.
+SHA-256 of the tensors, which shows damage, and the facts that the caller adds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FORMAT = 1
 
 
 class DamagedFile(InputError):
-    """A file that was cut short, changed, or never written by this library."""
+    """A file that was cut short, changed, or not written by this library."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,7 @@ _FRAME = _Frame.__annotations__
 def read_tensors(
     path: str | os.PathLike[str], what: str, wanted: type[T]
 ) -> tuple[dict[str, Tensor], T]:
-    """Tensors of a file that holds ``what``, and its facts as the type ``wanted``.
-
-    Raises:
-        DamagedFile: it is not what was written.
-        InputError: it is missing, of another format, or holds something else.
-    """
+    """Tensors of a file that holds ``what``, and its facts as the type ``wanted``."""
     header = read_header(path)
     if header["what"] != what:
         raise InputError(f"{path} holds a {header['what']}, not a {what}.")
@@ -146,7 +141,7 @@ def digest(tensors: dict[str, Tensor]) -> str:
 
 
 def storable(tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    """A ``state_dict``, say, on the CPU and without gaps; floating point in ``dtype`` if given."""
+    """A ``state_dict``, say, on the CPU and contiguous; floating point in ``dtype`` if given."""
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     if dtype is None:
         return stored

@@ -2,10 +2,8 @@
 
 Each function returns a :class:`Panel`, the last value of a notebook's cell: controls with a picture
 below. Where nothing answers the controls (an exported page, a stored notebook), the same picture
-stays, with its alternative text. Pictures are drawn by Pillow, since a slider has to be followed
-within a tenth of a second or so; ``benchmarks/widgets.py`` measures it.
-
-What is drawn comes from :mod:`svae_lib.sampling` and :mod:`svae_lib.diagnostics`.
+stays, with its alternative text. Pillow draws what follows a slider, which must take no longer than
+a tenth of a second or so; ``benchmarks/widgets.py`` measures it.
 """
 
 from __future__ import annotations

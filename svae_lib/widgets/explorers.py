@@ -1,7 +1,4 @@
-"""Sliders over a trained model: its latent variables, its map, the splits of several models.
-
-Each live view stands on a plain function, which makes its picture from values.
-"""
+"""Sliders over a trained model: its latent variables, its map, the splits of several models."""
 
 from __future__ import annotations
 
@@ -35,20 +32,25 @@ def latent_explorer(
     """Move the most active latent variables of an image, and see what the decoder makes of it.
 
     The variables with the largest var(mu) get a slider each; the others stay as the image, or the
-    draw from the prior, has them.
+    draw from the prior, has them. The controls are ``image`` (where to start), ``z0``, ``z3``, ...
+    (one for each of the variables, named by its index), and the buttons ``reset`` and ``prior``.
 
     Args:
         model: a VAE or SplitVAE in evaluation mode.
         images: uint8 (N, C, S, S) to start from, at least two; a hundred tell what is active.
         mu: in place of images, their posterior means, float (N, L).
         sliders: latent variables to move; fewer where the model has fewer.
-
-    Returns:
-        A panel with the controls ``image`` (where to start), ``z0``, ``z3``, ... (one for each of
-        the variables, named by its index), and the buttons ``reset`` and ``prior``.
     """
     ipy = load_ipywidgets()
-    means = _posterior_means(model, images, mu)
+    if (images is None) == (mu is None):
+        raise InputError("give either images or mu, their posterior means.")
+    means = encode_all(model, images)[0] if mu is None else mu  # type: ignore[arg-type]
+    if means.ndim != 2 or len(means) < 2 or means.shape[1] != model.config.latent_dim:
+        raise InputError(
+            f"mu must have the shape (N, {model.config.latent_dim}) with N at least 2, not "
+            f"{tuple(means.shape)}: several images are needed to tell which variables are active."
+        )
+    means = means.detach().float().cpu()
     check_counts(sliders=sliders)
     order = means.var(dim=0, correction=0).argsort(descending=True)[:sliders].tolist()
     reach = max(3, int(means[:, order].abs().max().ceil()))
@@ -77,21 +79,6 @@ def latent_explorer(
     reset.on_click(lambda _: go(means[start.value]))
     prior.on_click(lambda _: go(prior_latents(1, means.shape[1], next(seeds))[0]))
     return panel
-
-
-def _posterior_means(model: VAE, images: Tensor | None, mu: Tensor | None) -> Tensor:
-    if images is not None and mu is None:
-        means = encode_all(model, images)[0]
-    elif mu is not None and images is None:
-        means = mu
-    else:
-        raise InputError("give either images or mu, their posterior means.")
-    if means.ndim != 2 or len(means) < 2 or means.shape[1] != model.config.latent_dim:
-        raise InputError(
-            f"mu must have the shape (N, {model.config.latent_dim}) with N at least 2, not "
-            f"{tuple(means.shape)}: several images are needed to tell which variables are active."
-        )
-    return means.detach().float().cpu()
 
 
 def mixer_frame(
@@ -125,14 +112,13 @@ def mixer_frame(
 def sigma_mixer(model: VAE, images: Tensor, n: int = 8) -> Panel:
     """Mix x1 and x2 of some images under another map: constant, sharper, swapped.
 
+    The controls are ``map`` ("the model's" or "constant"), ``constant`` (its value), ``sharpness``
+    and ``swap``.
+
     Args:
         model: a SplitVAE with two components, in evaluation mode.
         images: uint8 (N, C, S, S).
         n: how many to show, at most.
-
-    Returns:
-        A panel with the controls ``map`` ("the model's" or "constant"), ``constant`` (its value),
-        ``sharpness`` and ``swap``.
     """
     ipy = load_ipywidgets()
     check_uint8_images(images)
@@ -155,16 +141,14 @@ def sigma_mixer(model: VAE, images: Tensor, n: int = 8) -> Panel:
 
 
 def split_gallery(models: Mapping[str, VAE], images: Tensor, n: int = 8) -> Panel:
-    """The splits of several models, side by side with what kind each of them is.
+    """The splits of several models, each with the kind of split that it is.
+
+    The controls are ``model`` and ``first``, the first of the images that are shown.
 
     Args:
         models: SplitVAEs by name, in evaluation mode.
-        images: uint8 (N, C, S, S), in random order. The first 200 decide the kind of split; the
-            control ``first`` leafs through all of them.
+        images: uint8 (N, C, S, S), in random order: the first 200 decide the kind of split.
         n: images to show at a time, at most.
-
-    Returns:
-        A panel with the controls ``model`` and ``first``.
     """
     ipy = load_ipywidgets()
     if not models:

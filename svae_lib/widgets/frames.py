@@ -36,7 +36,7 @@ class Frame:
     def of(cls, image: Image.Image, alt_text: str, readout: str = "") -> Frame:
         """The frame that shows a picture of Pillow's."""
         buffer = io.BytesIO()
-        image.save(buffer, "png", compress_level=1)  # more would take longer than sending it
+        image.save(buffer, "png", compress_level=1)  # to compress more takes longer than to send
         return cls(buffer.getvalue(), image.size, alt_text, readout)
 
     def html(self) -> str:
@@ -87,10 +87,10 @@ def draw(
 
 
 @functools.cache
-def font(size: int = 14) -> ImageFont.FreeTypeFont:
+def font() -> ImageFont.FreeTypeFont:
     """Matplotlib's font: it is always there, and it has Greek letters and subscripts."""
     path = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
-    return ImageFont.truetype(str(path), size)  # Pillow takes a Path from 10.1 on only
+    return ImageFont.truetype(str(path), 14)  # Pillow takes a Path from 10.1 on only
 
 
 _SUBSCRIPTS = "₁₂₃₄₅₆₇₈₉"

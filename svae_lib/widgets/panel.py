@@ -26,6 +26,11 @@ def load_ipywidgets() -> Any:
 class Panel:
     """Controls, and a picture that follows them.
 
+    Args:
+        rows: the controls by name, a mapping per row.
+        picture: makes the picture for what the controls are set to.
+        silent: controls that do not redraw by themselves.
+
     Attributes:
         controls: the ipywidgets by name; setting a ``.value`` redraws, as moving a slider does.
         frame: the picture as it is now.
@@ -40,13 +45,6 @@ class Panel:
         picture: Callable[[Values], Frame],
         silent: Collection[str] = (),
     ) -> None:
-        """Arrange named controls in rows above the picture that a function makes of their values.
-
-        Args:
-            rows: the controls by name, a mapping per row.
-            picture: makes the picture for what the controls are set to.
-            silent: controls that do not redraw by themselves.
-        """
         ipy = load_ipywidgets()
         self.controls = {name: control for row in rows for name, control in row.items()}
         self._picture = picture

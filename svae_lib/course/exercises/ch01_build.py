@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -36,6 +37,18 @@ def vae_forward(
     return decoder(z), mu, log_var
 
 
+@dataclass(frozen=True)
+class _Linear:
+    """A linear map, with a sigmoid where asked for; unlike a lambda it can be pickled."""
+
+    matrix: Tensor
+    sigmoid: bool = False
+
+    def __call__(self, x: Tensor) -> Tensor:
+        mapped = x @ self.matrix
+        return torch.sigmoid(mapped) if self.sigmoid else mapped
+
+
 def _networks(g: torch.Generator) -> tuple[Tensor, Tensor, Network, Network]:
     """Images of D pixels, L latent variables, and two linear maps."""
     n, d, latent = draw_sizes(g, 3)
@@ -44,7 +57,7 @@ def _networks(g: torch.Generator) -> tuple[Tensor, Tensor, Network, Network]:
         torch.randn(latent, d, generator=g),
     )
     x, noise = torch.rand(n, d, generator=g), torch.randn(n, latent, generator=g)
-    return x, noise, lambda x: x @ encode, lambda z: torch.sigmoid(z @ decode)
+    return x, noise, _Linear(encode), _Linear(decode, sigmoid=True)
 
 
 def _with(z_of: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Function:

@@ -1,0 +1,233 @@
+"""Reading what was handed in: which notebook of the course it is, its code, its predictions."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import symtable
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from ...support.checks import InputError
+from .. import exercises, questions
+
+LARGEST = 200 * 2**20
+"""Bytes of the largest file that is read."""
+
+
+@dataclass(frozen=True)
+class HandedIn:
+    """One file, as it was when grading began."""
+
+    student: str
+    file: str
+    """Its path within the folder."""
+    cells: tuple[tuple[int, str], ...] = ()
+    """Number and Python code of each code cell; numbers count all cells, from 1."""
+    notebook: str = ""
+    """Which of the course, such as "01_vanilla_vae"."""
+    predictions: tuple[str, ...] = ()
+    """Names of the predictions that are filled in."""
+    problem: str = ""
+    """Why it cannot be graded; "" where it can."""
+
+    @property
+    def exercises(self) -> tuple[str, ...]:
+        """Names of the exercises that it should hold."""
+        return exercises.names(self.notebook) if self.notebook else ()
+
+    @property
+    def asked(self) -> int:
+        """How many predictions the notebook asks for."""
+        return len(questions.registry().get(self.notebook[:2], ()))
+
+    def like(self, name: str) -> str | None:
+        """A function of the file whose name resembles ``name``; None where there is none."""
+        defined = [
+            node.name
+            for _, code in self.cells
+            for node in _statements(code)
+            if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        ]
+        others = [other for other in defined if other not in self.exercises]
+        return next(iter(get_close_matches(name, others, 1, cutoff=0.5)), None)
+
+    def with_library(self) -> list[str]:
+        """Names of the exercises whose functions call the course's library: a person may look."""
+        found = set()
+        for _, code in self.cells:
+            for node in _statements(code):
+                bound, used = _names(node)
+                if used & {"sv", "svae_lib"} and not re.search(r"\bcheck\(", ast.unparse(node)):
+                    found |= bound
+        return [name for name in self.exercises if name in found]
+
+    def needed(self) -> list[tuple[int, str]]:
+        """The statements that the exercises' functions need, without training and pictures."""
+        wanted = set(self.exercises)
+        parts = [
+            (number, node, *_names(node))
+            for number, code in self.cells
+            for node in _statements(code)
+        ]
+        kept: set[int] = set()
+        grew = True
+        while grew:
+            grew = False
+            for place, (_, node, bound, used) in enumerate(parts):
+                needed = isinstance(node, ast.Import | ast.ImportFrom) or bound & wanted
+                if place not in kept and needed:
+                    kept.add(place)
+                    wanted |= used
+                    grew = True
+        return [(parts[i][0], ast.unparse(parts[i][1])) for i in sorted(kept)]
+
+
+def read_folder(folder: Path) -> list[HandedIn]:
+    """All notebooks of a folder: one for each student, or a folder for each.
+
+    Raises:
+        InputError: there is no such folder, or no notebook in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder: name the one with the handed-in notebooks.")
+    paths = sorted(
+        path
+        for path in folder.rglob("*.ipynb")
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    if not paths:
+        raise InputError(f"{folder} holds no notebooks (*.ipynb).")
+    return [_read(path, folder) for path in paths]
+
+
+def _read(path: Path, folder: Path) -> HandedIn:
+    within = path.relative_to(folder)
+    student, file = within.parts[0].removesuffix(".ipynb"), within.as_posix()
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"it has more than {LARGEST // 2**20} MB")
+        cells = _cells(json.loads(path.read_bytes().decode("utf-8-sig")))
+    except (OSError, ValueError, RecursionError) as error:
+        why = "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
+        return HandedIn(student, file, problem=f"This is no notebook ({why}): hand in the .ipynb.")
+    code = [(i, _python(text)) for i, (kind, text, _) in enumerate(cells, 1) if kind == "code"]
+    notebook = _which(code)
+    if notebook is None:
+        return HandedIn(
+            student, file, problem="None of the course's exercises is in this notebook."
+        )
+    predictions = _predictions(cells, notebook)
+    return HandedIn(student, file, tuple(code), notebook, predictions)
+
+
+def _cells(content: object) -> list[tuple[str, str, str]]:
+    """Kind, source and printed text of each cell.
+
+    Raises:
+        ValueError: this is no notebook of format 4.
+    """
+    cells = content.get("cells") if isinstance(content, dict) else None
+    if not isinstance(cells, list):
+        raise ValueError("it has no list of cells")
+    found = []
+    for cell in cells:
+        if not isinstance(cell, dict):
+            raise ValueError("a cell is none")
+        outputs = cell.get("outputs")
+        shown = outputs if isinstance(outputs, list) else []
+        found.append((str(cell.get("cell_type")), _text(cell.get("source")), json.dumps(shown)))
+    return found
+
+
+def _text(source: object) -> str:
+    text = "".join(map(str, source)) if isinstance(source, list) else str(source or "")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _python(source: str) -> str:
+    """A cell's code without what only Jupyter understands: %magics, !commands, ?help."""
+    if source.lstrip().startswith("%%"):
+        first, _, rest = source.lstrip().partition("\n")
+        return f"\n{rest}" if re.match(r"%%(time|timeit|capture|prun)\b", first) else ""
+    lines = []
+    for line in source.split("\n"):
+        bare = line.strip()
+        skip = bare.startswith(("%", "!", "?")) or re.fullmatch(r"[\w.]+\?\??", bare)
+        lines.append(line[: len(line) - len(line.lstrip())] + "pass" if skip else line)
+    return "\n".join(lines)
+
+
+def _statements(code: str) -> list[ast.stmt]:
+    try:
+        return ast.parse(code).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+
+
+def _which(cells: list[tuple[int, str]]) -> str | None:
+    """The notebook of the course that most of the code's exercises belong to."""
+    found: Counter[str] = Counter()
+    for name, exercise in exercises.registry().items():
+        pattern = rf"\b(?:def|class)\s+{name}\b|\bcheck\(\s*[\"']{name}[\"']|^{name}\s*="
+        found[exercise.notebook] += sum(
+            bool(re.search(pattern, code, re.MULTILINE)) for _, code in cells
+        )
+    notebook, count = found.most_common(1)[0]
+    return notebook if count else None
+
+
+def _predictions(cells: list[tuple[str, str, str]], notebook: str) -> tuple[str, ...]:
+    """Which predictions are filled in, by any of the ways that the course offers.
+
+    An answer in the call, the line "You said" of a cell that ran again after one, or a Markdown
+    cell with ``Prediction:`` since the question before.
+    """
+    filled, written = [], False
+    known = {question.name: question for question in questions.registry().get(notebook[:2], ())}
+    for kind, text, shown in cells:
+        if kind == "markdown":
+            written = written or bool(re.search(r"^\W*Prediction:\W*\w", text, re.MULTILINE))
+            continue
+        for name, answer in _asked(text):
+            if name not in known:
+                continue
+            given = answer is not None and known[name].read(answer) is not None
+            if (given or written or "You said" in shown) and name not in filled:
+                filled.append(name)
+            written = False
+    return tuple(filled)
+
+
+def _asked(code: str) -> Iterator[tuple[str, object]]:
+    for statement in _statements(_python(code)):
+        for node in ast.walk(statement):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            constants = [a.value for a in node.args if isinstance(a, ast.Constant)]
+            if node.func.attr == "predict" and constants and isinstance(constants[0], str):
+                yield constants[0], constants[1] if len(constants) > 1 else None
+
+
+def _names(statement: ast.stmt) -> tuple[set[str], set[str]]:
+    """Names of the module's scope that a statement binds, and those that it uses."""
+    try:
+        table = symtable.symtable(ast.unparse(statement), "<cell>", "exec")
+    except (SyntaxError, ValueError, RecursionError):
+        return set(), set()
+    symbols = table.get_symbols()
+    bound = {
+        s.get_name() for s in symbols if s.is_assigned() or s.is_imported() or s.is_namespace()
+    }
+    used = {s.get_name() for s in symbols if s.is_referenced()}
+    waiting = list(table.get_children())
+    while waiting:
+        inner = waiting.pop()
+        used |= {s.get_name() for s in inner.get_symbols() if s.is_global()}
+        waiting += inner.get_children()
+    return bound, used

@@ -1,0 +1,221 @@
+"""What goes between the grader and a process with handed-in code.
+
+The grader's requests are pickled, since the process that reads them trusts the grader. What comes
+back is data of fixed kinds, validated as it is read: nothing that a process with handed-in code
+sends is ever executed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+LONGEST = 64 * 2**20
+"""Bytes of the longest message from a process with handed-in code."""
+_DTYPES = {
+    str(dtype): dtype
+    for dtype in (
+        *(torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool),
+        *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.complex64),
+    )
+}
+_ARRAYS = "biufc"
+_NAMED = {"Ellipsis": Ellipsis, "NotImplemented": NotImplemented}
+
+
+class Numbers(msgspec.Struct, tag="numbers", frozen=True):
+    """A tensor or a NumPy array."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+    numpy: bool = False
+
+
+class Plain(msgspec.Struct, tag="plain", frozen=True):
+    """A number, a text or None."""
+
+    value: bool | int | float | str | None
+
+
+class Named(msgspec.Struct, tag="named", frozen=True):
+    """Ellipsis or NotImplemented."""
+
+    name: str
+
+
+class Several(msgspec.Struct, tag="several", frozen=True):
+    """A tuple or a list."""
+
+    items: list[Value]
+    mutable: bool
+
+
+class Convolution(msgspec.Struct, tag="convolution", frozen=True):
+    """What a module has as its head, where that is a convolution."""
+
+    shape: tuple[int, int, int, int]
+    bias: bool
+
+
+class Module(msgspec.Struct, tag="module", frozen=True):
+    """A module that stays in the other process."""
+
+    key: int
+    head: Convolution | str | None
+    """A string names another type."""
+
+
+class Other(msgspec.Struct, tag="other", frozen=True):
+    """Something of which only the type is told."""
+
+    name: str
+
+
+Value: TypeAlias = Numbers | Plain | Named | Several | Module | Other
+
+
+class Found(msgspec.Struct, tag="found", frozen=True):
+    """After the notebook ran: parameter names of each version of each function, and troubles."""
+
+    functions: dict[str, list[list[str]]]
+    troubles: list[str]
+
+
+class Answer(msgspec.Struct, tag="answer", frozen=True):
+    """A function's value."""
+
+    value: Value
+    graph: int | None = None
+    """By which a gradient of the value can be asked for; None where it has none."""
+    changed: dict[int, Value] = {}
+    """Arguments, by place, that the function has written into."""
+
+
+class Failed(msgspec.Struct, tag="failed", frozen=True):
+    """A function raised an error."""
+
+    name: str
+    text: str
+    line: str
+    """Of the notebook, in which it was raised; "" where that is not known."""
+
+
+Reply: TypeAlias = Found | Answer | Failed
+_decoder: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+
+
+class Lost(BaseException):
+    """There is no use in going on with a process.
+
+    No Exception: the engine of the exercises takes those for the learner's own.
+    """
+
+
+class Garbled(Lost):
+    """What the other process sent is no reply."""
+
+
+def pack(reply: Reply) -> bytes:
+    """A reply as bytes."""
+    return msgspec.msgpack.encode(reply)
+
+
+def unpack(data: bytes) -> Reply:
+    """The reply that bytes hold.
+
+    Raises:
+        Garbled: they hold none.
+    """
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise Garbled(str(error)) from None
+
+
+def encode(value: Any, keep: Callable[[nn.Module], int]) -> Value:
+    """A value as data.
+
+    Args:
+        value: anything.
+        keep: keeps a module and returns its key.
+    """
+    if isinstance(value, Tensor) and str(value.dtype) in _DTYPES:
+        dense = value.detach().to_dense().cpu().resolve_conj().resolve_neg().contiguous()
+        data = dense.reshape(-1).view(torch.uint8).numpy().tobytes() if dense.numel() else b""
+        return Numbers(str(value.dtype), tuple(value.shape), data)
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in _ARRAYS:
+        array = np.ascontiguousarray(value)
+        return Numbers(value.dtype.str, tuple(value.shape), array.tobytes(), numpy=True)
+    if value is None or type(value) in (bool, float, str):
+        return Plain(value)
+    if type(value) is int and abs(value) < 2**63:
+        return Plain(value)
+    if isinstance(value, tuple | list):
+        return Several([encode(item, keep) for item in value], isinstance(value, list))
+    if isinstance(value, nn.Module):
+        return Module(keep(value), _head(value))
+    for name, constant in _NAMED.items():
+        if value is constant:
+            return Named(name)
+    return Other(type(value).__name__)
+
+
+def _head(module: nn.Module) -> Convolution | str | None:
+    head = getattr(module, "head", None)
+    if head is None:
+        return None
+    if not isinstance(head, nn.Conv2d) or head.weight.ndim != 4:
+        return type(head).__name__
+    shape = tuple(head.weight.shape)
+    return Convolution((shape[0], shape[1], shape[2], shape[3]), head.bias is not None)
+
+
+def decode(value: Value, module: Callable[[Module], Any]) -> Any:
+    """The value that data stand for.
+
+    Args:
+        value: from :func:`unpack`.
+        module: what a module in the other process becomes here.
+
+    Raises:
+        Garbled: sizes and numbers do not agree, or a dtype is unknown.
+    """
+    if isinstance(value, Numbers):
+        return _numbers(value)
+    if isinstance(value, Plain):
+        return value.value
+    if isinstance(value, Several):
+        items = [decode(item, module) for item in value.items]
+        return items if value.mutable else tuple(items)
+    if isinstance(value, Named):
+        return _NAMED.get(value.name)
+    if isinstance(value, Module):
+        return module(value)
+    return type(value.name if value.name.isidentifier() else "object", (), {})()
+
+
+def _numbers(value: Numbers) -> Any:
+    try:
+        count = math.prod(value.shape)
+        if min(value.shape, default=0) < 0:
+            raise ValueError("a negative size")
+        if value.numpy:
+            dtype = np.dtype(value.dtype)
+            if dtype.kind not in _ARRAYS or dtype.itemsize * count != len(value.data):
+                raise ValueError("not as many numbers as the sizes say")
+            return np.frombuffer(bytearray(value.data), dtype).reshape(value.shape)
+        kind = _DTYPES[value.dtype]
+        if kind.itemsize * count != len(value.data):
+            raise ValueError("not as many numbers as the sizes say")
+        if not count:
+            return torch.empty(value.shape, dtype=kind)
+        return torch.frombuffer(bytearray(value.data), dtype=kind).reshape(value.shape)
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise Garbled(f"numbers that are none: {error}") from None
