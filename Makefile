@@ -12,7 +12,7 @@ NOTEBOOKS := $(TWO_WORKERS) --nbval-lax --nbval-cell-timeout=300 notebooks
 CHECKS := $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint notebooks slides reference site site-serve lab bench clean
+.PHONY: help setup run test test-all lint notebooks slides student reference site site-serve lab bench clean
 
 help: ## List these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -50,6 +50,9 @@ notebooks: setup ## Make the notebooks from notebooks/source
 
 slides: setup ## Make lecture slides that need no network, in slides/
 	$(BIN)/python scripts/build_slides.py
+
+student: setup ## Make a zip of the course without solutions, split-vae-course.zip
+	$(BIN)/python scripts/build_student.py --overwrite
 
 reference: setup ## Make the library's reference from its docstrings, in reference/
 	$(BIN)/python scripts/build_reference.py

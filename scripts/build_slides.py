@@ -312,13 +312,13 @@ def deck(solved: NotebookNode, learners: NotebookNode, title: str) -> str:
 # ---------------------------------------------------------------- files
 
 
-def copy_assets(out: Path) -> None:
-    """Copy reveal.js and MathJax beside the decks.
+def copy_assets(out: Path, assets: Sequence[tuple[str, str, str]] | None = None) -> None:
+    """Copy reveal.js and MathJax, or the given ones of :data:`ASSETS`, into a folder.
 
     Raises:
         SlidesError: a package is not installed, or has changed.
     """
-    for distribution, name, target in ASSETS:
+    for distribution, name, target in ASSETS if assets is None else assets:
         try:
             files = importlib.metadata.files(distribution) or []
         except importlib.metadata.PackageNotFoundError:

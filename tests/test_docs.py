@@ -314,25 +314,6 @@ def test_links_to_questions_say_where_they_lead() -> None:
     assert all((a, b) == (c, d) for a, b, c, d in found)
 
 
-def test_grading_takes_a_right_answer_wherever_it_stands() -> None:
-    """Notebook 0 shows everybody a wrong answer; a second try may stand below the first."""
-    program = re.search(r"awk -v who=.*? '\n(.*?)' \| sort", TEACHING, re.DOTALL)
-    assert program is not None
-    printed = (
-        "# ✗ a heading\n"
-        "    ✓ to_float: correct.\n    ✗ to_float: not right yet. As shown.\n"
-        "    ○ mix: your turn.\n    ✗ mix: not right yet.\n    ✓ mix: correct.\n"
-        "    ○ split_head: your turn. Hint.\n    ✗ split_head: not right yet.\n"
-    )
-    command = ["awk", "-v", "who=a", program[1]]
-    found = subprocess.run(command, input=printed, capture_output=True, text=True, check=True)
-    assert sorted(" ".join(line.split()) for line in found.stdout.splitlines()) == [
-        "a: ○ split_head: your turn. Hint.",
-        "a: ✓ mix: correct.",
-        "a: ✓ to_float: correct.",
-    ]
-
-
 def test_under_slurm_accelerate_begins_a_run_and_resumes_one(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
     choice = re.search(r"^RUN=.*?^fi$", page, re.MULTILINE | re.DOTALL)

@@ -109,7 +109,7 @@ def hint(name: str, step: int = 1) -> None:
     if step < 1:
         raise InputError(f"hints count from 1; there is no hint {step}.")
     if step > len(exercise.hints):
-        _print(f"No more hints. The solution is in notebooks/solutions/{exercise.notebook}.ipynb.")
+        _print(f"No more hints. The solution is in the solved version of {exercise.notebook}.")
         return
     _print(f"Hint {step} of {len(exercise.hints)}: {exercise.hints[step - 1]}")
 

@@ -1,0 +1,153 @@
+"""Make a zip of the course for learners, without solutions.
+
+    python scripts/build_student.py --out split-vae-course.zip
+
+It holds the learners' notebooks, the library with its data and records, and the pages of docs/
+that are not the lecturer's. The question bank loses its answers. The library still holds a right
+version of each exercise's function, which its checks compare with: who looks for them finds them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from svae_lib.support.files import atomic_path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[1]
+ALSO = ("pyproject.toml", "environment.yml")
+LECTURERS = ("teaching.md", "writing_notebooks.md")
+TARGETS = ("help", "setup", "run", "lab", "clean")
+"""Of the Makefile; the others need files that are left out."""
+PACKED = (".npz", ".safetensors", ".png")
+"""What deflating hardly makes smaller."""
+START = """\
+# Start here
+
+In this folder:
+
+    make lab
+
+installs the course into .venv and opens notebook 0. Without make:
+
+    python3 -m venv .venv
+    .venv/bin/python -m pip install ".[course]"
+    .venv/bin/jupyter lab notebooks
+
+Hand in the notebooks as .ipynb files, with the names of functions as they are.
+"""
+
+
+class StudentError(Exception):
+    """The zip cannot be made; the message says why."""
+
+
+def contents(root: Path = ROOT) -> Iterator[tuple[str, bytes]]:
+    """Names and bytes of the files in the zip.
+
+    Raises:
+        StudentError: the learners' notebooks are not there.
+    """
+    yield "START.md", START.encode()
+    build = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]
+    included = [name.lstrip("/") for name in build["build"]["targets"]["sdist"]["include"]]
+    for name in sorted({*included, *ALSO}):
+        for path in sorted(_files(root / name)):
+            yield path.relative_to(root).as_posix(), path.read_bytes()
+    notebooks = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    if not notebooks:
+        raise StudentError(f"{root / 'notebooks'} holds no notebooks: run make notebooks first.")
+    for path in notebooks:
+        yield f"notebooks/{path.name}", _notebook(path.read_text(encoding="utf-8")).encode()
+    for path in sorted(_files(root / "docs")):
+        if path.name not in LECTURERS:
+            data = path.read_bytes()
+            if path.suffix == ".md":
+                data = _page(data.decode("utf-8")).encode()
+            yield path.relative_to(root).as_posix(), data
+    yield "Makefile", _makefile((root / "Makefile").read_text(encoding="utf-8")).encode()
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+    for inner in path.rglob("*"):
+        hidden = any(part.startswith((".", "__pycache__")) for part in inner.parts[-4:])
+        if inner.is_file() and not hidden:
+            yield inner
+
+
+def _notebook(text: str) -> str:
+    """A learner's notebook without the link to its solved version."""
+    notebook = json.loads(text)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            source = "".join(cell["source"])
+            source = re.sub(r"^.*\[The solved version is here\].*$\n?", "", source, flags=re.M)
+            cell["source"] = source.splitlines(keepends=True)
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+def _page(text: str) -> str:
+    """A page without answers, and without links to what is left out."""
+    text = re.sub(r"<details><summary>Answer</summary>.*?</details>\n*", "", text, flags=re.S)
+    lost = "|".join(map(re.escape, LECTURERS))
+    text = re.sub(rf"^\|[^\n]*\]\((?:{lost})[^\n]*\n", "", text, flags=re.M)  # rows of tables
+    left_out = (
+        rf"(?:{lost}|\.\./notebooks/(?:solutions|source)|\.\./(?:scripts|tests|benchmarks|CONT))"
+    )
+    return re.sub(rf"\[([^\]]*)\]\({left_out}[^)]*\)", r"\1", text)
+
+
+def _makefile(text: str) -> str:
+    blocks = []
+    for block in re.split(r"\n\n+", text):
+        target = re.match(r"([a-z-]+|\$\(BROWSER_STAMP\)):", block)
+        if not target or target[1] in TARGETS:
+            blocks.append(block)
+    kept = "\n\n".join(blocks).replace("[course,tests]", "[course]")
+    return re.sub(r"^\.PHONY:.*$", f".PHONY: {' '.join(TARGETS)}", kept, flags=re.M) + "\n"
+
+
+def build(out: Path, root: Path = ROOT, *, overwrite: bool = False) -> None:
+    """Write the zip; the same files make the same bytes.
+
+    Raises:
+        StudentError: as :func:`contents`.
+        OSError: it exists and ``overwrite`` is False, or cannot be written.
+    """
+    with atomic_path(out, overwrite=overwrite) as partial, zipfile.ZipFile(partial, "w") as archive:
+        for name, data in contents(root):
+            member = zipfile.ZipInfo(f"split-vae-course/{name}")
+            member.external_attr = 0o644 << 16
+            packed = name.endswith(PACKED)
+            archive.writestr(member, data, zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the return value is its exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "split-vae-course.zip")
+    parser.add_argument("--overwrite", action="store_true")
+    chosen = parser.parse_args(arguments)
+    try:
+        build(chosen.out, overwrite=chosen.overwrite)
+    except (OSError, StudentError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"wrote {chosen.out} ({chosen.out.stat().st_size / 2**20:.0f} MB)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

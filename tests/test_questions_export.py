@@ -1,0 +1,156 @@
+"""The question bank for Moodle and for exams: valid GIFT, and a key that fits its exam."""
+
+from __future__ import annotations
+
+import html
+import importlib
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from svae_lib.course.questions import Number, registry
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+bank: Any = importlib.import_module("question_bank")
+exporter: Any = importlib.import_module("export_questions")
+exam: Any = importlib.import_module("draw_exam")
+
+
+# ---------------------------------------------------------------- GIFT, as Moodle reads it
+
+
+def read_gift(text: str) -> list[dict[str, Any]]:
+    """Parse as Moodle's qformat_gift does: escapes first, then blocks, names, braces, answers."""
+    hidden: list[str] = []
+
+    def hide(found: re.Match[str]) -> str:
+        hidden.append("\n" if found[1] == "n" else found[1])
+        return f"\0{len(hidden) - 1}\0"
+
+    def show(part: str) -> str:
+        return re.sub(r"\0(\d+)\0", lambda m: hidden[int(m[1])], part).strip()
+
+    text = re.sub(r"\\([\\~=#{}:n])", hide, text)
+    assert "\\" not in text  # a lone backslash would be taken for part of an escape
+    questions, category = [], ""
+    for block in re.split(r"\n\s*\n", text.strip()):
+        if block.startswith("$CATEGORY:"):
+            category = show(block.removeprefix("$CATEGORY:"))
+            continue
+        found = re.fullmatch(r"::([^:]+)::\[html\]([^{}~=#:]+)\{([^{}]*)\}", block)
+        assert found, block
+        name, asked, inside = found.groups()
+        inside, _, general = inside.partition("####")
+        question = {"name": show(name), "text": show(asked), "general": show(general)}
+        question |= {"category": category, "choices": [], "range": None}
+        if inside.startswith("#"):
+            low, high = inside[1:].split("..")
+            question["range"] = (float(low), float(high))
+        else:
+            for sign, choice in re.findall(r"([=~])([^=~]+)", inside):
+                answer, _, feedback = choice.partition("#")
+                question["choices"].append((sign == "=", show(answer), show(feedback)))
+        questions.append(question)
+    return questions
+
+
+@pytest.fixture(scope="module")
+def questions() -> list[dict[str, Any]]:
+    return read_gift(exporter.gift())
+
+
+def test_every_question_of_the_course_is_there_once(questions: list[dict[str, Any]]) -> None:
+    asked = [q.name for group in registry().values() for q in group]
+    names = [q["name"] for q in questions]
+    assert sorted(names) == sorted([*bank.read_bank(), *asked])
+    assert len({q["category"] for q in questions}) == 30
+    assert all(q["category"].startswith("$course$/top/") for q in questions)
+
+
+def test_choices_and_their_feedback_survive(questions: list[dict[str, Any]]) -> None:
+    by_name = {q["name"]: q for q in questions}
+    for group in registry().values():
+        for question in group:
+            found = by_name[question.name]
+            assert html.unescape(found["text"]).startswith(question.text)
+            if isinstance(question.answers, Number):
+                assert found["range"] == (question.answers.low, question.answers.high)
+                continue
+            expected = [(c.right, c.text, c.feedback) for c in question.answers]
+            assert [(r, html.unescape(t), html.unescape(f)) for r, t, f in found["choices"]] == [
+                (right, " ".join(text.split()), " ".join(said.split()))
+                for right, text, said in expected
+            ]
+
+
+def test_polls_have_one_right_choice_and_others_an_answer(questions: list[dict[str, Any]]) -> None:
+    for item in bank.read_bank().values():
+        (found,) = (q for q in questions if q["name"] == item.name)
+        assert len(found["general"]) > 20
+        assert sum(right for right, *_ in found["choices"]) == (item.kind == "poll")
+        assert len(found["choices"]) == len(item.choices)
+
+
+def test_what_gift_and_html_take_for_their_own_is_escaped() -> None:
+    assert exporter.escape("a\\nu {b} = ~1 # x: y") == r"a\\nu \{b\} \= \~1 \# x\: y"
+    shown = bank.to_html(r"If $\nu < 1$ *then* `a_b` & <b>")
+    assert r"\(\nu &lt; 1\)" in shown and "&amp; &lt;b&gt;" in shown and "<code>a_b" in shown
+
+
+def test_mathematics_is_handed_to_mathjax(questions: list[dict[str, Any]]) -> None:
+    texts = " ".join(q["text"] + q["general"] for q in questions if "." in q["name"])
+    assert texts.count(r"\(") == texts.count(r"\)") > 200 and "$" not in texts
+
+
+def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "q.gift"
+    assert exporter.main(["--out", str(out)]) == 0 and exporter.main(["--out", str(out)]) == 1
+    assert "exists" in capsys.readouterr().err
+    folder = tmp_path / "exam"
+    arguments = ["--seed", "3", "--out", str(folder)]
+    assert exam.main(arguments) == 0 and exam.main(arguments) == 1
+    assert "exists" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- exams
+
+
+def test_an_exam_has_its_points_and_repeats_by_seed() -> None:
+    drawn = exam.draw(1)
+    assert sum(d.kind.points for d in drawn) == 40
+    assert [d.item.kind for d in drawn] == ["poll"] * 4 + ["trap"] * 2 + ["derivation"] * 2
+    assert [d.item.stars for d in drawn[-2:]] == [2, 3]
+    assert len({d.item.notebook for d in drawn}) == len(drawn)
+    assert exam.draw(1) == drawn
+    assert len({tuple(d.item.name for d in exam.draw(seed)) for seed in range(10)}) == 10
+
+
+def test_the_key_has_the_letters_of_its_exam() -> None:
+    for seed in range(5):
+        drawn = exam.draw(seed)
+        paper, key = (exam.page(drawn, seed, key=k) for k in (False, True))
+        for each in drawn:
+            answer = bank.to_html(each.item.answer)
+            assert answer in key and answer not in paper and each.item.name in key
+            if each.item.right is not None:
+                shown = each.order["abcdefgh".index(each.letter)]
+                assert shown == each.item.right and f"({each.letter})" in key
+    letters = {d.letter for seed in range(20) for d in exam.draw(seed) if d.letter}
+    assert letters == set("abcd")
+
+
+def test_notebooks_can_be_left_out_while_questions_remain() -> None:
+    assert not {d.item.notebook for d in exam.draw(2, without=[5, 9])} & {5, 9}
+    with pytest.raises(bank.BankError, match="derivation"):
+        exam.draw(2, without=range(1, 10))
+
+
+def test_a_poll_without_a_right_choice_is_refused(tmp_path: Path) -> None:
+    text = bank.BANK.read_text(encoding="utf-8").replace("\n(c). A byte", "\n(e). A byte")
+    (tmp_path / "bank.md").write_text(text, encoding="utf-8")
+    with pytest.raises(bank.BankError, match=r"0\.1"):
+        bank.read_bank(tmp_path / "bank.md")
