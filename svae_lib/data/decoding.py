@@ -43,10 +43,7 @@ def check_bytes(count: int) -> None:
 
 
 def decode(
-    content: bytes,
-    size: int | None,
-    channels: int,
-    box: tuple[int, int, int, int] | None = None,
+    content: bytes, size: int | None, channels: int, box: tuple[int, int, int, int] | None = None
 ) -> npt.NDArray[np.uint8]:
     """An image file as uint8 (C, size, size): upright, cropped, then resized bilinearly.
 
@@ -81,6 +78,7 @@ def decode(
 
 
 def _cropped(image: Image.Image, box: tuple[int, int, int, int] | None) -> Image.Image:
+    """The part in the box; without one, the central square."""
     if box is None:
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
