@@ -174,7 +174,7 @@ def test_a_learners_notebook_runs_to_its_end_and_its_links_open(open_lab: Any) -
         failed = [out for out in cell["outputs"] if out["output_type"] == "error"]
         on_purpose = "raises-exception" in cell["metadata"].get("tags", [])
         assert bool(failed) == on_purpose, cell["source"]
-    lab.menu("File", "Save Notebook")  # or a question about changes would stand in the way
+    lab.page.keyboard.press("Control+s")
     for link, path in (
         ("The solved version is here", "notebooks/solutions/00_start_here.ipynb"),
         ("the exercises are here", "notebooks/00_start_here.ipynb"),
