@@ -367,7 +367,7 @@ originals = sv.data.to_float(parts["test"])
 sv.plots.split_rows(out["test"], 6, originals=originals, title="Own images: test part")
 
 # %% [markdown]
-# Blurred, and not one face for all. Now compare the two errors: training clearly below test means that
+# Blurred, and not one face for all. Compare the two errors: training clearly below test means that
 # the model has begun to learn single images. So many parameters for so few images cannot end otherwise.
 # Now the other end: faces of $64 \times 64$, and a model that comes with the course, trained on
 # `toy-faces-32k`, many thousand faces, for long (the table `faces` of the [results](../results/README.md)).
