@@ -65,6 +65,8 @@ NEEDED = {
     "msgspec": "msgspec",
     "numpy": "numpy",
     "platformdirs": "platformdirs",
+    "pooch": "pooch",
+    "psutil": "psutil",
     "safetensors": "safetensors",
     "sklearn": "scikit-learn",
     "tqdm": "tqdm",

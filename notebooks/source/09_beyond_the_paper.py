@@ -538,12 +538,12 @@ sv.plots.image_rows(
 )
 
 # %% [markdown]
-# One step: nearly the same blurred average for all, section 1 of notebook 2 again. With more steps each
-# question is a smaller one, and the answers differ. That is the price of diffusion: **many calls of the
-# network** for one sample, where a VAE needs one.
+# One step: pale averages of many digits, section 1 of notebook 2 again. With more steps each question is a
+# smaller one, and the answers become digits. That is the price of diffusion: **many calls of the network**
+# for one sample, where a VAE needs one.
 #
 # **What do you expect?** Latent vectors from the prior, a mixture, a second stage (as in notebook 6) and from
-# here: which images score worst?
+# here, in fifty steps: which images score worst?
 
 # %%
 sv.course.predict("09-four-sources")
