@@ -66,7 +66,6 @@ NEEDED = {
     "numpy": "numpy",
     "platformdirs": "platformdirs",
     "pooch": "pooch",
-    "psutil": "psutil",
     "safetensors": "safetensors",
     "sklearn": "scikit-learn",
     "tqdm": "tqdm",
