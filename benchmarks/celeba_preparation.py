@@ -6,10 +6,10 @@ The stand-ins are JPEG files of CelebA's size (178x218 pixels, about 7 kB): 100 
 noise, repeated up to the count. Each run is a process of its own with an empty cache of prepared
 data; the files lie in the memory that the system keeps of the disk, so the disk's speed does not
 count. "per_second" is wall time, "per_core_second" the time that cores have worked; they differ
-by more than the number of workers when other programs are running. Memory is that of the process
-and its workers together, looked up every 20 ms: "resident" with, "private" without the program
-files that the system maps into memory (and may drop); "at_start" is what the imports, PyTorch
-above all, take before the work. ``--full`` is one more run on a zip file with as many members as
+by more than the number of threads when other programs are running. Memory is that of the process,
+looked up every 20 ms: "resident" with, "private" without the files that are mapped into memory (and
+may be dropped), such as the array; "at_start" is what the imports, PyTorch above all, take before
+the work. ``--full`` is one more run on a zip file with as many members as
 CelebA has: it shows that memory stays within 1 GiB.
 """
 
@@ -37,7 +37,7 @@ from record import save
 
 from svae_lib.data import draw_faces
 from svae_lib.data.celeba import RECIPE
-from svae_lib.data.preparation import FolderSource, ZipSource, _count_workers, prepare
+from svae_lib.data.preparation import MOST_THREADS, Source, folder_source, prepare, zip_source
 
 DISTINCT = 100
 
@@ -73,31 +73,25 @@ def write_zip(path: Path, files: list[bytes], count: int) -> None:
 
 
 def memory() -> Memory:
-    """MiB of this process and its workers: resident, and of that without mapped program files."""
-    resident = private = 0
-    this = psutil.Process()
-    for process in (this, *this.children(recursive=True)):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            used = process.memory_info()
-            resident += used.rss
-            private += used.rss - used.shared
-    return Memory(resident >> 20, private >> 20)
+    """MiB of this process: resident, and of that without mapped files."""
+    used = psutil.Process().memory_info()
+    return Memory(used.rss >> 20, (used.rss - used.shared) >> 20)
 
 
 def core_seconds() -> float:
-    """Time that cores have worked for this process and its finished workers."""
-    return sum(os.times()[:4])
+    """Time that cores have worked for this process."""
+    return sum(os.times()[:2])
 
 
-def read_source(place: Path) -> FolderSource | ZipSource:
+def read_source(place: Path, stack: contextlib.ExitStack) -> Source:
     if place.is_dir():
-        return FolderSource(place, sorted(path.name for path in place.iterdir()))
-    with zipfile.ZipFile(place) as archive:
-        return ZipSource(archive, sorted(archive.namelist()))
+        return folder_source(place, sorted(path.name for path in place.iterdir()))
+    archive = stack.enter_context(zipfile.ZipFile(place))
+    return zip_source(archive, sorted(archive.namelist()))
 
 
-def measure(place: Path, workers: int) -> dict[str, object]:
-    """Prepare the images at ``place`` in this process and its workers."""
+def measure(place: Path, threads: int) -> dict[str, object]:
+    """Prepare the images at ``place`` in this process."""
     at_start = memory()
     seen = [at_start]
     finished = threading.Event()
@@ -108,17 +102,17 @@ def measure(place: Path, workers: int) -> dict[str, object]:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    with tempfile.TemporaryDirectory(dir=place.parent) as cache:
+    with tempfile.TemporaryDirectory(dir=place.parent) as cache, contextlib.ExitStack() as stack:
         start, work_before = time.perf_counter(), core_seconds()
-        source = read_source(place)
-        prepare(source, RECIPE, Path(cache), "celeba", workers=workers, progress=False)
+        source = read_source(place, stack)
+        prepare(source, RECIPE, Path(cache), "celeba", threads=threads, progress=False)
         seconds, work = time.perf_counter() - start, core_seconds() - work_before
     finished.set()
     watcher.join()
     return {
         "from": "folder" if place.is_dir() else "zip",
         "images": len(source.names),
-        "workers": workers,
+        "workers": threads,
         "images_per_second": round(len(source.names) / seconds, 1),
         "images_per_core_second": round(len(source.names) / work, 1),
         "resident_at_start_MiB": at_start.resident,
@@ -128,9 +122,9 @@ def measure(place: Path, workers: int) -> dict[str, object]:
     }
 
 
-def repeat(place: Path, workers: int, repeats: int) -> dict[str, object]:
+def repeat(place: Path, threads: int, repeats: int) -> dict[str, object]:
     """The median of runs in processes of their own; all rates are kept."""
-    command = [sys.executable, __file__, "--one", str(place), "--workers", str(workers)]
+    command = [sys.executable, __file__, "--one", str(place), "--threads", str(threads)]
     runs = []
     for _ in range(repeats):
         found = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -152,19 +146,19 @@ def main() -> None:
     parser.add_argument("--full", type=int, default=0, help="images of one more run, from a zip")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)  # the process of one run
-    parser.add_argument("--workers", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(options.one, options.workers)))
+        print(json.dumps(measure(options.one, options.threads)))
         return
-    cores = _count_workers(options.count)
+    cores = min(torch.get_num_threads(), MOST_THREADS)
     load = os.getloadavg()[0]
     files = photographs()
     with tempfile.TemporaryDirectory() as name:
         folder, archive = Path(name) / "images", Path(name) / "images.zip"
         write_folder(folder, files, options.count)
         write_zip(archive, files, options.count)
-        results = [repeat(folder, workers, options.repeats) for workers in sorted({0, 1, cores})]
+        results = [repeat(folder, threads, options.repeats) for threads in sorted({1, cores})]
         results.append(repeat(archive, cores, options.repeats))
         if options.full:
             write_zip(archive, files, options.full)

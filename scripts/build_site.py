@@ -25,6 +25,8 @@ import build_reference
 import build_slides
 import explorer_models
 import nbformat
+import site_pages
+import site_words
 from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
@@ -71,9 +73,10 @@ SETTINGS: dict[str, Any] = build_reference.SETTINGS | {
         "secondary_sidebar_items": ["page-toc"],
         "back_to_top_button": False,
     },
-    "html_sidebars": {"index": [], "explorer": [], "slides": []},
+    "html_sidebars": {"index": [], "explorer": []},
     "html_static_path": ["_static"],
     "html_css_files": ["site.css"],
+    "html_js_files": [("glossary.js", {"defer": "defer"})],
     "html_favicon": "_static/icon.svg",
     "html_context": {"default_mode": "auto"},
     "html_copy_source": False,
@@ -169,7 +172,7 @@ def fill(name: str, target: Path, **values: str) -> None:
 
 
 def write_documents(folder: Path) -> None:
-    """docs/, the two READMEs beside data and results, licence and citation."""
+    """docs/, the READMEs beside data and results, changes, errata, licence and citation."""
     shutil.copytree(ROOT / "docs", folder / "docs")
     for page in (folder / "docs").glob("*.md"):
         page.write_text(_as_myst(page.read_text(encoding="utf-8")), encoding="utf-8")
@@ -178,6 +181,12 @@ def write_documents(folder: Path) -> None:
         shutil.copy(ROOT / name, folder / name)
     for name in ("LICENSE", "CITATION.cff"):
         shutil.copy(ROOT / name, folder / name)
+    for name in ("CHANGELOG.md", "CONTRIBUTING.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        text = text.replace("](README.md#the-library)", "](reference/index.rst)")
+        (folder / name).write_text(text, encoding="utf-8")
+    fill("errata.md", folder / "errata.md", errata=site_pages.errata())
+    fill("citation.md", folder / "citation.md", **site_pages.citation())
     index = (PAGES / "docs_index.md").read_text(encoding="utf-8")
     others = [p.stem for p in sorted((ROOT / "docs").glob("*.md")) if p.stem not in index.split()]
     others = [name for name in others if name != "index"]
@@ -202,7 +211,7 @@ def drop_dead_links(folder: Path) -> None:
 def _as_myst(text: str) -> str:
     """Anchors and links as MyST has them, where GitHub's are others."""
     text = re.sub(r'^<a id="([\w-]+)"></a>$', r"(\1)=", text, flags=re.MULTILINE)
-    text = re.sub(r"\]\(question_bank\.md#(q\d+-\d+)\)", r"](#\1)", text)
+    text = re.sub(r"\]\((?:\.\./docs/)?question_bank\.md#(q\d+-\d+)\)", r"](#\1)", text)
     return text.replace("](../notebooks/solutions)", "](../notebooks/index.md)")
 
 
@@ -214,15 +223,16 @@ def write_landing(folder: Path) -> None:
     fill("index.md", folder / "index.md", front=front, rest=f"## Cite{cite}")
 
 
-def write_slides(folder: Path, made: Path) -> None:
-    """The decks in ``made``, and a page that lists them."""
-    decks = build_slides.build([], made)
-    titles = [_title(deck) for deck in decks]
-    links = [
-        f'<li><a href="slides/{deck.name}">{title}</a></li>'
-        for deck, title in zip(decks, titles, strict=True)
-    ]
-    fill("slides.md", folder / "slides.md", decks="\n".join(["<ul>", *links, "</ul>"]))
+def write_lectures(folder: Path, made: Path) -> None:
+    """The decks in ``made``, a page for each lecture, and a page that lists both."""
+    decks = {int(deck.stem[:2]): (deck.name, _title(deck)) for deck in build_slides.build([], made)}
+    pages = site_pages.lectures(decks)
+    for name, values in pages.items():
+        values = {key: _as_myst(value) for key, value in values.items()}
+        fill("lecture.md", folder / f"{name}.md", **values)
+    links = [f'<li><a href="../slides/{file}">{title}</a></li>' for file, title in decks.values()]
+    listed = "\n".join(["<ul>", *links, "</ul>"])
+    fill("lectures_index.md", folder / "index.md", decks=listed, pages="\n".join(pages))
 
 
 def _title(deck: Path) -> str:
@@ -256,7 +266,7 @@ def write_static(folder: Path) -> None:
     """Style sheet, icon and MathJax."""
     static = folder / "_static"
     (static / "mathjax").mkdir(parents=True)
-    for name in ("site.css", "icon.svg"):
+    for name in ("site.css", "glossary.js", "icon.svg"):
         shutil.copy(PAGES / name, static / name)
     for distribution, name, target in build_slides.ASSETS:
         if target.startswith("mathjax/"):
@@ -284,7 +294,7 @@ def build(out: Path, *, explorer: bool = True) -> Path:
         write_notebooks(source / "notebooks")
         write_documents(source)
         write_landing(source)
-        write_slides(source, extra / "slides")
+        write_lectures(source / "lectures", extra / "slides")
         write_explorer(source, explorer)
         (source / "reference").mkdir()
         build_reference.write_sources(source / "reference")
@@ -302,6 +312,7 @@ def build(out: Path, *, explorer: bool = True) -> Path:
             parallel=2,
         )
         app.connect("autodoc-process-docstring", build_reference._google)
+        site_words.connect(app)
         app.build()
         if app.statuscode:
             raise SphinxError("there were warnings, see above")

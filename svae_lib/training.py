@@ -217,8 +217,7 @@ class Trainer:
 
         Raises:
             TrainingDiverged: the loss became NaN or infinite.
-            TrainingOutOfMemory: a step does not fit. Either way the model is as at the last entry
-                of the history at which all was well.
+            TrainingOutOfMemory: a step does not fit. Either way the last good model is restored.
         """
         target = self.config.steps if steps is None else self.step + steps
         show = progress and self.processes.main
@@ -226,7 +225,7 @@ class Trainer:
         if not self._good:
             self._good.keep()
         self.model.train()
-        started = time.perf_counter()
+        before = self.seconds - time.perf_counter()
         bar = counter(target, "training", "step", initial=self.step, show=show)
         try:
             with bar, devices.tuned(self.device), stop_requests() as stop:
@@ -235,13 +234,14 @@ class Trainer:
                     bar.update()
                     entry = self.step % self.config.log_every == 0 or self.step == self.config.steps
                     if entry:
+                        self.seconds = before + time.perf_counter()  # for checkpoints
                         bar.set_postfix_str(self._log(), refresh=False)
                         watch(self)
                     if (entry or self.processes.alone) and self.processes.any(stop.is_set()):
                         break
             self.processes.average_(self.model.buffers())
         finally:
-            self.seconds += time.perf_counter() - started
+            self.seconds = before + time.perf_counter()
             self.model.eval()
         if self.step < target and show:
             print(f"Stopped at step {self.step} of {target}; what was learnt is kept.")

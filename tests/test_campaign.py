@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -16,15 +17,9 @@ import pytest
 import svae_lib as sv
 from svae_lib.cli import main
 from svae_lib.experiments import campaign as campaigns
-from svae_lib.experiments.tables import (
-    CAMPAIGNS,
-    TABLES,
-    Plan,
-    Scoring,
-    Table,
-    Variant,
-    read_table,
-)
+from svae_lib.experiments.definitions import CAMPAIGNS
+from svae_lib.experiments.scoring import Scoring
+from svae_lib.experiments.tables import TABLES, Table, Variant, read_table
 from svae_lib.support.files import claimed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,12 +47,17 @@ def cells(folder: Path) -> list[str]:
 
 
 SCRIPT = """
-import sys
+import sys, time
 sys.path.insert(0, {tests!r})
 from test_campaign import TABLES, table
 from svae_lib.cli import main
 from svae_lib.experiments import runs
-runs.CHECKPOINT_EVERY = 20  # in each process, which imports this
+from svae_lib.training import Trainer
+def slow(trainer, step=Trainer.train_step):
+    time.sleep(0.1)
+    return step(trainer)
+Trainer.train_step = slow  # in each process, which imports this
+runs.CHECKPOINT_EVERY = 5
 if __name__ == "__main__":
     TABLES["tiny"] = table({steps})
     sys.exit(main({arguments!r}))
@@ -125,12 +125,13 @@ def test_time_up_ends_a_training_at_a_step_with_a_checkpoint(
     assert cells(here) == ["vae", "split-vae"]
 
 
-def test_a_killed_campaign_of_two_processes_is_taken_up(tmp_path: Path) -> None:
-    options = ["tiny", "--processes", "2", "--nice", "1", "--device", "cpu"]
-    process = start(tmp_path, 400, *options)
+def test_a_killed_campaign_of_two_processes_is_taken_up(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    process = start(tmp_path, 120, "tiny", "--processes", "2", "--nice", "1", "--device", "cpu")
     try:
         for kind in ("vae", "split-vae"):  # at the same time
-            wait_for(tmp_path, f"runs/tables/tiny-400/{kind}-0/checkpoint-20.safetensors")
+            wait_for(tmp_path, f"runs/tables/tiny-120/{kind}-0/checkpoint-*.safetensors")
     finally:
         children = subprocess.run(
             ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
@@ -139,20 +140,20 @@ def test_a_killed_campaign_of_two_processes_is_taken_up(tmp_path: Path) -> None:
             os.kill(child, signal.SIGKILL)
         process.communicate()
     assert not (tmp_path / "results").exists()
-    runs = tmp_path / "runs/tables"
-    plan = Plan("tiny", table(400).resolved(), _cells(), table().scoring, tmp_path, runs)
-    assert {s.state for s in campaigns.status([plan])} == {"begun"}
-    assert all(s.step >= 20 for s in campaigns.status([plan]))
-    before = {path: path.stat().st_mtime_ns for path in runs.rglob("run.json")}
-    process = start(tmp_path, 400, *options)
-    out, _ = process.communicate(timeout=500)
-    assert process.returncode == 0 and "all 2 models are done" in out, out
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(TABLES, "tiny", table(120))
+    (plan,) = campaigns.plans(["tiny"], Path("results"), Path("runs/tables"))
+    states = campaigns.status([plan])
+    assert {s.state for s in states} == {"begun"} and all(s.step >= 5 for s in states)
+    assert all(s.hours_left is not None and s.hours_left > 0 for s in states)  # seconds are noted
+    before = {path: path.stat().st_mtime_ns for path in plan.runs.rglob("run.json")}
+    server = multiprocessing.get_context("forkserver")  # it imports the library once for both
+    server.set_forkserver_preload(["svae_lib.experiments.campaign"])
+    monkeypatch.setattr(campaigns.multiprocessing, "get_context", lambda kind: server)
+    assert main(["campaign", "tiny", "--processes", "2", "--device", "cpu"]) == 0
+    assert "all 2 models are done" in capsys.readouterr().out
     assert sorted(cells(tmp_path)) == ["split-vae", "vae"]
-    assert before == {path: path.stat().st_mtime_ns for path in runs.rglob("run.json")}
-
-
-def _cells() -> tuple[tuple[Variant, int], ...]:
-    return tuple((variant, 0) for variant in table().variants)
+    assert before == {path: path.stat().st_mtime_ns for path in plan.runs.rglob("run.json")}
 
 
 def test_a_process_that_has_a_model_is_seen_and_left_alone(here: Path, capsys) -> None:

@@ -147,11 +147,11 @@ def test_a_file_more_or_less_moves_hardly_any_other(mine: Path) -> None:
     for label in range(6):
         add(mine, *(f"{label}/{i}.png" for i in range(rng.integers(3, 30))))
     for new in range(40):
-        before = [set(part.names) for part in module._parts(mine, 0.15, 0)]
+        before = [set(dict(part)) for part in module._parts(mine, 0.15, 0)]
         total = sum(map(len, before))
         assert len(before[1]) == round(0.15 * total)
         add(mine, f"{rng.integers(7)}/new{new}.png")  # class 6 is new, too
-        train, test = (set(part.names) for part in module._parts(mine, 0.15, 0))
+        train, test = (set(dict(part)) for part in module._parts(mine, 0.15, 0))
         assert len(train) + len(test) == total + 1
         assert len(before[0] & test) + len(before[1] & train) <= 2
 

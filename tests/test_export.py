@@ -11,8 +11,11 @@ import pytest
 import torch
 
 import svae_lib as sv
+from svae_lib.cli import main, pictures
 from svae_lib.experiments import export
+from svae_lib.experiments.checkpoints import weights_hash
 from svae_lib.experiments.export import export_onnx
+from svae_lib.experiments.runs import Run
 
 ort = pytest.importorskip("onnxruntime")
 CONFIG = sv.ModelConfig(base_dim=4, embedding_dim=8, latent_dim=3)
@@ -32,29 +35,29 @@ def run(path: Path, **inputs: torch.Tensor) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes"),
-    [("vae", {}), ("split-vae", {"channels": 3}), ("split-vae", {"components": 3})],
+    ("kind", "part", "changes"),
+    [("vae", "decoder", {}), ("split-vae", "both", {"channels": 3, "components": 3})],
 )
-def test_a_decoder_decodes_any_number(kind: str, changes: dict[str, Any], tmp_path: Path) -> None:
+def test_a_file_computes_what_the_model_computes_for_any_number(
+    kind: str, part: export.Part, changes: dict[str, Any], tmp_path: Path
+) -> None:
     made = model(kind, **changes)
-    export_onnx(made, tmp_path / "decoder.onnx")
+    export_onnx(made, tmp_path / "a.onnx", part)
     for n in (1, 7):
-        z = torch.randn(n, 3)
-        found, wanted = run(tmp_path / "decoder.onnx", z=z), made.decode(z)
-        for name, value in found.items():
-            np.testing.assert_allclose(value, getattr(wanted, name).detach(), atol=1e-5)
-        assert set(found) == ({"x_hat"} if kind == "vae" else {"x_hat", "components", "weights"})
-
-
-def test_encoder_and_decoder_make_both(tmp_path: Path) -> None:
-    made = model()
-    images = torch.rand(3, 1, 32, 32)
-    for part in ("encoder", "both"):
-        export_onnx(made, tmp_path / f"{part}.onnx", part)
-    encoded = run(tmp_path / "encoder.onnx", images=images)
-    np.testing.assert_allclose(encoded["mu"], made.encode(images)[0].detach(), atol=1e-5)
-    rebuilt = run(tmp_path / "both.onnx", images=images)
-    np.testing.assert_allclose(rebuilt["x_hat"], made.reconstruct(images).x_hat.detach(), atol=1e-5)
+        if part == "decoder":
+            given, mu = {"z": torch.randn(n, 3)}, None
+            wanted = made.decode(given["z"])
+        else:
+            given = {"images": torch.rand(n, 3, 32, 32)}
+            mu, _ = made.encode(given["images"])
+            wanted = made.decode(mu)
+        found = run(tmp_path / "a.onnx", **given)
+        decoded = {"x_hat"} if kind == "vae" else {"x_hat", "components", "weights"}
+        assert found.keys() == (decoded if mu is None else decoded | {"mu", "log_var"})
+        for name in decoded:
+            np.testing.assert_allclose(found[name], getattr(wanted, name).detach(), atol=1e-5)
+        if mu is not None:
+            np.testing.assert_allclose(found["mu"], mu.detach(), atol=1e-5)
 
 
 def test_the_file_says_what_it_is_and_the_model_stays_as_it_was(tmp_path: Path) -> None:
@@ -63,12 +66,42 @@ def test_the_file_says_what_it_is_and_the_model_stays_as_it_was(tmp_path: Path) 
     made.encoder.eval()
     before = {name: value.clone() for name, value in made.state_dict().items()}
     modes = [module.training for module in made.modules()]
-    export_onnx(made, tmp_path / "a.onnx")
+    export_onnx(made, tmp_path / "a.onnx", "encoder")
     assert modes == [module.training for module in made.modules()]
     assert all(torch.equal(before[name], value) for name, value in made.state_dict().items())
-    told = ort.InferenceSession(str(tmp_path / "a.onnx")).get_modelmeta().custom_metadata_map
+    session = ort.InferenceSession(str(tmp_path / "a.onnx"))
+    assert [output.name for output in session.get_outputs()] == ["mu", "log_var"]
+    told = session.get_modelmeta().custom_metadata_map
     assert json.loads(told["config"])["latent_dim"] == 3
-    assert (told["kind"], len(told["sha256"])) == ("split-vae", 64)
+    assert (told["kind"], told["part"]) == ("split-vae", "encoder")
+    assert told["sha256"] == weights_hash(made)
+
+
+def test_the_command_takes_a_run_or_a_models_file(tmp_path: Path, monkeypatch, capsys) -> None:
+    run_folder, file = tmp_path / "run", tmp_path / "model.safetensors"
+    settings = Run.create(run_folder, "split-vae", "mnist-5k", CONFIG, sv.TrainConfig())
+    made, asked = model(), []
+    sv.save_model(file, made)
+
+    def exported(given: sv.VAE, path: Path, part: str, *, overwrite: bool) -> None:
+        asked.append((weights_hash(given), path, part, overwrite))
+
+    monkeypatch.setattr(pictures, "export_onnx", exported)
+    out = tmp_path / "a.onnx"
+    assert main(["export", str(run_folder), "--out", str(out)]) == 2  # it has no model yet
+    sv.save_model(settings.folder / "model.safetensors", made)
+    for source in (run_folder, file):
+        assert main(["export", str(source), "--out", str(out), "--part", "encoder"]) == 0
+    assert asked == 2 * [(weights_hash(made), out, "encoder", False)]
+    assert str(out) in capsys.readouterr().out
+    file.write_bytes(file.read_bytes()[:-1])
+    assert main(["export", str(file), "--out", str(out)]) == 2
+    assert "damaged" in capsys.readouterr().err
+    out.write_text("mine")
+    assert main(["export", str(run_folder), "--out", str(out)]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert main(["export", str(run_folder), "--out", str(out), "--overwrite"]) == 0
+    assert len(asked) == 3 and asked[-1][2:] == ("both", True)
 
 
 def test_nothing_is_overwritten_and_nothing_wrong_is_kept(
@@ -79,7 +112,7 @@ def test_nothing_is_overwritten_and_nothing_wrong_is_kept(
         export_onnx(model(), tmp_path / "a.onnx")
     monkeypatch.setattr(export, "TOLERANCE", 0.0)
     with pytest.raises(sv.InputError, match="differs"):
-        export_onnx(model(), tmp_path / "a.onnx", overwrite=True)
+        export_onnx(model(), tmp_path / "a.onnx", "encoder", overwrite=True)
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"mine"]
 
 

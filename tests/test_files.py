@@ -142,6 +142,10 @@ def test_what_cannot_be_written_is_refused_before_the_work_by_the_users_name(tmp
         with pytest.raises(OSError) as refused, files.atomic_path(path, overwrite=overwrite):
             worked = True
         assert not worked and "partial" not in str(refused.value)
+        with pytest.raises(OSError):
+            files.check_writable(path, overwrite=overwrite)
+    files.check_writable(tmp_path / "new" / "a.txt")
+    files.check_writable(tmp_path / "file", overwrite=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
     assert (tmp_path / "file").read_text() == "kept"
 

@@ -32,7 +32,7 @@ from svae_lib.experiments.run_training import KEPT_CHECKPOINTS
 from svae_lib.experiments.runs import Run
 from svae_lib.support import tensor_files
 
-STEPS = 6
+STEPS = 5
 LIBRARY = str(Path(sv.__file__).parent)
 SAVING = {"save_checkpoint", "save_model", "write_json"}
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import svae_lib as sv
 
@@ -31,6 +34,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import build_site  # noqa: E402
 import explorer_models  # noqa: E402
 import serve_site  # noqa: E402
+import site_pages  # noqa: E402
+import site_words  # noqa: E402
 
 EXPLORER = ROOT / "scripts" / "explorer"
 AXE = EXPLORER / "node_modules" / "axe-core" / "axe.min.js"
@@ -45,8 +50,11 @@ PAGES = (
     "explorer.html",
     "docs/question_bank.html",
     "docs/results.html",
+    "docs/glossary.html",
+    "lectures/lecture_1.html",
+    "citation.html",
     "reference/svae_lib.objective.html",
-    "slides.html",
+    "lectures/index.html",
     "search.html?q=sigma",
 )
 NOTEBOOKS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
@@ -86,6 +94,36 @@ def test_exercises_are_folded_with_stub_hints_and_solution(name: str) -> None:
             hints = "\n".join(texts)
             assert all(f"<details><summary>Hint {i}" in hints for i in (1, len(exercise.hints)))
             assert all(html.escape(hint) in hints for hint in exercise.hints)
+
+
+def test_the_words_of_an_entry() -> None:
+    assert site_words.forms("ELBO") == ["ELBO"]
+    both = ["active latent variable", "inactive latent variable"]
+    assert [f.lower() for f in site_words.forms("Active, inactive latent variable")] == both
+    assert site_words.forms("Precision, recall") == ["Precision and recall"]
+    assert site_words.forms("Mix (in scores)") == []
+
+
+def test_a_page_for_each_lecture_with_its_decks_and_homework() -> None:
+    decks = {n: (f"{n:02}.html", f"Deck {n}") for n in range(10)}
+    pages = site_pages.lectures(decks)
+    assert list(pages) == [f"lecture_{n}" for n in (1, 2, 3, 4)]
+    for page in pages.values():
+        assert page["aim"] and page["homework"] and page["plan"].startswith("| minute |")
+        assert "Homework" not in page["plan"] and "](question" not in page["plan"]
+    assert all(f"{n:02}.html" in pages["lecture_1"]["decks"] for n in (0, 1, 2))
+    assert "reparameterise" in pages["lecture_1"]["exercises"]
+    assert "sign_test" not in pages["lecture_1"]["exercises"]
+
+
+def test_errata_come_from_what_was_fixed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    log = "# Changes\n\n## Unreleased\n\n### Added\n- A page.\n\n## 0.2.0 - 2027-01-01\n\n"
+    log += "### Fixed\n- A sign.\n\n## 0.1.0 - 2026-11-22\n\nFirst.\n"
+    (tmp_path / "CHANGELOG.md").write_text(log)
+    monkeypatch.setattr(site_pages, "ROOT", tmp_path)
+    told = site_pages.errata()
+    assert "## Version 0.1.0" in told and "A sign." in told
+    assert "A page." not in told and "## Version 0.2.0" not in told
 
 
 # ---------------------------------------------------------------- what the explorer computes
@@ -145,6 +183,7 @@ def test_nothing_drawn_is_no_digit() -> None:
 
 
 @needs_node
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
     ("options", "arguments"),
     [
@@ -155,9 +194,10 @@ def test_nothing_drawn_is_no_digit() -> None:
         ({"swap": True, "sharpness": 2}, {"swap": True, "sharpness": 2.0}),
     ],
 )
-def test_the_page_mixes_as_the_library_does(options: Any, arguments: Any) -> None:
+def test_the_page_mixes_as_the_library_does(options: Any, arguments: Any, channels: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    sigma, x1, x2 = torch.rand(3, 1, 1, 4, 4, generator=generator)
+    sigma = torch.rand(1, 1, 4, 4, generator=generator)
+    x1, x2 = torch.rand(2, 1, channels, 4, 4, generator=generator)
     images, weights = torch.stack((x1, x2), 1), torch.stack((sigma, 1 - sigma), 1)
     ours = sv.sampling.mix(
         sv.models.Decoded((weights * images).sum(1), images, weights), **arguments
@@ -177,10 +217,12 @@ def test_the_page_has_the_librarys_kl_divergence() -> None:
 
 
 def test_what_is_told_of_a_model_was_measured() -> None:
-    model, sets = sv.load_trained("quick", "split-vae").eval(), sv.data.load("mnist-5k")
-    told = explorer_models.about(model, sets, seed=0)
+    model = sv.load_trained("quick", "split-vae").eval()
+    train, test, _ = explorer_models.images_of("digits")
+    train, test = train[::2], test[::2]
+    told = explorer_models.about(model, train, test, explorer_models.SHOWN[0])
     with torch.no_grad():
-        spread = model.encode(sets.test.float() / 255)[0].var(dim=0)
+        spread = model.encode(test.float() / 255)[0].var(dim=0)
     assert sorted(told["order"]) == list(range(told["latent_dim"]))
     falling = spread[told["order"]]
     assert (falling.diff() <= 1e-4).all()
@@ -192,11 +234,13 @@ def test_what_is_told_of_a_model_was_measured() -> None:
 
 
 def test_test_digits_are_stored_whole() -> None:
-    sets = sv.data.load("mnist-5k")
-    stored = explorer_models.digits(sets)
-    assert [d["label"] for d in stored] == [*range(10)] * explorer_models.DIGITS_OF_A_KIND
-    first = np.frombuffer(base64.b64decode(stored[0]["pixels"]), np.uint8).reshape(1, 32, 32)
-    assert (sets.test == torch.from_numpy(first.copy())).flatten(1).all(dim=1).any()
+    _, test, called = explorer_models.images_of("digits")
+    stored = explorer_models.stored(test, called, "digits")
+    wanted = [f"a {digit}" for digit in range(10)]
+    assert [d["name"] for d in stored] == wanted * explorer_models.DIGITS_OF_A_KIND
+    with Image.open(io.BytesIO(base64.b64decode(stored[0]["png"]))) as file:
+        first = torch.from_numpy(np.array(file))[None]
+    assert (test == first).flatten(1).all(dim=1).any()
 
 
 # ---------------------------------------------------------------- what is refused; the server
@@ -245,6 +289,9 @@ def test_the_server_sends_the_types_that_browsers_want(tmp_path: Path, serve: An
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site made for this run, or the one in the folder that SVAE_SITE names."""
+    if made := os.environ.get("SVAE_SITE"):
+        return Path(made)
     return build_site.build(tmp_path_factory.mktemp("site") / "pages").parent
 
 
@@ -311,7 +358,7 @@ def pixels(page: Any, part: str) -> list[int]:
     names = ("input", "sigma", "x1", "x2", "x")
     canvas = page.locator("#ex-pictures canvas").nth(names.index(part))
     values: list[int] = canvas.evaluate(
-        "c => Array.from(c.getContext('2d').getImageData(0, 0, 32, 32).data)"
+        "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
         ".filter((_, i) => i % 4 === 0)"
     )
     return values
@@ -319,6 +366,12 @@ def pixels(page: Any, part: str) -> list[int]:
 
 def settled(page: Any) -> None:
     page.wait_for_timeout(800)
+
+
+def choose(page: Any, model: str) -> None:
+    page.locator("#ex-model").select_option(model)
+    page.wait_for_function("document.getElementById('ex-status').textContent === ''")
+    settled(page)
 
 
 def draw(page: Any) -> None:
@@ -374,6 +427,24 @@ class TestInChromium:
         solution.locator("summary").click()
         assert solution.locator("pre").is_visible()
 
+    def test_a_word_of_the_glossary_is_explained_by_pointer_and_keyboard(self, visit: Any) -> None:
+        page = visit().open("notebooks/02_balancing_the_elbo.html")
+        box = page.locator("#term-box")
+        word = page.locator("a.term", has_text="ELBO").first
+        word.hover()
+        box.wait_for(state="visible")
+        assert "Evidence lower bound" in box.inner_text()
+        box.locator("mjx-container").first.wait_for()
+        page.keyboard.press("Escape")
+        assert not box.is_visible()
+        page.mouse.move(0, 0)
+        page.keyboard.press("Tab")
+        page.locator("a.term", has_text="variance law").first.focus()
+        box.get_by_text("rescaling the variable").wait_for()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/docs/glossary.html#term-variance-law")
+        assert page.locator("#term-variance-law").is_visible()
+
     def test_search_finds_notebooks_documents_and_library(self, visit: Any) -> None:
         page = visit().open("search.html?q=sharpen")
         page.wait_for_selector("#search-results li a")
@@ -382,11 +453,31 @@ class TestInChromium:
         assert any("/notebooks/" in link for link in links)
         assert any("/reference/" in link for link in links)
 
-    def test_the_explorer_is_small(self, visit: Any) -> None:
+    def test_each_model_is_small_and_loaded_when_chosen(self, visit: Any) -> None:
         one = visit()
-        one.open("explorer.html")
-        loaded = sum(size for url, size in one.bytes.items() if "/runtime/" not in url)
-        assert loaded < 5_000_000
+        page = one.open("explorer.html")
+        loaded = {url: size for url, size in one.bytes.items() if "/runtime/" not in url}
+        assert sum(loaded.values()) < 5_000_000
+        assert not any("/faces" in url for url in loaded)
+        choose(page, "faces-split-vae")
+        faces = [size for url, size in one.bytes.items() if "/faces" in url]
+        assert len(faces) == 4 and sum(faces) < 5_000_000
+
+    def test_a_face_is_split_in_colour(self, visit: Any) -> None:
+        page = visit().open("explorer.html")
+        choose(page, "faces-split-vae")
+        assert not page.locator("#ex-pad").is_visible()
+        face, rebuilt = np.array(pixels(page, "input")), np.array(pixels(page, "x"))
+        assert face.size == 64 * 64 and np.corrcoef(face, rebuilt)[0, 1] > 0.9
+        colours = page.locator("#ex-pictures canvas").first.evaluate(
+            "c => Array.from(c.getContext('2d').getImageData(32, 32, 1, 1).data)"
+        )
+        assert len(set(colours[:3])) > 1
+        page.locator("#ex-sliders input").first.fill("2")
+        settled(page)
+        assert pixels(page, "x") != rebuilt.tolist()
+        choose(page, "quick-split-vae")
+        assert page.locator("#ex-pad").is_visible() and len(pixels(page, "input")) == 32 * 32
 
     def test_a_slider_and_the_mixer_change_the_pictures(self, visit: Any) -> None:
         page = visit().open("explorer.html")
@@ -406,7 +497,7 @@ class TestInChromium:
         settled(page)
         assert pixels(page, "x") == before
 
-    @pytest.mark.parametrize("button", ["#ex-prior", "#ex-mixture", "#ex-zero", "#ex-digit"])
+    @pytest.mark.parametrize("button", ["#ex-prior", "#ex-mixture", "#ex-zero", "#ex-image"])
     def test_buttons_draw_anew(self, visit: Any, button: str) -> None:
         page = visit().open("explorer.html")
         before = pixels(page, "x")
@@ -416,8 +507,8 @@ class TestInChromium:
 
     def test_the_page_computes_what_torch_does(self, visit: Any) -> None:
         page = visit().open("explorer.html")
-        for preset in explorer_models.PRESETS:
-            model = sv.load_trained(preset, "split-vae").eval()
+        for shown in explorer_models.SHOWN:
+            model = sv.load_trained(shown.preset, "split-vae").eval()
             z = sv.sampling.prior_latents(1, model.config.latent_dim, seed=3)
             with torch.no_grad():
                 ours = model.decode(z)
@@ -431,13 +522,13 @@ class TestInChromium:
                     const { mu } = await model.encode(Float32Array.from(image));
                     return [out.x, out.x1, out.x2, out.sigma, mu].map((v) => Array.from(v));
                 }""",
-                [f"{preset}-split-vae", z[0].tolist(), ours.x_hat.flatten().tolist()],
+                [f"{shown.preset}-split-vae", z[0].tolist(), ours.x_hat.flatten().tolist()],
             )
             for found, wanted in zip(
                 theirs, (ours.x_hat, ours.x1, ours.x2, ours.sigma_map, mu), strict=True
             ):
                 torch.testing.assert_close(
-                    torch.tensor(found), wanted.flatten(), atol=1e-4, rtol=0, check_dtype=False
+                    torch.tensor(found), wanted.flatten(), atol=5e-3, rtol=0, check_dtype=False
                 )
 
     def test_a_drawing_is_encoded_and_rebuilt(self, visit: Any) -> None:
@@ -466,7 +557,7 @@ class TestInChromium:
     def test_another_model_splits_the_same_image(self, visit: Any) -> None:
         page = visit().open("explorer.html")
         image, sigma = pixels(page, "input"), pixels(page, "sigma")
-        page.locator("#ex-model").select_option("1")
+        page.locator("#ex-model").select_option("quick-seed-1-split-vae")
         settled(page)
         assert pixels(page, "input") == image
         assert pixels(page, "sigma") != sigma

@@ -1,7 +1,7 @@
 // The explorer's page: controls on one side, pictures on the other.
 
-import { SIZE, digitOf } from "./digit.js";
-import { fetchJson, loadModel } from "./models.js";
+import { digitOf } from "./digit.js";
+import { fetchJson, imageOf, loadModel } from "./models.js";
 import { makePad } from "./pad.js";
 import { klDivergence, mix, priorDraw, squaredError } from "./split.js";
 
@@ -10,9 +10,12 @@ const WIDEST = 3.5; // of a slider; the prior's standard deviation is 1
 const PICTURES = { input: "input", sigma: "σ", x1: "x₁", x2: "x₂", x: "x" };
 
 const find = (id) => document.getElementById(`ex-${id}`);
-const models = [];
+const [loaded, examples] = [{}, {}]; // by name; each is asked for once, when it is needed
 const state = { model: null, image: null, z: null, mu: null, logVar: null };
-let [digits, nextDigit, rows] = [[], 0, []];
+let [listed, taken, rows] = [[], 0, []];
+
+const modelOf = (name) => (loaded[name] ??= loadModel(name));
+const examplesOf = (kind) => (examples[kind] ??= fetchJson(`${kind}.json`));
 
 // ------------------------------------------------------------ pictures
 
@@ -20,7 +23,6 @@ function makePicture(parent, label, description) {
   const figure = document.createElement("figure");
   const canvas = document.createElement("canvas");
   const caption = document.createElement("figcaption");
-  canvas.width = canvas.height = SIZE;
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", description);
   caption.textContent = label;
@@ -29,7 +31,6 @@ function makePicture(parent, label, description) {
   return canvas;
 }
 
-const grey = (value) => [255 * value, 255 * value, 255 * value];
 // Viridis, as in the notebooks: dark violet 0, yellow 1.
 const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 
@@ -39,17 +40,25 @@ function mapColour(value) {
   return VIRIDIS[i].map((from, c) => from + (place - i) * (VIRIDIS[i + 1][c] - from));
 }
 
-function paint(canvas, values, colour = grey) {
+function paint(canvas, values, { image_size: size }, colour = null) {
+  canvas.width = canvas.height = size; // which clears it
+  if (!values) return;
   const context = canvas.getContext("2d");
-  if (!values) return context.clearRect(0, 0, SIZE, SIZE);
-  const picture = context.createImageData(SIZE, SIZE);
-  values.forEach((value, p) => picture.data.set([...colour(value), 255], 4 * p));
+  const picture = context.createImageData(size, size);
+  const pixels = size * size;
+  const plane = values.length > pixels ? pixels : 0; // grey: one plane for red, green and blue
+  for (let p = 0; p < pixels; p++) {
+    const rgb = colour
+      ? colour(values[p])
+      : [values[p], values[p + plane], values[p + 2 * plane]].map((value) => 255 * value);
+    picture.data.set([...rgb, 255], 4 * p);
+  }
   context.putImageData(picture, 0, 0);
 }
 
-function paintSplit(canvases, split) {
-  paint(canvases.sigma, split.sigma, mapColour);
-  for (const part of ["x1", "x2", "x"]) paint(canvases[part], split[part]);
+function paintSplit(canvases, split, model) {
+  paint(canvases.sigma, split.sigma, model, mapColour);
+  for (const part of ["x1", "x2", "x"]) paint(canvases[part], split[part], model);
 }
 
 // ------------------------------------------------------------ from the state to the pictures
@@ -84,17 +93,15 @@ async function show() {
   }
   const started = performance.now();
   const split = mix(await model.decode(state.z), mixer());
-  paintSplit(pictures, split);
-  paint(pictures.input, image);
+  if (model !== state.model) return;
+  paintSplit(pictures, split, model);
+  paint(pictures.input, image, model);
   if (find("status").textContent) find("status").textContent = "";
   find("pictures").dataset.milliseconds = (performance.now() - started).toFixed(1);
   say(split);
-  if (image && seedsInSight && rows.image !== image) {
+  if (image && seedsInSight && model.images === "digits" && rows.image !== image) {
     rows.image = image;
-    for (const row of rows) {
-      const { mu } = await row.model.encode(image);
-      paintSplit(row, await row.model.decode(Float32Array.from(mu)));
-    }
+    for (const row of rows) await paintRow(row, image);
   }
 }
 
@@ -126,10 +133,13 @@ function useLatents(z) {
   update();
 }
 
-function takeDigit() {
-  const { pixels } = digits[nextDigit++ % digits.length];
+async function takeImage() {
+  const { model } = state;
+  const all = await examplesOf(model.images);
+  const { name, png } = all[taken++ % all.length];
   pad.clear();
-  return useImage(Float32Array.from(atob(pixels), (byte) => byte.charCodeAt(0) / 255));
+  pictures.input.setAttribute("aria-label", `input of the encoder: ${name}`);
+  return useImage(await imageOf(png, model));
 }
 
 // ------------------------------------------------------------ controls
@@ -177,53 +187,48 @@ const kind = (model) =>
   `${model.kind} split (alternation ${model.alternation.toFixed(2)}, agreement with contours ` +
   `${model.contours.toFixed(2)}); ${model.active} of ${model.latent_dim} latent variables are active`;
 
-function useModel(model) {
+async function useModel(name) {
+  find("status").textContent = "Loading the model …";
+  const model = await modelOf(name);
+  if (find("model").value !== name) return; // another one was chosen meanwhile
+  const sameImages = state.model?.images === model.images;
   Object.assign(state, { model, mu: null, logVar: null });
   find("kind").textContent = kind(model);
+  for (const id of ["draw", "comparison"]) find(id).hidden = model.images !== "digits";
   makeSliders();
-  if (state.image) update();
-  else useLatents(priorDraw(model.latent_dim));
+  if (sameImages && state.image) await update();
+  else if (sameImages) useLatents(priorDraw(model.latent_dim));
+  else await takeImage();
 }
 
-function makeRow(model) {
+function makeRow({ file, name }) {
   const row = document.createElement("div");
   row.className = "ex-row";
   const text = document.createElement("div");
-  text.innerHTML = `<strong>${model.name}</strong>: `;
-  text.append(kind(model));
+  text.textContent = name;
   row.append(text);
   find("seeds").append(row);
-  const canvases = { model };
+  const canvases = { file, text };
   for (const part of ["sigma", "x1", "x2", "x"]) {
-    canvases[part] = makePicture(row, PICTURES[part], `${PICTURES[part]} of ${model.name}`);
+    canvases[part] = makePicture(row, PICTURES[part], `${PICTURES[part]} of ${name}`);
   }
   return canvases;
+}
+
+async function paintRow(row, image) {
+  const model = await modelOf(row.file);
+  row.text.textContent = `${model.name}: ${kind(model)}`;
+  const { mu } = await model.encode(image);
+  paintSplit(row, await model.decode(Float32Array.from(mu)), model);
 }
 
 const pictures = {};
 let pad;
 
-async function start() {
-  find("status").textContent = "Loading the models …";
-  const listed = await fetchJson("models.json");
-  digits = listed.digits;
-  for (const name of listed.models) models.push(await loadModel(name));
-  for (const [part, label] of Object.entries(PICTURES)) {
-    pictures[part] = makePicture(find("pictures"), label, part === "input" ? "input of the encoder" : label);
-  }
-  pictures.x.parentElement.className = "ex-main";
-  models.forEach((model, i) => find("model").add(new Option(`${model.name}: ${model.kind}`, i)));
-  rows = models.map(makeRow);
-  pad = makePad(find("pad"), (strokes) => {
-    const image = digitOf(strokes);
-    if (image) useImage(image);
-  });
-  state.model = models[0];
-  find("kind").textContent = kind(state.model);
-  makeSliders();
-  find("model").addEventListener("change", (event) => useModel(models[event.target.value]));
+function connectControls() {
+  find("model").addEventListener("change", (event) => useModel(event.target.value).catch(complain));
+  find("image").addEventListener("click", () => takeImage().catch(complain));
   find("clear").addEventListener("click", () => pad.clear());
-  find("digit").addEventListener("click", takeDigit);
   find("prior").addEventListener("click", () => useLatents(priorDraw(state.model.latent_dim)));
   find("mixture").addEventListener("click", () => {
     const { mixture } = state.model;
@@ -238,7 +243,26 @@ async function start() {
     find("swap").checked = find("use-constant").checked = false;
     update();
   });
-  await takeDigit();
+}
+
+async function start() {
+  find("status").textContent = "Loading the models …";
+  listed = await fetchJson("models.json");
+  for (const [part, label] of Object.entries(PICTURES)) {
+    pictures[part] = makePicture(find("pictures"), label, part === "input" ? "input of the encoder" : label);
+  }
+  pictures.x.parentElement.className = "ex-main";
+  for (const { file, name, kind } of listed) find("model").add(new Option(`${name}: ${kind}`, file));
+  rows = listed.filter((model) => model.images === "digits").map(makeRow);
+  pad = makePad(find("pad"), (strokes) => {
+    const image = digitOf(strokes);
+    if (!image) return;
+    pictures.input.setAttribute("aria-label", "input of the encoder: your drawing");
+    useImage(image);
+  });
+  connectControls();
+  find("model").value = listed[0].file;
+  await useModel(listed[0].file);
   find("body").hidden = false;
   // The other models are loaded when their pictures come into sight.
   const observer = new IntersectionObserver(([entry]) => {

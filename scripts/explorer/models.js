@@ -1,7 +1,5 @@
 // The shipped models, run by onnxruntime-web.
 
-import { SIZE } from "./digit.js";
-
 const here = (path) => new URL(path, import.meta.url).href;
 let runtime;
 
@@ -15,37 +13,63 @@ async function loadRuntime() {
   return runtime;
 }
 
-export async function fetchJson(path) {
+async function fetchFile(path) {
   const answer = await fetch(here(`./models/${path}`));
   if (!answer.ok) throw new Error(`${path} is missing`);
-  return answer.json();
+  return answer;
+}
+
+export const fetchJson = async (path) => (await fetchFile(path)).json();
+
+/** A gzip file; it is not called .gz, which some servers announce so that it is unpacked twice. */
+async function fetchUnpacked(path) {
+  const { body } = await fetchFile(path);
+  const unpacked = body.pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(unpacked).arrayBuffer());
 }
 
 /** One model: what was measured of it, encode(image) and decode(z), each loaded when first used. */
 export async function loadModel(name) {
-  const ort = await loadRuntime();
-  const about = await fetchJson(`${name}.json`);
+  const [ort, about] = await Promise.all([loadRuntime(), fetchJson(`${name}.json`)]);
+  const { channels, image_size: size } = about;
   const sessions = {};
   const run = async (part, inputs) => {
-    sessions[part] ??= ort.InferenceSession.create(here(`./models/${name}.${part}.onnx`));
+    sessions[part] ??= fetchUnpacked(`${name}.${part}.onnx.z`).then((file) => ort.InferenceSession.create(file));
     return (await sessions[part]).run(inputs);
   };
   return {
     ...about,
     async encode(image) {
-      const images = new ort.Tensor("float32", image, [1, 1, SIZE, SIZE]);
+      const images = new ort.Tensor("float32", image, [1, channels, size, size]);
       const { mu, log_var } = await run("encoder", { images });
       return { mu: mu.data, logVar: log_var.data };
     },
     async decode(z) {
       const out = await run("decoder", { z: new ort.Tensor("float32", z, [1, z.length]) });
-      const [pixels, images] = [SIZE * SIZE, out.components.data];
+      const [numbers, images] = [channels * size * size, out.components.data];
       return {
         x: out.x_hat.data,
-        x1: images.slice(0, pixels),
-        x2: images.slice(pixels),
-        sigma: out.weights.data.slice(0, pixels),
+        x1: images.slice(0, numbers),
+        x2: images.slice(numbers),
+        sigma: out.weights.data.slice(0, size * size),
       };
     },
   };
+}
+
+/** A PNG of a test image in base64, as planes of values in [0, 1]. */
+export async function imageOf(png, { channels, image_size: size }) {
+  const picture = new Image();
+  picture.src = `data:image/png;base64,${png}`;
+  await picture.decode();
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = size;
+  const context = canvas.getContext("2d");
+  context.drawImage(picture, 0, 0);
+  const { data } = context.getImageData(0, 0, size, size);
+  const pixels = size * size;
+  return Float32Array.from(
+    { length: channels * pixels },
+    (_, i) => data[4 * (i % pixels) + Math.floor(i / pixels)] / 255,
+  );
 }

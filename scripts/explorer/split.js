@@ -6,11 +6,16 @@ export function sharpen(sigma, t) {
   return a / (a + b);
 }
 
-/** A split mixed anew: sigma replaced, then sharpened, then x1 and x2 swapped under it. */
+/** A split mixed anew: sigma replaced, then sharpened, then x1 and x2 swapped under it.
+
+sigma has a value for each pixel, x1 and x2 as many planes of pixels as there are channels. */
 export function mix({ sigma, x1, x2 }, { constant = null, sharpness = 1, swap = false } = {}) {
   const weight = sigma.map((s) => sharpen(constant ?? s, sharpness));
   const [first, second] = swap ? [x2, x1] : [x1, x2];
-  const x = weight.map((s, p) => s * first[p] + (1 - s) * second[p]);
+  const x = first.map((value, i) => {
+    const s = weight[i % weight.length];
+    return s * value + (1 - s) * second[i];
+  });
   return { sigma: weight, x1: first, x2: second, x };
 }
 

@@ -22,11 +22,12 @@ import tyro
 from .._version import __version__
 from ..presets import PRESETS
 from ..support.checks import InputError
+from ..support.files import expand
 from ..support.rescue import TrainingDiverged, TrainingOutOfMemory
 from ..support.streams import lasting_streams
 from .grade import Grade
-from .pictures import Info, Reconstruct, Sample
-from .scores import Evaluate, Report
+from .pictures import Export, Info, Reconstruct, Sample
+from .scores import Evaluate, Fid, Report
 from .tables import Campaign, Demo, Reproduce, Splits
 from .train import Train
 
@@ -37,6 +38,8 @@ COMMANDS: dict[str, type] = {
     "reconstruct": Reconstruct,
     "info": Info,
     "report": Report,
+    "fid": Fid,
+    "export": Export,
     "reproduce": Reproduce,
     "campaign": Campaign,
     "splits": Splits,
@@ -49,8 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 on success, 2 with one sentence on bad input, 1 if training failed, 130 where Ctrl-C
-        ended the command, as shells have it.
+        0 on success, 2 with one sentence on bad input, 1 if training failed, 130 after Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     with lasting_streams():
@@ -81,21 +83,16 @@ def _parse(arguments: list[str]) -> Any:
     except SystemExit as stop:
         if not stop.code:  # --help
             raise
-        # tyro draws a box of several lines around what was wrong: keep its words.
+        # tyro draws a box around its message: keep the words.
         frame = "╭─+ ?[A-Za-z ]*|[\u2500-\u257f]+|-{3,}"
         words = re.sub(frame + r"|Error parsing \S+:|Value error", " ", said.getvalue())
         raise InputError(" ".join(words.split())) from None
 
 
 def _at_home(value: Any) -> Any:
-    """A command with ~ in its paths as the home folder: after "--out=" most shells leave it."""
+    """A command with ~ in its paths as the home folder: most shells leave it after "--out="."""
     if isinstance(value, Path):
-        try:
-            return value.expanduser()
-        except RuntimeError:
-            raise InputError(
-                f"{value}: there is no such user. For a file of this name write ./{value}."
-            ) from None
+        return expand(value)
     if isinstance(value, tuple):
         return tuple(map(_at_home, value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -1,4 +1,4 @@
-"""``svae sample``, ``svae reconstruct`` and ``svae info``: what a trained run makes and holds."""
+"""What a trained run makes and holds: ``svae sample``, ``reconstruct``, ``export`` and ``info``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from .._version import __version__
 from ..data import to_float, to_uint8
 from ..experiments.checkpoints import MODEL_KINDS, load_model, read_about
 from ..experiments.evaluation import fitting_images
+from ..experiments.export import TOLERANCE, Part, export_onnx
 from ..experiments.runs import Run
 from ..experiments.scoring import usual_components
 from ..inference import decode_all, encode_all, reconstruct_all
-from ..models import parameter_count
+from ..models import VAE, parameter_count
 from ..presets import PRESETS
 from ..sampling import LatentMixture, prior_latents
 from ..support.checks import check_seed
-from ..support.files import atomic_path
+from ..support.files import atomic_path, check_writable
 
 
 @dataclass
@@ -90,12 +91,11 @@ class Reconstruct:
         model = run.load_model()
         images = data.load(run.data, self.root).test[: self.n]
         out = reconstruct_all(model, images)
-        if out.components is None:
-            rows = {"original": to_float(images), "reconstruction": out.x_hat}
-            figure = plots.image_rows(rows)
+        if out.components is not None:
+            save_figure(self.out, plots.split_rows(out, n=self.n))
         else:
-            figure = plots.split_rows(out, n=self.n)
-        save_figure(self.out, figure)
+            rows = {"original": to_float(images), "reconstruction": out.x_hat}
+            save_figure(self.out, plots.image_rows(rows))
         print(f"{len(images)} images: {self.out}")
 
 
@@ -115,14 +115,38 @@ class Info:
             for name, preset in PRESETS.items():
                 print(f"preset {name}: {preset.model} {preset.train} ({preset.source})")
             return
-        if self.path.is_dir():
-            model, path = Run.open(self.path).load_model(), self.path / "model.safetensors"
-        else:
-            model, path = load_model(self.path), self.path
+        model = _model_in(self.path)
+        path = self.path / "model.safetensors" if self.path.is_dir() else self.path
         print(f"{type(model).__name__}: {parameter_count(model):,} trainable parameters")
         for name, value in (dataclasses.asdict(model.config) | read_about(path)).items():
             if name != "history":  # hundreds of numbers
                 print(f"  {name}: {value}")
+
+
+@dataclass
+class Export:
+    """Write a trained model as ONNX, for browsers and programs without PyTorch."""
+
+    model: tyro.conf.Positional[Path]
+    """A run's folder or a model's .safetensors file."""
+    out: Path
+    """ONNX file. It takes any number of images, and is checked against PyTorch before it is kept;
+    its metadata hold the model's configuration and the SHA-256 of its weights."""
+    part: Part = "both"
+    """encoder: images to mu and log_var. decoder: z to x_hat, components and weights. both: images
+    to all of these."""
+    overwrite: bool = False
+    """Replace an existing file."""
+
+    def __call__(self) -> None:
+        check_writable(self.out, overwrite=self.overwrite)
+        export_onnx(_model_in(self.model), self.out, self.part, overwrite=self.overwrite)
+        print(f"{self.part}, within {TOLERANCE:g} of PyTorch: {self.out}")
+
+
+def _model_in(path: Path) -> VAE:
+    """The model of a run's folder, or of a file."""
+    return Run.open(path).load_model() if path.is_dir() else load_model(path)
 
 
 def check_free(path: Path) -> None:
@@ -132,7 +156,7 @@ def check_free(path: Path) -> None:
 
 
 def save_figure(path: Path, figure: Figure) -> None:
-    """Save a figure as PNG, whole or not at all."""
+    """Save a figure as PNG."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
 

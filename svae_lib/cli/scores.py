@@ -1,22 +1,29 @@
-"""``svae evaluate`` and ``svae report``: trained runs, scored and shown."""
+"""``svae evaluate``, ``svae report`` and ``svae fid``: runs and folders of pictures, scored."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+from torch import Tensor
 
 from .. import data, fid
 from ..data import ImageSets
-from ..experiments.evaluation import evaluate
+from ..data.decoding import SUFFIXES
+from ..data.pictures import Pictures
+from ..experiments.evaluation import Features, evaluate
 from ..experiments.report import Subject, format_table, score_table, write_page
 from ..experiments.runs import Run
 from ..experiments.scoring import PROTOCOLS, Evaluation, Scoring
+from ..fid.distance import FEWEST
 from ..support.checks import InputError
 from ..support.devices import find_device
+from ..support.files import check_writable
+from ..support.progress import counter
 
 
 @dataclass(kw_only=True)
@@ -37,11 +44,7 @@ class _Scored:
         return fid.network(self.scoring.features, self.weights, self.device)
 
     def _score(self, run: Run, sets: ImageSets) -> Evaluation:
-        """Scores of a run; ``how`` tells how far it was trained.
-
-        Raises:
-            InputError: it was trained on other images than those of ``sets``.
-        """
+        """Scores of a run; ``how`` tells how far it was trained."""
         model = run.load_model(find_device(self.device))
         run.check_trained_on(sets.train)
         network = None if self.weights is None else self._network()
@@ -61,16 +64,14 @@ class Evaluate(_Scored):
         run = Run.open(self.run)
         protocol, weights = self.scoring.protocol, self._network().weights
         path = run.evaluation_path(protocol, weights, self.scoring.reference)
-        if path.exists() and not self.overwrite:  # before minutes are spent on it
-            raise FileExistsError(f"{path} exists already: --overwrite replaces it.")
+        check_writable(path, overwrite=self.overwrite)  # before minutes are spent on it
         result = self._score(run, data.load(run.data, self.root))
         run.save_evaluation(result, overwrite=self.overwrite)
         print(format_table(*result.table()))
         print(f"protocol {protocol}: {PROTOCOLS[protocol]}")
         print(f"mixture: {result.scoring.mixture_components} Gaussians")
         print(f"steps taken: {result.how['steps_taken']} of {result.how['steps']}")
-        print(result.rows[-1].fid)
-        print(result.latent)
+        print(result.rows[-1].fid, result.latent, sep="\n")
         if result.split is not None:
             print(f"split: {result.split}")
         if result.likelihood is not None:
@@ -88,8 +89,7 @@ class Report(_Scored):
     """HTML file."""
 
     def __call__(self) -> None:
-        if self.out.exists() and not self.overwrite:  # before minutes are spent on it
-            raise FileExistsError(f"{self.out} exists already: --overwrite replaces it.")
+        check_writable(self.out, overwrite=self.overwrite)  # before minutes are spent on it
         runs = [Run.open(folder) for folder in self.runs]
         if not runs or len({run.data for run in runs}) > 1:
             raise InputError("name one run, or several of one data set.")
@@ -108,12 +108,53 @@ class Report(_Scored):
         print(f"page: {self.out}")
 
 
-def told_apart(folders: list[Path]) -> list[str]:
-    """Each folder's name, with as much of the path before it as tells it from the others.
+@dataclass
+class Fid:
+    """Score a folder of pictures against another: FID and KID. The pictures may differ in size."""
 
-    Raises:
-        InputError: a folder is there twice.
-    """
+    pictures: tyro.conf.Positional[Path]
+    """Folder of the pictures to score, folders in it included."""
+    reference: tyro.conf.Positional[Path]
+    """Folder that they are compared with."""
+    features: str = "inception"
+    """Feature network, such as inception, efficientnet-lite0 or lenet-mnist; svae info lists
+    them. It resizes each picture to its own input; nothing is cropped."""
+    weights: Path | None = None
+    """File with the feature network's weights, in place of its own."""
+    batch_size: int = 50
+    """Pictures at a time."""
+    seed: int = 0
+    """Seeds the choice of the pictures for KID, and its subsets."""
+    device: str | None = None
+    """cuda, cpu, ..."""
+
+    def __call__(self) -> None:
+        network = fid.network(self.features, self.weights, self.device)
+        ours, theirs = (
+            Pictures(folder, network.channels, self.batch_size, self.seed)
+            for folder in (self.pictures, self.reference)
+        )
+        for pictures in (ours, theirs):
+            if len(pictures) < FEWEST:
+                raise InputError(
+                    f"{pictures.folder} holds {len(pictures)} pictures: scores need at least "
+                    f"{FEWEST}. (Known are the endings {', '.join(sorted(SUFFIXES))}.)"
+                )
+        found, reference = (Features.of(_counted(p), network) for p in (ours, theirs))
+        name = str(self.reference)
+        print(fid.fid(found.statistics, reference.statistics, network, reference_name=name))
+        print(fid.kid(found.kept, reference.kept, network, reference_name=name, seed=self.seed))
+
+
+def _counted(pictures: Pictures) -> Iterator[Tensor]:
+    with counter(len(pictures), str(pictures.folder), "picture") as bar:
+        for batch in pictures:
+            yield batch
+            bar.update(len(batch))
+
+
+def told_apart(folders: list[Path]) -> list[str]:
+    """Each folder's name, with as much of the path before it as tells it from the others."""
     paths = [folder.resolve().parts for folder in folders]
     for depth in range(1, max(map(len, paths)) + 1):
         names = ["/".join(parts[-depth:]) for parts in paths]

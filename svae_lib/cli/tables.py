@@ -12,8 +12,10 @@ from .. import plots
 from ..experiments.campaign import Options, campaign, plans, status, told
 from ..experiments.claim import claim_tests, kinds_of, summarise_claim
 from ..experiments.demo import demo
+from ..experiments.records import lock_of, read_table, write_table
 from ..experiments.report import format_table
-from ..experiments.tables import lock_of, read_table, reproduce, summarise, write_table
+from ..experiments.summaries import summarise
+from ..experiments.tables import reproduce
 from ..support.checks import InputError
 from .pictures import check_free, save_figure
 
@@ -36,14 +38,8 @@ class Reproduce:
     """cuda, cpu, ..."""
 
     def __call__(self) -> None:
-        path = reproduce(
-            self.name,
-            results=self.results,
-            steps=self.steps,
-            seeds=self.seeds,
-            root=self.root,
-            device=self.device,
-        )
+        options = vars(self).copy()
+        path = reproduce(options.pop("name"), **options)
         print(format_table(*summarise(read_table(path))))
         print(f"mean and 95 % interval over seeds; all of it: {path}")
 
@@ -121,10 +117,5 @@ class Demo:
     """Throw away an earlier demo in this folder and start again."""
 
     def __call__(self) -> None:
-        demo(
-            self.out,
-            steps=self.steps,
-            notebooks=self.notebooks,
-            seed=self.seed,
-            overwrite=self.overwrite,
-        )
+        options = vars(self).copy()
+        demo(options.pop("out"), **options)

@@ -29,7 +29,7 @@ class Train:
     resume: Path | None = None
     """Continue the run in this folder, with its own settings; --train.accumulate may change."""
     preset: str = "quick"
-    """Where settings come from that are not given; svae info lists the presets."""
+    """Source of the settings that are not given; svae info lists the presets."""
     kind: str = "split-vae"
     """Kind of model, such as vae or split-vae; svae info lists them."""
     data: str | None = None
@@ -62,9 +62,9 @@ class Train:
                 name = resumed.data if resumed else self._data_name()
                 sets = data.load(name, self.root)
                 on_log = self._watchers(sets.test, stack) if processes.main else []
-                # after the watchers: they may refuse, and then there shall be no folder
+                # After the watchers: if they refuse, no folder is made.
                 run = resumed or self._new(name, sets.train, processes)
-            stack.callback(leave)  # in good order, also when SIGTERM ends it
+            stack.callback(leave)  # also when SIGTERM ends it
             trainer = run.train(
                 sets.train,
                 device=self.device,
@@ -78,7 +78,7 @@ class Train:
             print(f"Continue with: svae train --resume {run.folder}")
 
     def _new(self, data_name: str, images: torch.Tensor, processes: Processes) -> Run:
-        """The run in a folder that the main process makes, if it can be trained at all."""
+        """A new run, if it can be trained at all; the main process makes its folder."""
         assert self.out is not None
         new = self.out, self.kind, data_name, self.model, self.train, self.held_out
         Run(*new).check(images, self.checkpoint_every, processes.count)
@@ -88,11 +88,7 @@ class Train:
         return Run.open(self.out)
 
     def _resumed(self, run: Run) -> Run:
-        """The run with its own settings, but in finer parts if it ran out of memory.
-
-        Raises:
-            InputError: other settings are given: they would be without effect.
-        """
+        """The run with its own settings, which no option may contradict but --train.accumulate."""
         usual = PRESETS[Train.preset]
         given: list[tuple[object, object, object]] = [  # here, by default, in the run
             (self.kind, Train.kind, run.kind),
@@ -112,18 +108,18 @@ class Train:
         return dataclasses.replace(run, train_config=train)
 
     def _data_asked_for(self) -> str | None:
-        """The data set that was named, or that a preset brings that was named."""
+        """The data set that was asked for, by its name or that of a preset."""
         named = self.data is not None or self.preset != Train.preset
         return self._data_name() if named else None
 
     def _data_name(self) -> str:
-        """The data set to train on, by a name that holds in any working directory."""
+        """The data set to train on, by a name that is valid in any working directory."""
         return data.absolute(self.data or PRESETS[self.preset].data, self.root)
 
     def _watchers(
         self, images: torch.Tensor, stack: contextlib.ExitStack
     ) -> list[Callable[[Trainer], None]]:
-        """What is called at each entry of the history; ``stack`` closes it."""
+        """What is called at each entry of the history; closed by ``stack``."""
         folder = self.out or self.resume
         assert folder is not None
         watchers: list[Callable[[Trainer], None]] = []

@@ -16,10 +16,11 @@ import torch
 
 from ..support.checks import InputError
 from .archives import refuse_unsafe_path
+from .decoding import is_hidden
 from .download import Patience, RemoteFile, fetch_all
 from .image_sets import ImageSets
 from .places import cache_folder, own_folder
-from .preparation import FolderSource, OnBroken, Recipe, Source, ZipSource, prepare
+from .preparation import OnBroken, Recipe, Source, folder_source, prepare, zip_source
 
 SOURCE = (
     "CelebA's aligned photographs of celebrities (Z. Liu, P. Luo, X. Wang, X. Tang, 2015; for "
@@ -39,7 +40,7 @@ ARCHIVE = RemoteFile(
     "00d2c5bc6d35e252742224ab0c1e8fcb",  # as published, and in torchvision
 )
 FOLDER = "img_align_celeba"
-SUBFOLDERS = (".", "celeba", "CelebA", "CelebA/Img")
+SUBFOLDERS = ((), ("celeba",), ("celeba", "img"))  # in any case, like the names in them
 ADVICE = (
     "The file is offered at https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html "
     "(Align&Cropped Images), where a browser can fetch it. Without CelebA, load('toy-faces') "
@@ -70,20 +71,21 @@ def load_celeba(
     """
     place = _find(root) or _download(patience)
     if place.is_dir():
-        names = _images(place, [entry.name for entry in os.scandir(place)])
-        return _prepare(FolderSource(place, names), on_broken)
+        return _prepare(
+            folder_source(place, _images(place, [entry.name for entry in os.scandir(place)])),
+            on_broken,
+        )
     try:
-        with zipfile.ZipFile(place) as archive:
-            for name in archive.namelist():
-                refuse_unsafe_path(name, place)
-            source = ZipSource(archive, _images(place, archive.namelist()))
-    except zipfile.BadZipFile as error:
+        archive = zipfile.ZipFile(place)
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
         raise InputError(
             f"{place} is damaged or no zip file ({error}); the genuine one has the "
             f"{ARCHIVE.hash_text}."
         ) from None
-    del archive  # its list of members takes 0.1 GB
-    return _prepare(source, on_broken)
+    with archive:
+        for name in archive.namelist():
+            refuse_unsafe_path(name, place)
+        return _prepare(zip_source(archive, _images(place, archive.namelist())), on_broken)
 
 
 def _find(root: str | os.PathLike[str] | None) -> Path | None:
@@ -91,21 +93,31 @@ def _find(root: str | os.PathLike[str] | None) -> Path | None:
     own = own_folder(root)
     if own is None:
         return None
-    if own.name == FOLDER and next(own.glob("*.jpg"), None):
+    if own.name.lower() == FOLDER and _below(own, "000001.jpg"):
         return own
-    for folder in (own / below for below in SUBFOLDERS):
+    for parts in SUBFOLDERS:
         # some copies have the folder twice, one in the other
-        for place in (folder / FOLDER / FOLDER, folder / FOLDER):
-            if place.is_dir():
+        for names in ((FOLDER, FOLDER), (FOLDER,), (ARCHIVE.name,)):
+            place = _below(own, *parts, *names)
+            if place and place.is_file() == (names == (ARCHIVE.name,)):
                 return place
-        if (folder / ARCHIVE.name).is_file():
-            return folder / ARCHIVE.name
     if root is None:
         return None
     raise InputError(
         f"{own} does not hold CelebA: put {ARCHIVE.name} ({ARCHIVE.hash_text}) into it, or the "
         f"folder {FOLDER} with its images. {ADVICE}"
     )
+
+
+def _below(folder: Path, *names: str) -> Path | None:
+    """What the path ``names`` in a folder leads to, whatever the case of its letters."""
+    for name in names:
+        entries = sorted(folder.iterdir()) if folder.is_dir() else []
+        found = [entry for entry in entries if entry.name.lower() == name]
+        if not found:
+            return None
+        folder = found[0]
+    return folder
 
 
 def _download(patience: Patience | None) -> Path:
@@ -115,21 +127,18 @@ def _download(patience: Patience | None) -> Path:
 
 def _images(place: Path, names: Sequence[str]) -> list[str]:
     """The image files among ``names``, sorted, if they are all there."""
-    images = [name for name in names if name.endswith(".jpg")]
+    images = [name for name in names if name.lower().endswith(".jpg") and not is_hidden(name)]
     if len(images) != COUNT:
         raise InputError(
             f"{place} is incomplete or not CelebA: it holds {len(images)} .jpg files instead of "
             f"{COUNT}, and the split into train and test goes by their order."
         )
-    return sorted(images, key=lambda name: PurePosixPath(name).name)
+    return sorted(images, key=lambda name: PurePosixPath(name).name.lower())
 
 
 def _prepare(source: Source, on_broken: OnBroken) -> ImageSets:
     prepared = prepare(source, RECIPE, cache_folder("prepared"), "celeba", on_broken=on_broken)
-    train, before_test = (
-        stop - sum(name in prepared.broken for name in source.names[:stop])
-        for stop in (VALID_START, TEST_START)
-    )
+    train, before_test = (int(prepared.good[:stop].sum()) for stop in (VALID_START, TEST_START))
     images = prepared.images
     return ImageSets(
         name="celeba",

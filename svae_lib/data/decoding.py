@@ -1,96 +1,102 @@
-"""From the bytes of image files to pixels in their place on the disk.
-
-This file is a program too: :mod:`svae_lib.data.preparation` starts it once per core, hands it
-tasks on its standard input and reads the answers on its standard output, one line of JSON each.
-So it imports nothing but NumPy and Pillow: it starts quickly and stays small.
-"""
+"""From the content of an image file to the pixels that a viewer shows, in a size of our choice."""
 
 from __future__ import annotations
 
+import contextlib
 import io
-import json
-import signal
-import struct
-import sys
-import zlib
+import stat
+import threading
+import zipfile
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-# A file's path; or of a member of a zip file: the zip's path, the place of its header, its packed
-# size, its compression (0 or 8) and its CRC-32.
-Locator = str | list[Any] | tuple[Any, ...]
-Box = Sequence[int]
-STORED, DEFLATED = 0, 8
-
-# Raster formats alone: Pillow would hand PostScript to Ghostscript, whatever the file's name.
 Image.init()
-FORMATS = tuple(sorted(Image.OPEN.keys() - {"EPS", "PDF", "WMF"}))
+# Raster formats alone: Pillow would hand PostScript to Ghostscript, whatever the file's name.
+WANTED = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "AVIF")
+FORMATS = tuple(form for form in WANTED if form in Image.OPEN)  # WebP and AVIF are optional
+SUFFIXES = frozenset(
+    suffix
+    for suffix, form in Image.registered_extensions().items()
+    if form in FORMATS or form == "MPO"  # JPEG files of several pictures
+)
 MOST_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs
+MOST_BYTES = 1 << 29  # of a file, or of a member of a zip archive once unpacked
+LARGE = 1 << 24  # pixels; converting so many takes up to 0.3 GB, so threads do it in turns
+_one_large = threading.Lock()
 
 
-def read(locator: Locator) -> bytes:
-    """Content of a file or of a member of a zip archive.
+def read_file(path: Path) -> bytes:
+    """Content of a file.
 
     Raises:
-        OSError: it is not there.
-        ValueError: a member's checksum is wrong.
+        OSError: it is not there, or a FIFO or device, which could block for ever.
+        ValueError: it is larger than ``MOST_BYTES``.
     """
-    if isinstance(locator, str):
-        if Path(locator).exists() and not Path(locator).is_file():
-            raise OSError("no regular file")  # reading a FIFO would wait for ever
-        return Path(locator).read_bytes()
-    path, offset, size, compression, crc = locator
-    with Path(path).open("rb") as file:
-        file.seek(offset)
-        # a member begins with 30 bytes, the last four the lengths of its name and extras
-        name_length, extra_length = struct.unpack("<26xHH", file.read(30))
-        file.seek(name_length + extra_length, 1)
-        content = file.read(size)
-    if compression == DEFLATED:
-        content = zlib.decompress(content, -zlib.MAX_WBITS)
-    elif compression != STORED:
-        raise ValueError(f"compression {compression} is not supported")
-    if zlib.crc32(content) != crc:
-        raise ValueError("the CRC-32 of the content is wrong")
-    return content
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("not a regular file")
+    _check_bytes(status.st_size)
+    return path.read_bytes()
+
+
+def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Content of a member of a zip archive, whose checksum is verified.
+
+    Raises:
+        ValueError: it unpacks to more than ``MOST_BYTES``. The archive raises others.
+    """
+    _check_bytes(archive.getinfo(name).file_size)
+    return archive.read(name)
+
+
+def _check_bytes(count: int) -> None:
+    if count > MOST_BYTES:
+        raise ValueError(f"{count:,} bytes, more than {MOST_BYTES:,}")
 
 
 def decode(
-    content: bytes, size: int, channels: int, box: Box | None = None
+    content: bytes, size: int | None, channels: int, box: Sequence[int] | None = None
 ) -> npt.NDArray[np.uint8]:
     """An image file as uint8 (C, size, size): upright, cropped, then resized bilinearly.
 
     Pillow's bilinear filter averages over all pixels that fall into a smaller one, so fine
-    detail does not turn into aliasing.
+    detail does not turn into aliasing. Of several pictures in a file the first is taken.
 
     Args:
         content: bytes of the file.
-        size: height and width in pixels.
+        size: height and width in pixels; None: the picture's own, whole.
         channels: 1 (greyscale) or 3 (RGB); the file is converted.
         box: left, top, right, bottom (exclusive) of the part to keep, in pixels; without it,
             the largest square around the centre.
 
     Raises:
-        ValueError: the image is smaller than the box, or its pixels are floats.
+        ValueError: more than ``MOST_PIXELS``, too few for the box, or of an unknown range.
         OSError: it is no image, none of ``FORMATS``, or cut short. Decoders raise others too.
     """
-    with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
-        if opened.width * opened.height > MOST_PIXELS:
-            raise ValueError(f"{opened.width}x{opened.height} pixels, more than {MOST_PIXELS:,}")
-        opened.load()
-        image = _upright(opened)
-        width, height = image.size
-        left, top, right, bottom = box or _centre_square(width, height)
-        if right > width or bottom > height:
-            raise ValueError(f"{width}x{height} pixels are too few for the crop")
-        part = _convert(image, channels).crop((left, top, right, bottom))
-    small = part.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(small).reshape(size, size, channels).transpose(2, 0, 1)
+    with Image.open(io.BytesIO(content), formats=FORMATS) as file:
+        pixels = file.width * file.height
+        if pixels > MOST_PIXELS:
+            raise ValueError(f"{file.width}x{file.height} pixels, more than {MOST_PIXELS:,}")
+        with _one_large if pixels > LARGE else contextlib.nullcontext():
+            file.load()
+            image = _upright(file)
+            if size is None:
+                image = to_8_bits(image, file, channels)
+            else:
+                image = to_8_bits(_cropped(image, box), file, channels)
+                image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(image.height, image.width, channels).transpose(2, 0, 1)
+
+
+def _cropped(image: Image.Image, box: Sequence[int] | None) -> Image.Image:
+    left, top, right, bottom = box or _centre_square(*image.size)
+    if right > image.width or bottom > image.height:
+        raise ValueError(f"{image.width}x{image.height} pixels are too few for the crop")
+    return image.crop((left, top, right, bottom))
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -107,69 +113,64 @@ def _centre_square(width: int, height: int) -> tuple[int, int, int, int]:
     return left, top, left + side, top + side
 
 
-def _convert(image: Image.Image, channels: int) -> Image.Image:
-    """To 8-bit greyscale or RGB, on white where the image is transparent.
+def to_8_bits(image: Image.Image, file: Image.Image, channels: int) -> Image.Image:
+    """Greyscale or RGB as a viewer shows it, on white where the image is transparent.
 
-    Pillow itself would clip 16-bit images instead of scaling, turn floats in [0, 1] black, and
+    Pillow itself would clip 16-bit pixels instead of scaling them, turn floats in [0, 1] black, and
     show the colours (black, as a rule) that transparency hides.
 
+    Args:
+        image: in any mode.
+        file: what was opened, of which ``image`` is a part.
+        channels: 1 or 3.
+
     Raises:
-        ValueError: the pixels are floats, whose range nobody knows.
+        ValueError: the range of the pixels is unknown, or all of them would turn black.
     """
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no known range: save 8 or 16 bits per value")
-    if image.mode.startswith("I"):
-        grey = np.asarray(image).astype(np.int64) >> 8
-        image = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
+    if image.mode.startswith("I;16") or (image.mode == "I" and file.format in ("PNG", "PPM")):
+        image = _scaled(image, file)
+    elif image.mode in ("I", "F"):
+        raise ValueError(
+            f"32-bit pixels (mode {image.mode}) have no known range: save 8 or 16 bits"
+        )
+    if image.mode == "La":  # with alpha multiplied in; Pillow converts it to LA alone
+        image = image.convert("LA")
+    alpha = image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info
+    if alpha or (image.palette is not None and image.palette.mode == "RGBA"):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if image.mode not in ("1", "L"):  # not every mode can be converted to greyscale at once
+        image = image.convert("RGB")
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def do(task: dict[str, Any]) -> dict[str, Any]:
-    """Decode some files and write their pixels, one image after the other.
-
-    Args:
-        task: "files" maps names to locators, "recipe" holds the further arguments of
-            :func:`decode`, "target" and "offset" are the file to write to and the byte to
-            start at.
-
-    Returns:
-        "broken": the files that are no images, with the reason (their pixels are zeros); or
-        "error": why the target could not be written.
-    """
-    recipe = task["recipe"]
-    shape = (recipe["channels"], recipe["size"], recipe["size"])
-    images = np.zeros((len(task["files"]), *shape), np.uint8)
-    broken = {}
-    for image, (name, locator) in zip(images, task["files"].items(), strict=True):
-        try:
-            image[:] = decode(read(locator), **recipe)
-        except Exception as error:  # whatever a decoder raises is this file's reason
-            broken[name] = _reason(error)
-    try:
-        with Path(task["target"]).open("r+b") as file:
-            file.seek(task["offset"])
-            file.write(images.tobytes())
-    except OSError as error:
-        return {"error": error.strerror or str(error)}
-    return {"broken": broken}
+def _scaled(image: Image.Image, file: Image.Image) -> Image.Image:
+    """Greyscale of 12 or 16 bits as 8 bits."""
+    tags = getattr(file, "tag_v2", {})  # of TIFF
+    bits = tags.get(258, (16,))[0]  # BitsPerSample
+    values = np.asarray(image).astype(np.int32)
+    if 0 < values.max() < 1 << (bits - 8):
+        raise ValueError(f"{bits}-bit pixels all below {1 << (bits - 8)} would turn black")
+    grey = values >> (bits - 8)
+    if tags.get(262) == 0:  # PhotometricInterpretation: white is zero
+        grey = 255 - grey
+    grey[values == file.info.get("transparency")] = 255
+    return Image.fromarray(grey.astype(np.uint8))
 
 
-def _reason(error: Exception) -> str:
-    """In words; Pillow's own message about a file of no known format shows an object's address."""
+def reason(error: Exception) -> str:
+    """Why a file is broken; Pillow's message about unknown formats shows an object's address."""
     if isinstance(error, UnidentifiedImageError):
         return "it is no image, or of an unknown format"
-    return f"{type(error).__name__}: {error}"
+    return printable(f"{type(error).__name__}: {error}")
 
 
-def serve() -> None:
-    """Answer tasks until the input ends; an interrupt is for the process that asks."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for line in sys.stdin:
-        print(json.dumps(do(json.loads(line))), flush=True)
+def printable(text: str) -> str:
+    """Text that every UTF-8 stream takes: a file name in another encoding becomes escapes."""
+    return text.encode(errors="backslashreplace").decode()
 
 
-if __name__ == "__main__":
-    serve()
+def is_hidden(name: str) -> bool:
+    """Whether a path has a part that systems and programs put beside the user's images."""
+    parts = PurePosixPath(name).parts
+    return any(part.startswith(".") or part in ("__MACOSX", "@eaDir") for part in parts)

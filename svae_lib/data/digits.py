@@ -1,22 +1,24 @@
-"""MNIST and Fashion-MNIST: 60,000 + 10,000 greyscale images of 28x28, in four IDX files.
+"""MNIST and Fashion-MNIST: 60,000 + 10,000 greyscale images of 28x28, read by torchvision.
 
-Found in torchvision's layout, in a flat folder, plain or gzip, and for Fashion-MNIST where
-Debian's package dataset-fashion-mnist puts it; otherwise downloaded.
+The four files are found in torchvision's layout, in a flat folder, plain or gzip, and for
+Fashion-MNIST where Debian's package dataset-fashion-mnist puts it; otherwise downloaded.
 """
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import os
+import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from ..support.checks import InputError
 from .download import Patience, RemoteFile, fetch_all, with_hashes
-from .idx import read_idx
 from .image_sets import ImageSets, pad
-from .places import cache_folder, own_folder
+from .places import cache_folder, own_folder, writing
 
 # order: images and labels to train on, images and labels to test on
 STEMS = (
@@ -25,6 +27,8 @@ STEMS = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+SHARED = Path("/usr/share/datasets")  # where a system keeps data sets, in folders of their names
+LARGEST = 50_000_000  # bytes, unpacked; the training images have 47 million
 
 
 @dataclass(frozen=True)
@@ -33,44 +37,47 @@ class IdxSet:
 
     Attributes:
         name: as :func:`svae_lib.data.load` knows it.
+        original: torchvision's class that reads it and has the MD5 of the packed files.
         mirrors: where ``STEMS`` + ".gz" can be downloaded.
-        md5: of the packed files, as published (and in torchvision), in the order of ``STEMS``.
-        sha256: of their unpacked content, computed from files whose MD5 was right.
-        folders: where the files may be below the user's folder.
-        shared: folders of the system that may hold them.
-        label_names: the ten classes.
+        sha256: of the unpacked files, in the order of ``STEMS``: copies that were packed again
+            have another MD5. Computed from files whose MD5 was right.
         source: a sentence on the origin.
     """
 
     name: str
+    original: str
     mirrors: tuple[str, ...]
-    md5: tuple[str, ...]
     sha256: tuple[str, ...]
-    folders: tuple[str, ...]
-    shared: tuple[str, ...]
-    label_names: tuple[str, ...]
     source: str
+
+    @property
+    def reader(self) -> Any:
+        """The class called ``original``."""
+        from torchvision import datasets  # here: its import takes seconds
+
+        return getattr(datasets, self.original)
 
     @property
     def files(self) -> list[RemoteFile]:
         """What to download."""
         return [
-            RemoteFile(f"{stem}.gz", tuple(f"{mirror}{stem}.gz" for mirror in self.mirrors), md5)
-            for stem, md5 in zip(STEMS, self.md5, strict=True)
+            RemoteFile(name, tuple(mirror + name for mirror in self.mirrors), md5, largest=LARGEST)
+            for name, md5 in self.reader.resources
         ]
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Where the files may be below the user's folder."""
+        shared = f"usr/share/datasets/{self.name}"  # an unpacked package
+        return (f"{self.original}/raw", self.original, self.name, shared, "raw", ".")
 
 
 MNIST = IdxSet(
     name="mnist",
+    original="MNIST",
     mirrors=(
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    ),
-    md5=(
-        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-        "d53e105ee54ea40749a09fcbcd1e9432",
-        "9fb629c4189551a2d022fa330f9573f3",
-        "ec29112dd5afa0611ce80d1b7f02629c",
     ),
     sha256=(
         "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -78,26 +85,15 @@ MNIST = IdxSet(
         "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
         "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
     ),
-    folders=("MNIST/raw", "MNIST", "mnist", "raw", "."),
-    shared=(),
-    label_names=tuple("0123456789"),
-    source=(
-        "MNIST's 60,000 training and 10,000 test digits (Y. LeCun, C. Cortes, C. Burges), "
-        "zero-padded to 32x32."
-    ),
+    source="MNIST's 60,000 training and 10,000 test digits (Y. LeCun, C. Cortes, C. Burges), "
+    "zero-padded to 32x32.",
 )
-
 FASHION_MNIST = IdxSet(
     name="fashion-mnist",
+    original="FashionMNIST",
     mirrors=(
         "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-    ),
-    md5=(
-        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-        "25c81989df183df01b3e8a0aad5dffbe",
-        "bef4ecab320f06d8554ea6380940ec79",
-        "bb300cfdad3c16e7a12a480ee83cd310",
     ),
     sha256=(
         "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -105,31 +101,8 @@ FASHION_MNIST = IdxSet(
         "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
         "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
     ),
-    folders=(
-        "FashionMNIST/raw",
-        "FashionMNIST",
-        "fashion-mnist",
-        "usr/share/datasets/fashion-mnist",
-        "raw",
-        ".",
-    ),
-    shared=("/usr/share/datasets/fashion-mnist",),
-    label_names=(
-        "T-shirt/top",
-        "trouser",
-        "pullover",
-        "dress",
-        "coat",
-        "sandal",
-        "shirt",
-        "sneaker",
-        "bag",
-        "ankle boot",
-    ),
-    source=(
-        "Fashion-MNIST's 60,000 training and 10,000 test pictures of Zalando's articles "
-        "(H. Xiao, K. Rasul, R. Vollgraf, 2017, MIT licence), zero-padded to 32x32."
-    ),
+    source="Fashion-MNIST's 60,000 training and 10,000 test pictures of Zalando's articles "
+    "(H. Xiao, K. Rasul, R. Vollgraf, 2017, MIT licence), zero-padded to 32x32.",
 )
 
 
@@ -146,12 +119,7 @@ def load_fashion_mnist(root: str | os.PathLike[str] | None = None) -> ImageSets:
 def load_idx_set(
     kind: IdxSet, root: str | os.PathLike[str] | None = None, patience: Patience | None = None
 ) -> ImageSets:
-    """Find, or download, and read the four files.
-
-    Args:
-        kind: which data set.
-        root: folder that holds the files; nothing is downloaded when it is given.
-        patience: with slow servers.
+    """Find the four files, or download them if ``root`` is None, and read them.
 
     Raises:
         InputError: files missing, damaged, or not to be downloaded.
@@ -160,17 +128,22 @@ def load_idx_set(
     if paths is None:
         folder = cache_folder("downloads") / kind.name
         paths = fetch_all(kind.files, folder, kind.name, patience=patience)
-    arrays = [
-        torch.from_numpy(read_idx(path, sha256).copy())
-        for path, sha256 in zip(paths, kind.sha256, strict=True)
-    ]
+    with tempfile.TemporaryDirectory() as unpacked:
+        raw = Path(unpacked, kind.original, "raw")
+        for stem, path, sha256 in zip(STEMS, paths, kind.sha256, strict=True):
+            content = _content(path, sha256)
+            with writing(raw):
+                raw.mkdir(parents=True, exist_ok=True)
+                (raw / stem).write_bytes(content)
+        train, test = (kind.reader(unpacked, train=part) for part in (True, False))
     return ImageSets(
         name=kind.name,
-        train=pad(arrays[0][:, None]),
-        test=pad(arrays[2][:, None]),
-        train_labels=arrays[1].long(),
-        test_labels=arrays[3].long(),
-        label_names=kind.label_names,
+        train=pad(train.data[:, None]),
+        test=pad(test.data[:, None]),
+        train_labels=train.targets,
+        test_labels=test.targets,
+        # torchvision writes "7 - seven" and "Ankle boot"
+        label_names=tuple(name.split(" - ")[0].lower() for name in kind.reader.classes),
         source=kind.source,
     )
 
@@ -180,7 +153,7 @@ def _find(kind: IdxSet, root: str | os.PathLike[str] | None) -> list[Path] | Non
     own = own_folder(root)
     folders = [own / below for below in kind.folders] if own else []
     if root is None:
-        folders += [Path(shared) for shared in kind.shared]
+        folders.append(SHARED / kind.name)
     for folder in folders:
         found = [_file(folder, stem) for stem in STEMS]
         paths = [path for path in found if path is not None]
@@ -205,3 +178,21 @@ def _file(folder: Path, stem: str) -> Path | None:
     other = stem.replace("-idx", ".idx")
     names = (f"{stem}.gz", stem, f"{other}.gz", other)
     return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _content(path: Path, sha256: str) -> bytes:
+    """The bytes of a file, unpacked if it is packed, whose hash must be right."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if packed else path.open("rb") as file:
+            content = bytes(file.read(LARGEST))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path} is damaged: it cannot be unpacked ({error}).") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise InputError(
+            f"{path} is damaged or belongs to another data set: the SHA-256 of its unpacked "
+            f"content is {found}, expected {sha256}."
+        )
+    return content

@@ -1,18 +1,16 @@
 """Files from the web that arrive whole and genuine, or not at all.
 
-A file takes its final name only after its hash has been checked. Until then its bytes lie in a
-hidden partial file, from which a later attempt goes on.
+pooch transfers the bytes into a hidden partial file, which takes its final name only after its
+hash has been checked. What cannot be the file is not taken to its end: a web page, more bytes
+than the file may have, a connection that has all but stopped.
 """
 
 from __future__ import annotations
 
-import http.client
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +20,12 @@ from ..support.files import file_hash, flush
 from ..support.progress import counter
 from .places import VARIABLE, one_at_a_time, writing
 
-BLOCK = 1 << 16  # bytes
+BLOCK = 1 << 13  # bytes; at the slowest speed that is allowed, a few seconds
 START = 1024  # bytes that tell a web page from a file
-USER_AGENT = "svae-lib (course on variational image generation)"
+HEADERS = {
+    "User-Agent": "svae-lib (course on variational image generation)",
+    "Accept-Encoding": "identity",
+}
 WEB_PAGE = "sent a web page instead of the file (a quota or a login page)"
 
 
@@ -41,12 +42,14 @@ class RemoteFile:
         urls: mirrors, tried in this order.
         digest: expected hash in hexadecimal.
         algorithm: "md5" (as published with the data sets) or "sha256".
+        largest: bytes above which a download is refused or broken off.
     """
 
     name: str
     urls: tuple[str, ...]
     digest: str
     algorithm: str = "md5"
+    largest: int = 1_500_000_000
 
     @property
     def hash_text(self) -> str:
@@ -74,7 +77,7 @@ class Patience:
 
 
 class _TryAgain(Exception):
-    """The connection failed; the bytes received so far are good to go on from."""
+    """The connection failed; it may work the next time."""
 
 
 class _Refused(Exception):
@@ -86,8 +89,7 @@ def fetch(
 ) -> Path:
     """Download a file unless ``folder`` has it, and return its path.
 
-    An interrupted download goes on where it stopped, at the next mirror or at the next call. Of
-    several processes that want the file at once, one downloads it and the others wait.
+    Of several processes that want the file at once, one downloads it and the others wait.
 
     Raises:
         DownloadError: no mirror delivered the file.
@@ -101,32 +103,6 @@ def fetch(
                 return target
     check_hash(target, file)
     return target
-
-
-def _download(file: RemoteFile, target: Path, patience: Patience, progress: bool) -> None:
-    """Try the mirrors in turn until one delivers the file."""
-    partial = target.with_name(f".{file.name}.partial")
-    reasons: dict[str, str] = {}
-    refused: set[str] = set()
-    for attempt in range(patience.rounds):
-        for url in file.urls:
-            if url in refused:
-                continue
-            try:
-                _receive(url, partial, patience, progress)
-                _accept(partial, target, file)
-                return
-            except _TryAgain as error:
-                reasons[url] = str(error)
-            except _Refused as error:
-                reasons[url] = str(error)
-                refused.add(url)
-        if len(refused) == len(file.urls):
-            break
-        if attempt + 1 < patience.rounds:
-            time.sleep(patience.pause * 2**attempt)
-    told = "; ".join(f"{_host(url)}: {reason}" for url, reason in reasons.items())
-    raise DownloadError(f"{file.name} could not be downloaded ({told})")
 
 
 def fetch_all(
@@ -144,9 +120,6 @@ def fetch_all(
         name: the data set, as messages call it.
         advice: a further sentence for who cannot download.
         patience: with slow servers.
-
-    Raises:
-        DownloadError: with what is missing, where to put it and the hashes.
     """
     try:
         return [fetch(file, folder, patience) for file in files]
@@ -172,117 +145,119 @@ def check_hash(path: Path, file: RemoteFile) -> None:
         )
 
 
-def _host(url: str) -> str:
-    return urllib.parse.urlsplit(url).netloc or url
+def _download(file: RemoteFile, target: Path, patience: Patience, progress: bool) -> None:
+    """Try the mirrors in turn until one delivers the file."""
+    reasons: dict[str, str] = {}
+    left = list(file.urls)
+    for attempt in range(patience.rounds):
+        if attempt and left:
+            time.sleep(patience.pause * 2 ** (attempt - 1))
+        for url in tuple(left):
+            try:
+                return _deliver(file, url, target, patience, progress)
+            except _TryAgain as error:
+                reasons[url] = str(error)
+            except _Refused as error:
+                reasons[url] = str(error)
+                left.remove(url)
+    told = "; ".join(
+        f"{urllib.parse.urlsplit(url).netloc}: {reason}" for url, reason in reasons.items()
+    )
+    raise DownloadError(f"{file.name} could not be downloaded ({told})")
 
 
-def _accept(partial: Path, target: Path, file: RemoteFile) -> None:
-    """Give the finished file its name if its hash is right, else remove it."""
-    found = file_hash(partial, file.algorithm)
-    if found != file.digest:
-        with partial.open("rb") as whole:  # a page whose first bytes came alone is known by now
-            is_page = _begins_like_a_page(whole.read(START))
-        partial.unlink()
-        raise _TryAgain(
-            WEB_PAGE if is_page else f"sent a file whose {file.algorithm.upper()} is {found}"
-        )
-    with writing(target.parent):
-        flush(partial)
-        partial.replace(target)
-
-
-def _receive(url: str, partial: Path, patience: Patience, progress: bool) -> None:
-    """Append to ``partial`` what it lacks of the file at ``url``."""
-    have = partial.stat().st_size if partial.exists() else 0
-    headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-    if have:
-        headers["Range"] = f"bytes={have}-"
-    request = urllib.request.Request(url, headers=headers)
+def _deliver(file: RemoteFile, url: str, target: Path, patience: Patience, progress: bool) -> None:
+    """Receive the file from one mirror, and give it its name if its hash is right."""
+    partial = target.with_name(f".{file.name}.partial")
     try:
-        with urllib.request.urlopen(request, timeout=patience.timeout) as response:
-            _store(response, partial, have, patience, progress)
-    except urllib.error.HTTPError as error:
-        _explain_status(error.code, partial)
-    except urllib.error.URLError as error:
-        raise _TryAgain(f"not reachable ({error.reason})") from error
-    except TimeoutError as error:
-        raise _TryAgain(f"no answer within {patience.timeout:g} s") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _TryAgain(f"connection lost ({error or type(error).__name__})") from error
-
-
-def _explain_status(status: int, partial: Path) -> None:
-    if status == 416:  # the partial file is no beginning of this one
-        partial.unlink(missing_ok=True)
-        raise _TryAgain("cannot continue the partial file")
-    if status >= 500 or status in (408, 429):
-        raise _TryAgain(f"HTTP status {status}")
-    raise _Refused(f"HTTP status {status}")
-
-
-def _store(response: Any, partial: Path, have: int, patience: Patience, progress: bool) -> None:
-    """Write the body of a response behind the first ``have`` bytes, or from the start."""
-    if response.status != 206:
-        have = 0
-    elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-        partial.unlink(missing_ok=True)
-        raise _TryAgain("sent another part than the one asked for")
-    length = response.headers.get("Content-Length")
-    total = have + int(length) if length and length.isdigit() else None
-    first = response.read1(BLOCK)
-    is_page = response.headers.get("Content-Type", "").lower().startswith("text/html")
-    if is_page or (not have and _begins_like_a_page(first)):
-        raise _Refused(WEB_PAGE)
-    too_slow = _speed_watch(patience)
-    what = partial.name.strip(".").removesuffix(".partial")
-    bar = counter(total, what, "B", show=progress, initial=have, scaled=True)
-    with bar, _opened(partial, "ab" if have else "wb") as write:
-        block = first
-        while block:
-            write(block)
-            have += len(block)
-            bar.update(len(block))
-            if too_slow(len(block)):
-                raise _TryAgain(f"slower than {patience.slowest:g} bytes per second")
-            block = response.read1(BLOCK)
-    if total is not None and have < total:
-        raise _TryAgain(f"ended after {have} of {total} bytes")
-
-
-@contextmanager
-def _opened(path: Path, mode: str) -> Iterator[Callable[[bytes], None]]:
-    """Yield a function that writes; only its own errors count as errors of the disk."""
-    with writing(path):
-        file = path.open(mode)
-
-    def write(block: bytes) -> None:
-        with writing(path):
-            file.write(block)
-            file.flush()
-
-    try:
-        yield write
+        with closing(_Arriving(partial, file, patience, progress)) as arriving:
+            _transfer(url, arriving)
+        found = file_hash(partial, file.algorithm)
+        if found != file.digest:
+            raise _TryAgain(f"sent a file whose {file.algorithm.upper()} is {found}")
+        with writing(target.parent):
+            flush(partial)
+            partial.replace(target)
     finally:
-        file.close()
+        with suppress(OSError):
+            partial.unlink()
+
+
+def _transfer(url: str, arriving: _Arriving) -> None:
+    """Let pooch write what ``url`` sends, and tell a failed connection from a refusal."""
+    import pooch  # here: its import takes a while
+
+    timeout, hooks = arriving.patience.timeout, {"response": arriving.announced}
+    receive = pooch.HTTPDownloader(chunk_size=BLOCK, timeout=timeout, headers=HEADERS, hooks=hooks)
+    try:
+        receive(url, arriving, None)
+    except InputError:  # of the disk
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a length or a redirect without meaning
+        cause: BaseException = error
+        while cause.__context__:  # requests wraps it several times
+            cause = cause.__context__
+        if isinstance(cause, TimeoutError):
+            raise _TryAgain(f"no answer within {timeout:g} s") from error
+        raise _TryAgain(f"connection failed: {cause or type(cause).__name__}") from error
+
+
+class _Arriving:
+    """The partial file as pooch sees it: takes bytes as long as they can be the file's."""
+
+    def __init__(self, partial: Path, file: RemoteFile, patience: Patience, show: bool) -> None:
+        self.partial, self.file, self.patience = partial, file, patience
+        with writing(partial):
+            partial.unlink(missing_ok=True)  # left by a killed process, or a link to elsewhere
+            self.out = partial.open("xb", buffering=0)
+        self.bar = counter(None, file.name, "B", show=show, scaled=True)
+        self.start = b""
+        self.received = 0
+        self.measured = (time.monotonic(), 0)  # when the speed was, and the bytes by then
+
+    def announced(self, response: Any, **_: Any) -> None:
+        """Look at the head of a response, before its body is read."""
+        status = response.status_code
+        if status >= 400:
+            may_pass = status >= 500 or status in (408, 429)
+            raise (_TryAgain if may_pass else _Refused)(f"HTTP status {status}")
+        # Some servers declare a .gz file as an encoding; requests would unpack it.
+        response.raw.headers.pop("Content-Encoding", None)
+        length = int(response.headers.get("Content-Length", 0))
+        self._refuse_larger(length)
+        self.bar.reset(total=length or None)
+
+    def write(self, block: bytes) -> None:
+        """Take a block; raises as soon as it is clear that the file will not come."""
+        if len(self.start) < START:
+            self.start += block[:START]
+            if _begins_like_a_page(self.start):
+                raise _Refused(WEB_PAGE)
+        self.received += len(block)
+        self._refuse_larger(self.received)
+        with writing(self.partial):
+            self.out.write(block)
+        self.bar.update(len(block))
+        since, before = self.measured
+        elapsed = time.monotonic() - since
+        if elapsed >= self.patience.window:
+            if self.received - before < self.patience.slowest * elapsed:
+                raise _TryAgain(f"slower than {self.patience.slowest:g} bytes per second")
+            self.measured = (time.monotonic(), self.received)
+
+    def flush(self) -> None:
+        """Nothing to do: the file has no buffer."""
+
+    def close(self) -> None:
+        """Close the file and the bar."""
+        self.out.close()
+        self.bar.close()
+
+    def _refuse_larger(self, count: int) -> None:
+        if count > self.file.largest:
+            raise _Refused(f"sends more than the {self.file.largest} bytes that the file may have")
 
 
 def _begins_like_a_page(start: bytes) -> bool:
     """Whether this is HTML or XML: none of our files is, but quota pages are, with status 200."""
-    return start[:START].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
-
-
-def _speed_watch(patience: Patience) -> Callable[[int], bool]:
-    """A function that takes the bytes of each block and says when they come too slowly."""
-    started, received = time.monotonic(), 0
-
-    def too_slow(count: int) -> bool:
-        nonlocal started, received
-        received += count
-        elapsed = time.monotonic() - started
-        if elapsed < patience.window:
-            return False
-        slow = received < patience.slowest * elapsed
-        started, received = time.monotonic(), 0
-        return slow
-
-    return too_slow
+    return start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")

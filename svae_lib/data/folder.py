@@ -6,8 +6,8 @@ import hashlib
 import os
 import urllib.parse
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import cast
 
@@ -16,39 +16,22 @@ import torch
 
 from ..support.checks import InputError, check_counts, check_positive, check_seed
 from ..support.files import expand
+from .decoding import SUFFIXES, is_hidden, printable
 from .image_sets import ImageSets
 from .places import cache_folder
-from .preparation import FolderSource, OnBroken, Recipe, prepare
+from .preparation import OnBroken, Recipe, folder_source, prepare
 
 PREFIX = "folder:"
-SUFFIXES = frozenset(
-    {
-        ".bmp",
-        ".gif",
-        ".jfif",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".png",
-        ".ppm",
-        ".pgm",
-        ".tif",
-        ".tiff",
-        ".webp",
-    }
-)
-TRAIN_PARTS = ("train", "training")  # names of folders, in any case
-TEST_PARTS = ("test", "testing", "val", "valid", "validation")  # the first there is taken
 OPTIONS = "size, channels, test, seed, on_broken"
 SMALLEST, LARGEST = 8, 1024  # pixels
+TRAIN_PARTS = ("train", "training")  # names of folders, in any case
+TEST_PARTS = ("test", "testing", "val", "valid", "validation")  # the first there is taken
+UNREAD = (  # endings of pictures, with .avif and .webp where Pillow lacks them
+    "ai arw avif cr2 cr3 dng eps exr hdr heic heif ico j2k jp2 jxl nef orf pef psd qoi raf raw rw2 "
+    "svg tga webp xcf"
+)
 
-
-@dataclass(frozen=True)
-class _Split:
-    """Files of one part, with the class of each."""
-
-    names: list[str]
-    classes: list[str]
+Files = list[tuple[str, str]]  # names in the folder, with / on every system, and classes
 
 
 def load_folder(
@@ -74,7 +57,8 @@ def load_folder(
     most two others between the parts, such as one that makes room for it in its class.
 
     Files of any common kind are converted: 16 bits are scaled to 8, transparent pixels turn white,
-    a file of several pictures gives its first. Floating-point pixels are refused.
+    a file of several pictures gives its first. 32-bit pixels and files of more than 89 million
+    pixels or 512 MiB are refused.
 
     Args:
         path: the folder.
@@ -90,30 +74,29 @@ def load_folder(
     """
     folder = expand(path)
     _check_options(folder, size, channels, test, seed, on_broken)
-    train, held_out = (_shuffled(part, seed) for part in _parts(folder, test, seed))
-    names = train.names + held_out.names
+    train, held_out = (_shuffled(part, seed) for part in _parts(folder, test, seed, on_broken))
+    names, classes = zip(*train, *held_out, strict=True)
     prepared = prepare(
-        FolderSource(folder, names),
+        folder_source(folder, names),
         Recipe(int(size), int(channels)),  # a NumPy integer is not for JSON
         cache_folder("prepared"),
         "folder",
         on_broken=on_broken,
     )
-    good = [file not in prepared.broken for file in names]
-    label_names = tuple(sorted(set(train.classes + held_out.classes)))
-    indices = [label_names.index(label) for label in train.classes + held_out.classes]
-    labels = torch.tensor(indices)[torch.tensor(good)]
-    split = sum(good[: len(train.names)])
+    label_names = sorted(set(classes))
+    labels = torch.tensor([label_names.index(label) for label in classes])[prepared.good]
+    split = int(prepared.good[: len(train)].sum())
     if split == 0 or split == len(labels):
         raise InputError(f"{folder}: without the broken images one part of the split is empty.")
+    title = printable(folder.resolve().name)
     return ImageSets(
-        name=name or f"{PREFIX}{folder}",
+        name=printable(name or f"{PREFIX}{folder}"),
         train=prepared.images[:split],
         test=prepared.images[split:],
         train_labels=labels[:split],
         test_labels=labels[split:],
-        label_names=label_names,
-        source=f"Images of the folder {folder.resolve().name}, central squares of {size}x{size}.",
+        label_names=tuple(map(printable, label_names)),
+        source=f"Images of the folder {title}, central squares of {size}x{size}.",
     )
 
 
@@ -177,100 +160,132 @@ def _check_options(
         raise InputError(f'on_broken must be "refuse" or "skip", not {on_broken!r}.')
 
 
-def _parts(folder: Path, test: float, seed: int) -> tuple[_Split, _Split]:
-    files = sorted(
-        path.relative_to(folder).as_posix()
-        for path in _walk(folder)
-        if path.suffix.lower() in SUFFIXES and not _hidden(path.relative_to(folder))
-    )
+def _parts(folder: Path, test: float, seed: int, on_broken: OnBroken = "refuse") -> list[Files]:
+    """The files to train on and those to test on."""
+    files = image_names(folder, on_broken)
     if len(files) < 2:
         raise InputError(
             f"{folder} holds {len(files)} images; at least two are needed, one to train on and "
             f"one to test on. Known are the endings {', '.join(sorted(SUFFIXES))}."
         )
-    tops = sorted({PurePosixPath(file).parts[0] for file in files if "/" in file})
-    train, held_out = _named(tops, TRAIN_PARTS), _named(tops, TEST_PARTS)
-    if train and held_out:
-        parts = _within(files, f"{train[0]}/"), _within(files, f"{held_out[0]}/")
-        left_out = len(files) - sum(len(part.names) for part in parts)
-        if left_out:
-            warnings.warn(
-                f"{folder}: {left_out} images outside {train[0]}/ and {held_out[0]}/ are left out.",
-                stacklevel=4,
-            )
-        return parts
-    below = sorted({PurePosixPath(file).parts[1] for file in files if file.count("/") > 1})
-    if _named(below, TRAIN_PARTS) and _named(below, TEST_PARTS):
-        raise InputError(
-            f"{folder} has its parts {_named(below, TRAIN_PARTS)[0]}/ and "
-            f"{_named(below, TEST_PARTS)[0]}/ one level deeper, in {tops[0]}/: put train/ and "
-            "test/ at the top, with the classes inside."
-        )
+    counts = Counter(file.split("/")[0] if "/" in file else "" for file in files)
+    parts = _first(counts, TRAIN_PARTS), _first(counts, TEST_PARTS)
+    if all(parts):
+        beside = {top: count for top, count in sorted(counts.items()) if top not in parts}
+        if beside:
+            where = ", ".join(f"{count} in {top or '.'}/" for top, count in beside.items())
+            outside = f"{sum(beside.values())} images outside {_and(*parts)}"
+            _warn(f"{folder}: {outside} are left out ({where}).")
+        return [_within(files, f"{part}/") for part in parts]
+    _check_names(folder, files)
     return _random_split(_within(files, ""), test, seed)
 
 
-def _named(folders: list[str], names: tuple[str, ...]) -> list[str]:
-    """Those of the folders with one of these names in any case, in the order of the names."""
-    found = [folder for folder in folders if folder.lower() in names]
-    return sorted(found, key=lambda folder: (names.index(folder.lower()), folder != folder.lower()))
+def image_names(folder: Path, on_broken: OnBroken = "refuse") -> list[str]:
+    """Names of all images in a folder and those below it, sorted."""
+    names, unreadable = _walk(folder)
+    if unreadable:
+        text = f"{unreadable[0].filename} cannot be read ({unreadable[0].strerror})"
+        if on_broken == "refuse":
+            raise InputError(f"{text}: make it readable, or leave it out with on_broken=skip.")
+        _warn(f"left out: {text}.")
+    endings = Counter(PurePosixPath(name).suffix.lower() for name in names)
+    if unread := sorted(endings.keys() & {f".{ending}" for ending in UNREAD.split()} - SUFFIXES):
+        count = sum(endings[ending] for ending in unread)
+        _warn(f"{folder}: {count} files are left out ({', '.join(unread)}): save them as PNG.")
+    return sorted(name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """All files below a folder; links to folders are followed, each folder is entered once."""
+def _walk(folder: Path) -> tuple[list[str], list[OSError]]:
+    """Files below a folder, and the errors of folders that cannot be read.
+
+    Links to folders are followed, and each folder is entered once.
+    """
+    names: list[str] = []
+    unreadable: list[OSError] = []
     entered: set[str] = set()
-    for place, below, names in os.walk(folder, followlinks=True):
+    for place, below, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
         real = os.path.realpath(place)
         if real in entered:
             below.clear()  # a link back to where we have been
             continue
         entered.add(real)
         below[:] = sorted(
-            (name for name in below if not _hidden(Path(name))),
+            (name for name in below if not is_hidden(name)),
             key=lambda name: (Path(place, name).is_symlink(), name),  # its own name comes first
         )
-        yield from (Path(place, name) for name in names)
+        above = Path(place).relative_to(folder)
+        names += [(above / name).as_posix() for name in files if not is_hidden(name)]
+    return names, unreadable
 
 
-def _hidden(path: Path) -> bool:
-    """Whether a file, or a folder that it is in, is none of the user's images."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+def _first(folders: Iterable[str], names: tuple[str, ...]) -> str:
+    """The folder with the first of the names, in any case; "" without one."""
+    found = (folder for folder in folders if folder.lower() in names)
+    return min(found, key=lambda name: (names.index(name.lower()), name.swapcase()), default="")
 
 
-def _within(files: list[str], prefix: str) -> _Split:
+def _check_names(folder: Path, files: list[str]) -> None:
+    """Names of parts that end up in or as classes: test images might be trained on.
+
+    Raises:
+        InputError: train/ and test/ are deeper in the folder.
+    """
+    found: dict[str, set[str]] = {}  # names of parts, by the folder that holds them
+    for place in {above for file in files for above in PurePosixPath(file).parents}:
+        if place.name.lower() in TRAIN_PARTS + TEST_PARTS:
+            found.setdefault(place.parent.as_posix(), set()).add(place.name)
+    names = set().union(*found.values())
+    train, held_out = _first(names, TRAIN_PARTS), _first(names, TEST_PARTS)
+    if train and held_out:
+        holder = min(found, key=lambda place: (len(found[place]) < 2, place))
+        raise InputError(
+            f"{folder} has {_and(train, held_out)} too deep, such as in {holder}/: put train/ and "
+            "test/ at the top, with the classes in them, or name the folder that has them at its "
+            "top."
+        )
+    if names:
+        _warn(
+            f"{folder}: {_and(*sorted(names))} without its counterpart (train/ and test/) at the "
+            "top is no part: all images are split at random."
+        )
+
+
+def _and(*folders: str) -> str:
+    return " and ".join(f"{printable(folder)}/" for folder in folders)
+
+
+def _warn(text: str) -> None:
+    warnings.warn(printable(text), stacklevel=5)
+
+
+def _within(files: list[str], prefix: str) -> Files:
     """The files below ``prefix``; their class is the next folder, or "images" without one."""
     names = [file for file in files if file.startswith(prefix)]
-    parts = [PurePosixPath(file.removeprefix(prefix)).parts for file in names]
-    return _Split(names, [part[0] if len(part) > 1 else "images" for part in parts])
+    classes = [name.removeprefix(prefix).rpartition("/")[0].split("/")[0] for name in names]
+    return [(name, label or "images") for name, label in zip(names, classes, strict=True)]
 
 
-def _shuffled(files: _Split, seed: int) -> _Split:
-    """The same files in random order."""
-    order = np.random.default_rng(seed).permutation(len(files.names))
-    return _Split([files.names[i] for i in order], [files.classes[i] for i in order])
+def _shuffled(files: Files, seed: int) -> Files:
+    return [files[i] for i in np.random.default_rng(seed).permutation(len(files))]
 
 
-def _random_split(files: _Split, test: float, seed: int) -> tuple[_Split, _Split]:
+def _random_split(files: Files, test: float, seed: int) -> list[Files]:
     """A share of each class at random for the test part, at least one image in each part.
 
     The order in a class is that of a hash of each file's name, which no other file can change. A
     class of n images should have test * n of them in the test part: whole shares first, then the
     largest remainders, so that the total is right and a file more moves hardly any other.
     """
-    draw = {name: hashlib.sha256(os.fsencode(f"{seed}/{name}")).digest() for name in files.names}
+    draw = {name: hashlib.sha256(os.fsencode(f"{seed}/{name}")).digest() for name, _ in files}
     members: dict[str, list[str]] = {}
-    for name, label in zip(files.names, files.classes, strict=True):
+    for name, label in files:
         members.setdefault(label, []).append(name)
     beyond_share: dict[str, float] = {}  # of the class, once this file and those before it are in
     for names in members.values():
         for count, name in enumerate(sorted(names, key=draw.__getitem__), start=1):
             beyond_share[name] = count - test * len(names)
-    order = sorted(files.names, key=lambda name: (beyond_share[name], draw[name]))
+    order = sorted(draw, key=lambda name: (beyond_share[name], draw[name]))
     count = min(max(round(test * len(order)), 1), len(order) - 1)
-    return _only(files, set(order[count:])), _only(files, set(order[:count]))
-
-
-def _only(files: _Split, names: set[str]) -> _Split:
-    """Those of the files that have these names."""
-    pairs = zip(files.names, files.classes, strict=True)
-    kept = [(name, label) for name, label in pairs if name in names]
-    return _Split([name for name, _ in kept], [label for _, label in kept])
+    drawn = set(order[:count])
+    return [[file for file in files if (file[0] in drawn) == part] for part in (False, True)]

@@ -52,9 +52,9 @@ def writing(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"cannot write to {place}: {error.strerror or error}. Free some space there, make it "
-            "writable, or (where the library is installed without a checkout) name another folder "
-            "with XDG_CACHE_HOME; what has arrived so far is kept."
+            f"cannot write to {place}: {error.strerror or error}. Free some space there or make "
+            "it writable; XDG_CACHE_HOME (where there is no checkout) or TMPDIR names another "
+            "folder."
         ) from error
 
 

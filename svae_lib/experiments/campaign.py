@@ -1,8 +1,7 @@
 """Campaigns: many trainings for hours, by several processes, taken up again wherever they stopped.
 
-Nothing of a campaign is in memory alone: what is done stands in the tables' files, what is begun in
-checkpoints, and who works on what in locks that the system drops with the process. So it survives
-a kill, and :func:`status` reads it all from the files.
+All of a campaign's state is on disk: tables' files hold what is done, checkpoints what is begun,
+and locks, which the system drops with the process, who works on what. So it survives a kill.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -28,19 +27,18 @@ from ..support.signals import stop_requests
 from ..support.tensor_files import DamagedFile, read_header
 from ..training import Trainer
 from .definitions import CAMPAIGNS
-from .runs import Run
-from .runs import _step_of as step_of
+from .runs import Run, step_of
 from .tables import Cell, Plan
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a campaign is worked off."""
+    """How a campaign is run."""
 
     hours: float | None = None
-    """Stop after so many; default: when all is done. A model that is trained by then is scored."""
+    """Stop after this time; default: when all is done. A model trained by then is scored."""
     processes: int = 1
-    """Models that are trained at a time, in a process and with a thread each."""
+    """Models trained at once, each in a process of its own with one thread."""
     nice: int = 0
     """Added to the processes' niceness, such as 19, so that other work goes first."""
     root: Path | None = None
@@ -67,21 +65,11 @@ class State:
     step: int
     steps: int
     hours_left: float | None
-    """Of training, in one process like those before; None where none tells how fast it is."""
+    """Of training, in one process; None where no training so far tells how fast it is."""
 
 
 def plans(names: Sequence[str], results: Path, runs: Path) -> list[Plan]:
-    """What is to be made, in this order.
-
-    Args:
-        names: of :data:`.definitions.CAMPAIGNS` or :data:`.definitions.TABLES`; "TABLE:0,1" stands
-            for these seeds alone.
-        results: folder of the tables' files.
-        runs: folder of the trained models.
-
-    Raises:
-        InputError: an unknown name, or seeds that are none.
-    """
+    """What campaigns or tables consist of, in this order; "TABLE:0,1" is these seeds alone."""
     if not names:
         raise InputError(f"name a campaign ({', '.join(CAMPAIGNS)}) or tables.")
     found = []
@@ -98,13 +86,12 @@ def plans(names: Sequence[str], results: Path, runs: Path) -> list[Plan]:
 def campaign(todo: Sequence[Plan], options: Options) -> bool:
     """Work off plans, one after the other, and return whether every model could be made.
 
-    A model that cannot be made is said on standard error, and the next one is taken.
+    Where a model cannot be made, standard error says why, and the next one is taken.
 
     Raises:
         InputError: another campaign works on these runs, or a file of another version or settings.
         KeyboardInterrupt: Ctrl-C; everything is saved.
         SystemExit: SIGTERM; everything is saved.
-        OSError: the disk is full, say; what was there stays.
     """
     runs = todo[0].runs
     for plan in todo:
@@ -120,7 +107,7 @@ def campaign(todo: Sequence[Plan], options: Options) -> bool:
 
 
 def _share(todo: Sequence[Plan], options: Options, end: float | None) -> bool:
-    """Let several processes work; each takes the next model that nobody has."""
+    """Let several processes work; each takes the next model that is free."""
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")  # read when they import torch
     context = multiprocessing.get_context("spawn")
     workers = [
@@ -144,7 +131,7 @@ def _share(todo: Sequence[Plan], options: Options, end: float | None) -> bool:
 
 
 def _worker(todo: Sequence[Plan], options: Options, end: float | None) -> None:
-    """What a process of a campaign does; its exit code is 0 if all went well."""
+    """One process of a campaign; its exit code is 0 if all went well."""
     try:
         sys.exit(0 if _work(todo, options, end) else 2)
     except OSError as error:
@@ -155,7 +142,7 @@ def _worker(todo: Sequence[Plan], options: Options, end: float | None) -> None:
 
 
 def _work(todo: Sequence[Plan], options: Options, end: float | None) -> bool:
-    """Take models in their order until all are made, or it is time to stop."""
+    """Make models in their order until all are made, or time is up."""
     torch.set_num_threads(1)
     if options.nice and hasattr(os, "nice"):
         os.nice(options.nice)
@@ -170,7 +157,7 @@ def _work(todo: Sequence[Plan], options: Options, end: float | None) -> bool:
     failed: set[tuple[str, Cell]] = set()
     load = lru_cache(maxsize=1)(data.load)
     took = True
-    while took and not late():  # again: another process may have let go of a model
+    while took and not late():  # again: another process may have released a model
         took = False
         for cell_plan in (replace(plan, cells=(cell,)) for plan in todo for cell in plan.cells):
             key = cell_plan.name, cell_plan.cells[0]
@@ -193,61 +180,31 @@ def _work(todo: Sequence[Plan], options: Options, end: float | None) -> bool:
 
 
 def status(todo: Sequence[Plan]) -> list[State]:
-    """How far each model of the plans is, each once; nothing is written but empty locks.
-
-    Raises:
-        InputError: a file of another version or other settings.
-    """
+    """How far each model of the plans is, each once; nothing is written but empty locks."""
     found: dict[tuple[str, Cell], State] = {}
     for plan in todo:
-        done, rates = plan.made(), _rates(plan)
-        for cell in plan.cells:
+        done, steps = plan.made(), plan.preset.train.steps
+        reached = {cell: _reached(plan.folder(*cell)) for cell in plan.cells}
+        usual = [seconds / step for step, seconds in reached.values() if seconds]
+        usual = usual or [cell["train_seconds"] / steps for cell in plan.record()["cells"]]
+        for cell, (step, seconds) in reached.items():
             variant, seed = cell
-            steps = plan.preset.train.steps
+            state = "begun" if (plan.folder(*cell) / "run.json").exists() else "to do"
+            hours = None
             if cell in done:
-                state, step = "done", steps
-            else:
-                step = _progress(plan, cell)[0]
-                begun = (plan.folder(*cell) / "run.json").exists()
-                state = "running" if _held(plan.lock(*cell)) else "begun" if begun else "to do"
-            rate = rates.get(cell) or rates.get(None)
-            left = 0.0 if state == "done" else None if rate is None else (steps - step) * rate
-            hours = None if left is None else left / 3600
+                state, step, hours = "done", steps, 0.0
+            elif _held(plan.lock(*cell)):
+                state = "running"
+            if hours is None and usual:
+                rate = seconds / step if seconds else sum(usual) / len(usual)
+                hours = (steps - step) * rate / 3600
             new = State(plan.name, variant.name, seed, state, step, steps, hours)
             found.setdefault((plan.name, cell), new)
     return list(found.values())
 
 
-def _rates(plan: Plan) -> dict[Cell | None, float]:
-    """Seconds a step of the plan's models; under None their mean, for those not begun."""
-    known: dict[Cell | None, float] = {}
-    for cell in plan.cells:
-        if rate := _rate(plan, cell):
-            known[cell] = rate
-    rates = list(known.values()) or [
-        cell["train_seconds"] / plan.preset.train.steps for cell in plan.record()["cells"]
-    ]
-    if rates:
-        known[None] = sum(rates) / len(rates)
-    return known
-
-
-def _rate(plan: Plan, cell: Cell) -> float | None:
-    """Seconds a step by a cell's checkpoints; None where they do not tell."""
-    step, seconds = _progress(plan, cell)
-    if seconds > 0:
-        return seconds / step
-    # A training that has never been stopped notes no seconds yet: go by the times of its files.
-    settings = plan.folder(*cell) / "run.json"
-    files = [settings, *Run.open(settings.parent).checkpoints()] if step else []
-    marks = [(0 if path is settings else step_of(path), path.stat().st_mtime) for path in files]
-    rates = [(later - first) / (b - a) for (a, first), (b, later) in pairwise(marks) if b > a]
-    return min((rate for rate in rates if rate > 0), default=None)
-
-
-def _progress(plan: Plan, cell: Cell) -> tuple[int, float]:
-    """Steps and noted seconds of a cell's newest readable checkpoint; 0 and 0.0 without one."""
-    folder = plan.folder(*cell)
+def _reached(folder: Path) -> tuple[int, float]:
+    """Steps and seconds of training behind a run's newest checkpoint; 0 where nothing tells."""
     if not (folder / "run.json").exists():
         return 0, 0.0
     for path in reversed(Run.open(folder).checkpoints()):
@@ -269,17 +226,11 @@ def _held(lock: Path) -> bool:
 def told(states: Sequence[State]) -> tuple[list[str], list[list[str]], str]:
     """Columns, rows and a sentence on what is left."""
     columns = ["table", "model", "seed", "state", "step", "hours left"]
-    rows = [
-        [
-            s.table,
-            s.model,
-            str(s.seed),
-            s.state,
-            f"{s.step:,} of {s.steps:,}",
-            "unknown" if s.hours_left is None else f"{s.hours_left:.1f}",
-        ]
-        for s in states
-    ]
+    rows = []
+    for s in states:
+        left_for = "unknown" if s.hours_left is None else f"{s.hours_left:.1f}"
+        step = f"{s.step:,} of {s.steps:,}"
+        rows.append([s.table, s.model, str(s.seed), s.state, step, left_for])
     left = [s for s in states if s.state != "done"]
     if not left:
         return columns, rows, f"all {len(states)} models are done."

@@ -6,9 +6,8 @@ to go on. A set of weights is for a network built by hand: it does not say how t
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +74,7 @@ class _TrainerFacts:
 
 
 def check_history(history: Any, source: object = "the history") -> None:
-    """Raise :class:`InputError` unless its lists are of one length and its steps rise."""
+    """Raise InputError unless its lists are of one length and its steps rise."""
     steps = history.get("step", [])
     rising = all(isinstance(b, int) and a < b for a, b in zip([0, *steps], steps, strict=False))
     if not rising or any(len(values) != len(steps) for values in history.values()):
@@ -91,14 +90,14 @@ def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
 
 
 def check_kind(kind: str) -> None:
-    """Raise :class:`InputError` unless ``kind`` is a name in :data:`MODEL_KINDS`."""
+    """Raise InputError unless ``kind`` is a name in :data:`MODEL_KINDS`."""
     if kind not in MODEL_KINDS:
         known = ", ".join(MODEL_KINDS)
         raise InputError(f"unknown kind of model {kind!r}; the known ones are {known}.")
 
 
 def kind_of(model: VAE) -> str:
-    """Name of the model's class in :data:`MODEL_KINDS`; another class is an :class:`InputError`."""
+    """Name of the model's class in :data:`MODEL_KINDS`; another class is an InputError."""
     for kind, cls in MODEL_KINDS.items():
         if type(model) is cls:
             return kind
@@ -128,7 +127,7 @@ def save_model(
 
 
 def weights_hash(model: VAE) -> str:
-    """SHA-256 of the weights in float32, which the header of their file has too: 64 digits."""
+    """SHA-256 of the weights in float32, as in the header of their file: 64 digits."""
     return digest(storable(model.state_dict()))
 
 
@@ -165,7 +164,7 @@ def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _model_facts(model: VAE) -> dict[str, Any]:
-    return {"kind": kind_of(model), "model": dataclasses.asdict(model.config)}
+    return {"kind": kind_of(model), "model": asdict(model.config)}
 
 
 def _rebuild(path: Path, tensors: dict[str, Tensor], facts: _ModelFacts | _TrainerFacts) -> VAE:
@@ -189,7 +188,7 @@ def save_trainer(path: str | os.PathLike[str], trainer: Trainer) -> None:
     for index, state in trainer.optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{k}": v for k, v in state.items()}
     facts = _model_facts(trainer.model) | {
-        "train": dataclasses.asdict(trainer.config),
+        "train": asdict(trainer.config),
         "step": trainer.step,
         "summed": trainer._summed,
         "seconds": trainer.seconds,
@@ -223,10 +222,9 @@ def _conditions(trainer: Trainer) -> dict[str, str]:
 
 def images_facts(images: Tensor) -> dict[str, Any]:
     """What tells training images from others: how many, and a hash of some all over them."""
-    count = len(images)
-    chosen = torch.linspace(0, count - 1, min(count, _MARKED)).long()
+    chosen = torch.linspace(0, len(images) - 1, min(len(images), _MARKED)).long()
     some = images[chosen.to(images.device)].cpu()
-    return {"images": count, "images_sha256": digest({"images": some})}
+    return {"images": len(images), "images_sha256": digest({"images": some})}
 
 
 def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
@@ -252,10 +250,10 @@ def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
 
 
 def _check_same_run(trainer: Trainer, facts: _TrainerFacts, path: Path) -> None:
-    here = _identity(kind_of(trainer.model), trainer.model.config, trainer.config)
-    there = _identity(facts.kind, facts.model, facts.train)
     images = images_facts(trainer.images)
-    here["images"], there["images"] = images["images"], facts.images
+    own = kind_of(trainer.model), trainer.model.config, trainer.config, images["images"]
+    here = _identity(*own)
+    there = _identity(facts.kind, facts.model, facts.train, facts.images)
     different = [f"{k} ({there[k]} there, {here[k]} here)" for k in here if here[k] != there[k]]
     if not different and facts.images_sha256 not in ("", images["images_sha256"]):
         different = ["the pixels of the training images"]
@@ -266,15 +264,15 @@ def _check_same_run(trainer: Trainer, facts: _TrainerFacts, path: Path) -> None:
         )
 
 
-def _identity(kind: str, model: ModelConfig, train: TrainConfig) -> dict[str, Any]:
+def _identity(kind: str, model: ModelConfig, train: TrainConfig, images: int) -> dict[str, Any]:
     """What must agree for a training to go on; steps and their parts may change."""
-    settings = dataclasses.asdict(model) | dataclasses.asdict(train)
+    settings = asdict(model) | asdict(train)
     del settings["steps"], settings["accumulate"]
-    return {"kind": kind, **settings}
+    return {"kind": kind, **settings, "images": images}
 
 
 def _adam_like(trainer: Trainer, found: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What Adam keeps of each parameter that has had gradients, as far as the file names them."""
+    """What Adam keeps of each parameter that the file names."""
     expected: dict[str, Tensor] = {}
     step = torch.zeros((), dtype=torch.float32)
     for index, parameter in enumerate(trainer.model.parameters()):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from .. import data
-from ..data import ImageSets
 from ..presets import PRESETS, TrainConfig
 from ..support.checks import InputError
 from ..support.devices import default_device
@@ -20,25 +19,10 @@ from .evaluation import evaluate
 from .larger import larger_models
 from .report import Subject, format_table, score_table, write_page
 from .runs import Run
-from .scoring import Evaluation, Scoring
+from .scoring import Scoring
 
 KINDS = {"vae": "VAE", "split-vae": "Split VAE"}
 NOTEBOOKS = ("01_vanilla_vae.ipynb", "03_split_decoder.ipynb")
-
-
-class Stages:
-    """Seconds per stage, in the order they ran."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Announce a stage and time it."""
-        print(f"\n== {name}", flush=True)
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - start, 1)
 
 
 def demo(
@@ -52,8 +36,6 @@ def demo(
 ) -> Path:
     """Train, sample, score and report; an interrupted demo goes on where it stopped.
 
-    It goes on with the steps and the seed that it was begun with, for both models.
-
     Args:
         out: folder for the runs and the report.
         steps: training steps per model; default: those of the demo in ``out``, else those of the
@@ -65,12 +47,6 @@ def demo(
 
     Returns:
         Path of the HTML report.
-
-    Raises:
-        InputError: what ``out`` holds is damaged or a demo of other steps or another seed, or
-            ``n`` is larger than the test set.
-        KeyboardInterrupt: somebody stopped a training; what was learnt is kept.
-        OSError: ``out`` cannot be written.
     """
     report, record = out / "report.html", out / "demo.json"
     if overwrite:
@@ -80,35 +56,52 @@ def demo(
         print("This demo is finished already (svae demo --overwrite makes it anew).")
         _show(read_json(record)["table"], report)
         return report
-    stages = Stages()
-    with stages.stage("data"):
+    seconds: dict[str, float] = {}
+    with _stage("data", seconds):
         sets = data.load("mnist-5k")
         print(f"{len(sets.train)} training and {len(sets.test)} test images. {sets.source}")
-    runs = _trained(out, sets, config, stages)
-    subjects = _scored(runs, sets, n, config.seed, stages)
-    results = {subject.run.kind: subject.result for subject in subjects}
+    runs, subjects = {}, []
+    for kind, name in KINDS.items():
+        with _stage(f"train the {name}", seconds):
+            runs[kind] = _begun(out / kind) or Run.create(
+                out / kind, kind, "mnist-5k", PRESETS["quick"].model, config
+            )
+            runs[kind].train(sets.train).check_finished()
+    for kind, name in KINDS.items():
+        with _stage(f"score the {name}", seconds):
+            model = runs[kind].load_model(default_device())
+            result = evaluate(model, sets, Scoring(n=n, seed=config.seed))
+            runs[kind].save_evaluation(result, overwrite=True)
+            subjects.append(Subject(name, runs[kind], result))
     executed: list[Path] = []
     if notebooks:
-        with stages.stage("execute the first notebooks"):
+        with _stage("execute the first notebooks", seconds):
             executed = _execute_notebooks(out / "notebooks")
-    with stages.stage("draw"):
+    with _stage("draw", seconds):
         write_page(
             report,
             subjects,
             sets,
             title="A VAE and a Split VAE on real digits",
-            summary=_summary(results, executed),
-            made_of={"seconds per stage": stages.seconds},
+            summary=_summary(subjects, executed),
+            made_of={"seconds per stage": seconds},
             more=larger_models(),
             overwrite=True,  # of a demo that was killed before it wrote its record
         )
     table = format_table(*score_table(subjects))
-    scores = {kind: result.to_dict() for kind, result in results.items()}
-    write_json(
-        record, {"table": table, "seconds": stages.seconds, "results": scores}, overwrite=True
-    )
+    results = {subject.run.kind: subject.result.to_dict() for subject in subjects}
+    write_json(record, {"table": table, "seconds": seconds, "results": results}, overwrite=True)
     _show(table, report)
     return report
+
+
+@contextmanager
+def _stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
+    """Announce a stage and note how long it takes."""
+    print(f"\n== {name}", flush=True)
+    start = time.perf_counter()
+    yield
+    seconds[name] = round(time.perf_counter() - start, 1)
 
 
 def _clear(out: Path) -> None:
@@ -124,14 +117,14 @@ def _show(table: str, report: Path) -> None:
 
 
 def _train_config(out: Path, steps: int | None, seed: int | None) -> TrainConfig:
-    """What the demo in ``out`` was begun with, if that is what is asked for; else a new one."""
+    """The settings that the demo in ``out`` was begun with, or else those that are asked for."""
     begun = next((run.train_config for kind in KINDS if (run := _begun(out / kind))), None)
     if begun is None:
-        default = PRESETS["quick"].train
-        return dataclasses.replace(
-            default,
-            steps=default.steps if steps is None else steps,
-            seed=default.seed if seed is None else seed,
+        usual = PRESETS["quick"].train
+        return replace(
+            usual,
+            steps=usual.steps if steps is None else steps,
+            seed=usual.seed if seed is None else seed,
         )
     for name, asked, there in (("steps", steps, begun.steps), ("seed", seed, begun.seed)):
         if asked not in (None, there):
@@ -147,49 +140,17 @@ def _begun(folder: Path) -> Run | None:
     return Run.open(folder) if (folder / "run.json").exists() else None
 
 
-def _trained(out: Path, sets: ImageSets, config: TrainConfig, stages: Stages) -> dict[str, Run]:
-    """A trained run per kind of model."""
-    runs = {}
-    for kind, name in KINDS.items():
-        with stages.stage(f"train the {name}"):
-            run = _begun(out / kind) or Run.create(
-                out / kind, kind, "mnist-5k", PRESETS["quick"].model, config
-            )
-            run.train(sets.train).check_finished()
-            runs[kind] = run
-    return runs
-
-
-def _scored(
-    runs: dict[str, Run], sets: ImageSets, n: int | None, seed: int, stages: Stages
-) -> list[Subject]:
-    """The runs with their scores, which are also kept in their folders."""
-    subjects = []
-    for kind, name in KINDS.items():
-        with stages.stage(f"score the {name}"):
-            model = runs[kind].load_model(default_device())
-            result = evaluate(model, sets, Scoring(n=n, seed=seed))
-            runs[kind].save_evaluation(result, overwrite=True)
-            subjects.append(Subject(name, runs[kind], result))
-    return subjects
-
-
-def _summary(results: dict[str, Evaluation], executed: list[Path]) -> str:
-    vae, split = (results[kind].score("mixture").value for kind in KINDS)
-    kind = results["split-vae"].split
+def _summary(subjects: list[Subject], executed: list[Path]) -> str:
+    vae, split = (subject.result.score("mixture").value for subject in subjects)
     text = (
-        f"Both models have the same encoder and decoder but for the last layer, and were trained "
-        f"for the same steps on the same digits. Samples from a Gaussian mixture score "
+        "Both models have the same encoder and decoder but for the last layer, and were trained "
+        "for the same steps on the same digits. Samples from a Gaussian mixture score "
         f"{vae:.1f} (VAE) and {split:.1f} (Split VAE, mixed image). "
+        f"The split is {subjects[-1].result.split}. "
     )
-    if kind is not None:
-        text += f"The split is {kind}. "
     if executed:
         text += "Executed notebooks: " + ", ".join(f"notebooks/{p.name}" for p in executed) + "."
     return text
-
-
-# ---------------------------------------------------------------------- notebooks
 
 
 def _execute_notebooks(folder: Path) -> list[Path]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,12 +51,11 @@ def evaluate(
     batch_size: int = 100,
     progress: bool = True,
 ) -> Evaluation:
-    """Score a model's reconstructions and samples, and take its statistics.
+    """FID, KID, precision and recall of a model's reconstructions and samples; its statistics.
 
-    The scores are FID, KID, precision and recall. Images are rounded to 8 bits before they are
-    scored, as if they had been saved. Memory does not grow with their number, but for the latent
-    vectors: a batch of images is held at a time, FID takes running statistics, and the other
-    scores the first :data:`KEPT` features.
+    Images are rounded to 8 bits before they are scored, as if they had been saved. A batch of them
+    is held at a time: FID takes running statistics, the other scores the first :data:`KEPT`
+    features.
 
     Args:
         model: in evaluation mode.
@@ -88,19 +89,22 @@ def evaluate(
     mixture = LatentMixture(how.mixture_components, seed=how.seed).fit(posteriors[0])
     latents = {"REC": mu, **_draw(posteriors, mixture, how, progress)}
     theirs, others = how.parts(sets)
-    scorer = _Scorer(theirs[: how.n_reference], network, sets, how, batch_size)
-    rows = [scorer.row("real", "x", scorer.features_of(_some(others, how.n, how.seed)))]
+    reference = Features.of(theirs[: how.n_reference].split(batch_size), network)
+    real = Features.of(_some(others, how.n, how.seed).split(batch_size), network)
+    name = f"{sets.name} {'test' if how.reference == 'test' else 'training images'}"
+    scorer = _Scorer(network, reference, name, how.seed)
+    rows = [scorer.row("real", "x", real)]
     squared_error = 0.0
     for source, z in latents.items():
         chosen = iter(_half(len(z), how.seed).split(batch_size))
         originals = iter(test.split(batch_size))
-        found: dict[str, _Features] = {}
+        found: dict[str, Features] = defaultdict(partial(Features, network))
         for out in _decoded(model, z, batch_size, source, progress):
             if source == "REC":
                 original = to_float(next(originals).to(out.x_hat.device))
                 squared_error += (original - out.x_hat).square().sum().item()
             for part, features in _features_by_part(out, next(chosen), network).items():
-                found.setdefault(part, _Features(network)).add(features)
+                found[part].add(features)
         rows += [scorer.row(source, part, features) for part, features in found.items()]
     return Evaluation(
         rows=tuple(rows),
@@ -152,8 +156,11 @@ def _some(images: Tensor, n: int, seed: int) -> Tensor:
     """At most ``n`` of the images, chosen at random; all of them in their order."""
     if len(images) <= n:
         return images
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
-    return images[order[:n]]
+    return images[_order(len(images), seed)[:n]]
+
+
+def _order(n: int, seed: int) -> Tensor:
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
 
 
 def _draw(
@@ -173,7 +180,7 @@ def _draw(
     return drawn
 
 
-class _Features:
+class Features:
     """Statistics of all feature vectors for FID, the first for the other scores: bounded memory."""
 
     def __init__(self, network: FeatureNetwork) -> None:
@@ -187,46 +194,44 @@ class _Features:
         if room:
             self._kept.append(features[:room].cpu())
 
+    @classmethod
+    def of(cls, batches: Iterable[Tensor], network: FeatureNetwork) -> Features:
+        """Features of uint8 images (N, C, H, W), given in batches."""
+        found = cls(network)
+        for batch in batches:
+            found.add(network(to_float(batch.to(network.device))))
+        return found
+
     @property
     def kept(self) -> Tensor:
         """The first vectors, at most KEPT: float32 (M, D)."""
         return torch.cat(self._kept)
 
 
+@dataclasses.dataclass(frozen=True)
 class _Scorer:
     """Scores features against those of one reference."""
 
-    def __init__(
-        self,
-        reference: Tensor,
-        network: FeatureNetwork,
-        sets: ImageSets,
-        how: Scoring,
-        batch_size: int,
-    ) -> None:
-        self.network, self.seed, self.batch_size = network, how.seed, batch_size
-        self.name = f"{sets.name} {'test' if how.reference == 'test' else 'training images'}"
-        self.reference = self.features_of(reference)
+    network: FeatureNetwork
+    reference: Features
+    name: str
+    seed: int
 
-    def features_of(self, images: Tensor) -> _Features:
-        found = _Features(self.network)
-        for batch in images.split(self.batch_size):
-            found.add(self.network(to_float(batch)))
-        return found
-
-    def row(self, source: str, part: str, features: _Features) -> Row:
-        sets = features.statistics, self.reference.statistics
-        score = fid.fid(*sets, self.network, reference_name=self.name)
-        kept = features.kept, self.reference.kept, self.network
-        kernel = fid.kid(
-            *kept,
-            reference_name=self.name,
-            subsets=KID_SUBSETS,
-            subset_size=KID_SUBSET_SIZE,
-            seed=self.seed,
+    def row(self, source: str, part: str, found: Features) -> Row:
+        kept = found.kept, self.reference.kept, self.network
+        kid_of: dict[str, Any] = {
+            "subsets": KID_SUBSETS,
+            "subset_size": KID_SUBSET_SIZE,
+            "seed": self.seed,
+        }
+        statistics = found.statistics, self.reference.statistics, self.network
+        return Row(
+            source,
+            part,
+            fid.fid(*statistics, reference_name=self.name),
+            fid.kid(*kept, reference_name=self.name, **kid_of),
+            *fid.precision_recall(*kept, reference_name=self.name),
         )
-        shares = fid.precision_recall(*kept, reference_name=self.name)
-        return Row(source, part, score, kernel, *shares)
 
 
 def _decoded(
@@ -241,18 +246,14 @@ def _decoded(
 def _half(n: int, seed: int) -> Tensor:
     """Who answers with x1 in the mix: bool (n, 1), True for half of them, at random."""
     chosen = torch.zeros(n, 1, dtype=torch.bool)
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    chosen[order[: n // 2]] = True
+    chosen[_order(n, seed)[: n // 2]] = True
     return chosen
 
 
 def _features_by_part(out: Decoded, chosen: Tensor, network: FeatureNetwork) -> dict[str, Tensor]:
     """Features of a batch of x, and of x1, x2 and their mix where the model splits in two.
 
-    Args:
-        out: a model's answers, N images.
-        chosen: who answers with x1 in the mix, bool (N, 1).
-        network: what computes the features.
+    ``chosen``, bool (N, 1): who answers with x1 in the mix.
     """
     images = {"x": out.x_hat}
     if out.components is not None:
@@ -277,12 +278,5 @@ def _likelihood(
         return None
     # Of training images, whatever the protocol: the mixture's may be those of the test.
     gamma = fitted_gamma(model, fitting_images(sets, how.seed), how.seed, batch_size)
-    return likelihood_bound(
-        model,
-        test,
-        gamma,
-        draws=how.likelihood_draws,
-        seed=how.seed,
-        batch_size=batch_size,
-        progress=progress,
-    )
+    how_many = {"draws": how.likelihood_draws, "seed": how.seed, "batch_size": batch_size}
+    return likelihood_bound(model, test, gamma, **how_many, progress=progress)

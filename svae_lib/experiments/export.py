@@ -7,6 +7,7 @@ import io
 import json
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -24,47 +25,6 @@ Part = Literal["decoder", "encoder", "both"]
 OPSET = 18
 TOLERANCE = 1e-5
 """Largest difference from PyTorch, in any output of the check, with which a file is kept."""
-
-
-class _Encoder(nn.Module):
-    inputs, outputs = ("images",), ("mu", "log_var")
-
-    def __init__(self, model: VAE) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return self.model.encode(images)
-
-
-class _Decoder(nn.Module):
-    inputs: tuple[str, ...] = ("z",)
-
-    def __init__(self, model: VAE) -> None:
-        super().__init__()
-        self.model = model
-        with torch.no_grad():
-            splits = model.decode(_latents(model, 1)).components is not None
-        self.outputs: tuple[str, ...] = ("x_hat", "components", "weights") if splits else ("x_hat",)
-
-    def forward(self, z: Tensor) -> tuple[Tensor, ...]:
-        out = self.model.decode(z)
-        if out.components is None or out.weights is None:
-            return (out.x_hat,)
-        return out.x_hat, out.components, out.weights
-
-
-class _Both(nn.Module):
-    inputs = ("images",)
-
-    def __init__(self, model: VAE) -> None:
-        super().__init__()
-        self.encoder, self.decoder = _Encoder(model), _Decoder(model)
-        self.outputs = (*self.encoder.outputs, *self.decoder.outputs)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        mu, log_var = self.encoder(images)
-        return (mu, log_var, *self.decoder(mu))
 
 
 def export_onnx(
@@ -90,56 +50,80 @@ def export_onnx(
     """
     if part not in get_args(Part):
         raise InputError(f"part must be decoder, encoder or both, not {part!r}.")
+    about = {"library": __version__, "kind": kind_of(model), "part": part}
+    about |= {"config": json.dumps(asdict(model.config)), "sha256": weights_hash(model)}
     onnx, runtime = _packages()
     with atomic_path(path, overwrite=overwrite) as temporary, _at_rest(model):
-        module = {"decoder": _Decoder, "encoder": _Encoder, "both": _Both}[part](model)
-        # The exporter sets modules back to the mode it finds the outermost one in.
+        module = _Function(model, part)
+        # After the export every module is put in the mode of the outermost one: without this,
+        # the model would be back in training mode when it is compared with the file.
         module.eval()
-        make = _latents if part == "decoder" else _images
-        _export(module, make(model, 2), temporary)
-        about = {"library": __version__, "kind": kind_of(model), "part": part}
-        about |= {"config": json.dumps(asdict(model.config)), "sha256": weights_hash(model)}
+        _export(module, _example(model, part, 2), temporary)
         file = onnx.load(str(temporary))
         onnx.helper.set_model_props(file, about)
         onnx.save(file, str(temporary))
-        _check(module, temporary, [make(model, n) for n in (1, 5)], runtime)
+        _check(module, temporary, [_example(model, part, n) for n in (1, 5)], runtime)
+
+
+class _Function(nn.Module):
+    """A part of a model as a function of one tensor."""
+
+    def __init__(self, model: VAE, part: Part) -> None:
+        super().__init__()
+        self.model, self.part = model, part
+        splits = model.decode(_example(model, "decoder", 1)).components is not None
+        decoded = ("x_hat", "components", "weights") if splits else ("x_hat",)
+        encoded = ("mu", "log_var")
+        self.input = "z" if part == "decoder" else "images"
+        self.outputs = {"encoder": encoded, "decoder": decoded, "both": encoded + decoded}[part]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        if self.part == "decoder":
+            return self._decode(x)
+        mu, log_var = self.model.encode(x)
+        return (mu, log_var) if self.part == "encoder" else (mu, log_var, *self._decode(mu))
+
+    def _decode(self, z: Tensor) -> tuple[Tensor, ...]:
+        out = self.model.decode(z)
+        if out.components is None or out.weights is None:
+            return (out.x_hat,)
+        return out.x_hat, out.components, out.weights
 
 
 @contextlib.contextmanager
-def _at_rest(model: VAE) -> Any:
-    """The model in evaluation mode on the CPU in float32, and afterwards as it was before."""
+def _at_rest(model: VAE) -> Iterator[None]:
+    """The model in evaluation mode on the CPU, and afterwards as it was before."""
     modes = [(module, module.training) for module in model.modules()]
     device = next(model.parameters()).device
     try:
+        model.to("cpu").eval()
         with torch.no_grad():
-            yield model.to("cpu").eval()
+            yield
     finally:
         model.to(device)
         for module, training in modes:
             module.training = training
 
 
-def _latents(model: VAE, n: int) -> Tensor:
-    generator = torch.Generator().manual_seed(n)
-    return torch.randn(n, model.config.latent_dim, generator=generator)
-
-
-def _images(model: VAE, n: int) -> Tensor:
+def _example(model: VAE, part: Part, n: int) -> Tensor:
+    """A random input of n latent vectors or images."""
     generator = torch.Generator().manual_seed(n)
     c, s = model.config.channels, model.config.image_size
+    if part == "decoder":
+        return torch.randn(n, model.config.latent_dim, generator=generator)
     return torch.rand(n, c, s, s, generator=generator)
 
 
-def _export(module: Any, example: Tensor, path: Path) -> None:
-    said = io.StringIO()  # the exporter reports its stages to the screen
+def _export(module: _Function, example: Tensor, path: Path) -> None:
+    stages = io.StringIO()  # the exporter prints them
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(said):
+        with warnings.catch_warnings(), contextlib.redirect_stdout(stages):
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 module,
                 (example,),
                 path,
-                input_names=list(module.inputs),
+                input_names=[module.input],
                 output_names=list(module.outputs),
                 dynamic_shapes=({0: torch.export.Dim("n")},),
                 opset_version=OPSET,
@@ -156,15 +140,15 @@ def _export(module: Any, example: Tensor, path: Path) -> None:
         ) from error
 
 
-def _check(module: Any, path: Path, examples: list[Tensor], runtime: Any) -> None:
+def _check(module: _Function, path: Path, examples: list[Tensor], runtime: Any) -> None:
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for example in examples:
-        found = session.run(None, {module.inputs[0]: example.numpy()})
+        found = session.run(None, {module.input: example.numpy()})
         for name, ours, theirs in zip(module.outputs, module(example), found, strict=True):
             worst = (ours - torch.from_numpy(theirs)).abs().max().item()
             if not worst <= TOLERANCE:  # NaN included
                 raise InputError(
-                    f"the exported file computes something else than PyTorch: {name} differs by "
+                    f"the exported file does not compute what PyTorch computes: {name} differs by "
                     f"{worst:.2g}. It was not kept; another version of onnx may help."
                 )
 
@@ -176,6 +160,6 @@ def _packages() -> tuple[Any, Any]:
         import onnxscript  # noqa: F401  the exporter needs it
     except ImportError as error:
         raise InputError(
-            f"exporting needs the package {error.name}: pip install svae-lib[export]."
+            f'exporting needs the package {error.name}: pip install "svae-lib[export]".'
         ) from None
     return onnx, onnxruntime

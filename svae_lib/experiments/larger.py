@@ -11,14 +11,13 @@ from ..inference import decode_all, encode_all, reconstruct_all
 from ..models import parameter_count
 from ..sampling import interpolate
 from ..support.files import embedded
-from ._html import Section
 from .checkpoints import load_model, read_about
 
 SHOWN = 8  # images per row
 
 
-def larger_models() -> list[tuple[str, Figure, str, Section]]:
-    """Title, figure, caption and section of each picture; takes some seconds."""
+def larger_models() -> list[tuple[str, Figure, str]]:
+    """Heading, figure and caption of each picture; takes some seconds."""
     file = embedded("trained") / "faces-split-vae.safetensors"
     model, about = load_model(file), read_about(file)
     faces, _ = draw_faces(SHOWN, TEST_SEED)
@@ -36,12 +35,10 @@ def larger_models() -> list[tuple[str, Figure, str, Section]]:
             "Faces never seen",
             plots.split_rows(out, SHOWN, originals=truth),
             f"{trained} The mean squared error on these is {error:.4f}.",
-            "larger",
         ),
         (
             "From one face to another",
             plots.interpolation(walk[None]),
             "Latent vectors on the way between the first two faces above, decoded.",
-            "larger",
         ),
     ]

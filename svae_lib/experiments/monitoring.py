@@ -29,6 +29,8 @@ from ..support.checks import InputError, check_counts, check_uint8_images
 from ..support.files import atomic_path
 from ..training import Trainer
 
+_SEED = 0  # of noise and latent vectors, which are the same at every call
+
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
@@ -62,9 +64,7 @@ class Validation:
     """KL divergence in nats per image."""
 
 
-def validate(
-    model: VAE, images: Tensor, beta: float = 1.0, *, seed: int = 0, batch_size: int = 500
-) -> Validation:
+def validate(model: VAE, images: Tensor, beta: float = 1.0, *, batch_size: int = 500) -> Validation:
     """Loss on held-out images that can be compared between steps and between runs.
 
     The training loss cannot: its gamma falls all the time. With the constant that training drops,
@@ -75,19 +75,19 @@ def validate(
 
     With beta = 1 it is the negative ELBO at the best gamma. It may be negative, being a density's.
 
+    The posterior's noise is the same at every call.
+
     Args:
         model: in any mode; BatchNorm uses its running statistics here.
         images: uint8 (N, C, S, S).
         beta: weight of the KL divergence in training.
-        seed: of the posterior's noise, the same at every call.
         batch_size: images at a time.
     """
     shape = model.config
     check_uint8_images(images, channels=shape.channels, image_size=shape.image_size)
     device = device_of(model)
-    noise = prior_latents(len(images), shape.latent_dim, seed)
-    squared_error = torch.zeros((), device=device)
-    kl = torch.zeros((), device=device)
+    noise = prior_latents(len(images), shape.latent_dim, _SEED)
+    squared_error, kl = torch.zeros(2, device=device)
     with evaluating(model):
         for part, its_noise in zip(images.split(batch_size), noise.split(batch_size), strict=True):
             x = to_float(part.to(device))
@@ -106,19 +106,13 @@ class SamplePictures:
 
     The images and the latent vectors are the same every time, so the pictures can be compared.
 
-    Args:
-        folder: where the pictures go; made when the first is drawn.
-        images: uint8 (N, C, S, S), of which the first ``columns`` are shown.
-        every: steps between two pictures; one is also drawn at the last step.
-        columns: images per row.
-        seed: of the latent vectors.
+    One is also drawn at the last step. Images are uint8 (N, C, S, S); the first ``columns`` are
+    shown.
     """
 
-    def __init__(
-        self, folder: Path, images: Tensor, every: int = 1000, columns: int = 10, seed: int = 0
-    ) -> None:
+    def __init__(self, folder: Path, images: Tensor, every: int = 1000, columns: int = 10) -> None:
         check_counts(every=every, columns=columns)
-        self.folder, self.every, self.seed = folder, every, seed
+        self.folder, self.every = folder, every
         self.images = images[:columns].clone()
 
     def __call__(self, trainer: Trainer) -> None:
@@ -131,12 +125,12 @@ class SamplePictures:
                 self.draw(trainer.model, trainer.step)
 
     def draw(self, model: VAE, step: int) -> Path:
-        """Draw the picture of a step and return its path; an older picture is replaced."""
+        """Draw the picture of a step, over an older one, and return its path."""
         from torchvision.utils import save_image  # here: its import takes seconds
 
         device = device_of(model)
         x = to_float(self.images.to(device))
-        z = prior_latents(len(x), model.config.latent_dim, self.seed).to(device)
+        z = prior_latents(len(x), model.config.latent_dim, _SEED).to(device)
         with evaluating(model):
             rows = torch.cat((x, model.reconstruct(x).x_hat, model.decode(z).x_hat))
         path = self.folder / f"samples-{step}.png"
@@ -148,11 +142,10 @@ class SamplePictures:
 class TensorBoard:
     """Writes history, learning rate and speed as TensorBoard events.
 
-    Use it in a ``with`` block, or call :meth:`close`. After a resume, what an earlier process
-    wrote beyond the checkpoint is superseded.
+    Use it in a ``with`` block, which closes the file. After a resume, what an earlier process wrote
+    beyond the checkpoint is superseded.
 
-    Args:
-        folder: where the events go: ``tensorboard --logdir FOLDER`` shows them.
+    ``tensorboard --logdir FOLDER`` shows them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -182,17 +175,13 @@ class TensorBoard:
         self._last = trainer.step, now
         self._writer.flush()
 
-    def close(self) -> None:
-        """Write what is left and close the file."""
-        if self._writer is not None:
-            with _optional("TensorBoard events"):
-                self._writer.close()
-
     def __enter__(self) -> TensorBoard:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.close()
+        if self._writer is not None:
+            with _optional("TensorBoard events"):
+                self._writer.close()
 
 
 def _summary_writer() -> Any:

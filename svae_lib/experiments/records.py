@@ -1,24 +1,26 @@
 """Tables as files: read with types and limits, written with a row of scores per line.
 
 A file has what many rows share (feature network, reference, versions) once, in the lists "scores"
-and "how"; rows and models name it by its place there. In memory each row carries all of it, as the
-files of format 2 did, which are read, too.
+and "how"; rows and models name it by its place there. In memory each row carries all of it, as in
+the files of format 2, which are read, too.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from filelock import FileLock
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
+from ..diagnostics import SplitKind
+from ..likelihood import LikelihoodBound
 from ..support.checks import InputError
-from ..support.files import write_text
+from ..support.files import read_json, write_text
+from ..support.records import convert, to_json
 from .definitions import TABLES
 from .scoring import Metric, Protocol, Reference
 
@@ -26,16 +28,11 @@ FORMAT = 3  # 2: everything in every row
 _OWN = ("model", "model_sha256", "seed")  # of "how": what each model has for itself
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-_NOT_FINITE = ("Infinity", "-Infinity", "NaN")
-_Number = float | Literal["Infinity", "-Infinity", "NaN"]
-_Scalar = int | float | str | bool | None
+_Facts = dict[str, int | float | str | bool | None]
 
 
-class _Strict(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A part of a file, in which no field may be missing, surplus or of another type."""
-
-
-class _Definition(_Strict, kw_only=True):
+@dataclass(kw_only=True)
+class _Definition:
     metric: str
     network: str
     weights: str
@@ -47,12 +44,14 @@ class _Definition(_Strict, kw_only=True):
     value_range: str
 
 
-class _Score(_Definition, kw_only=True):
-    value: _Number
-    standard_error: _Number | None
+@dataclass(kw_only=True)
+class _Score(_Definition):
+    value: float
+    standard_error: float | None
 
 
-class _Row(_Strict, kw_only=True):
+@dataclass(kw_only=True)
+class _Row:
     source: str
     part: str
     fid: _Score
@@ -61,36 +60,18 @@ class _Row(_Strict, kw_only=True):
     recall: _Score | UnsetType = UNSET
 
 
-class _Latent(_Strict, kw_only=True):
+@dataclass(kw_only=True)
+class _Latent:
     latent_dim: _Count
     active: _Count
     inactive: _Count
-    law_mean: _Number
-    law_lowest: _Number
-    law_highest: _Number
+    law_mean: float
+    law_lowest: float
+    law_highest: float
 
 
-class _Split(_Strict, kw_only=True):
-    syntactic: float
-    semantic: float
-    activity: float
-    label: str
-    sigma_share: float
-    difference_share: float
-    contrast: float
-    chance: float
-
-
-class _Bound(_Strict, kw_only=True):
-    elbo: _Number
-    importance_weighted: _Number
-    bits_per_dim: _Number
-    gamma: float
-    draws: _Count
-    n: _Count
-
-
-class _Model(_Strict, kw_only=True):
+@dataclass(kw_only=True)
+class _Model:
     variant: str
     kind: str
     seed: _Count
@@ -101,27 +82,30 @@ class _Model(_Strict, kw_only=True):
     threads: _Count
     precision: str | UnsetType = UNSET
     format: Literal[1] = 1
-    test_mse: _Number
-    test_kl: _Number | None
+    test_mse: float
+    test_kl: float | None
     latent: _Latent
-    split: _Split | None
-    likelihood: _Bound | UnsetType | None = UNSET
+    split: SplitKind | None
+    likelihood: LikelihoodBound | UnsetType | None = UNSET
 
 
-class _Cell(_Model, kw_only=True):
+@dataclass(kw_only=True)
+class _Cell(_Model):
     rows: list[_Row]
-    how: dict[str, _Scalar]
+    how: _Facts
 
 
-class _StoredCell(_Model, kw_only=True):
-    rows: list[tuple[str, str, dict[Metric, tuple[_Count, _Number, _Number | None]]]]
-    how: tuple[_Count, dict[str, _Scalar]]
+@dataclass(kw_only=True)
+class _StoredCell(_Model):
+    rows: list[tuple[str, str, dict[Metric, tuple[_Count, float, float | None]]]]
+    how: tuple[_Count, _Facts]
 
 
-class _Settings(_Strict, kw_only=True):
+@dataclass(kw_only=True)
+class _Settings:
     data: str
-    model: dict[str, _Scalar]
-    train: dict[str, _Scalar]
+    model: _Facts
+    train: _Facts
     features: str
     protocol: Protocol
     mixture_components: _Count | None
@@ -132,20 +116,23 @@ class _Settings(_Strict, kw_only=True):
     likelihood_draws: _Count = 0
 
 
-class _Head(_Strict, kw_only=True):
+@dataclass(kw_only=True)
+class _Head:
     format: int
     table: str
     settings: _Settings
     claim: list[dict[str, Any]] | UnsetType = UNSET
 
 
-class _Old(_Head, kw_only=True):
+@dataclass(kw_only=True)
+class _Old(_Head):
     cells: list[_Cell]
 
 
-class _Stored(_Head, kw_only=True):
+@dataclass(kw_only=True)
+class _Stored(_Head):
     scores: list[_Definition]
-    how: list[dict[str, _Scalar]]
+    how: list[_Facts]
     cells: list[_StoredCell]
 
 
@@ -160,50 +147,36 @@ def read_table(path: Path) -> dict[str, Any]:
     Raises:
         InputError: missing, damaged, or of another version.
     """
-    return _checked(_decoded(path), path)
+    return _checked(read_json(path, dict[str, Any]), path)
 
 
 def recorded(folder: Path) -> dict[str, dict[str, Any]]:
-    """The tables in a folder by name: the library's own in their order, then others.
+    """The tables in a folder by name, the library's own first and in their order.
 
     Raises:
         InputError: a damaged file, or a table of another version.
     """
-    read = {path: _decoded(path) for path in sorted(folder.glob("[!.]*.json"))}
+    read = {path: read_json(path, dict[str, Any]) for path in sorted(folder.glob("[!.]*.json"))}
     there = {path.stem: _checked(raw, path) for path, raw in read.items() if "cells" in raw}
     return {name: there[name] for name in (*TABLES, *there) if name in there}
 
 
-def _decoded(path: Path) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist.") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON ({error}); it may be damaged.") from None
-
-
 def _checked(raw: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The content of a file if it is a table of this version; else InputError."""
+    """The content of a file, if it is a table of this version."""
     found = raw.get("format")
     if isinstance(found, bool) or found not in (2, FORMAT):
         raise InputError(
             f"{path} has format {found!r}, this library reads 2 and {FORMAT}: make the table again."
         )
+    convert(raw, _Stored if found == FORMAT else _Old, path)
     try:
-        msgspec.convert(raw, _Stored if found == FORMAT else _Old)
-        record = _unfolded(raw) if found == FORMAT else raw | {"format": FORMAT}
-    except (msgspec.ValidationError, IndexError) as error:
-        raise InputError(
-            f"{path} is damaged or no table ({error}): bring it back as it was, or make the "
-            "table again."
-        ) from None
-    record["cells"] = _restored(record["cells"])
-    return record
+        return _unfolded(raw) if found == FORMAT else raw | {"format": FORMAT}
+    except IndexError:
+        raise InputError(f"{path} is damaged: it refers to scores that it does not hold.") from None
 
 
 def _unfolded(raw: dict[str, Any]) -> dict[str, Any]:
-    """The content of a file with every definition where it is meant."""
+    """The content of a file with each definition where it is referred to."""
     record = {key: value for key, value in raw.items() if key not in ("scores", "how")}
     record["cells"] = []
     for cell in raw["cells"]:
@@ -219,35 +192,9 @@ def _unfolded(raw: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _restored(value: Any) -> Any:
-    """The value with the numbers that JSON has not, and that were written as text."""
-    if isinstance(value, dict):
-        return {key: _restored(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_restored(item) for item in value]
-    return float(value) if isinstance(value, str) and value in _NOT_FINITE else value
-
-
-def _storable(value: Any) -> Any:
-    """The value with every infinite or NaN number in it as text: JSON has no other way."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, dict):
-        return {key: _storable(item) for key, item in value.items()}
-    return [_storable(item) for item in value] if isinstance(value, list | tuple) else value
-
-
 def write_table(path: Path, record: dict[str, Any]) -> None:
-    """Write a table, whole or not at all, in place of what was there.
-
-    Args:
-        path: the file.
-        record: as :func:`read_table` gives it.
-
-    Raises:
-        OSError: it cannot be written; what was there stays.
-    """
-    write_text(path, "\n".join(_lines(_storable(record))) + "\n", overwrite=True)
+    """Write a table as :func:`read_table` gives it, whole or not at all, over what was there."""
+    write_text(path, "\n".join(_lines(record)) + "\n", overwrite=True)
 
 
 def _lines(record: dict[str, Any]) -> Iterator[str]:
@@ -255,18 +202,18 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
     hows: dict[str, int] = {}
     cells = []
     for cell in record["cells"]:
-        rows = [json.dumps(_folded(row, scores)) for row in cell["rows"]]
+        rows = [to_json(_folded(row, scores)) for row in cell["rows"]]
         own = {key: value for key, value in cell["how"].items() if key in _OWN}
         shared = {key: value for key, value in cell["how"].items() if key not in _OWN}
         head = cell | {"how": [_place(shared, hows), own]}
         del head["rows"]
-        cells.append(json.dumps(head)[:-1] + ', "rows": [\n' + ",\n".join(rows) + "\n]}")
+        cells.append(to_json(head)[:-1] + ', "rows": [\n' + ",\n".join(rows) + "\n]}")
     yield f'{{\n"format": {FORMAT},'
-    yield f'"table": {json.dumps(record["table"])},'
-    yield f'"settings": {json.dumps(record["settings"])},'
+    yield f'"table": {to_json(record["table"])},'
+    yield f'"settings": {to_json(record["settings"])},'
     lists = {"scores": list(scores), "how": list(hows), "cells": cells}
     if "claim" in record:
-        lists["claim"] = [json.dumps(test) for test in record["claim"]]
+        lists["claim"] = [to_json(test) for test in record["claim"]]
     yield ",\n".join(f'"{name}": [\n' + ",\n".join(of) + "\n]" for name, of in lists.items())
     yield "}"
 
@@ -282,4 +229,4 @@ def _folded(row: dict[str, Any], scores: dict[str, int]) -> list[Any]:
 
 def _place(shared: dict[str, Any], known: dict[str, int]) -> int:
     """Where a definition stands in its list; a new one is added at the end."""
-    return known.setdefault(json.dumps(shared), len(known))
+    return known.setdefault(to_json(shared), len(known))

@@ -6,7 +6,6 @@ For one run or for several that are compared, of whatever kind: a VAE, a SplitVA
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ from .. import plots
 from ..data import ImageSets, to_float
 from ..inference import decode_all, reconstruct_all
 from ..models import VAE
-from ..sampling import LatentMixture, sample_mixture, sample_prior
+from ..sampling import sample_mixture, sample_prior
 from ..support.checks import InputError
 from ..support.provenance import provenance
-from ._html import Section, format_table, write_report
+from ._html import Pictures, format_table, write_report
 from .runs import Run
 from .scoring import PROTOCOLS, Evaluation
 
@@ -46,7 +45,7 @@ def write_page(
     title: str,
     summary: str | None = None,
     made_of: dict[str, Any] | None = None,
-    more: Sequence[tuple[str, Figure, str, Section]] = (),
+    more: Pictures = (),
     overwrite: bool = False,
 ) -> None:
     """Write an HTML page, whole or not at all.
@@ -58,12 +57,8 @@ def write_page(
         title: of the page.
         summary: a sentence or two at the top; default: what was trained and scored.
         made_of: more facts for the section on how the page was made.
-        more: title, figure, caption and section of further pictures.
+        more: pictures of larger models, for the end.
         overwrite: replace an existing file.
-
-    Raises:
-        InputError: two subjects have one name.
-        FileExistsError: the file exists and ``overwrite`` is False.
     """
     names = [subject.name for subject in subjects]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -74,14 +69,14 @@ def write_page(
         title=title,
         summary=_summary(subjects) if summary is None else summary,
         table=(columns, lines, _caption(subjects)),
-        figures=[*_figures(subjects, sets), *more],
+        figures=_figures(subjects, sets),
+        larger=more,
         made_of=_made_of(subjects) | (made_of or {}),
         overwrite=overwrite,
     )
 
 
 def _summary(subjects: list[Subject]) -> str:
-    """What was trained, for how long, and the samples' scores, in a few sentences."""
     told = []
     for s in subjects:
         taken, train = s.run.steps_taken(), s.run.train_config
@@ -97,23 +92,19 @@ def _summary(subjects: list[Subject]) -> str:
 
 def score_table(subjects: list[Subject]) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of text: the scores of all subjects, one under the other."""
-    lines: list[list[str]] = []
-    columns: list[str] = []
-    real: list[str] = []
-    for subject in subjects:
-        columns, rows = subject.result.table()
-        # The real images are the same for all models: one row, at the top.
-        lines += [[subject.name, *row] for row in rows if row[0] != "real"]
-        real = ["real training images", "", "", *rows[0][2:]]
-    return ["model", *columns], [real, *lines]
+    (columns, (real, *_)), *_ = tables = [subject.result.table() for subject in subjects]
+    lines = [
+        [subject.name, *row]
+        for subject, (_, rows) in zip(subjects, tables, strict=True)
+        for row in rows[1:]  # the first, of the real images, is the same for all
+    ]
+    return ["model", *columns], [["real training images", "", "", *real[2:]], *lines]
 
 
 def _caption(subjects: list[Subject]) -> str:
-    result = subjects[0].result
-    score = result.score("real")
-    scoring, two_stage = result.scoring, ""
-    steps = scoring.second_stage_steps
-    if steps:
+    scoring, score = subjects[0].result.scoring, subjects[0].result.score("real")
+    two_stage = ""
+    if steps := scoring.second_stage_steps:
         two_stage = f"two-stage: latent vectors from a second VAE, trained for {steps:,} steps. "
     return (
         f"FID and KID: lower is better; precision and recall: higher. {score.metric}; {score.n:,} "
@@ -130,12 +121,11 @@ def _figures(subjects: list[Subject], sets: ImageSets) -> list[tuple[str, Figure
     models = {s.name: s.run.load_model() for s in subjects}
     test = sets.test[:SHOWN]
     reconstructions = {name: reconstruct_all(m, test).x_hat for name, m in models.items()}
-    mixtures = {s.name: s.result.mixture for s in subjects}
     samples: dict[str, torch.Tensor] = {}
     for s in subjects:
-        model, seed = models[s.name], s.result.scoring.seed
+        model, result, seed = models[s.name], s.result, s.result.scoring.seed
         samples[f"{s.name}, prior"] = sample_prior(model, SHOWN, seed).x_hat
-        samples[f"{s.name}, mixture"] = sample_mixture(model, mixtures[s.name], SHOWN, seed).x_hat
+        samples[f"{s.name}, mixture"] = sample_mixture(model, result.mixture, SHOWN, seed).x_hat
     histories = {s.name: s.run.history() for s in subjects}
     return [
         (
@@ -148,7 +138,7 @@ def _figures(subjects: list[Subject], sets: ImageSets) -> list[tuple[str, Figure
             plots.image_rows(samples),
             "Latent vectors from the prior, and from a mixture fitted on the training means.",
         ),
-        *(part for s in subjects for part in _splits(s, models[s.name], mixtures[s.name], test)),
+        *(part for s in subjects for part in _splits(s, models[s.name], test)),
         (
             "Loss, KL divergence and gamma",
             plots.training_curves(histories, keys=("loss", "kl", "gamma")),
@@ -161,13 +151,11 @@ def _figures(subjects: list[Subject], sets: ImageSets) -> list[tuple[str, Figure
     ]
 
 
-def _splits(
-    subject: Subject, model: VAE, mixture: LatentMixture, test: torch.Tensor
-) -> list[tuple[str, Figure, str]]:
-    """The rows sigma, x1, x2, x of a model that splits; nothing for the others."""
+def _splits(subject: Subject, model: VAE, test: torch.Tensor) -> list[tuple[str, Figure, str]]:
+    """The rows sigma, x1, x2, x of a model that splits."""
     if subject.result.split is None:
         return []
-    z = mixture.sample(SHOWN, subject.result.scoring.seed)
+    z = subject.result.mixture.sample(SHOWN, subject.result.scoring.seed)
     return [
         (
             f"The split of reconstructions, {subject.name}",

@@ -24,13 +24,10 @@ KEPT_CHECKPOINTS = 3
 
 
 class Training:
-    """The training of a run, with its checkpoints; the main process alone writes files.
+    """The training of a run, with a checkpoint ``every`` so many steps.
 
-    Args:
-        run: its folder takes what is saved.
-        trainer: at the step where training goes on.
-        validation: the images that are held out, uint8 (N, C, S, S); N may be 0.
-        every: steps between two checkpoints.
+    ``validation``: the images held out, uint8 (N, C, S, S); N may be 0. Only the main process
+    writes files.
     """
 
     def __init__(self, run: Run, trainer: Trainer, validation: Tensor, every: int) -> None:
@@ -41,9 +38,8 @@ class Training:
     def fit(self, progress: bool, on_log: Sequence[Callable[[Trainer], None]]) -> None:
         """Take the steps that are left, then save; what ends them early is raised afterwards.
 
-        Raises:
-            OSError: the last checkpoint or the model cannot be written. (A checkpoint on the way
-                that cannot is reported: the disk may have room again at the next.)
+        A checkpoint on the way that cannot be written is reported (the disk may have room again at
+        the next); the last one, or the model, is an OSError.
         """
         steps = max(self.run.train_config.steps - self.trainer.step, 0)
         calls = (self._begin_entry, *on_log, self._end_entry)
@@ -54,7 +50,7 @@ class Training:
             raise
         try:
             self.save_checkpoint()
-        finally:  # the model is smaller: it may fit where the checkpoint does not
+        finally:  # the model is smaller: the disk may have room for it
             self.save_model()
 
     def _begin_entry(self, trainer: Trainer) -> None:
@@ -74,14 +70,14 @@ class Training:
         if self._between_steps:
             with _reported(f"The checkpoint of step {self.trainer.step}"):
                 self.save_checkpoint()
-        else:  # a step may be half done: the weights of the last entry are whole
+        else:  # a step may be half done: go back to the weights of the last entry
             self.trainer._good.restore()
         if entries:
             with _reported(f"The model of step {entries[-1]}"):
                 self.save_model(steps=entries[-1])
 
     def save_checkpoint(self) -> None:
-        """Save the trainer's state, then drop all checkpoints but the newest few and the best."""
+        """Save the trainer's state, then delete all checkpoints but the newest few and the best."""
         if not self.trainer.processes.main:
             return
         if len(self.validation):
@@ -103,11 +99,7 @@ class Training:
         write_json(self.run.folder / "validation.json", entries, overwrite=True)
 
     def save_model(self, steps: float | None = None) -> None:
-        """Save model and curves, replacing those of an earlier stop of the same run.
-
-        Args:
-            steps: behind the model; default: the trainer's.
-        """
+        """Save model and curves over those of an earlier stop; ``steps``: behind the model."""
         trainer, folder = self.trainer, self.run.folder
         if not trainer.processes.main:
             return
@@ -126,7 +118,7 @@ class Training:
 
 @contextmanager
 def _reported(what: str) -> Iterator[None]:
-    """Context of saving a file: where it cannot be written, a line says so, and no more."""
+    """Context in which a file that cannot be written costs a line of output."""
     try:
         yield
     except OSError as error:

@@ -14,13 +14,12 @@ Each file is written whole or not at all.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import signal
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +67,7 @@ class _Settings:
     held_out: int = 0
 
     def __post_init__(self) -> None:
-        _check_held_out(self.held_out)
-
-
-def _check_held_out(count: int) -> None:
-    if count < 0:
-        raise InputError(f"held_out must not be negative, not {count}.")
+        check_counts(lowest=0, held_out=self.held_out)
 
 
 @dataclass(frozen=True)
@@ -98,7 +92,7 @@ class Run:
     def __post_init__(self) -> None:
         check_config(self.model_config, ModelConfig, "model_config")
         check_config(self.train_config, TrainConfig, "train_config")
-        _check_held_out(self.held_out)
+        check_counts(lowest=0, held_out=self.held_out)
 
     @classmethod
     def create(
@@ -114,13 +108,10 @@ class Run:
 
         Args:
             folder: missing or empty; what a killed process left half written does not count.
+                Otherwise it is a FileExistsError.
             kind: of model, a name in :data:`svae_lib.experiments.checkpoints.MODEL_KINDS`.
             data: name for :func:`svae_lib.data.load`.
             model_config, train_config, held_out: the fields of the same names.
-
-        Raises:
-            FileExistsError: the folder holds something already; nothing in it is touched.
-            OSError: the folder cannot be written.
         """
         folder = expand(folder)
         check_kind(kind)
@@ -135,12 +126,12 @@ class Run:
 
     def _write_settings(self, *, overwrite: bool = False) -> None:
         parts = self.kind, self.data, self.model_config, self.train_config, self.held_out
-        settings = dataclasses.asdict(_Settings(FORMAT, *parts))
+        settings = asdict(_Settings(FORMAT, *parts))
         write_json(self.folder / "run.json", settings, overwrite=overwrite)
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> Run:
-        """Read an existing folder; what is no run of this version is an :class:`InputError`."""
+        """Read an existing folder; what is no run of this version is an InputError."""
         folder = expand(folder)
         path = folder / "run.json"
         if not path.is_file():
@@ -152,16 +143,14 @@ class Run:
         return cls(folder, found.kind, found.data, found.model, found.train, found.held_out)
 
     def lengthened(self, steps: int) -> Run:
-        """This run with more steps in all, which its folder notes; :meth:`train` takes them.
+        """This run with more steps in all, noted in its folder; :meth:`train` takes them.
 
         With a constant learning rate it ends like a run that was as long from its start. (A cosine
         schedule is stretched: here the learning rate jumps up.)
         """
-        if steps <= self.train_config.steps:
-            here = self.train_config.steps
+        if steps <= (here := self.train_config.steps):
             raise InputError(f"{self.folder} has {here} steps already: ask for more than {steps}.")
-        train_config = dataclasses.replace(self.train_config, steps=steps)
-        longer = dataclasses.replace(self, train_config=train_config)
+        longer = replace(self, train_config=replace(self.train_config, steps=steps))
         longer._write_settings(overwrite=True)
         return longer
 
@@ -190,14 +179,14 @@ class Run:
             InputError: another process trains in this folder, or the images do not fit.
             SystemExit: SIGTERM asked the program to end.
             KeyboardInterrupt: Ctrl-C came after the last step.
-            OSError: the last checkpoint or the model cannot be written.
         """
         every = self._checkpoint_every(checkpoint_every)
         rank = join(device).rank  # processes that train together have a lock each
         with claimed(self.folder / (f".lock-{rank}" if rank else ".lock")) as mine:
             if not mine:
-                here = self.folder
-                raise InputError(f"another process is training in {here}: take another folder.")
+                raise InputError(
+                    f"another process is training in {self.folder}: take another folder."
+                )
             for leftover in self.folder.rglob(".*.partial*"):  # of a process that was killed
                 leftover.unlink(missing_ok=True)
             self.validation()  # can it be read?
@@ -205,7 +194,7 @@ class Run:
             training = Training(self, trainer, self.split(images)[1], every)
             with stop_requests() as stop:  # also while saving: launchers send several SIGTERMs
                 training.fit(progress, on_log)
-        # All is saved. A script must not go on with half a training, nor as if nobody had asked.
+        # All is saved. A script must neither go on with half a training nor ignore the request.
         if stop.terminate:
             raise SystemExit(128 + signal.SIGTERM)
         if stop.is_set() and trainer.step >= self.train_config.steps:
@@ -217,7 +206,7 @@ class Run:
     ) -> None:
         """Raise, before anything is written, what :meth:`train` would raise on these images.
 
-        Arguments are :meth:`train`'s, and the number of processes that will share each batch.
+        ``processes`` is the number that will share each batch.
         """
         self._checkpoint_every(checkpoint_every)
         self._check_held_out(images)
@@ -268,20 +257,19 @@ class Run:
     def checkpoints(self) -> list[Path]:
         """Checkpoint files, oldest first."""
         found = self.folder.glob("checkpoint-*.safetensors")
-        return sorted((path for path in found if path.stem[11:].isdecimal()), key=_step_of)
+        return sorted((path for path in found if path.stem[11:].isdecimal()), key=step_of)
 
     def best_checkpoint(self) -> Path | None:
         """The checkpoint with the lowest validation loss; None where no images are held out."""
         losses = {entry["step"]: entry["loss"] for entry in self.validation()}
-        rated = [path for path in self.checkpoints() if _step_of(path) in losses]
-        return min(rated, key=lambda path: losses[_step_of(path)], default=None)
+        rated = [path for path in self.checkpoints() if step_of(path) in losses]
+        return min(rated, key=lambda path: losses[step_of(path)], default=None)
 
     def validation(self) -> list[dict[str, float]]:
         """Step, loss, mse and kl of the held-out images, an entry per checkpoint made."""
         path = self.folder / "validation.json"
-        if not path.is_file():
-            return []
-        return [dataclasses.asdict(entry) for entry in read_json(path, list[_Validated])]
+        entries = read_json(path, list[_Validated]) if path.is_file() else []
+        return [asdict(entry) for entry in entries]
 
     def load_model(self, device: torch.device | str = "cpu", *, best: bool = False) -> VAE:
         """The trained model, or the one of the ``best`` validation loss, in evaluation mode."""
@@ -299,7 +287,7 @@ class Run:
         model = load_model(path, device)
         if model.config != self.model_config:
             raise InputError(f"{path} is of another model than {self.folder / 'run.json'} says.")
-        newest = max(map(_step_of, self.checkpoints()), default=0)
+        newest = max(map(step_of, self.checkpoints()), default=0)
         if newest > (saved := self.steps_taken()):
             warnings.warn(
                 f"{path} is of step {saved}, but training was interrupted at step {newest} or "
@@ -346,5 +334,6 @@ class Run:
         return path
 
 
-def _step_of(path: Path) -> int:
+def step_of(path: Path) -> int:
+    """Steps behind a checkpoint, by its name."""
     return int(path.stem.split("-")[1])

@@ -39,13 +39,13 @@ PROTOCOLS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Scoring:
-    """How a model is scored: everything that its scores depend on, but for model and data."""
+    """How a model is scored: all that its scores depend on beside model and data."""
 
     features: str = "lenet"
     """Feature network, such as lenet or inception; svae info lists them."""
     n: int | None = None
-    """Images to generate, at least 4 (and test images to reconstruct, as far as there are so
-    many); default: as many as the reference has, at most 10,000."""
+    """Images to generate, at least 4 (and test images to reconstruct, if there are that many);
+    default: as many as the reference has, at most 10,000."""
     reference: Reference = "test"
     """What is compared with: test or training images. (Papers differ; 50,000 generated against
     the 50,000 training images are usual for CIFAR-10.)"""
@@ -60,8 +60,7 @@ class Scoring:
     likelihood_draws: int = 0
     """Latent vectors per test image for a bound on log p(x), such as 100; default: no bound."""
     seed: int = 0
-    """Seeds the fits of mixture and second stage, the samples, the half/half choice, KID's subsets
-    and the bound's draws."""
+    """Seeds everything random."""
 
     def __post_init__(self) -> None:
         counts = {"n": self.n, "n_reference": self.n_reference}
@@ -83,11 +82,7 @@ class Scoring:
         return (sets.test, sets.train) if self.reference == "test" else (sets.train, sets.test)
 
     def of(self, sets: ImageSets) -> Scoring:
-        """The same with every default as the number that it means for these images.
-
-        Raises:
-            InputError: there are fewer images than are asked for.
-        """
+        """The same with every default as the number that it means for these images."""
         for part, images in {"test": sets.test, "training": sets.train}.items():
             if len(images) < FEWEST:
                 raise InputError(
@@ -159,23 +154,19 @@ class Evaluation:
 
     @property
     def how(self) -> dict[str, Any]:
-        """Scoring, model, data, versions and device, under one roof: for a file or a page."""
+        """Scoring, model, data, versions and device in one dictionary, for a file or a page."""
         words = {"protocol_in_words": PROTOCOLS[self.scoring.protocol]}
         return {**asdict(self.scoring), **words, **self.made}
 
     def score(self, source: str, part: str = "x", metric: Metric = "fid") -> Score:
-        """One score of one row.
-
-        Raises:
-            InputError: there is no such row or metric.
-        """
+        """One score of one row."""
         check_metric(metric)
-        for row in self.rows:
-            if (row.source, row.part) == (source, part):
-                score: Score = getattr(row, metric)
-                return score
-        known = ", ".join(f"{row.source}/{row.part}" for row in self.rows)
-        raise InputError(f"no row {source}/{part}; there are {known}.")
+        rows = {(row.source, row.part): row for row in self.rows}
+        if (source, part) not in rows:
+            known = ", ".join(map("/".join, rows))
+            raise InputError(f"no row {source}/{part}; there are {known}.")
+        score: Score = getattr(rows[source, part], metric)
+        return score
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, for :func:`svae_lib.support.files.write_json`."""
@@ -192,8 +183,8 @@ class Evaluation:
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Columns and rows of text, for a terminal or a page."""
-        columns = ["images", "part", self.rows[0].fid.metric, self.rows[0].kid.metric]
-        columns += ["precision", "recall"]
+        first = self.rows[0]
+        columns = ["images", "part", first.fid.metric, first.kid.metric, "precision", "recall"]
         lines = [
             [
                 row.source,
@@ -209,12 +200,9 @@ class Evaluation:
 
 
 def with_error(value: float, error: float, decimals: int = 2) -> str:
-    """A number and its error in text: two significant digits of the error, or more decimals.
+    """A number and its error as text, with two significant digits of the error.
 
-    Args:
-        value: the number.
-        error: its error, in the same unit; 0 is left at ``decimals``.
-        decimals: fewest places after the point.
+    ``decimals`` are the fewest places after the point.
     """
     if 0 < error < math.inf:
         decimals = max(decimals, 1 - math.floor(math.log10(error)))

@@ -1,4 +1,9 @@
-"""What the recorded tables say: means over seeds with intervals, differences paired by seed."""
+"""What the recorded tables say: means over seeds with intervals, differences paired by seed.
+
+A run of which every latent variable is inactive has died and counts in no mean. Tables are given as
+:func:`.records.read_table` reads them; rows of text come with their columns, for
+:func:`.report.format_table`.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +25,9 @@ BOUNDS = {
 }
 """Fields of :class:`svae_lib.likelihood.LikelihoodBound` that tables show, and their columns."""
 
+Text = tuple[list[str], list[list[str]]]
+"""Columns and rows."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -32,12 +40,13 @@ class Estimate:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Estimate:
-        """Estimate from one value per seed: a list, an array or a tensor (n,).
-
-        Raises:
-            InputError: no values, or something that is no finite number among them.
-        """
-        numbers = _numbers(values)
+        """Estimate from one finite number per seed: a list, an array or a tensor (n,)."""
+        try:
+            numbers = [float(value) for value in values]
+        except (TypeError, ValueError, RuntimeError):
+            raise InputError("values must be numbers, one per seed.") from None
+        if not all(map(math.isfinite, numbers)):
+            raise InputError("there is NaN or infinity among the values: leave out what failed.")
         if not numbers:
             raise InputError("there are no values to take the mean of.")
         n = len(numbers)
@@ -52,34 +61,15 @@ class Estimate:
         return with_error(self.mean, self.half_width)
 
 
-def _numbers(values: Iterable[float]) -> list[float]:
-    """Finite numbers from a list, an array or a tensor of them; else InputError."""
-    try:
-        numbers = [float(value) for value in values]
-    except (TypeError, ValueError, RuntimeError):
-        raise InputError("values must be numbers, one per seed.") from None
-    if not all(map(math.isfinite, numbers)):
-        raise InputError("there is NaN or infinity among the values: leave out what failed.")
-    return numbers
-
-
 def died(cell: dict[str, Any]) -> bool:
     """Whether a training came to nothing: every latent variable is inactive, all answers alike."""
     return bool(cell["latent"]["active"] == 0)
 
 
-def summarise(record: dict[str, Any], metric: Metric = "fid") -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of text: a row per model and part, a column per source of images.
+def summarise(record: dict[str, Any], metric: Metric = "fid") -> Text:
+    """A row per model and part, a column per source of images.
 
-    Means are over the runs that did not die; "4 of 5" seeds says that one of five did, and "–"
-    stands for the mean of none.
-
-    Args:
-        record: from :func:`read_table`.
-        metric: "fid", "kid", "precision" or "recall".
-
-    Raises:
-        InputError: an unknown metric, or one that was not recorded.
+    "4 of 5" seeds says that one of five runs has died, and "–" stands for the mean of none.
     """
     scores: dict[tuple[str, str], dict[str, list[float]]] = {}
     runs = Counter(cell["variant"] for cell in record["cells"])
@@ -94,56 +84,22 @@ def summarise(record: dict[str, Any], metric: Metric = "fid") -> tuple[list[str]
     for (variant, part), by_source in scores.items():
         alive, begun = max(map(len, by_source.values())), runs[variant]
         seeds = f"{begun}" if alive == begun else f"{alive} of {begun}"
-        cells = [str(Estimate.of(by_source[s])) if by_source.get(s) else "–" for s in sources]
-        lines.append([variant, part, seeds, *cells])
+        lines.append([variant, part, seeds, *(_mean(by_source.get(s)) for s in sources)])
     return ["model", "part", "seeds", *sources], lines
 
 
-def summarise_likelihood(record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of text: bounds on log p(x), a row per model; means over living runs.
-
-    Args:
-        record: from :func:`read_table`; models without a bound have no row.
-    """
+def summarise_likelihood(record: dict[str, Any]) -> Text:
+    """Bounds on log p(x), a row per model that has them."""
     variants = dict.fromkeys(cell["variant"] for cell in record["cells"] if cell.get("likelihood"))
     lines = []
     for variant in variants:
-        found = {name: list(_bounds(record, variant, name).values()) for name in BOUNDS}
-        seeds = len(found["elbo"])
-        told = [str(Estimate.of(values)) if values else "–" for values in found.values()]
-        lines.append([variant, str(seeds), *told])
+        found = [list(_bounds(record, variant, name).values()) for name in BOUNDS]
+        lines.append([variant, str(len(found[0])), *map(_mean, found)])
     return ["model", "seeds", *BOUNDS.values()], lines
 
 
-def likelihood_difference(
-    record: dict[str, Any], first: str, second: str, bound: str = "importance_weighted"
-) -> Estimate:
-    """Bound of the variant ``first`` minus that of ``second``, paired by seed.
-
-    Seeds with which one of the two died are left out.
-
-    Raises:
-        InputError: an unknown bound, or no seed has both.
-    """
-    if bound not in BOUNDS:
-        raise InputError(f"bound must be one of {', '.join(BOUNDS)}, not {bound!r}.")
-    a, b = _bounds(record, first, bound), _bounds(record, second, bound)
-    return _paired(a, b, f"bounds for {first} and {second}")
-
-
-def _bounds(record: dict[str, Any], variant: str, bound: str) -> dict[int, float]:
-    """A bound by seed, of the runs that did not die."""
-    return {
-        cell["seed"]: float(cell["likelihood"][bound])
-        for cell in record["cells"]
-        if cell["variant"] == variant and cell.get("likelihood") and not died(cell)
-    }
-
-
-def beside_published(
-    records: Mapping[str, dict[str, Any]],
-) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of text: each of :data:`PUBLISHED` beside ours, and its protocol.
+def beside_published(records: Mapping[str, dict[str, Any]]) -> Text:
+    """Each figure of :data:`PUBLISHED` beside ours, and its protocol.
 
     Args:
         records: recorded tables by name; a table that is not there is "not recorded".
@@ -151,33 +107,22 @@ def beside_published(
     columns = ["table", "images", "part", "ours", "published", "protocol of the published figure"]
     lines = []
     for p in PUBLISHED:
-        ours = (
-            _scores(records[p.table], "split-vae", p.source, p.part) if p.table in records else {}
-        )
-        mine = str(Estimate.of(list(ours.values()))) if ours else "not recorded"
+        record = records.get(p.table, {"cells": []})
+        ours = _scores(record, "split-vae", p.source, p.part)
+        mine = str(Estimate.of(ours.values())) if ours else "not recorded"
         told = [mine, str(p.value), f"{p.where}: {p.protocol}"]
         lines.append([p.table, p.source, p.part, *told])
     return columns, lines
 
 
-def _value(row: dict[str, Any], metric: str) -> float:
-    check_metric(metric)
-    if metric not in row:
-        raise InputError(f"this table was recorded without {metric}: make it again.")
-    return float(row[metric]["value"])
-
-
-def _scores(
-    record: dict[str, Any], variant: str, source: str, part: str, metric: str = "fid"
-) -> dict[int, float]:
-    """A score of a row by seed, of the runs that did not die."""
-    return {
-        cell["seed"]: _value(row, metric)
-        for cell in record["cells"]
-        for row in cell["rows"]
-        if (cell["variant"], row["source"], row["part"]) == (variant, source, part)
-        and not died(cell)
-    }
+def likelihood_difference(
+    record: dict[str, Any], first: str, second: str, bound: str = "importance_weighted"
+) -> Estimate:
+    """Bound of the variant ``first`` minus that of ``second``, paired by seed."""
+    if bound not in BOUNDS:
+        raise InputError(f"bound must be one of {', '.join(BOUNDS)}, not {bound!r}.")
+    a, b = _bounds(record, first, bound), _bounds(record, second, bound)
+    return _paired(a, b, f"bounds for {first} and {second}")
 
 
 def paired_difference(
@@ -188,10 +133,8 @@ def paired_difference(
 ) -> Estimate:
     """Score of ``first`` minus score of ``second``, each (variant, source, part), paired by seed.
 
-    Seeds with which one of the two died are left out.
-
     Raises:
-        InputError: no seed has both; or as :func:`summarise`.
+        InputError: no seed has both, or the metric is unknown or not recorded.
     """
     a, b = _scores(record, *first, metric), _scores(record, *second, metric)
     return _paired(a, b, f"the rows {'/'.join(first)} and {'/'.join(second)}")
@@ -204,3 +147,36 @@ def _paired(a: dict[int, float], b: dict[int, float], what: str) -> Estimate:
             f"no seed has a living run with {what}: look at the table's summary for what there is."
         )
     return Estimate.of([a[seed] - b[seed] for seed in both])
+
+
+def _scores(
+    record: dict[str, Any], variant: str, source: str, part: str, metric: str = "fid"
+) -> dict[int, float]:
+    """A score of a row by seed."""
+    return {
+        cell["seed"]: _value(row, metric)
+        for cell in record["cells"]
+        for row in cell["rows"]
+        if (cell["variant"], row["source"], row["part"]) == (variant, source, part)
+        and not died(cell)
+    }
+
+
+def _bounds(record: dict[str, Any], variant: str, bound: str) -> dict[int, float]:
+    """A bound by seed."""
+    return {
+        cell["seed"]: float(cell["likelihood"][bound])
+        for cell in record["cells"]
+        if cell["variant"] == variant and cell.get("likelihood") and not died(cell)
+    }
+
+
+def _value(row: dict[str, Any], metric: str) -> float:
+    check_metric(metric)
+    if metric not in row:
+        raise InputError(f"this table was recorded without {metric}: make it again.")
+    return float(row[metric]["value"])
+
+
+def _mean(values: list[float] | None) -> str:
+    return str(Estimate.of(values)) if values else "–"

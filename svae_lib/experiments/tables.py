@@ -7,9 +7,8 @@ table at once: each takes the next cell that nobody has.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,12 @@ from ..presets import ModelConfig, Preset, TrainConfig
 from ..support.checks import InputError, check_seed
 from ..support.files import claimed
 from ..training import Trainer
-from .definitions import CAMPAIGNS, PUBLISHED, TABLES, Published, Table, Variant, table_named
+from .definitions import TABLES, Table, Variant, table_named
 from .evaluation import evaluate
 from .records import FORMAT, lock_of, read_table, recorded, write_table
 from .runs import Run
 from .scoring import Scoring
 from .summaries import (
-    BOUNDS,
     Estimate,
     beside_published,
     died,
@@ -39,27 +37,20 @@ from .summaries import (
 )
 
 __all__ = [
-    "BOUNDS",
-    "CAMPAIGNS",
-    "PUBLISHED",
     "TABLES",
     "Estimate",
     "Plan",
-    "Published",
-    "Scoring",
     "Table",
     "Variant",
     "beside_published",
     "died",
     "likelihood_difference",
-    "lock_of",
     "paired_difference",
     "read_table",
     "recorded",
     "reproduce",
     "summarise",
     "summarise_likelihood",
-    "write_table",
 ]
 
 Cell = tuple[Variant, int]
@@ -86,17 +77,9 @@ class Plan:
         steps: int | None = None,
         seeds: Sequence[int] | None = None,
     ) -> Plan:
-        """Plan one of :data:`TABLES`.
+        """Plan one of :data:`TABLES`, with its own seeds and steps unless others are given.
 
-        Args:
-            name: of the table.
-            results: folder of the tables.
-            runs: folder of the trained models.
-            steps: of training; default: the preset's. A second stage shrinks in proportion.
-            seeds: default: the table's.
-
-        Raises:
-            InputError: an unknown table or preset, no steps, no seeds or one that cannot be.
+        With fewer steps a second stage is shorter in proportion.
         """
         table = table_named(name)
         if seeds is not None and len(seeds) == 0:
@@ -107,13 +90,9 @@ class Plan:
         preset, scoring = table.resolved(), table.scoring
         if steps is not None:
             share = min(1.0, steps / preset.train.steps)
-            preset = dataclasses.replace(
-                preset, train=dataclasses.replace(preset.train, steps=steps)
-            )
+            preset = replace(preset, train=replace(preset.train, steps=steps))
             if second := scoring.second_stage_steps:
-                scoring = dataclasses.replace(
-                    scoring, second_stage_steps=max(1, round(share * second))
-                )
+                scoring = replace(scoring, second_stage_steps=max(1, round(share * second)))
         cells = tuple((variant, seed) for seed in seeds for variant in table.variants)
         return cls(name, preset, cells, scoring, results, runs)
 
@@ -123,28 +102,27 @@ class Plan:
         return self.results / f"{self.name}.json"
 
     def folder(self, variant: Variant, seed: int) -> Path:
-        """Of a cell's run."""
+        """Folder of a cell's run."""
         name = f"{variant.name}-{seed}".replace(" ", "")
         return self.runs / f"{self.name}-{self.preset.train.steps}" / name
 
     def lock(self, variant: Variant, seed: int) -> Path:
-        """The file that is locked by the process that has the cell."""
+        """The file that the process at work on a cell has locked."""
         folder = self.folder(variant, seed)
         return folder.with_name(folder.name + ".lock")
 
     def train_config(self, variant: Variant, seed: int) -> TrainConfig:
         """How a cell is trained."""
-        train = dataclasses.replace(self.preset.train, seed=seed)
-        return train if variant.beta is None else dataclasses.replace(train, beta=variant.beta)
+        beta = self.preset.train.beta if variant.beta is None else variant.beta
+        return replace(self.preset.train, seed=seed, beta=beta)
 
     def settings(self) -> dict[str, Any]:
-        """What all cells have in common, for the file; what is as usual may be left out there."""
-        scoring = dataclasses.asdict(self.scoring)
+        """What all cells have in common, for the file; some defaults are left out there."""
+        scoring, usual = asdict(self.scoring), asdict(Scoring())
         always = ("features", "protocol", "mixture_components", "second_stage_steps")
-        usual = dataclasses.asdict(Scoring())
         return {
             "data": self.preset.data,
-            "model": dataclasses.asdict(self.preset.model),
+            "model": asdict(self.preset.model),
             "train": _without_seed(self.preset.train),
             **{k: v for k, v in scoring.items() if k in always or v != usual[k]},
         }
@@ -172,11 +150,7 @@ class Plan:
         return record
 
     def made(self) -> dict[Cell, dict[str, Any]]:
-        """What the file holds of the cells that are wanted.
-
-        Raises:
-            InputError: as :meth:`record`, or it holds a cell with another beta.
-        """
+        """What :meth:`record` has of the cells that are wanted; another beta is an InputError."""
         there = {(cell["variant"], cell["seed"]): cell for cell in self.record()["cells"]}
         found = {}
         for variant, seed in self.cells:
@@ -190,21 +164,17 @@ class Plan:
         return found
 
     def run(self, variant: Variant, seed: int) -> Run:
-        """The run of a cell: a new one, or the one that an earlier call has begun.
-
-        Raises:
-            InputError: it was begun with other settings.
-        """
-        model = dataclasses.replace(self.preset.model, components=variant.components)
+        """The run of a cell: a new one, or the one that an earlier call has begun."""
+        model = replace(self.preset.model, components=variant.components)
         folder, train = self.folder(variant, seed), self.train_config(variant, seed)
-        wanted = Run(folder, variant.kind, self.preset.data, model, train)
+        wanted = folder, variant.kind, self.preset.data, model, train
         if not (folder / "run.json").exists():
-            return Run.create(folder, variant.kind, self.preset.data, model, train)
-        if Run.open(folder) != wanted:
+            return Run.create(*wanted)
+        if (begun := Run.open(folder)) != Run(*wanted):
             raise InputError(
                 f"{folder} was begun with other settings than the table's: move it away."
             )
-        return wanted
+        return begun
 
     def work_off(
         self,
@@ -217,17 +187,11 @@ class Plan:
     ) -> Iterator[Cell]:
         """Make each cell that is missing and that no other process has; yield it when written.
 
-        Args:
-            root: folder with the data set's files.
-            device: where to train and score.
-            progress: show progress bars.
-            on_log: called with the trainer at each entry of its history.
-            load: what loads the data set.
+        Data come from ``load(name, root)``; ``on_log`` is :meth:`Run.train`'s.
 
         Raises:
             InputError: a file or a run of another version or other settings.
             KeyboardInterrupt: a training was stopped; what was learnt is saved.
-            OSError: something cannot be written; what was there stays.
         """
         there, sets = self.made(), None
         for variant, seed in (cell for cell in self.cells if cell not in there):
@@ -238,7 +202,7 @@ class Plan:
                     continue
                 if sets is None:
                     sets = load(self.preset.data, root)
-                    fid.network(self.scoring.features, device=device)  # missing? say so now
+                    fid.network(self.scoring.features, device=device)  # if missing, say so now
                 print(f"{self.name}: {variant.name}, seed {seed}", flush=True)
                 run = self.run(variant, seed)
                 trainer = run.train(sets.train, device=device, progress=progress, on_log=on_log)
@@ -255,7 +219,7 @@ class Plan:
     ) -> dict[str, Any]:
         """What a trained model scores, and how it was trained."""
         seed = run.train_config.seed
-        how = dataclasses.replace(self.scoring, seed=seed)
+        how = replace(self.scoring, seed=seed)
         result = evaluate(trainer.model, sets, how, progress=progress)
         return {
             "variant": variant.name,
@@ -293,15 +257,15 @@ def reproduce(
 
 
 def _without_seed(train: TrainConfig) -> dict[str, Any]:
-    return {k: v for k, v in dataclasses.asdict(train).items() if k != "seed"}
+    return {k: v for k, v in asdict(train).items() if k != "seed"}
 
 
 def _complete(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings with what was left out: a field that came later had its default before."""
-    usual = {k: v for k, v in dataclasses.asdict(Scoring()).items() if k != "seed"}
+    usual = {k: v for k, v in asdict(Scoring()).items() if k != "seed"}
     return {
         "data": settings["data"],
-        "model": dataclasses.asdict(ModelConfig()) | settings["model"],
+        "model": asdict(ModelConfig()) | settings["model"],
         "train": _without_seed(TrainConfig()) | settings["train"],
         **(usual | {k: v for k, v in settings.items() if k not in ("data", "model", "train")}),
     }

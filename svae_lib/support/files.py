@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import secrets
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,10 +41,7 @@ def atomic_path(target: str | os.PathLike[str], *, overwrite: bool = False) -> I
     ``overwrite`` FileExistsError is raised even if the file appeared while the block ran.
     """
     target = expand(target)
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "This is a folder, not a file", str(target))
-    if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} exists already; choose another name or allow overwriting.")
+    _check_free(target, overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
     name = f".{target.stem[:40]}.{secrets.token_hex(4)}.partial{target.suffix}"
     temporary = target.with_name(name)
@@ -62,6 +60,25 @@ def atomic_path(target: str | os.PathLike[str], *, overwrite: bool = False) -> I
     finally:
         with suppress(OSError):  # the reason why it could not be made says more
             temporary.unlink()
+
+
+def _check_free(target: Path, overwrite: bool) -> None:
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "This is a folder, not a file", str(target))
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"{target} exists already; choose another name or allow overwriting.")
+
+
+def check_writable(target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Raise, before any work is done, if a file cannot be written; nothing is left behind."""
+    target = expand(target)
+    _check_free(target, overwrite)
+    folder = next(folder for folder in target.parents if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from None
 
 
 def _publish(temporary: Path, target: Path) -> None:

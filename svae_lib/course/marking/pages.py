@@ -64,7 +64,7 @@ def check_free(out: Path, pages: Path, students: Iterable[str], *, overwrite: bo
         OSError: a file exists and ``overwrite`` is False, or a folder cannot be written.
         InputError: two students' pages would have one name.
     """
-    check_writable(out, overwrite=overwrite)
+    paths = [out]
     taken: dict[str, str] = {}
     for student in students:
         name = page_name(student)
@@ -74,7 +74,9 @@ def check_free(out: Path, pages: Path, students: Iterable[str], *, overwrite: bo
                 "rename what one of them handed in."
             )
         taken[name.lower()] = student
-        check_writable(pages / name, overwrite=overwrite)
+        paths.append(pages / name)
+    for path in paths:
+        check_writable(path, overwrite=overwrite)
 
 
 def page_name(student: str) -> str:

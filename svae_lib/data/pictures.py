@@ -1,0 +1,74 @@
+"""The pictures of a folder in their own sizes, a batch at a time: for scores, not for training."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..support.checks import InputError, check_counts, check_seed
+from ..support.files import expand
+from .decoding import decode, read_file, reason
+from .folder import image_names
+
+
+class Pictures:
+    """The pictures below a folder, read when they are iterated over.
+
+    Each is turned upright and converted as in :func:`svae_lib.data.load_folder`, but neither
+    cropped nor resized.
+
+    Args:
+        folder: hidden files and folders in it are left out, links to folders are followed.
+        channels: 1 (greyscale) or 3 (RGB).
+        batch_size: pictures in a batch, at most.
+        seed: of the order, so that the first pictures are a fair sample of all.
+
+    Raises:
+        InputError: no such folder, or a bad option.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], channels: int, batch_size: int = 50, seed: int = 0
+    ) -> None:
+        check_counts(batch_size=batch_size)
+        check_seed(seed)
+        self.folder = expand(folder)
+        if not self.folder.is_dir():
+            raise InputError(f"{folder} is not a folder.")
+        files = image_names(self.folder)
+        self._files = [files[i] for i in np.random.default_rng(seed).permutation(len(files))]
+        self.channels, self.batch_size = channels, batch_size
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Batches of pictures of one size: uint8 (N, C, H, W).
+
+        Raises:
+            InputError: a file is no picture.
+        """
+        waiting: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+        for name in self._files:
+            picture = self._read(self.folder / name)
+            waiting[picture.shape].append(picture)
+            fullest = max(waiting, key=lambda shape: len(waiting[shape]))
+            held = sum(map(len, waiting.values()))
+            # Where nearly every picture has a size of its own, not all of them can wait.
+            if len(waiting[fullest]) == self.batch_size or held == 4 * self.batch_size:
+                yield torch.stack(waiting.pop(fullest))
+        for pictures in waiting.values():
+            yield torch.stack(pictures)
+
+    def _read(self, path: Path) -> Tensor:
+        try:
+            pixels = decode(read_file(path), None, self.channels)
+        except Exception as error:  # whatever a decoder raises
+            raise InputError(f"{path} cannot be read as a picture: {reason(error)}.") from None
+        return torch.from_numpy(pixels.copy())
