@@ -100,6 +100,16 @@ def test_lines_of_windows_and_of_jupyter_are_understood(tmp_path: Path) -> None:
     for _, python in found.cells:
         compile(python, "cell", "exec")
     assert "x = 1" in found.cells[1][1] and "rm" not in found.cells[2][1]
+    assert read(tmp_path / "a.ipynb", RIGHT, "x = (7\n  % 2)").cells[1][1] == "x = (7\n  % 2)"
+
+
+def test_errors_on_purpose_are_left_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.ipynb", RIGHT, "raise ValueError")
+    content = json.loads(path.read_text())
+    content["cells"][1]["metadata"]["tags"] = ["raises-exception"]
+    path.write_text(json.dumps(content))
+    (found,) = read_folder(tmp_path)
+    assert [code for _, code in found.cells] == [RIGHT]
 
 
 def test_only_what_the_functions_need_is_run_the_second_time(tmp_path: Path) -> None:
