@@ -408,3 +408,11 @@ def test_a_process_that_is_gone_leaves_nothing_behind() -> None:
 def test_no_folder_no_grading(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         read_folder(tmp_path)
+
+
+@pytest.mark.thorough
+def test_many_slow_calls_cost_an_exercise_its_time_and_no_more(tmp_path: Path) -> None:
+    slow = RIGHT.replace("return", "import time; time.sleep(1.5)\n    return")
+    found = read(tmp_path / "a.ipynb", HEAD, slow)
+    marked = grade(found, Limits(seconds=20, call_seconds=2, memory_gb=3), seed=0, whole=False)
+    assert marked.marks["mix"].status == "error"
