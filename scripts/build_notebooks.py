@@ -261,15 +261,13 @@ def _with_header(
 
 
 def minutes_sentence(measured: dict[str, Any]) -> str:
-    """The measured times of a notebook in words."""
-    parts = []
-    for profile in PROFILES:
-        if profile not in measured:
-            parts.append(f"{profile}: not measured yet")
-            continue
-        entry = measured[profile]
-        parts.append(f"{profile}: {_duration(entry['seconds'])} ({entry['device']})")
-    return "; ".join(parts) + "."
+    """The measured times of a notebook in words; profiles that were never measured are left out."""
+    parts = [
+        f"{profile}: {_duration(measured[profile]['seconds'])} ({measured[profile]['device']})"
+        for profile in PROFILES
+        if profile in measured
+    ]
+    return "; ".join(parts or ["not measured yet"]) + "."
 
 
 def _duration(seconds: float) -> str:

@@ -71,7 +71,7 @@ SETTINGS: dict[str, Any] = build_reference.SETTINGS | {
         "footer_end": [],
         "show_prev_next": True,
         "navigation_with_keys": False,
-        "secondary_sidebar_items": ["page-toc"],
+        "secondary_sidebar_items": {"**": ["page-toc"], "index": [], "explorer": []},
         "back_to_top_button": False,
     },
     "html_sidebars": {"index": [], "explorer": []},
@@ -220,8 +220,10 @@ def write_landing(folder: Path) -> None:
     """README.md up to its commands, then how to cite."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     front = readme.partition("\n## ")[0].strip()
+    first, mark, pictures = front.partition("\n![")
     cite = readme.partition("\n## Cite")[2]
-    fill("index.md", folder / "index.md", front=front, rest=f"## Cite{cite}")
+    page = folder / "index.md"
+    fill("index.md", page, first=first, pictures=mark + pictures, rest=f"## Cite{cite}")
 
 
 def write_lectures(folder: Path, made: Path) -> None:

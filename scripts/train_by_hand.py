@@ -24,7 +24,7 @@ TARGET = ROOT / "data" / "trained" / "by_hand"
 NETWORKS = {  # notebook: names of its variables, and of their files
     "01_vanilla_vae": {"ae": "autoencoder", "vae": "vae", "flat": "two-latent-variables"},
     "06_sampling": {"stage": "second-stage"},
-    "09_beyond_the_paper": {"own": "few-faces", "artist": "first-look"},
+    "09_beyond_the_paper": {"own": "few-faces", "denoiser": "denoiser"},
 }
 
 

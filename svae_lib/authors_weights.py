@@ -1,8 +1,8 @@
 """Reading the weights that the Split VAE's authors publish: Keras' HDF5 files.
 
-Keras numbers its layers in the order of their creation, from wherever the counter stood
-(``conv2d_23`` may be the first). Sorted by kind and number, they line up with this library's
-modules, which are created in the same order.
+Keras numbers its layers in the order of their creation, though not always from 0 (``conv2d_23`` may
+be the first). Sorted by kind and number, they line up with this library's modules, which are
+created in the same order.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def load_keras_weights(model: SplitVAE, path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path} does not exist or is no file.")
+        raise InputError(f"{path} does not exist or is not a file.")
     try:
         with h5py.File(path, "r") as file:
             new_state = _matched(model, _layers(file, path), path)

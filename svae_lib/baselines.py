@@ -25,11 +25,11 @@ from .support.checks import InputError, check_counts, check_posteriors
 from .support.progress import counter
 
 POINT_LOG_VAR = -40.0
-"""Log-variance that stands for a point: a standard deviation of 2e-9, nothing beside mu."""
+"""Log-variance of a point: a standard deviation of 2e-9, negligible against mu."""
 HIDDEN_LAYERS = 3  # the authors' number; their width is 1024
 GAMMA_START = 0.3
-"""First gamma, for standardised vectors. At their variance, 1, it pays to switch all latent
-variables off (the vectors are nearly Gaussian), and training hardly ever gets away from there."""
+"""First gamma, for standardised vectors. At their variance, 1, switching all latent variables off
+pays (the vectors are nearly Gaussian), and training hardly ever recovers from that."""
 
 
 class BetaVAE(VAE):
@@ -80,7 +80,7 @@ class AE(VAE):
 
     Loss: mean over images of sum((x - x_hat)^2). Hinton and Salakhutdinov, "Reducing the
     dimensionality of data with neural networks", Science 313, 2006, with the Split VAE's network.
-    ``encode`` answers with the latent vectors as mu, and :data:`POINT_LOG_VAR`.
+    ``encode`` returns the latent vectors as mu, and :data:`POINT_LOG_VAR`.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -106,8 +106,8 @@ class RAEL2(AE):
     sum(z^2) / 2: what is left of the KL divergence when the posterior's variance is fixed.
 
     Attributes:
-        penalty_weight: lambda. The authors' code has 1e-7 for MNIST, beside an error that is a mean
-            over the 32 x 32 pixels; beside a sum that is 1e-4.
+        penalty_weight: lambda. The authors' code has 1e-7 for MNIST, with an error that is a mean
+            over the 32 x 32 pixels; with a sum that is 1e-4.
     """
 
     penalty_weight: ClassVar[float] = 1e-4
@@ -149,7 +149,7 @@ class RAEGP(AE):
 
 
 def is_deterministic(model: VAE) -> bool:
-    """Whether the encoder answers with points, so that a KL divergence has no meaning."""
+    """Whether the encoder gives points, for which a KL divergence has no meaning."""
     return isinstance(model.latent, PointLatent)
 
 
@@ -189,17 +189,17 @@ class _Network(nn.Module):
 class SecondStage(nn.Module):
     """A small VAE over the latent vectors of another: the second stage of a two-stage VAE.
 
-    Images fill only a thin sheet among all possible images, and a VAE's latent vectors need not
-    follow the prior. The vectors z ~ q(z|x) themselves fill all of their L dimensions; there a VAE
-    can match its prior. So: sample u ~ N(0, I), then z ~ p(z|u), and decode z. Dai and Wipf,
-    "Diagnosing and enhancing VAE models", ICLR 2019, arXiv:1903.05789.
+    Real images lie on a thin sheet among all possible images, and the latent vectors of a VAE of
+    them need not follow the prior. But these vectors, z ~ q(z|x), fill all of their L dimensions,
+    and there a second VAE can match its prior. So: sample u ~ N(0, I), then z ~ p(z|u), and decode
+    z. Dai and Wipf, "Diagnosing and enhancing VAE models", ICLR 2019, arXiv:1903.05789.
 
     Fit it on the posteriors of *training* images. Latent vectors are standardised first. The
     objective is :func:`svae_lib.objective.variational_loss` with beta = 1 and a running gamma; Adam
     with a half cosine from ``learning_rate`` to 0.
 
     Attributes:
-        gamma: variance of a standardised latent variable about the decoder's answer, a scalar.
+        gamma: variance of a standardised latent variable about the decoder's output, a scalar.
 
     Args:
         latent_dim: latent variables of the first stage, and of this one.
@@ -228,7 +228,7 @@ class SecondStage(nn.Module):
         check_counts(latent_dim=latent_dim, width=width, steps=steps, batch_size=batch_size)
         self.latent_dim, self.steps, self.seed = latent_dim, steps, seed
         self.batch_size, self.learning_rate = batch_size, learning_rate
-        # What is made in inference mode could never be trained.
+        # Weights made in inference mode could never be trained.
         with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.encoder = _Network(latent_dim, 2 * latent_dim, width)
@@ -241,7 +241,7 @@ class SecondStage(nn.Module):
 
     @property
     def is_fitted(self) -> bool:
-        """Whether :meth:`fit` has come to its end, or fitted weights were loaded."""
+        """Whether :meth:`fit` has finished, or fitted weights were loaded."""
         return not bool(self.gamma.isnan())
 
     @torch.inference_mode(False)

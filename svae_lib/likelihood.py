@@ -1,19 +1,19 @@
 """How probable a model makes images: bounds on log p(x), one image at a time.
 
-log p(x) is an integral over z that nobody can take. With draws z from the posterior q(z | x), the
-mean of log p(x, z) / q(z | x) estimates the ELBO; the logarithm of the mean fraction,
+log p(x) is an integral over z that nobody can compute. With draws z from the posterior q(z | x),
+the mean of log p(x, z) / q(z | x) estimates the ELBO; the logarithm of the mean fraction,
 
     log 1/M sum_m p(x, z_m) / q(z_m | x),
 
 is in expectation at least as high for more draws, and never above log p(x): Burda, Grosse and
 Salakhutdinov, "Importance weighted autoencoders", ICLR 2016, arXiv:1509.00519, equation 8.
 
-Two ways to say what p(x | z) is. As a *density* of pixels in [0, 1], the Gaussian of variance gamma
-that training supposes: it may be as high as one likes, and compares only between models of the same
-images on the same scale. As a *probability of bytes*, the same Gaussian's share of each byte's
-interval, with all that lies beyond 0 and 255 given to them (Ho, Jain and Abbeel, "Denoising
-diffusion probabilistic models", NeurIPS 2020, arXiv:2006.11239, equation 13): it is at most 1, and
-compares between models of any kind, as bits per dimension.
+p(x | z) can be read in two ways. As a *density* of pixels in [0, 1] it is the Gaussian of variance
+gamma that training assumes: it has no upper limit, and compares only models of the same images on
+the same scale. As a *probability of bytes* it is the same Gaussian's mass in each byte's interval,
+where 0 and 255 have all that lies beyond them (Ho, Jain and Abbeel, "Denoising diffusion
+probabilistic models", NeurIPS 2020, arXiv:2006.11239, equation 13): it is at most 1, and compares
+models of any kind, as bits per dimension.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def log_density(x: Tensor, x_hat: Tensor, gamma: float) -> Tensor:
 
     Args:
         x: uint8 images (N, C, S, S), taken to [0, 1].
-        x_hat: the decoder's answers, float (N, C, S, S) in [0, 1].
+        x_hat: decoded images, float (N, C, S, S) in [0, 1].
         gamma: variance of a pixel, above 0.
 
     Returns:
@@ -162,21 +162,14 @@ def log_density(x: Tensor, x_hat: Tensor, gamma: float) -> Tensor:
 
 
 def log_probability(x: Tensor, x_hat: Tensor, gamma: float) -> Tensor:
-    """Logarithm of the probability of bytes, summed over pixels and channels.
+    """Logarithm of the probability of bytes, summed over pixels and channels: float64 (N,), nats.
 
     A byte's probability is the Gaussian's mass within half a step of 1/255 about it; 0 and 255 have
-    all that lies beyond them. Ho et al., arXiv:2006.11239, equation 13.
-
-    Args:
-        x: uint8 images (N, C, S, S).
-        x_hat: the decoder's answers, float (N, C, S, S) in [0, 1].
-        gamma: variance of a pixel, above 0.
-
-    Returns:
-        float64 (N,), nats, at most 0.
+    all that lies beyond them. Ho et al., arXiv:2006.11239, equation 13. The arguments are those of
+    :func:`log_density`.
     """
-    # In units of the standard deviation, from the answer; mirrored into the lower tail, where the
-    # logarithm of a tiny mass is still exact.
+    # In standard deviations from x_hat, and mirrored into the lower tail, where the logarithm of a
+    # tiny mass is still exact.
     scale = math.sqrt(gamma)
     values = as_float64(x, stay=True)
     distance = (values / 255 - as_float64(x_hat, stay=True)) / scale
@@ -200,9 +193,9 @@ def _draw(mu: Tensor, log_var: Tensor, generator: torch.Generator) -> tuple[Tens
 def _decoded(
     model: VAE, images: Tensor, z: Tensor, batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of the images with what the model answers to their latent vectors, on its device."""
-    answers = decode_batches(model, z, batch_size)
-    for x, out in zip(images.split(batch_size), answers, strict=True):
+    """Batches of images with what their latent vectors are decoded to, on the model's device."""
+    decoded = decode_batches(model, z, batch_size)
+    for x, out in zip(images.split(batch_size), decoded, strict=True):
         yield x.to(out.x_hat.device), out.x_hat
 
 
@@ -215,5 +208,5 @@ def _log_prior_over_q(z: Tensor, noise: Tensor, log_var: Tensor) -> Tensor:
 def _check_posterior(model: VAE) -> None:
     if is_deterministic(model):
         raise InputError(
-            f"{type(model).__name__} has no posterior, and so no density p(x): bounds are for VAEs."
+            f"{type(model).__name__} has no posterior, so no density p(x): bounds are for VAEs."
         )

@@ -208,7 +208,7 @@ class VAE(nn.Module):
 
 
 class SplitVAE(VAE):
-    """Split VAE: the decoder emits images and a map, and answers with their mixture.
+    """Split VAE: the decoder emits images and a map, and its output is their mixture.
 
     x_hat = sigma * x1 + (1 - sigma) * x2 (paper, the section on the model; arXiv:2202.02738).
     The last convolution has 1 + 2C channels: sigma, x1, x2, all through a sigmoid. With

@@ -77,8 +77,8 @@ class TrainConfig:
     batch_size: int = 100
     """Images per step, over all processes; the last incomplete batch of an epoch is dropped."""
     accumulate: int = 1
-    """Equal parts in which a step's images are worked off one after the other, adding up their
-    gradients: less memory, the same step. BatchNorm's statistics are those of a part."""
+    """Equal parts in which a step's images are processed one after the other, their gradients
+    added up: less memory, the same step. BatchNorm's statistics are those of a part."""
     sync_norm: bool = True
     """With several processes: BatchNorm's statistics over the images of all of them, as in a
     single process, instead of each process's own. docs/scaling.md weighs the two."""
@@ -95,7 +95,7 @@ class TrainConfig:
     grad_clip: float | None = None
     """Largest norm of the gradient; None leaves gradients as they are."""
     precision: Precision = "auto"
-    """Arithmetic of the convolutions; "auto" takes the fastest that the processor really has,
+    """Arithmetic of the convolutions; "auto" takes the fastest that the processor has in hardware,
     or what the environment variable SVAE_PRECISION says."""
     seed: int = 0
     """Seeds the initial weights, the order of the images and the noise of the latent variables."""
@@ -151,7 +151,7 @@ class Preset:
 
 
 def check_config(config: object, wanted: type, name: str = "config") -> None:
-    """``config`` must be a ``wanted``, and no whole preset; the message calls it ``name``."""
+    """``config`` must be of the type ``wanted``, not a whole preset, say."""
     if isinstance(config, wanted):
         return
     part = "model" if wanted is ModelConfig else "train"
@@ -173,7 +173,7 @@ _COMPACT = Preset(
         schedule="cosine",
         warmup_steps=100,
         beta=4.0,
-        grad_clip=1.0,  # without it the plain VAE may die early: all pixels black, for good
+        grad_clip=1.0,  # without it the plain VAE may collapse early: all pixels black, for good
     ),
     source="ours: the paper's network narrowed until its weights fit in 8 MB",
 )

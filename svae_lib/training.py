@@ -37,7 +37,7 @@ from .support.rescue import LastGood, Watchers
 from .support.signals import stop_requests
 
 METRICS = ("loss", "reconstruction", "kl", "mse")
-"""What a trainer's history has of every entry's steps: means over their images."""
+"""Quantities of a trainer's history: each entry has their means over the images of its steps."""
 
 
 def check_trainable(images: Tensor, model: VAE, train: TrainConfig, processes: int = 1) -> None:
@@ -72,7 +72,7 @@ class Trainer:
         device: where; default: CUDA where there is one.
         compile: use ``torch.compile``; a string is its ``mode`` (those with CUDA graphs need one
             process and accumulate=1), a dictionary its ``options``. Default: on CUDA, for trainings
-            long enough to win the compiler's time back.
+            long enough to make up for the compiler's time.
         resident: keep the images on the device; default: where they fit.
         memory_format: of images and kernels; default: the device's best.
 
@@ -119,7 +119,7 @@ class Trainer:
         self.loss = compiled(
             self.processes.averaging(_BatchLoss(self.model, config.beta)),
             compile,
-            # Losses other than the VAE's may do what the compiler does not know.
+            # Losses other than the VAE's may do what the compiler cannot handle.
             pays=type(model).loss is VAE.loss and compile_pays(self.device, config.steps),
             alone=self.processes.alone,
             parts=parts,
@@ -130,7 +130,7 @@ class Trainer:
             eps=1e-7,  # Keras' value, which the authors train with
             fused=self.device.type in ("cuda", "cpu"),
         )
-        # fp16 has few exponents: its small gradients vanish unless the loss is scaled up.
+        # fp16 has a small range: gradients underflow to zero unless the loss is scaled up.
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.gamma = RunningGamma.for_images(images, config.gamma_start, self.device)
         self.step, self.seconds = 0, 0.0

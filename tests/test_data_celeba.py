@@ -45,15 +45,29 @@ def photographs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, by
 def place(root: Path, photographs: dict[str, bytes], layout: str) -> None:
     path = root / layout
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".zip":
+    if path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("img_align_celeba/", b"")
             for name, content in photographs.items():
-                archive.writestr(f"img_align_celeba/{name}", content)
+                archive.writestr(f"img_align_celeba/{name}".replace("\udce9", "x"), content)
         return
     path.mkdir()
     for name, content in photographs.items():
+        (path / name).parent.mkdir(exist_ok=True)
         (path / name).write_bytes(content)
+
+
+def test_names_in_the_zip_need_not_be_utf_8(photographs: dict[str, bytes], tmp_path: Path) -> None:
+    photographs["cafe.txt"] = b"another encoding"
+    place(tmp_path, photographs, "img_align_celeba.zip")
+    path = tmp_path / "img_align_celeba.zip"
+    content = path.read_bytes().replace(b"cafe.txt", b"caf\xe9.txt")
+    path.write_bytes(content)
+    assert levels(load_celeba(tmp_path).train) == list(range(VALID))
+    start = content.rindex(b"PK\1\2")  # the last member's entry: now its name claims to be UTF-8
+    path.write_bytes(content[: start + 9] + b"\x08" + content[start + 10 :])
+    with pytest.raises(InputError, match="damaged"):
+        load_celeba(tmp_path)
 
 
 def levels(images: torch.Tensor) -> list[int]:
@@ -65,13 +79,17 @@ def levels(images: torch.Tensor) -> list[int]:
     "layout",
     [
         "img_align_celeba.zip",
+        "Img_Align_CelebA.ZIP",
         "img_align_celeba",
-        "celeba/img_align_celeba",
+        "CelebA/IMG_ALIGN_CELEBA",
         "img_align_celeba/img_align_celeba",
         "CelebA/Img/img_align_celeba.zip",
     ],
 )
 def test_layouts(photographs: dict[str, bytes], tmp_path: Path, layout: str) -> None:
+    photographs["000003.JPG"] = photographs.pop("000003.jpg")
+    for name in ("._000001.jpg", ".DS_Store", "__MACOSX/._000001.jpg", "caf\udce9.txt"):
+        photographs[name] = b"what systems add"
     root = tmp_path / "mine"
     place(root, photographs, layout)
     sets = load_celeba(root)

@@ -24,6 +24,7 @@ from svae_lib.support.checks import InputError
 CONTENT = random.Random(0).randbytes(200_000)
 PACKED = gzip.compress(CONTENT)
 MD5 = hashlib.md5(CONTENT).hexdigest()
+CALM = Patience(timeout=5, rounds=2, pause=0.01)
 HURRY = Patience(timeout=0.3, window=0.1, slowest=1_000_000, rounds=2, pause=0.01)
 QUOTA = b"<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title></head></html>"
 
@@ -60,6 +61,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def way_redirect(self, *place: str) -> None:
         self.head(0, 302, Location="/".join(place))
+
+    def way_detour(self) -> None:
+        """A redirection with a body of 400 MB that nobody needs."""
+        self.send_response(302)
+        self.send_header("Location", "/good")
+        self.end_headers()
+        for _ in range(2000):
+            self.wfile.write(CONTENT)
+        self.server.requests.append("read")  # type: ignore[attr-defined]
 
     def way_lengthless(self) -> None:
         self.send_response(200)
@@ -156,7 +166,8 @@ def file(server: ThreadingHTTPServer, *ways: str) -> RemoteFile:
 
 
 def ask(server: ThreadingHTTPServer, folder: Path, *ways: str) -> Path:
-    return fetch(file(server, *ways), folder, HURRY, progress=False)
+    patience = HURRY if ways[0] in ("drip", "silent") else CALM
+    return fetch(file(server, *ways), folder, patience, progress=False)
 
 
 def there(folder: Path) -> list[str]:
@@ -181,7 +192,14 @@ def test_download_and_reuse(server: ThreadingHTTPServer, tmp_path: Path) -> None
 def test_other_hashes_and_declared_encodings(server: ThreadingHTTPServer, tmp_path: Path) -> None:
     digest = hashlib.sha256(PACKED).hexdigest()
     wanted = RemoteFile("a.gz", file(server, "encoded").urls, digest, "sha256")
-    assert fetch(wanted, tmp_path, HURRY, progress=False).read_bytes() == PACKED
+    assert fetch(wanted, tmp_path, CALM, progress=False).read_bytes() == PACKED
+
+
+def test_redirections_are_followed_and_not_read(
+    server: ThreadingHTTPServer, tmp_path: Path
+) -> None:
+    assert ask(server, tmp_path, "detour").read_bytes() == CONTENT
+    assert asked(server) == ["detour", "good"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from svae_lib import data
-from svae_lib.data import shapes, toy_faces
+from svae_lib.data import face_drawing, shapes, toy_faces
 from svae_lib.data.toy_faces import FACTOR_NAMES, RANGES
 from svae_lib.support.checks import InputError
 
@@ -21,7 +22,7 @@ def paint(**values: float) -> Tensor:
     plain = {"glasses": -1.0, "beard": -1.0, "background_pattern": -1.0, "hair_length": 0.0}
     chosen = {name: sum(limits) / 2 for name, limits in RANGES.items()} | plain | values
     factors = torch.tensor([[chosen[name] for name in FACTOR_NAMES]])
-    return toy_faces._paint(factors, torch.full((1, 6), 0.3), SIZE)[0]
+    return face_drawing.paint(toy_faces.named(factors), torch.full((1, 6), 0.3), SIZE)[0]
 
 
 def changed(one: Tensor, other: Tensor) -> Tensor:
@@ -30,10 +31,10 @@ def changed(one: Tensor, other: Tensor) -> Tensor:
 
 
 def test_shapes_types_and_ranges() -> None:
-    images, factors = data.draw_faces(200, seed=3)
-    assert images.shape == (200, 3, 64, 64)
+    images, factors = data.draw_faces(60, seed=3)
+    assert images.shape == (60, 3, 64, 64)
     assert images.dtype == torch.uint8
-    assert factors.shape == (200, len(FACTOR_NAMES))
+    assert factors.shape == (60, len(FACTOR_NAMES))
     assert factors.dtype == torch.float32
     for column, (low, high) in zip(factors.T, RANGES.values(), strict=True):
         assert low <= column.min() < column.max() <= high
@@ -42,25 +43,34 @@ def test_shapes_types_and_ranges() -> None:
     assert images.float().std(0).mean() > 40
 
 
-def test_same_seed_same_faces_whatever_their_number() -> None:
-    many, many_factors = data.draw_faces(130, seed=5)  # more than one chunk
-    few, few_factors = data.draw_faces(3, seed=5)
-    assert torch.equal(many[:3], few)
-    assert torch.equal(many_factors[:3], few_factors)
-    assert not torch.equal(data.draw_faces(3, seed=6)[0], few)
+def test_a_seed_means_the_same_faces_for_ever() -> None:
+    """Records and trained models speak of these images.
+
+    With and without vector instructions these twelve are the same; of more, some may have a value
+    that is rounded to its neighbour.
+    """
+    images, _ = data.draw_faces(12, seed=2)
+    found = hashlib.sha256(images.numpy().tobytes()).hexdigest()
+    assert found == "7e23820ca630e757901eae38a2ccf87eac235d654db59aab391fb08fd0db9534"
 
 
-def test_number_of_threads_is_left_as_it_was() -> None:
+def test_first_faces_do_not_depend_on_the_number_of_faces_or_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(toy_faces, "CHUNK_PIXELS", 4 * 64**2)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        data.draw_faces(1, seed=0)
+        many, _ = data.draw_faces(10, seed=2)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+    few, _ = data.draw_faces(3, seed=2)
+    assert torch.equal(many[:3], few)
+    assert not torch.equal(data.draw_faces(3, seed=6)[0], few)
 
 
-@pytest.mark.parametrize("size", [16, 32, 128])
+@pytest.mark.parametrize("size", [16, 128])
 def test_other_sizes_show_the_same_faces(size: int) -> None:
     reference, _ = data.draw_faces(8, seed=1)
     other, _ = data.draw_faces(8, seed=1, image_size=size)
@@ -79,7 +89,7 @@ def test_bad_requests_are_refused() -> None:
 
 
 def test_load_gives_disjoint_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(toy_faces, "TRAIN_COUNT", 80)
+    monkeypatch.setitem(toy_faces.TRAIN_COUNTS, "toy-faces", 80)
     monkeypatch.setattr(toy_faces, "TEST_COUNT", 20)
     sets = data.load("toy-faces")
     assert sets.train.shape == (80, 3, 64, 64)
@@ -153,18 +163,14 @@ def plane(size: int = 100) -> tuple[Tensor, Tensor]:
     return axis.view(1, 1, 1, size), axis.view(1, 1, size, 1)
 
 
-def test_coverage_of_a_disc_has_its_area() -> None:
-    x, y = plane()
-    alpha = shapes.coverage(shapes.ellipse(x, y, 0.6, 0.6), 0.02)
-    assert alpha.sum().item() * 0.02**2 == pytest.approx(math.pi * 0.36, rel=1e-3)
-    assert 0 < ((alpha > 0) & (alpha < 1)).sum() < 500  # a rim of one pixel
-
-
-def test_coverage_of_a_capsule_has_its_area() -> None:
+def test_coverage_of_a_disc_and_of_a_capsule_are_their_areas() -> None:
     x, y = plane()
     alpha = shapes.coverage(shapes.capsule(x, y, 0.4, 0.2), 0.02)
     expected = 0.8 * 0.4 + math.pi * 0.2**2
     assert alpha.sum().item() * 0.02**2 == pytest.approx(expected, rel=1e-3)
+    alpha = shapes.coverage(shapes.ellipse(x, y, 0.6, 0.6), 0.02)
+    assert alpha.sum().item() * 0.02**2 == pytest.approx(math.pi * 0.36, rel=1e-3)
+    assert 0 < ((alpha > 0) & (alpha < 1)).sum() < 500  # a rim of one pixel
 
 
 def test_palette_and_hue() -> None:

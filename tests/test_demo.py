@@ -42,7 +42,7 @@ def test_the_page_holds_table_pictures_and_how_it_was_made(finished: Path) -> No
     page = (finished / "report.html").read_text()
     for text in ("FID (LeNet)", "Split VAE", "mixture", "Variance law", "not comparable"):
         assert text in page
-    assert page.rindex("Variance law") < page.rindex("From one face to another")
+    assert page.rindex("Variance law") < page.rindex("from one face to another")
     images = re.findall(r"<img [^>]*>", page)
     assert len(images) >= 7
     assert all(re.search(r'alt="[^"]{20,}"', image) for image in images)

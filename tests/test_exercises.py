@@ -158,9 +158,8 @@ SHAPES = {
     "kl_divergence": "NL NL",
     "vae_loss": "NCHW NCHW NL NL",
     "optimal_gamma": "NCHW NCHW",
-    "running_gamma": "T",
+    "update_gamma": "NCHW NCHW",
     "kl_per_variable": "NL NL",
-    "inactive": "NL NL",
     "importance_weighted_bound": "NM NM",
     "mix": "N1HW NCHW NCHW",
     "mix_gradients": "NCHW N1HW NCHW NCHW",
@@ -168,25 +167,24 @@ SHAPES = {
     "nyquist_share": "N1HW",
     "sharpen": "N1HW",
     "best_constant": "NCHW NCHW NCHW",
-    "training_bytes": "p i v",
     "images_per_second": "T b w",
     "scaled_step": "P P",
-    "combine_gradients": "MP M",
+    "accumulated_gradient": "P NP s",
     "aggregate_variance": "NL NL",
     "sample_gaussian": "L LL NL",
     "held_out_score": "NL ML",
     "slerp": "L L T",
-    "frechet_diagonal": "d d d d",
-    "covariance": "Nd",
-    "matrix_sqrt": "dd",
+    "update_moments": "n d dd Md",
+    "frechet": "d dd d dd",
     "precision": "Nd Md k",
     "squared_mmd": "NN MM NM",
-    "to_network_range": "NCHW",
     "interval": "n",
     "paired_interval": "n n",
     "mix_many": "NKHW NKCHW",
     "entropy": "NK1HW",
-    "centre_square": "CHW",
+    "denoising_loss": "NL N1 NL",
+    "sample_diffusion": "NL T",
+    "variance_share": "ABC 1",
     "vae_forward": "ND NL",
     "training_step": "P NP",
     "SplitDecoder": "F C",
@@ -210,7 +208,9 @@ def _letters(exercise: Exercise, seed: int) -> dict[str, int]:
     """The size that each letter stands for, the same wherever it occurs."""
     sizes: dict[str, int] = {}
     inputs = exercise.inputs(torch.Generator().manual_seed(seed))
-    known = [a for a in inputs if isinstance(a, torch.Tensor | list | int)]
+    known = [
+        a for a in inputs if isinstance(a, torch.Tensor | list | int) and getattr(a, "ndim", 1)
+    ]
     for argument, letters in zip(known, SHAPES[exercise.name].split(), strict=True):
         shape = getattr(argument, "shape", None)
         if shape is None:
@@ -476,8 +476,6 @@ def test_an_error_of_torch_is_no_unsolved_stub() -> None:
     result = grade_answer(TOY, _missing_kernel, seed=0)
     assert (result.status, result.mistake) == ("error", "NotImplementedError")
     assert "no such kernel" in result.message
-    brackets = grade("inactive", lambda m, v: m.var(dim=0) < 0.05 | v.exp().mean(dim=0) > 0.95)
-    assert brackets.status == "error"
 
 
 def test_a_result_that_is_nearly_right_is_said_to_be() -> None:
@@ -584,17 +582,31 @@ def _scaled_step_by(test: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..
     return answer
 
 
-def _crop(top: Callable[[int, int], int]) -> Callable[[torch.Tensor], torch.Tensor]:
-    def answer(image: torch.Tensor) -> torch.Tensor:
-        _, h, w = image.shape
-        s = min(h, w)
-        return image[:, top(h, s) : top(h, s) + s, top(w, s) : top(w, s) + s]
+def _frechet_by(root_of: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """The Frechet distance, with another root of a matrix."""
+
+    def answer(
+        m1: torch.Tensor, s1: torch.Tensor, m2: torch.Tensor, s2: torch.Tensor
+    ) -> torch.Tensor:
+        root = root_of(s1)
+        mixed = root_of(root @ s2 @ root).trace()
+        return (m1 - m2).square().sum() + s1.trace() + s2.trace() - 2 * mixed
 
     return answer
 
 
-def _clamped_late(values: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    return (vectors * values.clamp(min=0.1).sqrt()) @ vectors.T
+def _clamped_late(s: torch.Tensor) -> torch.Tensor:
+    values, vectors = torch.linalg.eigh(s)
+    return (vectors * values.clamp(min=0.1).sqrt()) @ vectors.T  # too high: not only for rounding
+
+
+def _moments_one_by_one(n: int, m: torch.Tensor, s: torch.Tensor, batch: torch.Tensor) -> object:
+    """Welford's algorithm."""
+    for x in batch:
+        n, before = n + 1, x - m
+        m = m + before / n
+        s = s + torch.outer(before, x - m)
+    return n, m, s
 
 
 WRONG: dict[str, tuple[str, Callable[..., object], str]] = {
@@ -634,16 +646,17 @@ WRONG: dict[str, tuple[str, Callable[..., object], str]] = {
         "wrong dtype",
     ),
     "gamma not updated": (
-        "running_gamma",
-        lambda mses, start: torch.tensor([start for _ in mses]),
-        "gamma never leaves start",
+        "update_gamma",
+        lambda x, y, gamma, running: (
+            gamma,
+            0.99 * running + 0.01 * (x - y.detach()).square().mean(),
+        ),
+        "one step late",
     ),
     "whole MSE added": (
-        "running_gamma",
-        lambda mses, start: torch.tensor(
-            [min(start, start + sum(mses[: k + 1])) for k in range(len(mses))]
-        ),
-        "gamma never leaves start",
+        "update_gamma",
+        lambda x, y, gamma, running: (gamma, running + (x - y.detach()).square().mean()),
+        "a part scaled",
     ),
     "mean over the channels": (
         "vae_loss",
@@ -664,13 +677,8 @@ WRONG: dict[str, tuple[str, Callable[..., object], str]] = {
         "wrong shape",
     ),
     "clamped too high": (
-        "matrix_sqrt",
-        lambda s: _clamped_late(*torch.linalg.eigh(s)),
-        "wrong values",
-    ),
-    "some posterior as wide": (
-        "inactive",
-        lambda m, v: (m.var(dim=0) < 0.05) | (v.exp() > 0.95).any(dim=0),
+        "frechet",
+        _frechet_by(_clamped_late),
         "wrong values",
     ),
     "absolute MMD": (
@@ -684,9 +692,6 @@ WRONG: dict[str, tuple[str, Callable[..., object], str]] = {
         _scaled_step_by(lambda g: g.isinf().any()),
         "NaN let through",
     ),
-    "whole MiB": ("training_bytes", lambda p, i, v: (i * v + 16 * p) // 2**20, "wrong values"),
-    "halves apart": ("centre_square", _crop(lambda n, s: n // 2 - s // 2), "wrong values"),
-    "half to even": ("centre_square", _crop(lambda n, s: round((n - s) / 2)), "wrong values"),
 }
 
 
@@ -696,12 +701,12 @@ def test_an_answer_that_used_to_pass_or_was_misread(case: str) -> None:
     for seed in SEEDS:
         result = grade(name, answer, seed)
         assert result.status in ("wrong", "error"), (case, seed, result)
-        assert result.mistake in (mistake, "right at times"), (case, seed, result)
+        assert result.mistake in (mistake, "right at times", "an offset"), (case, seed, result)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_root_by_newton_and_schulz_is_right(seed: int) -> None:
-    def answer(s: torch.Tensor) -> torch.Tensor:
+def test_other_ways_to_the_same_numbers_are_right(seed: int) -> None:
+    def newton_schulz(s: torch.Tensor) -> torch.Tensor:
         scale, one = s.norm(), torch.eye(len(s), dtype=s.dtype)
         root, inverse = s / scale, one
         for _ in range(15):
@@ -709,7 +714,26 @@ def test_a_root_by_newton_and_schulz_is_right(seed: int) -> None:
             root, inverse = root @ step, step @ inverse
         return root * scale.sqrt()
 
-    assert grade("matrix_sqrt", answer, seed).status == "correct"
+    assert grade("frechet", _frechet_by(newton_schulz), seed).status == "correct"
+    assert grade("update_moments", _moments_one_by_one, seed).status == "correct"
+
+
+def test_a_gradient_that_hangs_on_gamma_is_noticed() -> None:
+    right = registry()["update_gamma"].reference
+
+    def answer(x: torch.Tensor, y: torch.Tensor, *state: torch.Tensor) -> object:
+        gamma, running = right(x, y, *state)
+        return gamma, running + 0 * y.sum()
+
+    assert grade("update_gamma", answer, seed=0).mistake == "gradient kept"
+
+
+def test_accumulating_sees_no_more_images_than_fit() -> None:
+    def answer(theta: torch.Tensor, loss_of: Callable, batch: torch.Tensor, size: int) -> object:
+        leaf = theta.clone().requires_grad_()
+        return torch.autograd.grad(loss_of(leaf, batch), leaf)[0]
+
+    assert grade("accumulated_gradient", answer, seed=0).mistake == "whole batch at once"
 
 
 def test_a_mistake_has_its_own_hint_on_other_inputs_too() -> None:
@@ -718,7 +742,6 @@ def test_a_mistake_has_its_own_hint_on_other_inputs_too() -> None:
         ("paired_interval", "sorted before pairing"),
         ("best_constant", "not divided"),
         ("squared_mmd", "clipped"),
-        ("inactive", "log_var as variance"),
     ):
         wrong = next(m for m in registry()[name].mistakes if m.name == mistake)
         for seed in range(40):

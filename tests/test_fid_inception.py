@@ -99,12 +99,6 @@ def test_features_and_score_equal_pytorch_fid(
     assert score.value == pytest.approx(value, rel=1e-3)
 
 
-def test_greyscale_counts_as_rgb_of_equal_channels(net: FeatureNetwork) -> None:
-    grey = torch.rand(1, 1, 20, 20, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(net(grey), net(grey.repeat(1, 3, 1, 1)))
-    assert net(grey).shape == (1, net.dim)
-
-
 def test_the_expected_hash_begins_as_the_file_name_says() -> None:
     prefix = Path(inception.WEIGHTS.urls[0]).stem.split("-")[-1]
     assert inception.WEIGHTS.digest.startswith(prefix)

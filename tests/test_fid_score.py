@@ -79,7 +79,7 @@ def test_kid_is_the_kernel_distance_of_the_features(
 def test_scores_rise_with_noise(
     digits: ImageSets, lenet: FeatureNetwork, reference: torch.Tensor
 ) -> None:
-    clean = data.to_float(digits.train[:300])
+    clean = data.to_float(digits.train[:150])
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     noisy = [(clean + level * noise).clamp(0, 1) for level in (0, 0.2, 0.4)]
     for metric in (fid, kid):
@@ -166,5 +166,5 @@ def test_too_few_images_are_named(
         fid(digits.train[:1], reference, lenet)
     with pytest.raises(InputError, match="at least 4"):
         kid(digits.train[:3], reference, lenet)
-    with pytest.raises(InputError, match="not one image"):
+    with pytest.raises(InputError, match="no images"):
         fid(iter([]), reference, lenet)

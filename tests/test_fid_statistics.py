@@ -135,8 +135,8 @@ def test_greyscale_is_repeated_for_an_rgb_network() -> None:
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (torch.zeros(0, 1, 4, 4), "not one image"),
-        ([], "not one image"),
+        (torch.zeros(0, 1, 4, 4), "empty"),
+        ([], "no images"),
         (torch.zeros(5, 3, 4, 4), "greyscale images, not 3 channels"),
         (torch.zeros(5, 2, 4, 4), "greyscale images, not 2 channels"),
         (torch.zeros(5, 4, 4), r"\(N, C, H, W\)"),

@@ -21,7 +21,7 @@ import svae_lib as sv
 from svae_lib.cli import main
 from svae_lib.plots import _backend
 from svae_lib.support import files
-from svae_lib.support.console import say
+from svae_lib.support.streams import say
 
 full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 
@@ -300,6 +300,7 @@ def test_numbers_that_json_does_not_have_come_back(tmp_path: Path) -> None:
     assert math.isnan(found["rows"][1][0])
 
 
+@pytest.mark.thorough
 def test_a_model_whose_kl_is_infinite_is_scored_and_its_scores_are_kept(tmp_path: Path) -> None:
     preset = sv.PRESETS["quick"]
     small = dataclasses.replace(preset.model, base_dim=2, embedding_dim=4, latent_dim=3)

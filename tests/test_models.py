@@ -93,7 +93,7 @@ def test_shapes(image_size: int, channels: int, components: int) -> None:
 
 
 @pytest.mark.parametrize("components", [2, 3])
-def test_the_answer_is_the_weighted_sum(tiny: sv.ModelConfig, components: int) -> None:
+def test_the_image_is_the_weighted_sum(tiny: sv.ModelConfig, components: int) -> None:
     model = sv.SplitVAE(dataclasses.replace(tiny, components=components))
     out = model.decode(torch.randn(4, 3))
     torch.testing.assert_close(out.weights.sum(dim=1), torch.ones(4, 1, 16, 16))

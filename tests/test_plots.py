@@ -319,11 +319,6 @@ def test_curves_draw_the_history() -> None:
     assert figure.section == "curves"
 
 
-def test_curves_without_steps_count_entries() -> None:
-    figure = plots.training_curves({"loss": [3.0, 2.0]}, keys=["loss"])
-    assert figure.axes[0].lines[0].get_xdata().tolist() == [1, 2]
-
-
 def test_variance_law_stacks_both_parts_in_order() -> None:
     stats = statistics()
     (axes,) = plots.variance_law(stats).axes
@@ -389,7 +384,8 @@ def test_split_plane_places_and_hollows() -> None:
         (lambda: plots.training_curves({}), "has no"),
         (lambda: plots.training_curves(history(), keys=[]), "keys is empty"),
         (lambda: plots.training_curves(history(), keys=["fid"]), "has no .'fid'"),
-        (lambda: plots.training_curves({"loss": []}, keys=["loss"]), "is empty"),
+        (lambda: plots.training_curves({"step": [], "loss": []}, keys=["loss"]), "is empty"),
+        (lambda: plots.training_curves({"loss": [1.0]}, keys=["loss"]), "has no .'step'"),
         (lambda: plots.training_curves(history() | {"kl": [1.0]}), "differ in length"),
         (lambda: plots.variance_law({}), "no latent statistics"),
         (lambda: plots.latent_activity({}), "no latent statistics"),

@@ -33,9 +33,8 @@ def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
     return all(torch.equal(v, b.state_dict()[k]) for k, v in a.state_dict().items())
 
 
-@pytest.mark.parametrize("kind", ["vae", "split-vae"])
-def test_training_learns(tiny, fast, blobs, kind: str) -> None:
-    t = trainer(tiny, dataclasses.replace(fast, steps=100), blobs, kind)
+def test_training_learns(tiny, fast, blobs) -> None:
+    t = trainer(tiny, dataclasses.replace(fast, steps=100), blobs)
     history = t.fit(progress=False)
     guess = sv.objective.pixel_variance(blobs)  # the error of the mean image
     assert history["mse"][-1] < 0.7 * guess
@@ -68,17 +67,6 @@ def test_same_seed_same_weights(tiny, fast, blobs) -> None:
         t.fit(8, progress=False)
     assert same_weights(a.model, b.model)
     assert not same_weights(a.model, other.model)
-
-
-def test_an_epoch_shows_every_image_once_and_drops_the_incomplete_batch(tiny, fast, blobs) -> None:
-    marked = blobs[:55].clone()
-    marked[:, 0, 0, 0] = torch.arange(55, dtype=torch.uint8)
-    t = trainer(tiny, fast, marked)
-    assert t.feed.batches_per_epoch == 3
-    for epoch in (0, 1):
-        seen = [t.feed.batch(3 * epoch + i)[:, 0, 0, 0] * 255 for i in range(3)]
-        assert len(set(torch.cat(seen).round().int().tolist())) == 48
-    assert not torch.equal(t.feed.batch(0), t.feed.batch(3))
 
 
 def test_noise_is_standard_gaussian_and_new_at_every_step(tiny, fast, blobs) -> None:
@@ -268,7 +256,13 @@ def test_the_history_is_shown_in_one_line_and_is_json(tiny, fast, blobs) -> None
     assert json.loads(json.dumps(history)) == history and isinstance(history, dict)
 
 
-@pytest.mark.parametrize("kind", MODEL_KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if kind in ("split-vae", "rae-gp") else pytest.param(kind, marks=pytest.mark.thorough)
+        for kind in MODEL_KINDS
+    ],
+)
 @pytest.mark.parametrize("where", ["no_grad", "inference_mode", "float64 by default"])
 def test_training_in_a_program_with_other_settings(tiny, fast, blobs, kind, where) -> None:
     expected = trainer(tiny, fast, blobs, kind)
@@ -295,8 +289,9 @@ def test_training_in_a_program_with_other_settings(tiny, fast, blobs, kind, wher
 # ---------------------------------------------------------------------- Adam, fused
 
 
-@pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
-@pytest.mark.parametrize("grad_clip", [None, 1.0])
+@pytest.mark.parametrize(
+    ("precision", "grad_clip"), [("float32", None), ("bf16", 1.0), ("fp16", None), ("fp16", 1.0)]
+)
 def test_fused_adam_takes_the_usual_steps(
     tiny, fast, blobs, tmp_path, monkeypatch, precision, grad_clip
 ) -> None:
@@ -403,14 +398,6 @@ def test_gradient_clipping_is_off_by_default_and_limits_the_step(
     t.train_step()
     norm = math.sqrt(sum(p.grad.square().sum().item() for p in t.model.parameters()))
     assert norm == pytest.approx(1e-3, rel=1e-3)
-
-
-def test_bf16_trains_to_about_the_same_loss(tiny, fast, blobs) -> None:
-    losses = {}
-    for precision in ("float32", "bf16"):
-        t = trainer(tiny, dataclasses.replace(fast, precision=precision, steps=50), blobs)
-        losses[precision] = t.fit(progress=False)["loss"][-1]
-    assert losses["bf16"] == pytest.approx(losses["float32"], rel=0.1)
 
 
 def test_a_whole_preset_is_no_configuration(tiny, blobs) -> None:
@@ -654,12 +641,9 @@ def test_activations_have_one_memory_format_without_gaps(tiny, fast, blobs) -> N
     assert {value.stride(1) for value in seen} == {1}
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_a_compiled_trainer_takes_the_same_steps(
-    tiny, fast, blobs, monkeypatch, accumulate
-) -> None:
+def test_a_compiled_trainer_takes_the_same_steps(tiny, fast, blobs, monkeypatch) -> None:
     """The compiler's front end with PyTorch's own kernels behind it: no code is generated."""
-    config = dataclasses.replace(fast, accumulate=accumulate)
+    config = dataclasses.replace(fast, accumulate=2)
     plain = trainer(tiny, config, blobs)
     asked, compiler = [], torch.compile
 

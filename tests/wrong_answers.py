@@ -1,5 +1,5 @@
 # ruff: noqa: E501, F401  # the expressions use the imports
-"""Wrong answers to the exercises of notebooks 0 to 4 that learners might plausibly give.
+"""Wrong answers to exercises, those of notebooks 0 to 4 foremost, that learners might plausibly give.
 
 One expression a line, after the function's parameters. They were written from the notebooks' texts,
 without the exercises' own lists of mistakes at hand, so that their share with a named mistake says
@@ -8,6 +8,7 @@ something about answers not foreseen.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,14 +17,9 @@ import torch
 from torch.nn import functional as F
 
 
-def _running(mses: list[float], start: float, step: Callable[..., Any]) -> torch.Tensor:
-    """The notebook's loop around an update of (gamma, running)."""
-    gamma = running = start
-    gammas = []
-    for mse in mses:
-        gamma, running = step(gamma, running, mse)
-        gammas.append(gamma)
-    return torch.tensor(gammas)
+def _gamma(x: torch.Tensor, x_hat: torch.Tensor, gamma: Any, running: Any, step: Any) -> Any:
+    """An update of (gamma, running) by a function of both and of the batch's error."""
+    return step(gamma, running, (x - x_hat.detach()).square().mean())
 
 
 def _squares(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -56,6 +52,42 @@ def _distance(height: int, width: int, power: float = 2) -> torch.Tensor:
 def _constant(x: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     d = a - b
     return ((x - b) * d).flatten(1).sum(1) / d.square().flatten(1).sum(1)
+
+
+def _gradient(theta: torch.Tensor, loss_of: Any, part: torch.Tensor) -> torch.Tensor:
+    leaf = theta.clone().requires_grad_()
+    return torch.autograd.grad(loss_of(leaf, part), leaf)[0]
+
+
+def _scatter(batch: torch.Tensor) -> torch.Tensor:
+    return (batch - batch.mean(0)).T @ (batch - batch.mean(0))
+
+
+def _merged(
+    count: int,
+    mean: torch.Tensor,
+    scatter: torch.Tensor,
+    batch: torch.Tensor,
+    new_mean: Any,
+    new: Any,
+) -> Any:
+    sizes = count, len(batch), batch.mean(0) - mean
+    return count + len(batch), new_mean(*sizes), new(*sizes)
+
+
+def _root(s: torch.Tensor) -> torch.Tensor:
+    values, vectors = torch.linalg.eigh(s)
+    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+
+
+def _walk(z: torch.Tensor, times: torch.Tensor, step: Any) -> torch.Tensor:
+    for now, then in itertools.pairwise(times):
+        z = step(z, now, then)
+    return z
+
+
+def _others(values: torch.Tensor, kept: list[int]) -> list[int]:
+    return [d for d in range(values.ndim) if d not in kept]
 
 
 WRONG = {
@@ -231,32 +263,30 @@ WRONG = {
         (x - x_hat).square().flatten(1).sum(1).mean() / (x.shape[2] * x.shape[3])
         (x - x_hat).square().flatten(2).mean(2).sum(1).mean()
     """,
-    "running_gamma(mses, start)": """
-        _running(mses, start, lambda g, r, m: (min(g, 0.01 * r + 0.99 * m), 0.01 * r + 0.99 * m))
-        _running(mses, start, lambda g, r, m: (0.99 * r + 0.01 * m, 0.99 * r + 0.01 * m))
-        _running(mses, start, lambda g, r, m: (max(g, 0.99 * r + 0.01 * m), 0.99 * r + 0.01 * m))
-        _running(mses, start, lambda g, r, m: (min(g, m), m))
-        _running(mses, start, lambda g, r, m: (m, m))
-        _running(mses, start, lambda g, r, m: (min(g, r), 0.99 * r + 0.01 * m))
-        _running(mses, start, lambda g, r, m: (min(g, 0.9 * r + 0.1 * m), 0.9 * r + 0.1 * m))
-        _running(mses, start, lambda g, r, m: (min(g, r + 0.01 * m), r + 0.01 * m))
-        _running(mses, start, lambda g, r, m: (min(g, 0.99 * r + m), 0.99 * r + m))
-        _running(mses, start, lambda g, r, m: (min(g, 0.99 * g + 0.01 * m), r))
-        _running(mses, start, lambda g, r, m: (min(m, 0.99 * r + 0.01 * m), 0.99 * r + 0.01 * m))
-        _running(mses, start, lambda g, r, m: (g, 0.99 * r + 0.01 * m))
-        _running(mses, start, lambda g, r, m: (min(g, 0.99 * r + 0.1 * m), 0.99 * r + 0.1 * m))
-        _running(mses, start, lambda g, r, m: (min(g, (r + m) / 2), (r + m) / 2))
-        _running(mses, start, lambda g, r, m: (min(start, 0.99 * r + 0.01 * m), 0.99 * r + 0.01 * m))
-        _running(mses, start, lambda g, r, m: (min(g, 0.99 * r + 0.01 * m), min(g, 0.99 * r + 0.01 * m)))
-        _running(mses, start, lambda g, r, m: (min(g, 0.99 * start + 0.01 * m), r))
-        _running(mses, start, lambda g, r, m: (min(g, 0.999 * r + 0.001 * m), 0.999 * r + 0.001 * m))
-        _running(mses, start, lambda g, r, m: (0.99 * g + 0.01 * min(g, m), r))
-        _running(mses, start, lambda g, r, m: (min(g, 0.99 * r + 0.01 * m**2), 0.99 * r + 0.01 * m**2))
-        _running(mses, start, lambda g, r, m: (min(g, 0.99 * r + 0.01 * m), 0.99 * r + 0.01 * m))[-1]
-        torch.cat([torch.tensor([start]), _running(mses, start, lambda g, r, m: (min(g, 0.99 * r + 0.01 * m), 0.99 * r + 0.01 * m))])
-        torch.cat([torch.tensor([start]), _running(mses, start, lambda g, r, m: (min(g, 0.99 * r + 0.01 * m), 0.99 * r + 0.01 * m))[:-1]])
-        _running(mses, mses[0], lambda g, r, m: (min(g, 0.99 * r + 0.01 * m), 0.99 * r + 0.01 * m))
-        torch.tensor(mses).cummin(0).values
+    "update_gamma(x, x_hat, gamma, running)": """
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (min(g, 0.01 * r + 0.99 * m), 0.01 * r + 0.99 * m))
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (0.99 * r + 0.01 * m, 0.99 * r + 0.01 * m))
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (max(g, 0.99 * r + 0.01 * m), 0.99 * r + 0.01 * m))
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (min(g, m), m))
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (m, m))
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (min(g, r), 0.99 * r + 0.01 * m))
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (min(g, 0.9 * r + 0.1 * m), 0.9 * r + 0.1 * m))
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (min(g, 0.99 * r + m), 0.99 * r + m))
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (min(g, 0.99 * g + 0.01 * m), r))
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (g, 0.99 * r + 0.01 * m))
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (min(g, 0.99 * r + 0.01 * m), r))
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (0.99 * r + 0.01 * m, min(g, 0.99 * r + 0.01 * m)))
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (min(g, 0.99 * r + 0.01 * m), min(g, 0.99 * r + 0.01 * m)))
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (min(g, 0.999 * r + 0.001 * m), 0.999 * r + 0.001 * m))
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (min(g, 0.99 * r + 0.01 * m**2), 0.99 * r + 0.01 * m**2))
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (min(g, 0.99 * r + 0.01 * m.sqrt()), 0.99 * r + 0.01 * m.sqrt()))
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: min(g, 0.99 * r + 0.01 * m))
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (0.99 * r + 0.01 * m,))
+        (min(gamma, 0.99 * running + 0.01 * (x - x_hat).square().mean()), 0.99 * running + 0.01 * (x - x_hat).square().mean())
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (min(g, 0.99 * r + 0.01 * m * len(x)), 0.99 * r + 0.01 * m * len(x)))
+        _gamma(x, x_hat, gamma, running, lambda g, r, m: (min(g, 0.99 * r + 0.01 * m * x[0].numel()), 0.99 * r + 0.01 * m * x[0].numel()))
+        _gamma(x.mean(0), x_hat.mean(0), gamma, running, lambda g, r, m: (min(g, 0.99 * r + 0.01 * m), 0.99 * r + 0.01 * m))
+        _gamma(x, 0 * x, gamma, running, lambda g, r, m: (min(g, 0.99 * r + 0.01 * m), 0.99 * r + 0.01 * m))
     """,
     "kl_per_variable(mu, log_var)": """
         0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(0)
@@ -282,35 +312,6 @@ WRONG = {
         0.5 * (mu**2).mean(0)
         0.5 * (mu**2 + log_var.exp() - 1 - log_var).mean(0) / math.log(2)
         0.5 * (mu**2 + log_var.exp() + 1 - log_var).mean(0)
-    """,
-    "inactive(mu, log_var)": """
-        (mu.var(0) < 0.05) & (log_var.exp().mean(0) > 0.95)
-        ~((mu.var(0) < 0.05) | (log_var.exp().mean(0) > 0.95))
-        mu.var(0) < 0.05
-        log_var.exp().mean(0) > 0.95
-        (mu.std(0) < 0.05) | (log_var.exp().mean(0) > 0.95)
-        (mu.var(0) < 0.05) | (log_var.mean(0) > 0.95)
-        (mu.var(0) < 0.05) | ((log_var / 2).exp().mean(0) > 0.95)
-        (mu.var(0) < 0.05) | (log_var.mean(0).exp() > 0.95)
-        (mu.var(1) < 0.05) | (log_var.exp().mean(1) > 0.95)
-        (mu.var(0) > 0.05) | (log_var.exp().mean(0) < 0.95)
-        (mu.var(0) > 0.05) & (log_var.exp().mean(0) < 0.95)
-        (mu.mean(0).abs() < 0.05) | (log_var.exp().mean(0) > 0.95)
-        (mu.var(0) < 0.05) ^ (log_var.exp().mean(0) > 0.95)
-        (mu.var(0) < 0.95) | (log_var.exp().mean(0) > 0.05)
-        (mu.var(0) < 0.05) | ((2 * log_var).exp().mean(0) > 0.95)
-        ((mu.var(0) < 0.05) | (log_var.exp().mean(0) > 0.95)).float()
-        ((mu.var(0) < 0.05) | (log_var.exp().mean(0) > 0.95)).sum()
-        (mu.var() < 0.05) | (log_var.exp().mean() > 0.95)
-        (mu.var(0) < 0.05) or (log_var.exp().mean(0) > 0.95)
-        mu.var(0) < 0.05 | log_var.exp().mean(0) > 0.95
-        ((mu**2).mean(0) < 0.05) | (log_var.exp().mean(0) > 0.95)
-        (mu.var(0) < 0.05) | (log_var.exp() > 0.95).all(0)
-        (mu.var(0) < 0.05) | (log_var.exp().mean(0) < 0.95)
-        (mu.var(0) < 0.05) | (log_var.exp().sum(0) > 0.95)
-        (mu.var(0) < 0.05) | (log_var.exp().var(0) > 0.95)
-        (mu.var(0) < 0.05) | (log_var.exp().median(0).values > 0.95)
-        ((mu.var(0) < 0.05) | (log_var.exp().mean(0) > 0.95)).nonzero()
     """,
     "importance_weighted_bound(log_joint, log_q)": """
         torch.logsumexp(log_joint - log_q, 1)
@@ -338,6 +339,100 @@ WRONG = {
         torch.logsumexp(log_joint - log_q - math.log(log_joint.shape[1]), 0)
         (log_joint - log_q).log_softmax(1).mean(1)
         torch.logsumexp(log_joint - log_q, 1) - math.log(log_joint.numel())
+    """,
+    "accumulated_gradient(theta, loss_of, batch, size)": """
+        _gradient(theta, loss_of, batch)
+        sum(_gradient(theta, loss_of, p) for p in batch.split(size))
+        sum(_gradient(theta, loss_of, p) for p in batch.split(size)) / len(batch.split(size))
+        sum(_gradient(theta, loss_of, p) for p in batch.split(size)) / len(batch)
+        sum(_gradient(theta, loss_of, p) for p in batch.split(size)) / size
+        sum(_gradient(theta, loss_of, p) * len(p) for p in batch.split(size))
+        sum(_gradient(theta, loss_of, p) * len(p) for p in batch.split(size)) / size
+        sum(_gradient(theta, loss_of, p) * size for p in batch.split(size)) / len(batch)
+        sum(_gradient(theta, loss_of, p) for p in batch.split(size)) * size / len(batch)
+        _gradient(theta, loss_of, batch.split(size)[-1])
+        _gradient(theta, loss_of, batch[:size])
+        sum(_gradient(theta, loss_of, batch[i : i + size]) for i in range(0, len(batch) - size, size)) / (len(batch) // size)
+        sum(_gradient(theta, loss_of, p) for p in batch.split(size)[:-1]) / len(batch.split(size)[:-1])
+        torch.stack([_gradient(theta, loss_of, p) for p in batch.split(size)])
+        sum(_gradient(theta, loss_of, p) * len(p) / len(batch) for p in batch.chunk(size))
+        sum(loss_of(theta, p) * len(p) / len(batch) for p in batch.split(size))
+    """,
+    "update_moments(count, mean, scatter, batch)": """
+        _merged(count, mean, scatter, batch, lambda n, m, d: (n * mean + m * batch.mean(0)) / (n + m), lambda n, m, d: scatter + _scatter(batch))
+        _merged(count, mean, scatter, batch, lambda n, m, d: (mean + batch.mean(0)) / 2, lambda n, m, d: scatter + _scatter(batch) + torch.outer(d, d) * n * m / (n + m))
+        _merged(count, mean, scatter, batch, lambda n, m, d: mean + d * m / (n + m), lambda n, m, d: scatter + _scatter(batch) + torch.outer(d, d))
+        _merged(count, mean, scatter, batch, lambda n, m, d: mean + d * m / (n + m), lambda n, m, d: scatter + _scatter(batch) + torch.outer(d, d) * n / (n + m))
+        _merged(count, mean, scatter, batch, lambda n, m, d: mean + d * m / (n + m), lambda n, m, d: scatter + _scatter(batch) + d.square() * n * m / (n + m))
+        _merged(count, mean, scatter, batch, lambda n, m, d: mean + d * m / (n + m), lambda n, m, d: scatter + (batch - mean).T @ (batch - mean))
+        _merged(count, mean, scatter, batch, lambda n, m, d: mean + d * m / (n + m), lambda n, m, d: scatter + batch.T @ batch)
+        _merged(count, mean, scatter, batch, lambda n, m, d: mean + d * m / (n + m), lambda n, m, d: scatter + torch.cov(batch.T))
+        _merged(count, mean, scatter, batch, lambda n, m, d: mean + d * m / (n + m), lambda n, m, d: (n * scatter + m * torch.cov(batch.T)) / (n + m))
+        _merged(count, mean, scatter, batch, lambda n, m, d: batch.mean(0), lambda n, m, d: scatter + _scatter(batch) + torch.outer(d, d) * n * m / (n + m))
+        _merged(count, mean, scatter, batch, lambda n, m, d: mean + d, lambda n, m, d: scatter + _scatter(batch) + torch.outer(d, d) * n * m / (n + m))
+        _merged(count, mean, scatter, batch, lambda n, m, d: mean + d * m / (n + m), lambda n, m, d: _scatter(batch))
+        _merged(count, mean, scatter, batch, lambda n, m, d: mean + d * m / (n + m), lambda n, m, d: (scatter + _scatter(batch) + torch.outer(d, d) * n * m / (n + m)) / (n + m - 1))
+    """,
+    "frechet(m1, s1, m2, s2)": """
+        (m1 - m2).square().sum() + s1.trace() + s2.trace() - 2 * (s1 @ s2).sqrt().trace()
+        (m1 - m2).square().sum() + s1.trace() + s2.trace() - 2 * (s1 @ s2).trace()
+        (m1 - m2).square().sum() + s1.trace() + s2.trace() - (_root(s1) @ s2 @ _root(s1)).diagonal().sqrt().sum()
+        (m1 - m2).square().sum() + s1.trace() + s2.trace() - 2 * (_root(s1) @ _root(s2)).trace()
+        (m1 - m2).square().sum() + s1.trace() + s2.trace() - 2 * (_root(s1) @ s2 @ _root(s1)).trace()
+        (m1 - m2).square().sum() + s1.trace() + s2.trace() - 2 * (_root(s1) @ s2 @ _root(s1)).trace().sqrt()
+        (m1 - m2).square().sum() + s1.trace() + s2.trace() - _root(_root(s1) @ s2 @ _root(s1)).trace()
+        (m1 - m2).square().sum() + s1.trace() + s2.trace() + 2 * _root(_root(s1) @ s2 @ _root(s1)).trace()
+        (m1 - m2).norm() + s1.trace() + s2.trace() - 2 * _root(_root(s1) @ s2 @ _root(s1)).trace()
+        (m1 - m2).square().mean() + s1.trace() + s2.trace() - 2 * _root(_root(s1) @ s2 @ _root(s1)).trace()
+        s1.trace() + s2.trace() - 2 * _root(_root(s1) @ s2 @ _root(s1)).trace()
+        ((m1 - m2).square().sum() + s1.trace() + s2.trace() - 2 * _root(_root(s1) @ s2 @ _root(s1)).trace()).sqrt()
+        (m1 - m2).square().sum() + (s1 + s2 - 2 * _root(_root(s1) @ s2 @ _root(s1))).sum()
+        (m1 - m2).square().sum() + (s1.diagonal().sqrt() - s2.diagonal().sqrt()).square().sum()
+        (m1 - m2).square().sum() + s1.trace() + s2.trace() - 2 * torch.linalg.eigvalsh(s1 @ s2).clamp(min=0).sqrt().sum()
+    """,
+    "denoising_loss(denoise, z, t, noise)": """
+        (denoise((1 - t**2).sqrt() * z + t * noise, t) - noise).square().mean()
+        (denoise((1 - t) * z + t * noise, t) - z).square().mean()
+        (denoise((1 - t**2) * z + t * noise, t) - z).square().mean()
+        (denoise((1 - t**2).sqrt() * z + t**2 * noise, t) - z).square().mean()
+        (denoise(z + t * noise, t) - z).square().mean()
+        (denoise((1 - t**2).sqrt() * z + noise, t) - z).square().mean()
+        (denoise(t * z + (1 - t**2).sqrt() * noise, t) - z).square().mean()
+        (denoise(z, t) - z).square().mean()
+        (denoise((1 - t**2).sqrt() * z + t * noise, t) - z).square().sum()
+        (denoise((1 - t**2).sqrt() * z + t * noise, t) - z).square().sum(1).mean()
+        (denoise((1 - t**2).sqrt() * z + t * noise, t) - z).abs().mean()
+        (denoise((1 - t**2).sqrt() * z + t * noise, 1 - t) - z).square().mean()
+        (denoise((1 - t**2).sqrt() * z + t * noise, t) - z).square()
+        (denoise((1 - t**2).sqrt() * z + t * noise, t) - z).square().mean(1)
+        denoise((1 - t**2).sqrt() * z + t * noise, t).square().mean()
+        (denoise((1 - t**2).sqrt() * z + t * torch.randn_like(z), t) - z).square().mean()
+    """,
+    "sample_diffusion(denoise, noise, times)": """
+        denoise(noise, times[:1].expand(len(noise), 1))
+        _walk(noise, times, lambda z, a, b: denoise(z, a.expand(len(z), 1)))
+        _walk(noise, times, lambda z, a, b: (1 - b**2).sqrt() * denoise(z, a.expand(len(z), 1)) + b * noise)
+        _walk(noise, times, lambda z, a, b: (1 - b**2).sqrt() * denoise(z, a.expand(len(z), 1)) + b * torch.randn_like(z))
+        _walk(noise, times, lambda z, a, b: (1 - b**2).sqrt() * denoise(z, a.expand(len(z), 1)) + b * z)
+        _walk(noise, times, lambda z, a, b: (1 - b**2).sqrt() * denoise(z, b.expand(len(z), 1)) + b * (z - (1 - a**2).sqrt() * denoise(z, b.expand(len(z), 1))) / a)
+        _walk(noise, times, lambda z, a, b: (1 - b**2).sqrt() * denoise(z, a.expand(len(z), 1)) + b * (z - (1 - a**2).sqrt() * denoise(z, a.expand(len(z), 1))))
+        _walk(noise, times, lambda z, a, b: (1 - b**2).sqrt() * denoise(z, a.expand(len(z), 1)) + b * (z - denoise(z, a.expand(len(z), 1))) / a)
+        _walk(noise, times, lambda z, a, b: denoise(z, a.expand(len(z), 1)) + b * (z - (1 - a**2).sqrt() * denoise(z, a.expand(len(z), 1))) / a)
+        _walk(noise, times[:-1], lambda z, a, b: (1 - b**2).sqrt() * denoise(z, a.expand(len(z), 1)) + b * (z - (1 - a**2).sqrt() * denoise(z, a.expand(len(z), 1))) / a)
+        _walk(noise, times, lambda z, a, b: denoise(z, a))
+        noise
+    """,
+    "variance_share(values, kept)": """
+        values.mean(dim=kept).var(correction=0) / values.var(correction=0)
+        values.mean(dim=_others(values, kept)).std(correction=0) / values.std(correction=0)
+        values.mean(dim=_others(values, kept)).var() / values.var()
+        values.mean(dim=_others(values, kept)).var(correction=0)
+        values.mean(dim=_others(values, kept)).var(correction=0) / values.square().mean()
+        1 - values.mean(dim=_others(values, kept)).var(correction=0) / values.var(correction=0)
+        values.var(dim=_others(values, kept), correction=0).mean() / values.var(correction=0)
+        values.var(dim=kept, correction=0).mean() / values.var(correction=0)
+        values.sum(dim=_others(values, kept)).var(correction=0) / values.var(correction=0)
+        values.mean(dim=_others(values, kept)).square().mean() / values.square().mean()
     """,
     "mix(sigma, x1, x2)": """
         (1 - sigma) * x1 + sigma * x2

@@ -285,7 +285,7 @@ torch.testing.assert_close(log_px - elbo(m, s2), gap, atol=1e-4, rtol=0)
 # (`log_var`), and $s = \exp(\frac12 \log s^2)$: in code, `torch.exp(0.5 * log_var)`. (Papers often
 # write $\sigma$ for $s$; this course keeps $\sigma$ for the Split VAE's map.) The true posterior need
 # not be such a Gaussian, and one network need not find the best one for every $x$: the gap of section
-# 3.2 shrinks and does not vanish. [Notebook 2](02_balancing_the_elbo.ipynb), section 8, measures it.
+# 3.2 shrinks and does not vanish. The [appendix](10_appendix.ipynb), section 1, measures it.
 
 # %% [markdown] tags=["subslide"]
 # ### 4.1 The KL divergence in closed form

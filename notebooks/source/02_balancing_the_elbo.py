@@ -3,10 +3,9 @@
 #
 # **Objectives.** After this notebook you can
 # - say why a squared error blurs, and compute how much a VAE blurs on a world of two pixels;
-# - derive the best $\gamma$, the decoder's variance, and explain its running estimate and its start;
+# - derive the best $\gamma$, the decoder's variance, and write its update into a training loop;
 # - predict from $\beta\gamma$ what a VAE will not tell apart, and recognise posterior collapse;
-# - read a trained VAE: KL divergence per latent variable, variance law, inactive variables;
-# - tighten the ELBO by importance weighting, and say what its gap to $\log p(x)$ means.
+# - read a trained VAE: KL divergence per latent variable, variance law, inactive variables.
 #
 # **Prerequisites.** [Notebook 1](01_vanilla_vae.ipynb): ELBO, KL divergence, loss; eigenvalues of a
 # covariance matrix.
@@ -17,13 +16,11 @@
 
 # %%
 import copy
-import inspect
 import math
 from dataclasses import replace
 
 import torch
 from matplotlib.figure import Figure
-from torch.distributions import Normal
 
 import svae_lib as sv
 from svae_lib.plots.figure import BLACK, BLUE, GREY, ORANGE, PALETTE
@@ -72,8 +69,8 @@ sv.plots.show(
 )
 
 # %% [markdown]
-# The best answer is $(\frac12, \frac12)$, an image that never occurs, with half the error. It is
-# always so. For random $x$ with mean $\bar{x}$, the error of any answer falls into two parts:
+# The best answer is $(\frac12, \frac12)$, an image that never occurs, with half the error. For random $x$
+# with mean $\bar{x}$, the error of any answer falls into two parts:
 #
 # $$\mathbb{E}\,\|x - \hat{x}\|^2 = \mathbb{E}\,\|x - \bar{x}\|^2 + \|\bar{x} - \hat{x}\|^2 ,$$
 #
@@ -109,8 +106,8 @@ sv.plots.image_rows(
 #
 # $$-\log p(x) = \frac{\|x - \hat{x}\|^2}{2\gamma} + \frac{D}{2} \log(2\pi\gamma).$$
 #
-# One Gaussian is one hill. To cover both images it must be wide and stand between them. What we mean
-# is *either $a$ or $b$*, a **mixture** of two narrow hills: first choose, then answer sharply.
+# One Gaussian is one hill: to cover both images it must be wide and stand between them. What we mean is
+# *either $a$ or $b$*, a **mixture** of two narrow hills: first choose, then answer sharply.
 #
 # **What do you expect?** Draws from both densities: what do the wide Gaussian's look like as images?
 
@@ -144,10 +141,10 @@ assert outside > 0.4
 sv.plots.show(figure, "Draws of two densities: a wide cloud around the middle, and two narrow clouds.")
 
 # %% [markdown]
-# The wide Gaussian's draws are neither $a$ nor $b$: they lie all around the middle, and about half have
-# a pixel below 0 or above 1. Under the mixture the data are far likelier, and its draws look like them. A VAE is a mixture too,
-# of infinitely many hills, one for each $z$: *given* $z$ the answer is one Gaussian, and $z$ is there to
-# choose. So why does it blur at all? Because choosing has a price: the KL divergence.
+# The wide Gaussian's draws lie all around the middle, and about half have a pixel below 0 or above 1. Under
+# the mixture the data are far likelier (a density may exceed 1, and its logarithm 0), and its draws look
+# like them. A VAE is a mixture too, of infinitely many hills, one for each $z$: *given* $z$ the answer is one
+# Gaussian, and $z$ is there to choose. So why does it blur? Because choosing has a price: the KL divergence.
 
 # %% [markdown] tags=["slide"]
 # ## 2. What a choice costs
@@ -212,14 +209,15 @@ sv.plots.show(
 assert best[1.0] == best[0.5] == 0 < best[0.25] < best[0.1]
 
 # %% [markdown] tags=["slide"]
-# With $\gamma = 1$ the best VAE **ignores its latent variable** and answers with the average. That is
-# **posterior collapse**: here no accident of training, but the optimum. Near $r = 0$ the error is
+# With $\gamma = 1$ the best VAE **ignores its latent variable** and answers with the average: **posterior
+# collapse**, here no accident of training, but the optimum. Near $r = 0$ the error is
 # about $\frac12 (1 - r^2)$ and the KL divergence about $\frac12 r^2$, so the loss falls with $r$ only if
 #
 # $$\frac{1}{4\gamma} > \frac{\beta}{2}, \qquad\text{that is}\qquad \beta\gamma < \tfrac12 .$$
 #
-# Only the product counts. $\beta\gamma$ is the **price of a nat, in squared error** (up to a factor
-# 2), and below the threshold it still decides how sharply $z$ chooses:
+# Only the product counts. $\beta\gamma$ is the **price of a nat** (the unit of the KL divergence with natural
+# logarithms), **in squared error**, up to a factor 2. Below the threshold it still decides how sharply $z$
+# chooses:
 
 # %%
 prices = torch.logspace(-3, 0, 200).double()  # beta * gamma
@@ -245,28 +243,26 @@ sv.plots.show(figure, "Left: error and KL over the price; above 1/2 the KL is 0.
               "over z, flat at one half for a price of 0.6, and ever steeper for lower prices.")
 
 # %% [markdown]
-# Look at the right panel: even at a low price the answer slides from $b$ to $a$ instead of jumping.
-# A sample with $z$ near 0 comes out blurred. **Lower prices blur less, and no price removes blur
-# altogether.** The Split VAE of [notebook 3](03_split_decoder.ipynb) keeps this loss and changes what
-# the decoder can say.
+# Right: even at a low price the answer slides from $b$ to $a$ instead of jumping, so that a sample with $z$
+# near 0 comes out blurred. **Lower prices blur less, and no price removes blur altogether.** The Split VAE
+# of [notebook 3](03_split_decoder.ipynb) keeps this loss and changes what the decoder can say.
 
 # %% [markdown] tags=["slide"]
 # ### 2.1 From two pixels to digits
 #
 # Where did the $\frac12$ come from? It is the variance of the toy data along their one direction,
-# $(1, -1)/\sqrt2$. For Gaussian data and a linear VAE each direction stands for itself. Let $x$ be the
-# coordinate along one of them, of variance $\lambda$ and mean 0, and let the encoder give $\mu = a x$ with
-# the variance $s^2$. Over all images $z$ then has the variance $a^2 \lambda + s^2$. The cheapest code of a
-# given quality has the prior's, 1, and its mean KL divergence is $\frac12 \log (1 / s^2)$. The best
-# linear answer to $z$ leaves the error $d = \lambda - (a \lambda)^2 = \lambda s^2$. So an error of $d$
-# takes $\frac12 \log (\lambda / d)$ nats (the rate-distortion function of a Gaussian). Minimise
+# $(1, -1)/\sqrt2$. For Gaussian data and a linear VAE each direction stands for itself. Along one of
+# variance $\lambda$, a posterior of variance $s^2$ whose code has the prior's variance, 1, costs
+# $\frac12 \log (1 / s^2)$ nats, and the best linear answer leaves the error $d = \lambda s^2$. So an error
+# of $d$ takes $\frac12 \log (\lambda / d)$ nats (the rate-distortion function of a Gaussian). Minimise
 #
 # $$\frac{d}{2\gamma} + \frac{\beta}{2} \log\frac{\lambda}{d}: \qquad
 # \frac{1}{2\gamma} - \frac{\beta}{2d} = 0, \qquad d = \beta\gamma .$$
 #
 # If $\lambda \le \beta\gamma$, telling nothing ($d = \lambda$, no nats) is best. **A direction is worth
-# a latent variable only if its variance exceeds $\beta\gamma$.** The directions of real images, and
-# their variances, are the eigenvectors and eigenvalues of the covariance of the pixels.
+# a latent variable only if its variance exceeds $\beta\gamma$.** For real images, directions and variances
+# are the eigenvectors and eigenvalues of the covariance of the pixels. (Digits are not Gaussian and our
+# VAEs not linear: a rule of thumb, which we shall test.)
 
 # %%
 pixels = train.flatten(1)
@@ -285,9 +281,6 @@ print(f"variance of a pixel about the mean image, on average: {variance:.4f}")
 for gamma in (1.0, variance):
     print(f"beta = 4, gamma = {gamma:.3f}: {worth_telling(4 * gamma)} directions are worth a variable")
 
-# %% [markdown]
-# Digits are not Gaussian and our VAEs are not linear, so this is a rule of thumb. We shall test it.
-
 # %% [markdown] tags=["slide"]
 # ## 3. gamma: how wrong may a pixel be?
 #
@@ -301,7 +294,7 @@ for gamma in (1.0, variance):
 # it, the larger $\gamma$ the better.
 
 # %% [markdown]
-# ### Exercise 1: `optimal_gamma`
+# ### Exercise 1: `optimal_gamma` (10 minutes, ★★)
 #
 # Set $f'(\gamma) = 0$ on paper, solve for $\gamma$, and write the result as code.
 
@@ -366,72 +359,90 @@ for beta in (0.5, 1.0, 1.9, 2.0, 4.0):
     first = ", ".join(f"{g:.3g}" for g in path[:4])
     print(f"beta = {beta}: gamma {first}, ... {path[-1]:.2g}; KL {toy_kl[at]:.2f} nats")
     assert (toy_kl[at] > 0.1) == (beta < 2)
-
-# %% [markdown]
-# Below $\beta = 2$ the spiral turns until $\gamma$ reaches the floor that the code sets. Without it the two
-# images would be told apart ever better, $\gamma$ would go to 0 and the density beyond all bounds: two
-# images can be learnt by heart. (On digits the error that remains stops $\gamma$, and blur stays. One bit,
-# $\log 2 \approx 0.69$ nats, would do to name one of two images. The toy pays more, since two narrow
-# hills are a poor match for the one wide prior; [notebook 6](06_sampling.ipynb) is about this mismatch.)
-# From $\beta = 2$ on, the average itself keeps $\beta\gamma$ at $\frac12$ or above, and the toy stays
-# collapsed for ever.
-#
-# For images in general: collapse feeds itself if $\beta$ times the variance *per pixel* exceeds the
-# largest eigenvalue. That is our first prediction for digits:
-
-# %%
 print(f"digits: complete collapse from about beta = {eigenvalues[0].item() / variance:.0f}")
 
+# %% [markdown]
+# Below $\beta = 2$ the spiral turns until $\gamma$ reaches the floor that the code sets: two images can be
+# learnt by heart. (On digits the error that remains stops $\gamma$.) From $\beta = 2$ on, the average itself
+# keeps $\beta\gamma$ at $\frac12$ or above, and the toy stays collapsed for ever. For images in general:
+# collapse feeds itself if $\beta$ times the variance *per pixel* exceeds the largest eigenvalue. The last
+# line is that prediction for digits.
+
 # %% [markdown] tags=["slide"]
-# ### 3.2 A running estimate
+# ### 3.2 gamma inside the loop
 #
 # While training, only the MSE of a batch is at hand, which is noisy and falls. The authors of the
-# Split VAE keep a running mean of it, and let $\gamma$ only fall:
+# Split VAE keep a running mean of it, of which a new batch changes a hundredth, and let $\gamma$ only fall.
+# Neither is a parameter of the network: no gradient may flow through them.
 #
-# $$\texttt{running} \leftarrow 0.99\, \texttt{running} + 0.01\, \mathrm{MSE}, \qquad
-# \gamma \leftarrow \min(\gamma, \texttt{running}).$$
+# #### Exercise 2: `update_gamma` (10 minutes, ★★)
 #
-# No gradient flows through it: it is an estimate, not a parameter of the network.
-
-# %% [markdown]
-# #### Exercise 2: `running_gamma`
-#
-# Both numbers begin at `start`. Fill in the two updates; hints as always by
-# `sv.exercises.hint("running_gamma", 1)`.
+# What a training loop does with $\gamma$ after each batch. It gets the images, what the decoder made of
+# them, and both numbers as they were; the running mean keeps 99 % of its old value, and $\gamma$ is the
+# smaller one of itself and the running mean. Mind the gradient. Hints as always by
+# `sv.exercises.hint("update_gamma", 1)`.
 
 # %%
-def running_gamma(mses, start):
-    """mses: a list of numbers, one per step; start: a number -> tensor of gamma after each step"""
-    gamma = running = start
-    gammas = []
-    for mse in mses:
-        # BEGIN SOLUTION
-        running = 0.99 * running + 0.01 * mse
-        gamma = min(gamma, running)
-        # END SOLUTION
-        gammas.append(gamma)
-    return torch.tensor(gammas)
+def update_gamma(x, x_hat, gamma, running):
+    """x, x_hat (N, C, H, W), x_hat with a gradient; two scalar tensors -> gamma, running afterwards"""
+    # BEGIN SOLUTION
+    mse = (x - x_hat.detach()).square().mean()
+    running = 0.99 * running + 0.01 * mse
+    return torch.minimum(gamma, running), running
+    # STUB: mse = ...
+    # STUB: return ..., ...  # gamma, running
+    # END SOLUTION
 
 
-running_gamma = sv.exercises.check("running_gamma", running_gamma)
+update_gamma = sv.exercises.check("update_gamma", update_gamma)
+
+# %% [markdown]
+# Here is the loop around it: a VAE of two linear layers each way, like that of notebook 1, with your update
+# as its last line. (It is the library's `SmallVAE`, which the rest of the notebook trains, too.)
+
+# %%
+def train_by_hand(model, start, beta=4.0, steps=100, batch=100):
+    """gamma and the running mean after each step of a training, (steps, 2)"""
+    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
+    generator = torch.Generator().manual_seed(0)
+    gamma = running = torch.tensor(start)
+    path = []
+    for step in range(steps):
+        x = train[torch.randint(len(train), (batch,), generator=generator)]
+        noise = torch.randn(batch, model.config.latent_dim, generator=generator)
+        out = model(x, noise)
+        loss = sv.variational_loss(x, out.x_hat, out.mu, out.log_var, gamma, beta).total
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        gamma, running = update_gamma(x, out.x_hat, gamma, running)
+        path.append(torch.stack((gamma, running)))
+    return torch.stack(path)
+
+
+# %%
+small = sv.PRESETS["small"]
+steps = sv.course.pick(smoke=20, laptop=400, gpu=1000)
+path = train_by_hand(sv.build_model("small-vae", small.model), start=variance, steps=steps)
+figure = Figure(figsize=(5.6, 2.8), layout="constrained")
+axes = figure.subplots()
+axes.plot(path[:, 1], color=GREY, label="running mean of the MSE")
+axes.plot(path[:, 0], color=BLUE, linestyle="--", label="$\\gamma$")
+axes.set(xlabel="step", ylim=(0, None), title="A loop by hand, $\\beta$ = 4")
+axes.legend()
+sv.plots.show(figure, f"gamma and the running mean of the error over {steps} steps, from "
+              f"{variance:.3f} on: at the end {path[-1, 0]:.3f} and {path[-1, 1]:.3f}.")
+assert (path[:, 0].diff() <= 0).all() and (path[:, 0] <= path[:, 1]).all()
 
 # %% [markdown] tags=["slide"]
 # ### 3.3 Where should gamma start?
 #
 # The authors start at 1. Another honest first guess is the variance of the data, the MSE of the mean
-# image. To compare them we train real VAEs, and several more below, so the network is a small one,
-# trained within seconds: that of notebook 1 by hand, put into the library's frame so that
-# `sv.Trainer` can train it. Latent variables, loss and all else are those of `sv.VAE`:
-
-# %%
-print(inspect.getsource(sv.baselines.SmallVAE.__init__))
-
-# %% [markdown]
-# `TRAIN = False` loads the trained ones, which come with the course; no cell below then waits.
+# image. To compare them we train both, by `sv.Trainer`, whose loop is yours with a few comforts.
+# (`TRAIN = False` loads the trained ones, which come with the course; no cell below then waits.)
 
 # %%
 TRAIN = True
-small = sv.PRESETS["small"]
 learnt_from = images if TRAIN else sets.train  # the trained ones saw all training images
 
 
@@ -464,15 +475,18 @@ sv.plots.training_curves(thinned, ("mse", "gamma", "kl"), title="Two starts of g
 
 # %% [markdown]
 # From 1, the KL divergence first falls to very little (the rule leaves one direction), until $\gamma$ has
-# come down. Then the run recovers, catches up, and ends at nearly the same place. From the variance
-# the price is right at once. The longer the training, the less it matters; a small network in a
-# hurry feels it. Your `running_gamma` must reproduce both curves from the errors alone:
+# come down. Then the run catches up, and ends at nearly the same place. From the variance the price is
+# right at once. The longer the training, the less it matters. The trainer's $\gamma$ follows from the
+# errors of its steps as yours does:
 
 # %%
 starts = 1.0, sv.objective.pixel_variance(learnt_from)
 for history, start in zip((history_one, history_data), starts):
-    gammas = running_gamma(history["mse"], start)
-    torch.testing.assert_close(gammas, torch.tensor(history["gamma"]), rtol=1e-3, atol=1e-6)
+    gamma = running = torch.tensor(start)
+    for mse, found in zip(history["mse"], history["gamma"]):
+        x = torch.tensor(mse).sqrt()  # an image of one pixel with this squared error
+        gamma, running = update_gamma(x.view(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), gamma, running)
+        assert math.isclose(gamma, found, rel_tol=1e-3, abs_tol=1e-6)
 
 fifth = len(history_one["mse"]) // 5
 early = [sum(h["mse"][fifth - 2 : fifth + 2]) / 4 for h in (history_one, history_data)]
@@ -490,7 +504,7 @@ if learning:
 #
 # **What do you expect?** The next cell trains with $\beta$ = 1, 16, 64 and 256 (4 we have). How many
 # of the 16 latent variables will be active at each? Use the rule of section 2.1, with $\gamma$ at its
-# start, and the prediction of section 3.1. (The pictures come first, the count in section 4.1.)
+# start, and the prediction of section 3.1. (Pictures first, the count in section 4.1.)
 
 # %%
 sv.course.predict("02-active-at-256")
@@ -512,7 +526,7 @@ sv.plots.image_rows(
 # information goes, count it per latent variable.
 
 # %% [markdown]
-# ### Exercise 3: `kl_per_variable`
+# ### Exercise 3: `kl_per_variable` (5 minutes, ★)
 #
 # How many nats does each latent variable cost, on average over the images?
 
@@ -550,39 +564,27 @@ for beta, (mu, log_var) in posteriors.items():
 # - $\mathrm{var}(\mu) < 0.05$: its means hardly move;
 # - $\mathrm{mean}(s^2) > 0.95$, with $s^2 = \exp(\texttt{log\_var})$: it is as wide as the prior.
 #
-# #### Exercise 4: `inactive`
-
-# %%
-def inactive(mu, log_var):
-    """mu, log_var: (N, L) -> bool (L,), True where a latent variable is inactive"""
-    # BEGIN SOLUTION
-    return (mu.var(dim=0) < 0.05) | (log_var.exp().mean(dim=0) > 0.95)
-    # END SOLUTION
-
-
-inactive = sv.exercises.check("inactive", inactive)
-
-# %% [markdown]
-# Now the rule of section 2.1 meets reality: directions with a variance above $\beta\gamma$, at most 16.
+# So the library counts. The rule of section 2.1 meets reality: directions with a variance above
+# $\beta\gamma$, at most 16.
 
 # %%
 print(f"{'beta':>5}{'gamma':>9}{'price':>8}{'predicted active':>18}{'active':>8}")
 active = {}
 for beta, (mu, log_var) in posteriors.items():
-    active[beta] = 16 - int(inactive(mu, log_var).sum())
+    active[beta] = sv.diagnostics.latent_statistics(mu, log_var).active_count
     price = beta * gammas[beta]
     predicted = min(worth_telling(price), 16)
     print(f"{beta:5}{gammas[beta]:9.4f}{price:8.3f}{predicted:18}{active[beta]:8}")
-    assert active[beta] == sv.diagnostics.latent_statistics(mu, log_var).active_count
+    inactive = (mu.var(dim=0) < 0.05) | (log_var.exp().mean(dim=0) > 0.95)
+    assert active[beta] == 16 - inactive.sum()
 if learning:
     assert active[1] == 16 and active[256] == 0 and active[64] < 8
 
 # %% [markdown]
 # A rule made for linear networks and Gaussian data tells where a neural VAE collapses. (The test is
 # mild: $\gamma$ is taken from each run, and at the three lower prices the rule says no more than "all".
-# Where it says something in between, it leaves more than the network keeps.)
-# Collapse is often blamed on decoders that are too strong, or on bad luck in training; those exist, but
-# the first suspect is the price.
+# Where it says something in between, it leaves more than the network keeps.) When a model collapses,
+# suspect the price first.
 
 # %% [markdown] tags=["slide"]
 # ### 4.2 Collapse, seen
@@ -616,11 +618,8 @@ if learning:
 sv.plots.image_rows(walks, title="One latent variable moved from -2 to 2 (beta = 64), by activity")
 
 # %% [markdown]
-# Next to nothing: the decoder has learnt not to listen to it. Nearly all of this model's work is done
-# by its most active variable.
-#
-# And here is section 1 once more, in a trained network. The best answer to a latent vector $z$ is the
-# mean of all training images $x_i$ that may have led to it, weighted by $q(z \mid x_i)$. At
+# Next to nothing: the decoder has learnt not to listen to it. And here is section 1 once more, in a
+# trained network. The best answer to a latent vector $z$ is the mean of all training images $x_i$ that may have led to it, weighted by $q(z \mid x_i)$. At
 # $\beta = 64$ those are many:
 
 # %%
@@ -648,8 +647,7 @@ sv.plots.image_rows(
 # $$c\; \mathrm{mean}(\mu^2 + s^2) - \frac{1}{c} = 0, \qquad \mathrm{mean}(\mu^2 + s^2) = \frac{1}{c^2}.$$
 #
 # A network that is trained to the end has nothing to gain from any $c$, so $c = 1$; likewise the mean
-# of $\mu$ is 0. That is the **variance law** (Asperti and Trentin): for each latent variable, active
-# or not,
+# of $\mu$ is 0. That is the **variance law** (Asperti and Trentin), for each latent variable:
 #
 # $$\mathrm{var}(\mu) + \mathrm{mean}(s^2) = 1 .$$
 #
@@ -665,10 +663,10 @@ sv.plots.variance_law(statistics, title="The variance law")
 
 # %% [markdown]
 # At $\beta = 64$ the law holds, but trivially: most variables there are just the prior. At 16 it nearly
-# holds; at 4 and 1 the bars stand above 1, most of all where the
-# KL divergence has little weight. Is the law wrong? It speaks of networks trained to the end, and
-# these were not: the law is a thermometer of training. The derivation even says how to repair them
-# by hand: divide each latent variable by the root of its bar, and let the decoder multiply.
+# holds; at 4 and 1 the bars stand above 1, most of all where the KL divergence has little weight. The law
+# speaks of networks trained to the end, and these were not: it is a thermometer of training. The
+# derivation even says how to repair them by hand: divide each latent variable by the root of its bar, and
+# let the decoder multiply.
 
 # %%
 def repair(model, mu, log_var):
@@ -719,253 +717,6 @@ sv.plots.image_rows(
 # [Notebook 6](06_sampling.ipynb) is about the rest.
 
 # %% [markdown] tags=["slide"]
-# ## 6. Rate and distortion
-#
-# Everything so far fits into one picture. The KL divergence is a **rate** (nats paid per image: at
-# least as many as are told, as the toy showed in section 3.1), the squared error a **distortion**.
-# Each $\beta$ is a point; moving along the curve is a matter of taste, getting below it takes a
-# better model. For comparison, the best *linear* VAE with 16 latent variables on Gaussian data: by
-# section 2.1 each direction contributes the error $d = \min(\lambda, \beta\gamma)$ and
-# $\frac12 \log (\lambda / d)$ nats.
-
-# %%
-kept = eigenvalues[:16]
-distortions = []
-for price in torch.logspace(-4.2, 1, 100):
-    d = torch.minimum(kept, price)
-    distortions.append((0.5 * (kept / d).log().sum(), (d.sum() + eigenvalues[16:].sum()) / D))
-figure = Figure(figsize=(6, 3.4), layout="constrained")
-axes = figure.subplots()
-axes.plot(*zip(*distortions), color=GREY, label="linear VAE, Gaussian data (theory)")
-for i, (beta, model) in enumerate(models.items()):
-    mu, log_var = sv.inference.encode_all(model, sets.test[: len(test)])
-    noise = torch.randn(mu.shape, generator=torch.Generator().manual_seed(0))
-    x_hat = sv.inference.decode_all(model, mu + noise * (0.5 * log_var).exp()).x_hat
-    point = sv.kl_divergence(mu, log_var).mean(), (test - x_hat).square().mean()
-    axes.plot(*point, "os^Dv"[i], color=PALETTE[i], markersize=8, label=f"$\\beta$ = {beta}")
-axes.set(xlabel="rate: KL divergence (nats per image)", ylabel="distortion: MSE", xlim=(-2, 80))
-axes.legend(fontsize=9)
-sv.plots.show(figure, "MSE over KL divergence on test images: a falling curve for the linear theory, "
-              "and a point per beta, from no rate and high distortion to high rate and low distortion.")
-
-# %% [markdown]
-# Without anything told, all models meet at the variance of the data. With more nats, the nonlinear
-# VAE gets below what any linear one can do with 16 variables. The step from $\beta = 4$ to 1 costs
-# many nats and buys hardly any error on *test* images: what is told there hardly helps with images
-# that the network has not seen.
-
-# %% [markdown] tags=["slide"]
-# ## 7. The course's own model
-#
-# The model that comes with the course has the paper's convolutional network and $\beta = 4$. The same
-# two lines read it, and any VAE you will ever train:
-
-# %%
-shipped = sv.load_trained("quick", "vae")
-statistics = sv.diagnostics.latent_statistics(*sv.inference.encode_all(shipped, images))
-print(statistics)
-sv.plots.latent_activity(statistics, title="Latent variables of the quick VAE")
-
-# %% [markdown]
-# The grey bands are the two bounds of section 4.1: no variable lies in them, all are active. Points to
-# the right of the dashed line are those whose means are still spread too wide, as in section 5.
-
-# %% [markdown] tags=["slide"]
-# ## 8. How tight is the bound? (Optional)
-#
-# The ELBO lies below $\log p(x)$ by the gap of [notebook 1](01_vanilla_vae.ipynb), section 3.2, the KL
-# divergence of the encoder's $q(z \mid x)$ from the true posterior. How wide is it? A tighter bound
-# tells at least a part. Draw not one $z$ but $M$, and average *before* the logarithm:
-#
-# $$\log p(x) \ge \mathbb{E}\left[\log \frac{1}{M} \sum_{z} \frac{p(x, z)}{q(z \mid x)}\right],
-# \qquad \text{the sum over } M \text{ draws } z \sim q(z \mid x).$$
-#
-# Each fraction has the mean $\int p(x, z)\, dz = p(x)$, so their average has it too, and the mean of
-# its logarithm can only be lower (Jensen's inequality, as in notebook 1). $M = 1$ is the ELBO. The more
-# draws, the less their average varies, and the less the logarithm costs: this **importance-weighted
-# bound** rises with $M$, and towards $\log p(x)$.
-
-# %% [markdown]
-# ### Exercise 5: `importance_weighted_bound`
-#
-# Inside the expectation, for each image. Densities of images are numbers like $e^{1000}$, which no
-# float holds: stay with logarithms from start to end. (`sv.exercises.hint("importance_weighted_bound", 1)`)
-
-# %%
-def importance_weighted_bound(log_joint, log_q):
-    """log p(x, z) and log q(z | x) of each image's M draws, (N, M) both -> (N,), in nats"""
-    # BEGIN SOLUTION
-    return torch.logsumexp(log_joint - log_q, dim=1) - math.log(log_joint.shape[1])
-    # END SOLUTION
-
-
-importance_weighted_bound = sv.exercises.check("importance_weighted_bound", importance_weighted_bound)
-
-# %% [markdown] tags=["slide"]
-# ### 8.1 Where the answer is known
-#
-# One latent variable, one pixel and the linear decoder of notebook 1, section 3.3: there $\log p(x)$ is
-# known. As $q$ we take two Gaussians at the right place, one with twice the posterior's standard
-# deviation and one with half of it.
-#
-# **What do you expect?** The narrow $q$ has the smaller gap, so it is ahead at $M = 1$. At $M = 1000$
-# too?
-
-# %%
-sv.course.predict("02-wide-or-narrow")
-
-# %%
-def climb(log_joint, log_q, counts):
-    """Mean bound for each M in counts, from the same draws, shared out into groups of M."""
-    groups = [(log_joint.reshape(-1, M), log_q.reshape(-1, M)) for M in counts]
-    return torch.stack([importance_weighted_bound(*group).mean() for group in groups])
-
-
-w, gamma, x = 1.5, 0.4, torch.tensor(1.2)
-log_px = Normal(0.0, math.sqrt(w**2 + gamma)).log_prob(x)
-place, width = w * x / (w**2 + gamma), math.sqrt(gamma / (w**2 + gamma))  # of the true posterior
-noise = torch.randn(1000, 1000, generator=torch.Generator().manual_seed(0))
-counts = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-bounds = {}
-for factor in (2, 0.5):
-    q = Normal(place, factor * width)
-    z = place + factor * width * noise
-    log_joint = Normal(w * z, math.sqrt(gamma)).log_prob(x) + Normal(0.0, 1.0).log_prob(z)
-    bounds[factor] = climb(log_joint, q.log_prob(z), counts)
-    elbo = log_px - (factor**2 - 1 - math.log(factor**2)) / 2  # less the KL divergence of q
-    torch.testing.assert_close(bounds[factor][0], elbo, atol=0.01, rtol=0)
-    assert (bounds[factor] < log_px + 0.01).all()
-
-# %%
-figure = Figure(figsize=(6, 3.2), layout="constrained")
-axes = figure.subplots()
-axes.axhline(log_px, color=BLACK, linewidth=1, label="$\\log p(x)$")
-for factor, style, colour in ((2, "o-", BLUE), (0.5, "s--", ORANGE)):
-    label = f"$q$ {factor} x as wide as the posterior"
-    axes.semilogx(counts, bounds[factor], style, color=colour, label=label)
-axes.set(xlabel="$M$, draws under the logarithm", ylabel="bound (nats)")
-axes.legend(fontsize=9, loc="lower right")
-assert bounds[2][0] < bounds[0.5][0] and bounds[2][-1] > bounds[0.5][-1]
-sv.plots.show(
-    figure, "Two curves rise with the number of draws M towards the line log p(x). That of the wide q "
-    "starts lower, crosses the other after a few draws and soon touches the line; that of the narrow "
-    "q is still a little below it at 1000 draws.",
-)
-
-# %% [markdown]
-# The wide $q$ overtakes. It wastes draws, but covers all places that matter; the narrow one hardly ever
-# draws from the posterior's tails, where its fractions are largest. A few rare draws carry the mean, and
-# most sets of $M$ miss them.
-
-# %% [markdown] tags=["slide"]
-# ### 8.2 Where it is not
-#
-# The same for trained models, with $p(x \mid z)$ at the $\gamma$ that each of them ended with:
-
-# %%
-def log_densities(model, gamma, some, draws):
-    """log p(x, z) and log q(z | x) of draws from the posteriors of bytes (N, ...): (N, draws) both"""
-    x, (mu, log_var) = sv.data.to_float(some), sv.inference.encode_all(model, some)
-    q, prior = Normal(mu, (0.5 * log_var).exp()), Normal(0.0, 1.0)
-    generator = torch.Generator().manual_seed(0)
-    log_joint, log_q = torch.empty(2, len(x), draws)
-    for i in range(draws):
-        z = q.mean + q.stddev * torch.randn(mu.shape, generator=generator)
-        x_hat = sv.inference.decode_all(model, z).x_hat
-        error = sv.reconstruction_error(x, x_hat)
-        log_likelihood = -error / (2 * gamma) - D / 2 * math.log(2 * math.pi * gamma)
-        log_joint[:, i] = log_likelihood + prior.log_prob(z).sum(dim=1)
-        log_q[:, i] = q.log_prob(z).sum(dim=1)
-    return log_joint, log_q
-
-
-# %% [markdown]
-# Beside nats the table has **bits per dimension**: a byte, divided by 255, owns an interval of width
-# 1/255, so its probability is about its density times that, and $\log_2 255 - \log p(x) / (D \log 2)$
-# bits name it.
-#
-# **What do you expect?** At $\beta = 1$ the loss was the negative ELBO, but for its constant. At $\beta = 4$ and 16, will the
-# bound climb more from $M = 1$, or less? (Divide the loss by $\beta$: for which variance of a pixel is
-# it an ELBO?)
-
-# %%
-sv.course.predict("02-climb")
-
-# %%
-counts = (1, 10, 100, 1000)[: sv.course.pick(smoke=2, laptop=4, gpu=4)]
-print("beta    nats: ELBO" + "".join(f"{f'M = {M}':>10}" for M in counts[1:]), end="")
-print("   bits per dimension: ELBO, last bound   effective draws")
-by_hand = {}
-for beta in (1, 4, 16):
-    log_joint, log_q = log_densities(models[beta], gammas[beta], sets.test[:50], counts[-1])
-    bounds = climb(log_joint, log_q, counts)
-    assert (bounds.diff() > -0.01).all()  # Jensen's, even for these very draws; rounding aside
-    by_hand[beta] = bounds
-    bits = math.log2(255) - bounds / (D * math.log(2))
-    effective = 1 / (log_joint - log_q).softmax(dim=1).square().sum(dim=1)  # share the weight
-    print(f"{beta:4}    {''.join(f'{b:10.1f}' for b in bounds)}", end="")
-    print(f"{bits[0]:28.3f}{bits[-1]:12.3f}{effective.mean():18.1f}")
-if learning:
-    assert by_hand[1][-1] - by_hand[1][0] < by_hand[16][-1] - by_hand[16][0]
-
-# %% [markdown]
-# Each climb is nats by which $\log p(x)$ lies above the ELBO *at least*: so far is the encoder's
-# Gaussian, with independent latent variables and one network for all images, from the true posterior.
-# The gap itself is wider still: of all draws hardly more than one or two carry the weight, and the bound
-# has not stopped climbing.
-#
-# With $\beta$ the climb grows. The loss divided by $\beta$ is a negative ELBO for the variance
-# $\beta\gamma$, so that is the posterior which the encoder learnt, and it is wider than the one for
-# $\gamma$. As in the toy, a wide $q$ wastes draws, and draws repair it.
-#
-# **A warning.** These are densities of numbers in $[0, 1]$, not probabilities. They move with $\gamma$,
-# and with how bytes are made continuous (noise added to them, *dequantisation*, or not, as here); our
-# empty border counts among the $D$ numbers too. Compare them between models of one protocol, never
-# across papers.
-
-# %% [markdown] tags=["slide"]
-# ### 8.3 The probability of a byte
-#
-# The bits in that table took something on trust: that a byte's probability is its density times 1/255.
-# But 0 and 255 stand at the ends. No byte is darker than black, so all that the decoder's Gaussian has
-# below 0 belongs to the byte 0 as well, and all beyond 1 to the byte 255.
-#
-# **What do you expect?** A decoder answers a black pixel with exactly 0. How many bits does the pixel
-# cost with its interval alone, and how many with all that lies below it?
-
-# %%
-sv.course.predict("02-black-pixel")
-
-# %%
-every = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1)  # each byte, as an image of one pixel
-answer = torch.zeros(256, 1, 1, 1)
-alone = sv.likelihood.log_density(every, answer, gammas[1]) - math.log(255)
-with_ends = sv.likelihood.log_probability(every, answer, gammas[1])
-for name, log_p in (("interval alone", alone), ("ends included", with_ends)):
-    bits = -log_p[0] / math.log(2)
-    print(f"{name}: black costs {bits:.2f} bits; the 256 probabilities sum to {log_p.exp().sum():.3f}")
-assert math.isclose(with_ends.exp().sum(), 1, abs_tol=1e-6)
-
-# %% [markdown]
-# About one bit, since half of a Gaussian around 0 lies below 0; and probabilities that sum to 1, as they
-# must. (Ho, Jain and Abbeel treat the ends like this for diffusion models.) Most pixels of a digit are
-# black, so a whole image becomes far cheaper. The library's `likelihood_bound` does by itself what we did by hand:
-
-# %%
-bound = sv.likelihood.likelihood_bound(
-    models[1], sets.test[:50], gammas[1], draws=counts[-1], progress=False
-)
-print(bound)
-assert math.isclose(bound.elbo, by_hand[1][0], abs_tol=0.1)
-assert math.isclose(bound.importance_weighted, by_hand[1][-1], abs_tol=0.1)
-
-# %% [markdown]
-# The same nats, and bits that are a bound on probabilities: on the same images they can be compared with
-# those of any model that gives bytes probabilities, whatever its kind. `svae evaluate RUN
-# --likelihood-draws 100` adds both to the scores. Does a split decoder make digits more probable?
-# [Notebook 8](08_reproduce_the_paper.ipynb) asks.
-
-# %% [markdown] tags=["slide"]
 # ## Recap
 #
 # - Under squared error the best answer to an uncertain question is the mean of the answers: blur.
@@ -975,14 +726,10 @@ assert math.isclose(bound.importance_weighted, by_hand[1][-1], abs_tol=0.1)
 #   data spares the model a first collapse.
 # - $\mathrm{var}(\mu) + \mathrm{mean}(s^2) = 1$ in a network trained to the end; where it is not, the
 #   latent variables can be rescaled for free.
-# - Rate and distortion: $\beta$ chooses a point on the curve, a better model lowers the curve.
-# - More draws under the logarithm tighten the ELBO; how far it climbs tells how far, at least, the
-#   encoder's Gaussian is from the posterior.
-# - Densities compare within one protocol only; probabilities of bytes, in bits per dimension, between
-#   models of any kind.
 #
-# The symbols are in the [glossary](../docs/glossary.md). Next: a decoder that may say two things at
-# once, [notebook 3](03_split_decoder.ipynb).
+# The symbols are in the [glossary](../docs/glossary.md). How far the ELBO lies below $\log p(x)$ is measured in
+# the [appendix](10_appendix.ipynb). Next: a decoder that may say two things at once,
+# [notebook 3](03_split_decoder.ipynb).
 
 # %%
 sv.course.quiz("02")
@@ -1003,10 +750,4 @@ sv.course.quiz("02")
 #   of section 2.1.
 # - I. Higgins et al., *beta-VAE: learning basic visual concepts with a constrained variational
 #   framework*, ICLR 2017: $\beta$.
-# - A. Alemi et al., *Fixing a broken ELBO*, ICML 2018,
-#   [arXiv:1711.00464](https://arxiv.org/abs/1711.00464): rate and distortion.
-# - Y. Burda, R. Grosse, R. Salakhutdinov, *Importance weighted autoencoders*, ICLR 2016,
-#   [arXiv:1509.00519](https://arxiv.org/abs/1509.00519): the bound of section 8 (they train with it).
-# - J. Ho, A. Jain, P. Abbeel, *Denoising diffusion probabilistic models*, NeurIPS 2020,
-#   [arXiv:2006.11239](https://arxiv.org/abs/2006.11239): equation 13, probabilities of bytes.
 # - T. Cover, J. Thomas, *Elements of information theory*, chapter 10: rate-distortion functions.

@@ -734,7 +734,7 @@ sv.plots.image_rows(
 # with the kinds that seeds 0, 1 and 2 ended with in section 6. Does the beginning alone decide? In the stored
 # run seed 1 alternates most here, and ended syntactic. Seeds 0 and 2 begin nearly alike; seed 0 ended
 # semantic, and seed 2 mixed, but after half as many steps. (With `TRAIN = False` it has as many. Which label
-# has it then?) Three seeds suggest; [notebook 9](09_beyond_the_paper.ipynb), section 5.1, asks more of them.
+# has it then?) Three seeds suggest; the [appendix](10_appendix.ipynb), section 3, asks more of them.
 #
 # So the kind of a split is a habit of the architecture plus the accidents of a seed. The loss
 # accepts whatever comes.

@@ -17,7 +17,6 @@
 # %%
 import copy
 import math
-import os
 import signal
 import tempfile
 import time
@@ -26,11 +25,10 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 import svae_lib as sv
-from svae_lib.plots.figure import BLACK, BLUE, GREEN, GREY, ORANGE
+from svae_lib.plots.figure import BLUE, GREEN, ORANGE
 from svae_lib.experiments.runs import Run
 
 TRAIN = True  # False: load the trained model in section 1; there is then one speed less to compare
@@ -43,7 +41,8 @@ print("profile:", sv.course.profile())
 # %% [markdown] tags=["slide"]
 # ## 1. One program, any device
 #
-# A **device** is what computes: the CPU (`cpu`), an NVIDIA GPU (`cuda`), Apple's GPU (`mps`).
+# A **preset** is a named configuration of model and training; `budget.preset` is the one for this machine. A
+# **device** is what computes: the CPU (`cpu`), an NVIDIA GPU (`cuda`), Apple's GPU (`mps`).
 # PyTorch's tensors live on one, and the code that uses them does not change.
 
 # %%
@@ -57,7 +56,7 @@ print(f"this machine: {machine}; number format of products and convolutions: {pr
 
 # %% [markdown]
 # **Every time and speed below is measured on the machine in the line above.** On a CPU they say
-# nothing about a GPU: there, read the explanations, and take the figures for what they are.
+# nothing about a GPU.
 #
 # What the library's trainer does differently on the two:
 #
@@ -66,7 +65,7 @@ print(f"this machine: {machine}; number format of products and convolutions: {pr
 # | number format (`precision="auto"`) | bf16 where the processor multiplies in it, else float32 | bf16 where the card does, else fp16 |
 # | training images | in main memory, as bytes | in the card's memory where they fit, as bytes |
 # | an operation, when Python reaches it | is computed | is put in a queue |
-# | Adam | parameter by parameter | fused: a few launches for all |
+# | Adam | fused: one pass over each parameter | fused: a few launches for all |
 # | memory that a step frees | on Linux, kept for the next step while a training lasts | kept by PyTorch |
 
 # %%
@@ -81,9 +80,6 @@ else:
     model.load_state_dict(sv.load_trained(budget.preset, "split-vae").state_dict())
     history = sv.checkpoints.trained_history(budget.preset, "split-vae")
 sv.plots.training_curves(history, ("mse", "kl"), title=f"A Split VAE on {device.type}")
-
-# %% [markdown]
-# The profile `gpu` (chosen by itself where CUDA is) trains a wider model for longer, with the same lines.
 
 # %% [markdown] tags=["slide"]
 # ## 2. Number formats
@@ -109,11 +105,10 @@ for name, (exponent, fraction) in layouts.items():
 
 # %% [markdown]
 # bf16 is float32 with 16 bits of the fraction cut off: the same range, two to three digits. fp16
-# spends its bits the other way round: more digits, little range. **tf32** (TensorFloat-32) has the range
-# of the one and the digits of the other, but no tensor is stored in it: matrix units of NVIDIA cards, from
-# the generation called Ampere on, round the factors of a *float32* product to it, and add in float32. There
-# PyTorch's convolutions do so by default, matrix products when asked to. So "float32" on such a card means
-# tf32 in most of the work; `sv.devices.exact_float32()` turns it off.
+# spends its bits the other way round: more digits, little range. **tf32** has the range of the one and the
+# digits of the other, but no tensor is stored in it: NVIDIA cards from Ampere on round the factors of a
+# *float32* product to it and add in float32, in convolutions by default, in matrix products when asked to.
+# `sv.devices.exact_float32()` turns it off.
 #
 # **What do you expect?** Three numbers are converted: 1.002, 70,000 and a gradient of
 # $10^{-8}$. Which format spoils which?
@@ -137,21 +132,22 @@ assert torch.tensor(1.002).bfloat16() == 1  # bf16: too few digits
 # ### 2.1 Mixed precision
 #
 # Neither half format is good for everything, so they are mixed: **autocast** computes matrix products
-# and convolutions, which are nearly all of the work, in 16 bits, and what is delicate (long sums,
-# logarithms, the loss) in float32. Whatever lies between (BatchNorm, swish) keeps the type that it is
-# given. Weights and Adam's moments stay float32, for an update is often too small to move a weight of seven
-# fraction bits.
+# and convolutions, nearly all of the work, in 16 bits, and what is delicate (long sums, logarithms, the
+# loss) in float32. Whatever lies between (BatchNorm, swish) keeps the type that it is given. Weights and
+# Adam's moments stay float32: an update is often too small to move a weight of seven fraction bits. (The
+# loss below needs a $\gamma$ and a $\beta$, for which any usual values do.)
 
 # %%
+GAMMA, BETA = 0.05, 4.0  # of this notebook's losses: variance of a pixel, weight of the KL divergence
 probe = copy.deepcopy(model).eval()
 x = sv.data.to_float(images[:16]).to(device)
 noise = torch.zeros(16, preset.model.latent_dim, device=device)
 with torch.no_grad(), sv.devices.exact_float32():
-    exact = probe.loss(x, noise, 0.05, 4.0)  # gamma = 0.05, beta = 4
+    exact = probe.loss(x, noise, GAMMA, BETA)
     with sv.devices.autocast("bf16", device):
         product = probe.encoder.convolutions(x)
         between = nn.functional.silu(nn.BatchNorm2d(product.shape[1], device=device)(product))
-        rounded = probe.loss(x, noise, 0.05, 4.0)
+        rounded = probe.loss(x, noise, GAMMA, BETA)
 print("weights:", next(probe.parameters()).dtype, "  a convolution's result:", product.dtype)
 print("after BatchNorm and swish:", between.dtype)
 print("loss:   ", rounded.total.dtype, f"  {exact.total:.3f} in float32, {rounded.total:.3f} in bf16")
@@ -180,11 +176,11 @@ noise = torch.randn(32, trained.config.latent_dim, generator=torch.Generator().m
 mu, log_var = trained.encode(x)
 x_hat = trained.decode(mu + noise * torch.exp(0.5 * log_var)).x_hat
 error = sv.reconstruction_error(x, x_hat).mean()
-GAMMA, D = 0.02, x[0].numel()
+gamma, D = 0.02, x[0].numel()  # where training of this model ends, about
 found = torch.autograd.grad(error, list(trained.parameters()))  # computed in float32
 sizes = torch.cat([g.flatten() for g in found]).abs()
-sizes = {"sum over pixels / 2 gamma": sizes / (2 * GAMMA), "mean over pixels": sizes / D}
-print(f"they differ by a factor of 2^{math.log2(D / (2 * GAMMA)):.1f}")
+sizes = {"sum over pixels / 2 gamma": sizes / (2 * gamma), "mean over pixels": sizes / D}
+print(f"they differ by a factor of 2^{math.log2(D / (2 * gamma)):.1f}")
 for label, values in sizes.items():
     zero, few = values < 2.0**-25, (values >= 2.0**-25) & (values < 2.0**-14)
     print(f"{label:26} become 0: {zero.float().mean():7.2%}   lose digits: {few.float().mean():7.2%}"
@@ -207,16 +203,14 @@ sv.plots.show(figure, "Two histograms of the sizes of the weights' gradients on 
               "one shifted against the other. Dashed lines at powers -25, -14 and 16: fp16's limits.")
 
 # %% [markdown]
-# The mean would: its gradients are the smaller ones, most lose digits and some become 0. The sum has
-# a size that suits fp16, and loses hardly anything here; but gradients change as training goes on. The
-# remedy works for both and costs nothing: multiply the *loss* by a power of two, the **scale**, and
-# find a good one by trial. By the chain rule all gradients, also those inside the network, grow by
+# The mean would: its gradients are the smaller ones, most lose digits and some become 0. The sum loses
+# hardly anything here; but gradients change as training goes on. The remedy works for both: multiply the *loss*
+# by a power of two, the **scale**, and find a good one by trial. By the chain rule all gradients, also those inside the network, grow by
 # the same factor and leave the lower edge; before the step they are divided by it in float32. Should
 # one become infinite or NaN, skip the step and halve the scale. After many sound steps (PyTorch: 2,000)
 # it is doubled again, for gradients shrink as training goes on, and larger scales become possible.
-
-# %% [markdown]
-# ### Exercise 1: `scaled_step`
+#
+# ### Exercise 1: `scaled_step` (10 minutes, ★★)
 #
 # A step of gradient descent from a *scaled* gradient. Return the new weights, and the scale for the
 # next step (leave the doubling out). Hints: `sv.exercises.hint("scaled_step", 1)`.
@@ -260,19 +254,6 @@ print("the trainer's own scaler is on:", trainer.scaler.is_enabled(), f"(precisi
 # with the batch, not with the data set. (And the trainer keeps a copy of the last good weights, to
 # return to when a loss is no longer a number. We leave both out of the count.)
 
-# %% [markdown]
-# ### Exercise 2: `training_bytes`
-
-# %%
-def training_bytes(parameters, images, values):
-    """Bytes kept on the device; `values` is C * H * W. Activations do not count."""
-    # BEGIN SOLUTION
-    return images * values + 4 * 4 * parameters
-    # END SOLUTION
-
-
-training_bytes = sv.exercises.check("training_bytes", training_bytes)
-
 # %%
 print("preset     parameters   images  as bytes  as float32   in all   (MB)")
 for name, count in (("mnist", 60_000), ("cifar10", 50_000), ("celeba", 162_770)):
@@ -280,7 +261,7 @@ for name, count in (("mnist", 60_000), ("cifar10", 50_000), ("celeba", 162_770))
     with torch.device("meta"):  # builds the layers' shapes without their memory
         parameters = sv.parameter_count(sv.SplitVAE(shape))
     values = shape.channels * shape.image_size**2
-    total = training_bytes(parameters, count, values)
+    total = count * values + 4 * 4 * parameters  # bytes, and four numbers of four bytes each
     print(f"{name:9}{parameters:12,}{count:9,}{count * values / 1e6:10,.0f}"
           f"{4 * count * values / 1e6:12,.0f}{total / 1e6:9,.0f}")
 assert trainer.images.dtype == torch.uint8 and trainer.images.device.type == device.type
@@ -291,9 +272,9 @@ if on_gpu:
 # ## 4. Queues and clocks
 #
 # On a GPU an operation's Python line does not compute: it puts a **kernel** (a program for the GPU)
-# into a queue and returns. Python runs ahead and prepares the next ones. Only a line that needs a
-# *number*, such as `loss.item()`, `print(loss)` or `if loss > 3`, has to wait until the queue is
-# empty. Here is the queue by hand: a *simulation*, whose two times are made up.
+# into a queue and returns, so that Python runs ahead. Only a line that needs a *number*, such as
+# `loss.item()`, `print(loss)` or `if loss > 3`, has to wait until the queue is empty. Here is the queue by
+# hand: a *simulation*, whose two times are made up.
 
 # %%
 def timeline(launch, compute, steps, look_every):
@@ -331,6 +312,10 @@ panels = figure.subplots(2, 1, sharex=True)
 draw(panels[0], queued, "loss read once, at the end")
 draw(panels[1], looking, "loss read in every step")
 panels[1].set_xlabel("ms (simulated)")
+assert queued[-1][3] == 2 + 8 * 3 and looking[-1][3] == 8 * (2 + 3)
+reads = config.steps // config.log_every
+print(f"{config.steps} steps, read every {config.log_every}: the trainer waited {reads} times")
+assert reads <= len(history["step"]) <= reads + 1 or not TRAIN
 sv.plots.show(figure, "Two simulated timelines of eight steps. Above, the GPU works without a gap. "
               "Below, it idles in every step while Python launches the next.")
 
@@ -342,12 +327,6 @@ sv.plots.show(figure, "Two simulated timelines of eight steps. Above, the GPU wo
 # them as one: `Trainer(..., compile="reduce-overhead")`.) Therefore:
 # - the trainer sums its metrics on the device, and reads them once every `log_every` steps;
 # - gamma and the loss scale are tensors on the device, updated without a look.
-
-# %%
-assert queued[-1][3] == 2 + 8 * 3 and looking[-1][3] == 8 * (2 + 3)
-reads = config.steps // config.log_every
-print(f"{config.steps} steps, read every {config.log_every}: the trainer waited {reads} times")
-assert reads <= len(history["step"]) <= reads + 1 or not TRAIN
 
 # %% [markdown] tags=["slide"]
 # ### 4.1 Timing without fooling yourself
@@ -375,7 +354,7 @@ print(f"after waiting {done * 1e3:.2f} ms")
 print("a queue: the first figure is no computing time" if on_gpu else "no queue here: the same")
 
 # %% [markdown]
-# ### Exercise 3: `images_per_second`
+# ### Exercise 2: `images_per_second` (5 minutes, ★)
 #
 # `times` holds the clock before the first step and after each of $T$ steps, so $T + 1$ readings. The
 # first `warmup` steps choose algorithms and fill caches: leave them out.
@@ -433,15 +412,14 @@ if TRAIN:
     print(f"{whole:10,.0f} in the training of section 1, its first steps and logging included")
 
 # %% [markdown]
-# Without a queue (a CPU) the first two differ by chance only. With one, the second is the higher, by what
-# launching takes: it is the speed that we go on with.
+# Without a queue (a CPU) the first two differ by what other programs do meanwhile. With one, the second is
+# the higher, by what launching takes: it is the speed that we go on with.
 
 # %% [markdown] tags=["slide"]
 # ## 5. How fast could it be?
 #
-# A speed means little by itself. Two limits of a machine bound it from above: its **peak**, the
-# arithmetic per second of its matrix units, and its **bandwidth**, the bytes per second between
-# memory and processor. First, the arithmetic that a step needs.
+# A speed means little by itself. What bounds it from above is the machine's **peak**, the arithmetic per
+# second of its matrix units. First, the arithmetic that a step needs.
 #
 # ### 5.1 Counting multiply-adds
 #
@@ -490,7 +468,7 @@ probe = sv.build_model("split-vae", preset.model, seed=0)
 x, noise = sv.data.to_float(images[:2]), torch.zeros(2, preset.model.latent_dim)
 by_layer = multiply_adds(probe, x, noise)
 with FlopCounterMode(display=False) as forward:
-    loss = probe.loss(x, noise, 0.05, 4.0).total
+    loss = probe.loss(x, noise, GAMMA, BETA).total
 with FlopCounterMode(display=False) as backward:
     loss.backward()
 assert forward.get_total_flops() == 2 * sum(by_layer.values())  # the hand count is the counter's
@@ -503,10 +481,10 @@ for name, macs in sorted(by_layer.items(), key=lambda item: -item[1])[:4]:
 # %% [markdown]
 # Nearly three: only the very first layer is spared a gradient, that of the image.
 #
-# ### 5.2 The roof
+# ### 5.2 And of the peak?
 #
-# Peak and bandwidth are measured, not taken from a data sheet: the fastest of three large matrix
-# products, and a large copy (which reads and writes each byte), each the best of several tries.
+# The peak is measured, not taken from a data sheet: the fastest of three large matrix products, in the
+# number format that training takes on this machine.
 
 # %%
 REPEATS = sv.course.pick(smoke=3, laptop=15, gpu=30)
@@ -526,181 +504,24 @@ def seconds(work):
     return min(found)
 
 
-# %%
-dtype = formats[precision]
-
-
 def product_speed(n):
     """FLOP/s of a product of two (n, n) matrices."""
-    a = torch.randn(n, n, device=device).to(dtype)
+    a = torch.randn(n, n, device=device).to(formats[precision])
     return 2 * n**3 / seconds(lambda: a @ a)
 
 
+# %%
 largest = sv.course.pick(smoke=256, laptop=2048, gpu=8192)
 peak = max(product_speed(n) for n in (largest // 4, largest // 2, largest))
-megabytes = sv.course.pick(smoke=4, laptop=64, gpu=512)
-block = torch.empty(megabytes * 2**20, dtype=torch.uint8, device=device)
-target = torch.empty_like(block)
-bandwidth = 2 * block.numel() / seconds(lambda: target.copy_(block))
-print(f"{machine}, {precision}: peak {peak / 1e9:,.0f} GFLOP/s, bandwidth {bandwidth / 1e9:,.1f} GB/s")
-
-# %%
 achieved = rate * step_flops
+print(f"{machine}, {precision}: peak {peak / 1e9:,.0f} GFLOP/s")
 print(f"training: {rate:,.0f} images/s x {step_flops / 1e6:,.1f} MFLOP = {achieved / 1e9:,.2f} GFLOP/s")
 print(f"fraction of the measured matrix peak: {achieved / peak:.1%}")
 
-# %% [markdown] tags=["slide"]
-# ### 5.3 Where does the rest go?
-#
-# A **profiler** writes down which operation takes how long. PyTorch's, over a few steps, without a
-# compiler; an operation's *own* time leaves out that of the operations which it calls:
-
-# %%
-os.environ["KINETO_LOG_LEVEL"] = "6"  # keeps the profiler's messages off the page
-own = "self_device_time_total" if on_gpu else "self_cpu_time_total"  # time on the GPU, or the CPU
-activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_gpu
-plain = sv.Trainer(copy.deepcopy(model), images, config, device, compile=False)
-clock_steps(plain, 2)  # warm-up
-plain.model.train()
-with sv.devices.tuned(device), profile(activities=activities) as profiled:
-    for _ in range(3):
-        plain.train_step()
-    wait()
-plain.model.eval()
-# An operation of PyTorch counts under CPU, the kernels that it launched once more under CUDA.
-calls = [call for call in profiled.key_averages() if call.device_type.name == "CPU"]
-spent = {call.key: getattr(call, own) for call in calls}
-total = sum(spent.values())
-for name in sorted(spent, key=spent.get, reverse=True)[:8]:
-    print(f"{spent[name] / total:6.1%}  {name[:70]}")
-matrix = [name for name in spent if any(word in name for word in ("convolution", "mm", "linear"))]
-print(f"{sum(spent[name] for name in matrix) / total:6.1%}  all convolutions and matrix products")
-
 # %% [markdown]
-# The last line is the part that our count of multiply-adds knows of. The rest (BatchNorm, swish, copies, Adam;
-# on a CPU Python's own work, too) does next to no arithmetic, and lowers the fraction of the peak by all the
-# time it takes. And why are the convolutions not at the peak themselves? For that take operations one by one.
-
-# %% [markdown] tags=["subslide"]
-# The **arithmetic intensity** of an operation is its FLOP per byte that it reads and writes. With
-# a given intensity no operation is faster than the **roof**
-#
-# $$\min(\text{peak},\; \text{intensity} \cdot \text{bandwidth}).$$
-#
-# Convolutions have a high intensity, BatchNorm, swish and Adam a low one: they are bound by memory. We
-# measure both kinds.
-#
-# A convolution also depends on the **memory format**. An image batch $(N, C, H, W)$ may lie in memory
-# plane by plane (contiguous), or pixel by pixel with the channels side by side (`channels_last`),
-# which matrix units like. Shape and values are the same, only the strides differ:
-
-# %%
-planes = torch.zeros(2, 3, 4, 5)
-pixels = planes.contiguous(memory_format=torch.channels_last)
-print("shape", tuple(planes.shape), "strides", planes.stride(), "or channels last", pixels.stride())
-assert torch.equal(planes, pixels)
-
-# %%
-def convolution(width, size, memory_format):
-    """Intensity (FLOP/byte) and speed (FLOP/s) of a 3x3 convolution, and its result."""
-    torch.manual_seed(0)
-    layer = nn.Conv2d(width, width, 3, padding=1, device=device, dtype=dtype)
-    layer = layer.to(memory_format=memory_format)
-    x = torch.randn(config.batch_size, width, size, size).to(device, dtype, memory_format=memory_format)
-    with torch.no_grad():
-        y = layer(x)
-        speed = 2 * count(layer, (x,), y) / seconds(lambda: layer(x))
-    moved = (x.numel() + y.numel() + layer.weight.numel()) * x.element_size()
-    return 2 * count(layer, (x,), y) / moved, speed, y
-
-
-base = preset.model.base_dim
-shapes = [(base, 32), (2 * base, 16), (4 * base, 8), (8 * base, 4)]  # the decoder's four scales
-found = {"plane by plane": [], "channels last": []}
-for width, size in shapes:
-    for label, memory_format in zip(found, (torch.contiguous_format, torch.channels_last)):
-        found[label].append(convolution(width, size, memory_format))
-    tolerance = 1e-4 if precision == "float32" else 0.05
-    torch.testing.assert_close(*(f[-1][2] for f in found.values()), rtol=tolerance, atol=tolerance)
-
-# %% [markdown]
-# And one that is bound by memory: BatchNorm and swish together, at the decoder's largest size. Per number
-# that is 1 FLOP for the mean, 3 for the variance, 4 for normalising and 4 for swish (its exponential counted
-# as one), while each number has to be read and written at least once.
-
-# %%
-width, size = shapes[0]
-norm = nn.BatchNorm2d(width, device=device)  # in training mode: it takes the batch's statistics
-x = torch.randn(config.batch_size, width, size, size).to(device, dtype)
-with torch.no_grad():
-    speed = 12 * x.numel() / seconds(lambda: nn.functional.silu(norm(x)))
-of_norm = 12 / (2 * x.element_size()), speed  # intensity (FLOP/byte), FLOP/s
-print(f"BatchNorm and swish: {of_norm[0]:.1f} FLOP/byte, {speed / 1e9:,.1f} GFLOP/s; the roof there: "
-      f"{min(peak, of_norm[0] * bandwidth) / 1e9:,.1f} GFLOP/s")
-assert of_norm[0] < min(point[0] for point in found["plane by plane"])
-
-# %%
-figure = sv.plots.AltFigure(figsize=(6.4, 3.8), layout="constrained")
-axes = figure.subplots()
-intensity = torch.logspace(-1, 3, 100)
-roof = (intensity * bandwidth).clamp(max=peak)
-axes.loglog(intensity, roof / 1e9, color=GREY, label="roof: min(peak, intensity x bandwidth)")
-for (label, points), marker, colour in zip(found.items(), "os", (BLUE, ORANGE)):
-    axes.loglog([p[0] for p in points], [p[1] / 1e9 for p in points], marker, color=colour, label=label)
-for (width, size), point in zip(shapes, found["plane by plane"]):
-    axes.annotate(f"{width} ch., {size}x{size} ", (point[0], point[1] / 1e9), fontsize=8, rotation=90,
-                  xytext=(0, -5), textcoords="offset points", ha="center", va="top")
-axes.loglog(of_norm[0], of_norm[1] / 1e9, "^", color=BLACK, label="BatchNorm and swish")
-axes.axhline(achieved / 1e9, color=GREEN, linestyle="--", label="the whole training step")
-axes.set(xlabel="arithmetic intensity (FLOP/byte)", ylabel="GFLOP/s", title=f"Measured on: {machine}")
-axes.set_ylim(bottom=min(peak / 60, of_norm[1] / 2) / 1e9)
-axes.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.02))
-sv.plots.show(figure, "Roof-line plot on logarithmic axes: the roof rises with the intensity, then is "
-              "flat. Convolutions of four sizes in two memory formats; BatchNorm with swish, far to "
-              f"their left; the training step is at {achieved / peak:.0%} of the peak.")
-
-# %% [markdown]
-# Read off, for *your* machine: which memory format wins for which size, and how far the whole step lies
-# below its own convolutions. BatchNorm with swish lies far to their left, where the roof is low; if it does not
-# even reach that roof, it goes over memory more often than it would have to, or computes its exponentials
-# slowly. (Points may lie above the sloped part of the roof: small tensors stay in
-# the processor's caches, which are faster than memory. Points above the flat part say that the peak
-# was measured too low, while other programs were busy, or that an algorithm such as Winograd's does
-# with fewer multiplications than we count.) The usual ways up:
-# - a larger batch, while it fills more of the device, and with the learning rate in mind;
-# - 16 bits, where the device has units for them;
-# - `channels_last`, where it measured better;
-# - fewer passes over memory: fusing small operations, which is what a compiler does.
-
-# %% [markdown] tags=["slide"]
-# ### 5.4 torch.compile (optional)
-#
-# `torch.compile` traces the model once, fuses neighbouring operations and generates code for them. The
-# first call takes from many seconds to minutes, so the trainer does it by itself only on CUDA, and for
-# trainings of `sv.devices.COMPILE_FROM_STEPS` steps or more. The cell is off in the profiles smoke and
-# laptop: set `COMPILE = True` to try it.
-
-# %%
-COMPILE = sv.course.pick(smoke=False, laptop=False, gpu=True)
-
-
-def training_pass(network, x, noise):
-    """Forward and backward, without the optimiser."""
-    with sv.devices.autocast(precision, device):
-        out = network(x, noise)
-        loss = sv.variational_loss(x, out.x_hat, out.mu, out.log_var, 0.05, 4.0).total
-    loss.backward()
-
-
-if COMPILE:
-    eager = copy.deepcopy(model).train()
-    x = sv.data.to_float(images[: config.batch_size]).to(device)
-    noise = torch.randn(len(x), preset.model.latent_dim, device=device)
-    for label, network in {"eager": eager, "compiled": torch.compile(eager)}.items():
-        rate_of = len(x) / seconds(lambda network=network: training_pass(network, x, noise))
-        print(f"{label:9}{rate_of:,.0f} images/s")
-else:
-    print("skipped: nothing was compiled, nothing was measured")
+# The rest goes to operations that hardly compute (BatchNorm, swish, copies, Adam) and are bound by memory.
+# The [appendix](10_appendix.ipynb), section 2, measures them one by one, below the roof that memory sets. In
+# 16 bits the peak is higher and the fraction lower; whether a step is faster only images per second tell.
 
 # %% [markdown] tags=["slide"]
 # ## 6. Stopping and going on
@@ -759,26 +580,13 @@ assert difference(straight, resumed) == 0 and straight.history == resumed.histor
 assert difference(straight, careless) > 0
 
 # %% [markdown]
-# Equal to the last bit, on a CPU. (On a GPU some kernels add in an order that varies, so two runs may
-# differ in the last digits with or without a stop.) The weights alone give *another* training: often
-# seen as a jump in the loss after a restart.
-#
-# Settings that do not belong to the file are refused:
-
-# %%
-other = sv.Trainer(half.model, sets.train[:200], replace(small, beta=1.0), device="cpu")
-try:
-    sv.checkpoints.restore_trainer(other, folder / "half.safetensors")
-except sv.InputError as error:
-    print(str(error).replace(str(folder), "..."))
-else:
-    raise AssertionError("another beta must be refused")
+# Equal to the last bit, on a CPU. (On a GPU some kernels add in an order that varies.) The weights alone
+# give *another* training: often seen as a jump in the loss after a restart.
 
 # %% [markdown] tags=["slide"]
 # ### 6.1 A run that looks after itself
 #
-# A `Run` is a folder with settings, checkpoints, and at the end the model. The command line does the
-# same:
+# A `Run` is a folder with settings, checkpoints, and at the end the model. On the command line:
 #
 # ```
 # svae train --preset quick --out runs/mine    Ctrl-C: finishes the step, saves, leaves
@@ -814,46 +622,63 @@ assert difference(straight, finished) == 0
 #
 # $$g = \sum_{m=1}^{M} \frac{B_m}{B}\, g_m ,$$
 #
-# which for equal parts is the plain mean. The same formula serves **gradient accumulation**: the parts
+# which for equal parts is the plain mean. The same formula serves **gradient accumulation**, where the parts
 # come one after the other on a single device whose memory is too small for the whole batch
 # (`--train.accumulate`).
-
-# %% [markdown]
-# ### Exercise 4: `combine_gradients`
+#
+# ### Exercise 3: `accumulated_gradient` (15 minutes, ★★)
+#
+# Write the loop. `loss_of` takes all parameters in one vector and some rows of the batch, at most `size`
+# of them, and returns the *mean* of their losses. What you return has to equal the gradient of the whole
+# batch at once, also where the last part is a small one.
 
 # %%
-def combine_gradients(gradients, sizes):
-    """Gradients (M, P) of the parts' mean losses, images (M,) in each part -> (P,)"""
+def accumulated_gradient(theta, loss_of, batch, size):
+    """theta (P,), without a gradient; batch (N, ...) -> gradient of the mean loss of N rows, (P,)"""
     # BEGIN SOLUTION
-    weights = (sizes / sizes.sum()).to(gradients.dtype)
-    return weights @ gradients
+    total = torch.zeros_like(theta)
+    for part in batch.split(size):
+        leaf = theta.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss_of(leaf, part), leaf)
+        total = total + gradient * len(part) / len(batch)
+    return total
+    # STUB: for part in batch.split(size):
+    # STUB:     ...
+    # STUB: return ...
     # END SOLUTION
 
 
-combine_gradients = sv.exercises.check("combine_gradients", combine_gradients)
+accumulated_gradient = sv.exercises.check("accumulated_gradient", accumulated_gradient)
+
+# %% [markdown]
+# On a real network: a row of the batch is an image with its noise, and the parameters are cut out of
+# the vector, one tensor after the other.
 
 # %%
-def gradient(network, x, noise):
-    """Gradient of the loss of a batch with respect to all parameters, as one vector."""
-    loss = network.loss(x, noise, 0.05, 4.0).total
-    return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(network.parameters()))])
-
-
 x = sv.data.to_float(sets.train[:24])
 noise = torch.randn(24, trained.config.latent_dim, generator=torch.Generator().manual_seed(1))
-parts = torch.tensor([12, 8, 4])  # three "devices"
+rows = torch.cat((x.flatten(1), noise), dim=1)  # (24, D + L)
 
 
-def split_error(network):
-    """Relative error of the combined gradient of the parts."""
-    whole = gradient(network, x, noise)
-    shards = zip(x.split(parts.tolist()), noise.split(parts.tolist()))
-    combined = combine_gradients(torch.stack([gradient(network, *shard) for shard in shards]), parts)
-    return ((combined - whole).norm() / whole.norm()).item()
+def split_error(network, size):
+    """Relative difference of the accumulated gradient from that of the whole batch."""
+    shapes = {name: p.shape for name, p in network.named_parameters()}
+
+    def loss_of(theta, part):
+        pieces = theta.split([shape.numel() for shape in shapes.values()])
+        weights = {name: p.view(shapes[name]) for name, p in zip(shapes, pieces)}
+        images, noise = part[:, :D].view(-1, *x.shape[1:]), part[:, D:]
+        out = torch.func.functional_call(network, weights, (images, noise))
+        return sv.variational_loss(images, out.x_hat, out.mu, out.log_var, GAMMA, BETA).total
+
+    theta = nn.utils.parameters_to_vector(network.parameters()).detach()
+    whole = accumulated_gradient(theta, loss_of, rows, len(rows))
+    parts = accumulated_gradient(theta, loss_of, rows, size)
+    return ((parts - whole).norm() / whole.norm()).item()
 
 
 # %% [markdown]
-# **What do you expect?** The gradient of 24 images, whole and from parts of 12, 8 and 4: equal up to
+# **What do you expect?** The gradient of 24 images, whole and from parts of 9, 9 and 6: equal up to
 # rounding? Does it matter whether BatchNorm uses its stored statistics (evaluation mode) or those of
 # the batch that it sees (training mode)?
 
@@ -862,11 +687,11 @@ sv.course.predict("05-parts")
 
 # %%
 errors = {
-    "stored statistics": split_error(copy.deepcopy(trained).eval()),
-    "statistics of the batch": split_error(copy.deepcopy(trained).train()),
+    "stored statistics": split_error(copy.deepcopy(trained).eval(), 9),
+    "statistics of the batch": split_error(copy.deepcopy(trained).train(), 9),
 }
 for mode, error in errors.items():
-    print(f"BatchNorm with {mode:24} relative error of the combined gradient {error:.1e}")
+    print(f"BatchNorm with {mode:24} relative error of the accumulated gradient {error:.1e}")
 assert errors["stored statistics"] < 1e-3
 assert errors["statistics of the batch"] > 10 * errors["stored statistics"]
 
@@ -875,28 +700,9 @@ assert errors["statistics of the batch"] > 10 * errors["stored statistics"]
 # exception**: it normalises by the mean and variance of the images that it *sees*, so an image's loss
 # depends on its companions, and smaller parts mean other companions and noisier statistics. With gradient
 # accumulation one can only accept that. Devices can exchange their statistics in each step, too
-# (`SyncBatchNorm`), as the library's trainer does unless told otherwise. Told so (`--train.no-sync-norm`),
-# each device normalises by its own part; the running statistics, which evaluation uses, stay its own as well,
-# and are averaged over the devices at each entry of the history. (PyTorch's `DistributedDataParallel` by
-# itself copies those of the first device to all the others before each forward pass: what the others have
-# seen is lost.) Gamma's running estimate needs the mean over all devices as well.
-
-# %% [markdown]
-# What is the exchange worth? In a ring of $M$ devices each one sends and receives
-# $2 (M - 1) / M$ times the gradient's bytes per step. Arithmetic, for two *assumed* links:
-
-# %%
-with torch.device("meta"):
-    gradient_bytes = 4 * sv.parameter_count(sv.SplitVAE(sv.PRESETS["mnist"].model))
-for devices in (2, 8):
-    sent = 2 * (devices - 1) / devices * gradient_bytes
-    times = ", ".join(f"{sent / (link * 1e9) * 1e3:.2f} ms at {link} GB/s" for link in (10, 200))
-    print(f"{devices} devices, the paper's MNIST model: {sent / 1e6:.0f} MB a step; {times}")
-
-# %% [markdown]
-# Compare it with the time of a step *of that model* on one device (section 4 measured a far smaller
-# one): an exchange that takes as long as computing halves the gain, unless it overlaps with the backward
-# pass, as PyTorch's `DistributedDataParallel` arranges.
+# (`SyncBatchNorm`), as the library's trainer does unless told otherwise (`--train.no-sync-norm`). (PyTorch's
+# `DistributedDataParallel` by itself copies the first device's to all the others before each forward pass.)
+# Gamma's running estimate needs the mean over all devices as well.
 
 # %% [markdown] tags=["slide"]
 # ### 7.1 In the library
@@ -913,8 +719,7 @@ for devices in (2, 8):
 # ```
 #
 # Eight times the batch, an eighth of the steps, so as many images; and with Adam $\sqrt{8}$ times the
-# learning rate to start with, after a warm-up. (For SGD Goyal and others scale it by 8. The root is a
-# rule of thumb for Adam, and no result of theirs.)
+# learning rate to start with, after a warm-up: a rule of thumb. (Goyal and others scale by 8, for SGD.)
 #
 # So eight processes learn what one would with the same batch, but for rounding. (Tested with two
 # processes on a CPU, `--nproc-per-node 2` and `--device cpu`: slower than one, to be watched. How fast
@@ -939,7 +744,7 @@ print(f"GPUs here: {torch.cuda.device_count()}")
 # - A GPU works through a queue. Reading a number empties it: read seldom, and wait before reading a
 #   clock.
 # - Images per second times FLOP per image, over the measured peak: the fraction says whether there is
-#   something to gain; the arithmetic intensity says where.
+#   something to gain.
 # - A checkpoint holds everything that the next step depends on. Then resuming is exact.
 # - Parts' gradients combine to the whole batch's by their share of the images, BatchNorm excepted. One
 #   process per device: the same command, started by a launcher.
@@ -954,8 +759,6 @@ sv.course.quiz("05")
 #
 # - P. Micikevicius and others, *Mixed precision training*, ICLR 2018,
 #   [arXiv:1710.03740](https://arxiv.org/abs/1710.03740): loss scaling.
-# - S. Williams, A. Waterman, D. Patterson, *Roofline: an insightful visual performance model for
-#   multicore architectures*, Communications of the ACM 52(4), 2009.
 # - P. Goyal and others, *Accurate, large minibatch SGD: training ImageNet in 1 hour*, 2017,
 #   [arXiv:1706.02677](https://arxiv.org/abs/1706.02677): data parallel training, and what a larger
 #   batch does to the learning rate.

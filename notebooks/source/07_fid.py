@@ -18,7 +18,9 @@
 
 # %%
 import math
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -44,10 +46,10 @@ generated = sv.sample_mixture(model, mixture, 2 * n, seed=0).x_hat  # (2 N, 1, 3
 # ## 1. From images to features
 #
 # How good is a set of generated images? Comparing pixels fails: a digit shifted by a pixel is still
-# the same digit, and blurred noise can be close to everything in squared error. So one compares what
-# a trained network makes of the images: its **features**, the $d$ numbers of a late layer.
+# the same digit. So one compares what a trained network makes of the images: its **features**, the $d$
+# numbers of a late layer.
 #
-# The canonical network is Inception, trained on ImageNet (section 8). For digits we use a small
+# The canonical network is Inception, trained on ImageNet (section 7.3). For digits we use a small
 # classifier of digits, with $d = 64$ features, that comes with the library. A score must say which
 # network it used, so ours is called **FID (LeNet)**.
 
@@ -90,10 +92,9 @@ sv.plots.show(
 )
 
 # %% [markdown]
-# Each feature is a number per image, so a set of images is a histogram, and we know how to compare
-# histograms. FID replaces each by a Gaussian of the same mean and variance (dashed), and compares the
-# two Gaussians by their **Fréchet distance**. That the Gaussians need not look like the histograms is
-# visible already; what follows from it, we shall see in section 4.
+# Each feature is a number per image, so a set of images is a histogram. FID replaces each by a Gaussian of
+# the same mean and variance (dashed), and compares the two Gaussians by their **Fréchet distance**. That
+# the Gaussians need not look like the histograms is visible already; section 4 shows what follows.
 
 # %% [markdown] tags=["slide"]
 # ## 2. The distance for one feature
@@ -117,23 +118,11 @@ formula = (0.5 - -1.0) ** 2 + (1.0 - 2.0) ** 2
 print(f"grain by grain {moved:.3f}, formula {formula:.3f}")
 assert abs(moved - formula) < 0.1
 
-# %% [markdown]
-# Features that are independent of one another, each a Gaussian, simply add their squared distances.
-#
-# ### Exercise 1: `frechet_diagonal`
-#
-# The arguments are means and *variances*, one per feature. Hints:
-# `sv.exercises.hint("frechet_diagonal", 1)`.
 
-# %%
 def frechet_diagonal(mu1, var1, mu2, var2):
-    """means and variances, each (d,) -> squared Fréchet distance, a scalar tensor"""
-    # BEGIN SOLUTION
+    """Of independent features the squared distances add up: means and variances (d,) -> a scalar"""
     return ((mu1 - mu2).square() + (var1.sqrt() - var2.sqrt()).square()).sum()
-    # END SOLUTION
 
-
-frechet_diagonal = sv.exercises.check("frechet_diagonal", frechet_diagonal)
 
 # %% [markdown]
 # **What do you expect?** Start from two equal Gaussians of variance 1. Which costs more: moving one by
@@ -174,26 +163,51 @@ print(f"moved by 1: {distance(1, 1):.2f}, variance 2: {distance(0, 2):.2f}, poin
 # ## 3. Many features
 #
 # Features depend on one another, so variances are not enough: the Gaussian of a set has a mean vector
-# $m$ and a covariance matrix $S$, $d \times d$.
+# $m$ and a covariance matrix $S$, $d \times d$. So that not all features have to be in memory at once, both
+# are collected batch by batch: the number of vectors so far, their mean, and their **scatter**, the sum of
+# $(x - m)(x - m)^\top$. At the end $S$ is the scatter divided by $N - 1$.
 #
-# ### Exercise 2: `covariance`
+# The textbook's way, sums of $x$ and of $x x^\top$, subtracts two large numbers at the end: where means are
+# large beside the deviations, rounding eats the difference. Updating mean and scatter does not.
 #
-# Unbiased: divide by $N - 1$.
+# ### Exercise 1: `update_moments` (15 minutes, ★★★)
+#
+# What becomes of the three when a batch of further vectors comes? Think of two clouds, each with a mean
+# and a scatter of its own. `sv.exercises.hint("update_moments", 1)` helps.
 
 # %%
-def covariance(features):
-    """features: float64 (N, d) -> float64 (d, d)"""
+def update_moments(count, mean, scatter, batch):
+    """a number, (d,), (d, d), and the batch (M, d) -> the same three, with the batch"""
     # BEGIN SOLUTION
-    centred = features - features.mean(dim=0)
-    return centred.T @ centred / (len(features) - 1)
+    total = count + len(batch)
+    centred = batch - batch.mean(dim=0)
+    shift = batch.mean(dim=0) - mean
+    apart = torch.outer(shift, shift) * (count * len(batch) / total)  # the two means differ
+    return total, mean + shift * len(batch) / total, scatter + centred.T @ centred + apart
     # END SOLUTION
 
 
-covariance = sv.exercises.check("covariance", covariance)
+update_moments = sv.exercises.check("update_moments", update_moments)
 
 # %%
-torch.testing.assert_close(covariance(real), torch.cov(real.T))
-torch.testing.assert_close(covariance(real), sv.fid.FeatureStatistics.of(real).covariance)
+def moments(features, batch_size=100):
+    """Mean (d,) and covariance (d, d) of features (N, d), collected in batches."""
+    d = features.shape[1]
+    state = 0, features.new_zeros(d), features.new_zeros(d, d)
+    for batch in features.split(batch_size):
+        state = update_moments(*state, batch)
+    count, mean, scatter = state
+    return mean, scatter / (count - 1)
+
+
+torch.testing.assert_close(moments(real)[1], torch.cov(real.T))  # all at once
+torch.testing.assert_close(moments(real)[1], sv.fid.FeatureStatistics.of(real).covariance)
+
+far = (real - real.mean(dim=0)).float() + 10_000  # means far from 0, in float32
+right, (_, updated) = torch.cov(real.T), moments(far)
+by_sums = (far.T @ far - len(far) * torch.outer(far.mean(dim=0), far.mean(dim=0))) / (len(far) - 1)
+for name, found in {"updated": updated, "by sums": by_sums}.items():
+    print(f"{name}: relative error of the covariance {(found - right).norm() / right.norm():.1e}")
 
 # %% [markdown] tags=["subslide"]
 # ### 3.1 The root of a matrix
@@ -205,23 +219,6 @@ torch.testing.assert_close(covariance(real), sv.fid.FeatureStatistics.of(real).c
 #
 # $$S^{1/2} = V\, \mathrm{diag}(\sqrt{\lambda})\, V^\top .$$
 #
-# #### Exercise 3: `matrix_sqrt`
-#
-# `values, vectors = torch.linalg.eigh(s)` finds both. Rounding can leave a tiny negative eigenvalue:
-# clamp at 0.
-
-# %%
-def matrix_sqrt(s):
-    """s: float64 (d, d), a covariance -> its symmetric root: float64 (d, d)"""
-    # BEGIN SOLUTION
-    values, vectors = torch.linalg.eigh(s)
-    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-    # END SOLUTION
-
-
-matrix_sqrt = sv.exercises.check("matrix_sqrt", matrix_sqrt)
-
-# %% [markdown] tags=["subslide"]
 # ### 3.2 The Fréchet distance
 #
 # With means $m_1, m_2$ and covariances $S_1, S_2$ (Dowson and Landau, 1982):
@@ -231,49 +228,36 @@ matrix_sqrt = sv.exercises.check("matrix_sqrt", matrix_sqrt)
 #
 # For diagonal matrices it is our formula, since $v_1 + v_2 - 2 \sqrt{v_1 v_2}
 # = (\sqrt{v_1} - \sqrt{v_2})^2$. Often one reads $(S_1 S_2)^{1/2}$: that product has the same
-# eigenvalues, but is not symmetric, its numerical root is slow and may come out complex. Of the last
-# root only the trace is needed, the sum of the roots of the eigenvalues.
+# eigenvalues, but is not symmetric, its numerical root is slow and may come out complex.
+#
+# #### Exercise 2: `frechet` (15 minutes, ★★)
+#
+# `values, vectors = torch.linalg.eigh(s)` finds eigenvalues and $V$ of a symmetric matrix, `eigvalsh` the
+# eigenvalues alone. Rounding can leave one just below 0: clamp. Of the outer root only the trace is needed.
 
 # %%
 def frechet(m1, s1, m2, s2):
-    root = matrix_sqrt(s1)
-    values = torch.linalg.eigvalsh(root @ s2 @ root)  # symmetric: real eigenvalues
-    mixed = values.clamp(min=0).sqrt().sum()
-    return ((m1 - m2).square().sum() + s1.trace() + s2.trace() - 2 * mixed).item()
+    """means (d,) and covariances (d, d), float64 -> squared Fréchet distance, a scalar tensor"""
+    # BEGIN SOLUTION
+    values, vectors = torch.linalg.eigh(s1)
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    mixed = torch.linalg.eigvalsh(root @ s2 @ root).clamp(min=0).sqrt().sum()
+    return (m1 - m2).square().sum() + s1.trace() + s2.trace() - 2 * mixed
+    # END SOLUTION
 
 
-def moments(features):
-    return features.mean(dim=0), covariance(features)
-
-
-by_hand = frechet(*moments(fake[:n]), *moments(real))
-print(f"FID (LeNet) by hand {by_hand:.6f}")
-print(f"the library's       {sv.fid.frechet_distance(*moments(fake[:n]), *moments(real)):.6f}")
-assert abs(by_hand - sv.fid.frechet_distance(*moments(fake[:n]), *moments(real))) < 1e-6
-assert abs(frechet(*moments(real), *moments(real))) < 1e-6  # a set from itself
-print(sv.fid.fid(generated[:n], sets.test, network, reference_name="mnist-5k test"))
-
-# %% [markdown]
-# The library spares itself the root. $A^\top S_2 A$ has the same eigenvalues for **every** $A$ with
-# $A A^\top = S_1$, and notebook 6 has such an $A$, cheaper than a root: the Cholesky factor.
+frechet = sv.exercises.check("frechet", frechet)
 
 # %%
 (m1, s1), (m2, s2) = moments(fake[:n]), moments(real)
-root, factor = matrix_sqrt(s1), torch.linalg.cholesky(s1)
-torch.testing.assert_close(
-    torch.linalg.eigvalsh(factor.T @ s2 @ factor), torch.linalg.eigvalsh(root @ s2 @ root)
-)
+by_hand = frechet(m1, s1, m2, s2).item()
+print(f"FID (LeNet) by hand {by_hand:.6f}")
+print(f"the library's       {sv.fid.frechet_distance(m1, s1, m2, s2):.6f}")
+assert abs(by_hand - sv.fid.frechet_distance(m1, s1, m2, s2)) < 1e-6
+assert abs(frechet(m2, s2, m2, s2)) < 1e-6  # a set from itself
+print(sv.fid.fid(generated[:n], sets.test, network, reference_name="mnist-5k test"))
 
-# %% [markdown]
-# (With fewer images than features $S_1$ is singular, and Cholesky's method breaks off. With pivoting,
-# the largest remaining variance first, it ends by itself where only rounding is left: the factor has
-# fewer columns, and the same eigenvalues come out, but for zeros.)
-#
-# `sv.fid.fid` prints all that a score depends on: network and weights, both numbers of images, the
-# reference, the resize and the value range. Two scores compare only where all of these agree. A fair
-# way to read the number: how much of it is means, how much covariances?
 
-# %%
 def fid(features, reference):
     """FID of features (N, d) from reference features (M, d)."""
     return sv.fid.frechet_distance(*moments(features), *moments(reference))
@@ -284,6 +268,11 @@ diagonal = frechet_diagonal(m1, s1.diagonal(), m2, s2.diagonal()).item()
 parts = {"means": by_means, "variances": diagonal - by_means, "correlations": by_hand - diagonal}
 print(", ".join(f"{name} {value:.2f}" for name, value in parts.items()))
 assert by_means <= diagonal <= by_hand
+
+# %% [markdown]
+# `sv.fid.fid` prints all that a score depends on: network and weights, both numbers of images, the
+# reference, the resize and the value range. Two scores compare only where all of these agree. The last
+# line says how much of the number is means, how much covariances.
 
 # %% [markdown] tags=["slide"]
 # ## 4. What it sees, and what it does not
@@ -319,25 +308,21 @@ sv.course.predict("07-copies")
 
 # %%
 scores = {name: fid(features_of(images), train_features) for name, images in changed.items()}
+if learning:
+    assert scores["training copies"] < 1.0 and scores["half, twice"] < 1.0  # it does not see these
+    assert scores["ones for fours"] > 5 * scores["untouched"]
+    assert scores["blur 3x3"] > scores["noise of 0.1"] > scores["untouched"]
 sv.plots.score_bars(
     [{"label": name, "value": value} for name, value in scores.items()],
     xlabel=f"FID (LeNet), {n} images against {len(train_features)} training images, lower is better",
     title="What FID (LeNet) sees",
 )
 
-# %%
-if learning:
-    assert scores["training copies"] < 1.0 and scores["half, twice"] < 1.0  # it does not see these
-    assert scores["ones for fours"] > 5 * scores["untouched"]
-    assert scores["blur 3x3"] > scores["noise of 0.1"] > scores["untouched"]
-
 # %% [markdown]
-# - **Memorised images score as well as new ones**, and repeated images hardly worse. FID measures the
-#   likeness of distributions; whether anything is new it does not ask.
-# - A **missing class** is seen: samples have to be varied, not only good.
+# - **Memorised images score as well as new ones**, and repeated images hardly worse: FID measures the
+#   likeness of distributions. A **missing class** is seen.
 # - It sees with the eyes of its network. This one, trained to read digits, does not mind a shift by a
-#   pixel; a mirrored 0 is a fine 0 to us, but the set as a whole is odd. Blur, which VAEs are prone
-#   to, is punished hard; noise, which no stroke depends on, much less. Another network has other eyes.
+#   pixel. Blur, which VAEs are prone to, is punished hard; noise, which no stroke depends on, much less.
 # - And it sees two moments alone. Take features that are no images' features at all: *draws* from the
 #   Gaussian with the mean and covariance of the test images.
 
@@ -350,9 +335,8 @@ print(f"FID (LeNet) of invented features   {fid(invented, real):.2f}")
 print(f"FID (LeNet) of real, other images  {fid(new_images, real):.2f}")
 
 # %% [markdown]
-# As good as real digits, though no image ever had these features. Other scores ask what FID does not:
-# distances to the training images, as in notebook 6, find copies; and there is a way to tell missing
-# quality from missing variety.
+# As good as real digits, though no image ever had these features. (Distances to the training images, as in
+# notebook 6, find copies.)
 
 # %% [markdown] tags=["slide"]
 # ### 4.1 Two faults, two numbers: precision and recall
@@ -364,7 +348,7 @@ print(f"FID (LeNet) of real, other images  {fid(new_images, real):.2f}")
 # - **precision** is the share of *generated* images inside a ball of a real one: quality;
 # - **recall** is the share of *real* images inside a ball of a generated one: variety.
 #
-# #### Exercise 4: `precision`
+# #### Exercise 3: `precision` (15 minutes, ★★)
 #
 # `torch.cdist(a, b)` gives all distances, `kthvalue(j, dim=1).values` the $j$-th smallest of each row.
 
@@ -397,6 +381,13 @@ quality = {name: precision(some, features, 3).item() for name, features in shown
 variety = {name: precision(features, some, 3).item() for name, features in shown.items()}
 for mine, theirs in zip((quality["untouched"], variety["untouched"]), sv.fid.shares_inside(some, real)):
     assert math.isclose(mine, theirs)
+if learning:
+    assert quality["ones for fours"] > 0.95 * quality["untouched"]
+    assert variety["ones for fours"] < 0.95 * variety["untouched"]
+    assert variety["half, twice"] < 0.8 * variety["untouched"]
+    assert quality["model, REC"] > 0.95 * quality["untouched"]
+    assert max(variety[name] for name in ("blur 3x3", "model, REC", "model, mixture")) < 0.5
+    assert quality["invented"] < 0.2 and variety["invented"] > variety["untouched"]
 
 # %%
 figure = sv.plots.AltFigure(figsize=(6.4, 3.8), layout="constrained")
@@ -409,31 +400,18 @@ figure.legend(loc="outside upper center", ncols=2)
 values = ", ".join(f"{name}: {quality[name]:.2f} and {variety[name]:.2f}" for name in shown)
 sv.plots.show(figure, f"Precision and recall of real digits and of our model's images: {values}.")
 
-# %%
-if learning:
-    assert quality["ones for fours"] > 0.95 * quality["untouched"]
-    assert variety["ones for fours"] < 0.95 * variety["untouched"]
-    assert variety["half, twice"] < 0.8 * variety["untouched"]
-    assert quality["model, REC"] > 0.95 * quality["untouched"]
-    assert max(variety[name] for name in ("blur 3x3", "model, REC", "model, mixture")) < 0.5
-    assert quality["invented"] < 0.2 and variety["invented"] > variety["untouched"]
-
 # %% [markdown]
-# - The **missing class** costs recall alone, as it should. So do repeated images (*half, twice*), which FID
-#   hardly noticed.
-# - **Our model's reconstructions** have the precision of real digits, and far less recall. Notebook 2
-#   foretold it: an average of all answers that are possible is a *typical* image. Nobody takes it for
-#   bad; the measure says that what makes digits differ is lost. (Is it? See below.) Samples of the mixture
-#   lack a little precision besides.
-# - **Blur** shows why: blurred digits are more alike than real ones, so that their balls are small and hold
-#   hardly a real digit.
-# - The **invented** features, as good as real ones for FID, are found out: their Gaussian lies about the
-#   real ones, and hardly ever where one of them is.
+# - The **missing class** costs recall alone, as it should. So do repeated images, which FID hardly noticed.
+# - **Our model's reconstructions** have the precision of real digits, and far less recall: an average of all
+#   answers that are possible is a *typical* image. **Blurred** digits are more alike than real ones, so that
+#   their balls are small and hold hardly a real digit.
+# - The **invented** features are found out: their Gaussian lies about the real ones, and hardly ever where
+#   one of them is.
 #
 # Low recall need not mean that something is missing: with 80 % of the contrast all digits are still there,
 # and precision and recall look like those of our model. A change of scale in the features is enough, so
-# "VAEs lose variety" does not follow from these numbers alone. And one outlier with a large ball can hold much. Both numbers depend on
-# $N$, $k$ and the network: `sv.fid.precision_recall` names them.
+# "VAEs lose variety" does not follow from these numbers. Both depend on $N$, $k$ and the network:
+# `sv.fid.precision_recall` names them.
 
 # %% [markdown] tags=["slide"]
 # ## 5. Its bias
@@ -458,6 +436,12 @@ for count in counts:
     if count <= n // 2:  # so that the draws from the test images differ
         pairs = [(a, two_sets(real, count, seed)[0]) for seed, (a, _) in enumerate(pairs)]
         curves["training against test"][count] = torch.tensor([fid(*pair) for pair in pairs])
+same = curves["training against training"]
+if learning:
+    assert all((values > 0).all() for values in same.values())
+    assert same[80].mean() > 10 * same[2000].mean()
+    ratio = same[250].mean() / same[1000].mean()  # four times fewer images: about four times the bias
+    assert 2.5 < ratio < 6
 
 # %%
 def plot_against_n(axes, curves, x_of=lambda count: count):
@@ -481,25 +465,15 @@ plot_against_n(right, curves, lambda count: 1000 / count)
 left.set(xlabel="images $N$ in each set", ylabel="FID (LeNet)", xscale="log", ylim=(0, None))
 right.set(xlabel="1000 / $N$", xlim=(0, None), ylim=(0, None))
 left.legend()
-same = curves["training against training"]
 sv.plots.show(figure, "FID between two sets of real digits against N, and against 1/N: far above 0 "
               f"with few images, nearly straight in 1/N. Means by N: {describe(same)}.")
 
-# %%
-if learning:
-    assert all((values > 0).all() for values in same.values())
-    assert same[80].mean() > 10 * same[2000].mean()
-    ratio = same[250].mean() / same[1000].mean()  # four times fewer images: about four times the bias
-    assert 2.5 < ratio < 6
-
 # %% [markdown]
-# FID of few real images is far from 0, and not by bad luck: **every** draw is above. Means and
-# covariances estimated from few images miss the true ones in one direction or another, and a squared
-# distance counts every miss. (The traces are right on average; the squared difference of the means
-# grows by their variances, and the trace of the root, concave in the covariances, comes out too small.
-# So on average FID can only be too high.) Squared estimation errors shrink like $1 / N$, and so does
-# the bias: the right panel is nearly a straight line towards 0. (Whiskers: standard deviation over the
-# draws.)
+# FID of few real images is far from 0, and not by bad luck: **every** draw is above. Estimates from few
+# images miss the true means and covariances in one direction or another, and a squared distance counts
+# every miss, so on average FID can only be too high. Squared estimation errors shrink like $1 / N$, and so
+# does the bias: the right panel is nearly a straight line towards 0. (Whiskers: standard deviation over
+# the draws.)
 #
 # Training and test digits give the same line. Had our network, which was trained on the training
 # digits, treated them differently, the second curve would lie above the first.
@@ -536,10 +510,9 @@ print(f"line at 1/N = 0: {extrapolate(by_count):.2f}; real against real: {extrap
 # alone makes such differences.
 #
 # **Never compare FIDs of different $N$**, then. Equal $N$ is necessary, and strictly not enough: the
-# bias is made of the features' scatter, so each model has a bias of its own, and a set that varies less
-# has less of it. Hence Chong and Forsyth (2020) propose the extrapolation to $1 / N = 0$ as a score of its
-# own, FID$_\infty$; where the images are many and the models alike, equal $N$ will do. (The reference has
-# a finite number of images as well, which adds to the bias; keep it the same for all.)
+# bias is made of the features' scatter, so a set that varies less has less of it. Hence Chong and Forsyth
+# (2020) propose the extrapolation to $1 / N = 0$ as a score of its own, FID$_\infty$; where the images are
+# many and the models alike, equal $N$ will do.
 
 # %% [markdown] tags=["slide"]
 # ## 6. KID: a distance without bias
@@ -555,7 +528,7 @@ print(f"line at 1/N = 0: {extrapolate(by_count):.2f}; real against real: {extrap
 # itself, the diagonal of the kernel's matrix, and is **unbiased**: right on average for any $N$. The
 # price: it may come out below 0.
 #
-# ### Exercise 5: `squared_mmd`
+# ### Exercise 4: `squared_mmd` (10 minutes, ★★)
 
 # %%
 def squared_mmd(kxx, kyy, kxy):
@@ -640,26 +613,10 @@ network(255 * base[:4])
 # %% [markdown]
 # What cannot be refused is an image that was divided by 255 twice: it is nearly black, and valid.
 #
-# #### Exercise 6: `to_network_range`
-#
-# Inception and our LeNet want $[-1, 1]$. Write the conversion from bytes, once and for all.
-
-# %%
-def to_network_range(images):
-    """images: uint8 (N, C, H, W), 0 to 255 -> float32 in [-1, 1]"""
-    # BEGIN SOLUTION
-    return 2 * (images.float() / 255) - 1
-    # END SOLUTION
-
-
-to_network_range = sv.exercises.check("to_network_range", to_network_range)
-
-# %% [markdown] tags=["subslide"]
 # ### 7.2 Resize, rounding, reference
 #
 # We take *real* digits, namely test images, and treat them as evaluation code sometimes does, against
-# the training images. Every line should be as good as the first, then. Below it the generated images
-# as they are, for comparison.
+# the training images. Every bar should be as short as the first, then. The last is for comparison.
 #
 # **What do you expect?** Which of these hardly matters? Which costs more than the difference between
 # real digits and our model's?
@@ -685,104 +642,63 @@ treated = {
 }
 treatments = {name: fid(features_of(images), train_features) for name, images in treated.items()}
 treatments["our model's, untouched"] = fid(fake[:n], train_features)
+assert torch.equal(features_of(treated["border cut, zeros added"]), features_of(base))
+if learning:
+    assert treatments["to 28 and back"] > treatments["our model's, untouched"]
 sv.plots.score_bars(
     [{"label": name, "value": value} for name, value in treatments.items()],
     xlabel=f"FID (LeNet), {n} images against the training images, lower is better",
     title="Real digits, treated; and generated ones",
 )
 
-# %%
-model_images = generated[:n]
-rounded = features_of(sv.data.to_float(sv.data.to_uint8(model_images)))
-truncated = features_of((255 * model_images).floor() / 255)
-for name, features in {"float": fake[:n], "rounded": rounded, "truncated": truncated}.items():
-    against_test, against_training = fid(features, real), fid(features, train_features)
-    print(f"{name:9}: against test {against_test:7.3f}, against training {against_training:7.3f}")
-assert torch.equal(features_of(treated["border cut, zeros added"]), features_of(base))
-twice = fid(features_of(base / 255), train_features)
-print(f"real digits divided by 255 twice: {twice:.0f}")
-if learning:
-    assert treatments["to 28 and back"] > treatments["our model's, untouched"]
-
 # %% [markdown]
-# - **Resizing** is the worst of the frequent traps: an innocent interpolation of *real* digits costs
-#   more than our whole model, since it blurs. Parmar and others (2022) found the same for photographs,
-#   where libraries differ in antialiasing. Treat generated and reference images alike, and best not
-#   at all.
-# - **Twice divided** images are black, with an absurd score: at least that is noticed.
-# - **Rounding** to 8 bits: files do it, tensors do not. The effect is small here (even 32 grey levels
-#   would do); act as if the images had been saved, so that those who have only files get your number.
-# - **Reference**: training or test images make a difference, though a small one here. Name it.
-
-# %% [markdown] tags=["subslide"]
+# **Resizing** is the worst of the frequent traps: an innocent interpolation of *real* digits costs more
+# than our whole model, since it blurs. Parmar and others (2022) found the same for photographs, where
+# libraries differ in antialiasing. Treat generated and reference images alike, and best not at all.
+# **Rounding** hardly matters here; act as if the images had been saved, so that those who have only files
+# get your number.
+#
 # ### 7.3 Which network?
 #
-# The same images on several networks: our LeNet, trained on 4,000 digits; another LeNet, trained on
-# all of MNIST; and EfficientNet-Lite0, trained on photographs, if its package is installed. With few
-# images and 1280 features FID would be mostly bias, so this table shows KID.
+# A score that may be called FID without an addition uses *one* network: Inception v3 with the weights of
+# Heusel and others (2017), as the package pytorch-fid provides them; $d = 2048$. Its weights (91 MB) are
+# not part of the course; the next cell uses them if they are at hand, in torch hub's folder `checkpoints`
+# or where the variable `SVAE_INCEPTION` says, and downloads them on a GPU alone. Beside it our LeNet,
+# another LeNet (trained on all of MNIST), and EfficientNet-Lite0 (trained on photographs), if its package is
+# installed. With few images and many features FID would be mostly bias, so this table shows KID.
 
 # %%
-few = sv.course.pick(smoke=0, laptop=100, gpu=n)  # images for the large network
-for name in ("lenet", "lenet-mnist", "efficientnet-lite0"):
-    count = few if name == "efficientnet-lite0" else n
+FILE = "pt_inception-2015-12-05-6726825d.pth"
+places = [os.environ.get("SVAE_INCEPTION"), Path(torch.hub.get_dir()) / "checkpoints" / FILE]
+at_hand = any(place and Path(place).is_file() for place in places)
+few = sv.course.pick(smoke=0, laptop=100, gpu=n)  # images for the large networks
+counts_of = {"lenet": n, "lenet-mnist": n, "efficientnet-lite0": few}
+if at_hand or sv.course.profile() == "gpu":
+    counts_of["inception"] = max(few, 8)
+else:
+    print(f"Inception's weights are not at hand ({FILE}: see the releases of mseitzer/pytorch-fid)\n")
+for name, count in counts_of.items():
     if not count:
         continue
     try:
         other = sv.fid.network(name)
-    except sv.InputError as error:
+    except (sv.InputError, ModuleNotFoundError) as error:
         print(error)
         continue
     print(sv.fid.kid(generated[:count], sets.test[:count], other, reference_name="test"), "\n")
 
 # %% [markdown]
-# Every network has a scale of its own, and even two LeNets of the same design, with different weights,
-# give different numbers. That is why a score prints its network, and the hash of its weights.
+# Every network has a scale of its own, even two LeNets of the same design: that is why a score prints its
+# network, and the hash of its weights. The paper's own numbers use yet another one, Keras' Inception, and
+# compare with none of these ([notebook 8](08_reproduce_the_paper.ipynb)).
 
 # %% [markdown] tags=["slide"]
-# ## 8. The canonical network
-#
-# A score that may be called FID without an addition uses *one* network: Inception v3 with the weights
-# of Heusel and others (2017), of which the package pytorch-fid provides a port to PyTorch; images are
-# enlarged to 299 x 299, and features have $d = 2048$. `sv.fid.network("inception")` is that network.
-# Its weights (91 MB) are not part of the course; the next cell uses them if they are at hand, and
-# downloads them in the profile `gpu` alone.
-
-# %%
-import os
-from pathlib import Path
-
-FILE = "pt_inception-2015-12-05-6726825d.pth"
-places = [os.environ.get("SVAE_INCEPTION"), Path(torch.hub.get_dir()) / "checkpoints" / FILE]
-at_hand = any(place and Path(place).is_file() for place in places)
-inception = None
-if at_hand or sv.course.profile() == "gpu":
-    try:
-        inception = sv.fid.network("inception")
-    except (sv.InputError, ModuleNotFoundError) as error:
-        print(error)
-else:
-    print("Inception's weights are not at hand. To use them, get the file", FILE)
-    print("(a release of github.com/mseitzer/pytorch-fid has it) and put it into torch hub's folder")
-    print("'checkpoints', or name it in the environment variable SVAE_INCEPTION.")
-
-# %%
-if inception is not None:
-    count = sv.course.pick(smoke=8, laptop=100, gpu=n)
-    print(sv.fid.kid(generated[:count], sets.test[:count], inception, reference_name="test"))
-    print("One image has", inception.dim, "features: FID needs several thousand images.")
-
-# %% [markdown]
-# The paper's own numbers use yet another network: Keras' Inception, trained on ImageNet. They do not
-# compare with canonical FID, and neither compares with FID (LeNet).
-# [Notebook 8](08_reproduce_the_paper.ipynb) comes back to that.
-
-# %% [markdown] tags=["slide"]
-# ## 9. VAE against Split VAE
+# ## 8. VAE against Split VAE
 #
 # Both models come with the course: same data, same number of steps, one seed each. `evaluate` scores
-# reconstructions (REC) and samples from prior and mixture, each against the test images; for the
-# Split VAE also $x_1$, $x_2$, and a *mix* of half $x_1$ and half $x_2$. The paper finds that in its
-# models the parts often score better than the whole.
+# reconstructions (REC) and samples from prior and mixture; for the Split VAE also $x_1$, $x_2$, and a *mix*
+# of half $x_1$ and half $x_2$. The paper finds that in its models the parts often score better than the
+# whole.
 #
 # **What do you expect?** Will $x_1$ and $x_2$ of *our* small model beat $x$? Will the Split VAE beat
 # the VAE?
@@ -797,11 +713,6 @@ reports = {
     name: sv.evaluation.evaluate(trained, sets, scoring, progress=False)
     for name, trained in models.items()
 }
-nothing = (base - base.mean(dim=0)).square().mean().item()  # the error of one image for all
-if learning:
-    assert all(report.test_mse < 0.5 * nothing for report in reports.values())
-
-# %%
 rows = [
     {"label": f"{row.source} {row.part}", "value": row.fid.value, "group": name}
     for name, report in reports.items()
@@ -814,24 +725,6 @@ sv.plots.score_bars(
     xlabel=f"FID (LeNet), {n} images against the test images; real training digits: {floor:.2f}",
     title="Two small models, one seed each",
 )
-
-# %%
-for name, report in reports.items():
-    print(f"{name}: test MSE {report.test_mse:.4f}, KL {report.test_kl:.1f} nats; {report.latent}")
-print("The Split VAE's split:", reports["Split VAE"].split)
-columns, lines = reports["Split VAE"].table()
-print("\n" + "".join(f"{column:>16}" if i > 1 else f"{column:9}" for i, column in enumerate(columns)))
-for line in lines:
-    print("".join(f"{entry:>16}" if i > 1 else f"{entry:9}" for i, entry in enumerate(line)))
-by_part = {row.part: row for row in reports["Split VAE"].rows if row.source == "REC"}
-if learning:
-    for part in ("x1", "x2"):
-        assert by_part[part].recall.value < 0.6 * by_part["x"].recall.value
-        assert by_part[part].precision.value > 0.8 * by_part["x"].precision.value
-
-# %%
-split = sv.sample_mixture(model, mixture, 10, seed=0)
-sv.plots.split_rows(split, 10, title="The Split VAE's samples and their parts")
 
 # %%
 won, parts_won = set(), False
@@ -849,21 +742,14 @@ if len(won) == 1 or parts_won:
     print("Not the outcome of the stored solution: where the text below differs, believe the numbers.")
 
 # %% [markdown]
-# Read it with all that you know by now.
-# - The scores are FID (LeNet) from one $N$, one reference, one network: comparable with each other,
-#   with nothing else.
-# - The mixtures were fitted to training images, so nothing leaks. The order of REC, mixture and prior
-#   is that of notebook 6. (REC, made from the reference itself, looks a little too good: 3.4 there.)
-# - Neither model wins throughout: which score is lower depends on where the latent vectors come from.
-# - KID's error is that of a finite number of images. It says nothing of *training*: another seed
-#   gives other weights, another split, another score. One run of each model is an anecdote;
-#   [notebook 8](08_reproduce_the_paper.ipynb) compares them over seeds.
-# - **The paper's claim does not show up here**: no part beats the whole, although the split counts as
-#   semantic. Why? Look at the split: $\sigma$ takes the strokes from $x_1$ and their surroundings from
-#   $x_2$. Where a part is not taken nobody corrects it (notebook 3), so its strokes are too bold, or
-#   its border grey, and LeNet minds strokes (section 4). What the parts lose is mostly recall: bold strokes
-#   are good digits still, but all of one kind. The paper's models are far larger, trained
-#   for longer, and seen by Inception. Which of these decides, one small model cannot tell.
+# - The scores are FID (LeNet) from one $N$, one reference, one network: comparable with each other, with
+#   nothing else. The mixtures were fitted to training images, so nothing leaks.
+# - Neither model wins throughout. Another seed gives other weights, another split, another score: one run
+#   of each model is an anecdote; [notebook 8](08_reproduce_the_paper.ipynb) compares them over seeds.
+# - **The paper's claim does not show up here**: no part beats the whole. $\sigma$ takes the strokes from
+#   $x_1$ and their surroundings from $x_2$; where a part is not taken nobody corrects it (notebook 3), so its
+#   strokes are too bold, or its border grey, and LeNet minds strokes (section 4). The paper's models are far
+#   larger, trained for longer, and seen by Inception. Which of these decides, one small model cannot tell.
 
 # %% [markdown] tags=["slide"]
 # ## Recap
@@ -893,7 +779,7 @@ sv.course.quiz("07")
 #   Journal of Multivariate Analysis 12, 1982.
 # - A. Asperti, L. Bugo, D. Filippini, *Enhancing variational generation through
 #   self-decomposition*, IEEE Access 10, 2022,
-#   [arXiv:2202.02738](https://arxiv.org/abs/2202.02738): the claim of section 9.
+#   [arXiv:2202.02738](https://arxiv.org/abs/2202.02738): the claim of section 8.
 # - M. Bińkowski and others, *Demystifying MMD GANs*, ICLR 2018,
 #   [arXiv:1801.01401](https://arxiv.org/abs/1801.01401): KID, and FID's bias; LeNet features for
 #   digits.
@@ -904,4 +790,4 @@ sv.course.quiz("07")
 #   NeurIPS 2019, [arXiv:1904.06991](https://arxiv.org/abs/1904.06991).
 # - G. Parmar and others, *On aliased resizing and surprising subtleties in GAN evaluation*,
 #   CVPR 2022, [arXiv:2104.11222](https://arxiv.org/abs/2104.11222).
-# - M. Seitzer, [pytorch-fid](https://github.com/mseitzer/pytorch-fid): the network of section 8.
+# - M. Seitzer, [pytorch-fid](https://github.com/mseitzer/pytorch-fid): the network of section 7.3.

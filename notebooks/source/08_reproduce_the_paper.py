@@ -365,7 +365,7 @@ for beta in (1, 4):
 #
 # FID sees what a network sees. These models were trained for something else: at $\beta = 1$ the loss is
 # the negative ELBO, but for a constant. Does the split make *test* digits more probable? We take the
-# importance-weighted bound on $\log p(x)$ of [notebook 2](02_balancing_the_elbo.ipynb), section 8, with
+# importance-weighted bound on $\log p(x)$ of the [appendix](10_appendix.ipynb), section 1, with
 # 100 draws, and for each model the $\gamma$ that its training images ask for. Again a plan came first,
 # with ten new seeds and one question: is the Split VAE's bound above the VAE's, paired by seed?
 #

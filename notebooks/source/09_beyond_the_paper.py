@@ -6,7 +6,7 @@
 # - measure how many of the $K$ images a trained model really uses;
 # - train on a folder of your own images, and name the traps on the way;
 # - turn an open question about splits into a test that can fail;
-# - say what diffusion models share with VAEs, what they cure, and at what price.
+# - build a small diffusion model for latent vectors, and score it against a mixture and a second stage.
 #
 # **Prerequisites.** [Notebook 3](03_split_decoder.ipynb): the split decoder, and the gradient of its
 # mixture. For section 6 also [notebook 6](06_sampling.ipynb): the aggregate posterior and its holes.
@@ -16,21 +16,20 @@
 # {{versions}}
 
 # %%
-import itertools
 import math
 import tempfile
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from PIL import Image
+from torch import nn
 
 import svae_lib as sv
-from svae_lib.data.toy_faces import FACTOR_NAMES
-from svae_lib.support.files import embedded, read_json
 from svae_lib.experiments.report import format_table
 from svae_lib.experiments.tables import paired_difference, read_table, summarise
+from svae_lib.plots.figure import BLUE, ORANGE
+from svae_lib.support.files import embedded
 
 TRAIN = True  # False: load weights that come with the course instead of training
 budget = sv.course.budget()
@@ -52,7 +51,7 @@ print("profile:", sv.course.profile())
 # the VAE's, on $x$; nothing is asked of a single $x_k$ or $w_k$.
 
 # %% [markdown]
-# ### Exercise 1: `mix_many`
+# ### Exercise 1: `mix_many` (5 minutes, ★)
 #
 # A map has no channels; its weight serves all colours of a pixel.
 
@@ -118,8 +117,6 @@ torch.testing.assert_close(by_autograd[1], d_images)
 torch.testing.assert_close(d_maps.sum(dim=1), torch.zeros_like(d_maps[:, 0]), atol=1e-9, rtol=0)
 
 # %% [markdown]
-# (The last line: the pushes on the $K$ maps of a pixel cancel, since a common shift does nothing.)
-#
 # ### 1.2 In the library
 #
 # `sv.ModelConfig(components=K)` makes a Split VAE whose head has $K + KC$ channels, $K$ maps and $K$
@@ -175,8 +172,8 @@ if learning:
     assert all((out.x_hat - test).square().mean() < one_image_for_all for out in rebuilt.values())
 
 # %% [markdown]
-# One seed each, and few steps: a small difference between the two errors means nothing yet. What
-# would? Several seeds. The table `k-way` has them, for $K$ = 2, 3 and 4 on equal steps:
+# One seed each, and few steps: a small difference between the two errors means nothing yet. The table
+# `k-way` has several seeds, for $K$ = 2, 3 and 4 on equal steps:
 
 # %%
 table = read_table(embedded("results/k-way.json"))
@@ -190,8 +187,7 @@ for source in ("REC", "prior", "mixture"):
 # %% [markdown]
 # The mean for $K = 3$ is the lower one for every source, and every interval of the differences contains
 # 0 ([notebook 8](08_reproduce_the_paper.ipynb)): three seeds do not tell.
-
-# %% [markdown]
+#
 # **What do you expect?** Three images in one digit: will they be three parts, three copies, or two
 # and a spare? Look.
 
@@ -200,9 +196,6 @@ sv.course.predict("09-three-parts")
 
 # %%
 sv.plots.split_rows(rebuilt[3], 8, originals=test, title="Test digits, split into three")
-
-# %%
-sv.plots.split_rows(rebuilt[2], 8, originals=test, title="The same digits, split into two")
 
 # %% [markdown]
 # Neither three copies nor three parts: one map takes the surroundings, as with two images, and the other
@@ -223,7 +216,7 @@ sv.plots.split_rows(rebuilt[2], 8, originals=test, title="The same digits, split
 # **effective number** of images. (A weight of exactly 0 contributes 0, the limit of $w \log w$.)
 
 # %% [markdown]
-# ### Exercise 2: `entropy`
+# ### Exercise 2: `entropy` (10 minutes, ★★)
 #
 # In nats, for each pixel. Mind the zeros. Hints: `sv.exercises.hint("entropy", 1)`.
 
@@ -266,8 +259,7 @@ for name, sigma in {"checkerboard": board, "one half": torch.full((16, 16), 0.5)
 
 # %% [markdown]
 # The checkerboard hands each pixel to one image, and employs both; one half mixes everywhere. Local
-# never exceeds global: entropy is concave, so the entropy of a mean is at least the mean of the
-# entropies. And the trained models:
+# never exceeds global: entropy is concave. And the trained models:
 
 # %%
 for K, out in rebuilt.items():
@@ -278,10 +270,9 @@ for K, out in rebuilt.items():
     assert 1 <= local_number(out.weights) <= global_number(out.weights) + 1e-4 <= K + 1e-3
 
 # %% [markdown]
-# Read the last column too: weights say nothing where the images are **equal**. Three images of which
-# two agree in each pixel can have an effective number near 3, and split into two. And on digits most
-# pixels are black in every image; their weights are free, and count in the mean all the same. So look
-# at the map of the entropy beside the digits: bright where several images mix.
+# Read the last column too: weights say nothing where the images are **equal**. On digits most pixels are
+# black in every image; their weights are free, and count in the mean all the same. So look at the map of
+# the entropy beside the digits: bright where several images mix.
 
 # %%
 out = rebuilt[3]
@@ -311,25 +302,6 @@ sv.plots.image_rows(
 # Each picture is cut to its **central square** and resized; nothing is squeezed.
 
 # %% [markdown]
-# ### Exercise 3: `centre_square`
-#
-# The largest square around the centre. Where it cannot lie exactly in the middle: round towards the
-# top and the left.
-
-# %%
-def centre_square(image):
-    """image (C, H, W) -> (C, S, S) with S = min(H, W)"""
-    # BEGIN SOLUTION
-    _, height, width = image.shape
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return image[:, top : top + side, left : left + side]
-    # END SOLUTION
-
-
-centre_square = sv.exercises.check("centre_square", centre_square)
-
-# %% [markdown]
 # No pictures at hand? We write some: toy faces, drawn by the library, as upright PNG files with a
 # coloured strip above and below, in two folders.
 
@@ -339,7 +311,6 @@ root = Path(tempfile.mkdtemp())
 strip = torch.tensor([230, 120, 20], dtype=torch.uint8).view(3, 1, 1).expand(3, 5, 32)
 for number, face in enumerate(faces):
     upright = torch.cat((strip, face, strip), dim=1)  # (3, 42, 32)
-    assert torch.equal(centre_square(upright), face)  # your crop finds the face again
     place = root / "faces" / ("one" if number % 2 else "two") / f"{number:03}.png"
     place.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(upright.permute(1, 2, 0).numpy()).save(place)
@@ -349,8 +320,8 @@ print(mine, mine.label_names)
 sv.plots.image_grid(mine.train[:16], columns=8, title="Sixteen images of the folder, the strips gone")
 
 # %% [markdown]
-# The files are decoded once; the array is kept with the other prepared data and found again as long as
-# the files stay as they are. A file that is no picture is refused by name, or left out on request:
+# The files are decoded once; the array is kept, and found again as long as the files stay as they are. A
+# file that is no picture is refused by name, or left out on request (`&on_broken=skip`):
 
 # %%
 (root / "faces" / "one" / "broken.png").write_bytes(b"no picture at all")
@@ -360,27 +331,19 @@ except sv.InputError as error:
     print("refused:", str(error).partition(":")[0])
 else:
     raise AssertionError("a broken file must be refused")
-with warnings.catch_warnings(record=True) as said:
-    warnings.simplefilter("always")
-    kept = sv.data.load("folder:faces?size=32&test=0.2&on_broken=skip", root=root)
-print("warned:", said[0].message)
-print(kept)
-assert len(kept.train) + len(kept.test) == len(mine.train) + len(mine.test)
 
 # %% [markdown] tags=["slide"]
 # ### 4.1 Before you train on them
 #
 # - **How many?** The paper's sets have 50,000 to 200,000 images. With a few hundred a VAE learns
 #   them by heart: watch the test error, not the training error.
-# - **Alike enough?** Faces of one size in one place are one subject, holiday pictures are not. What
-#   varies without need (place, size, light) costs latent variables.
+# - **Alike enough?** What varies without need (place, size, light) costs latent variables.
 # - **Near duplicates**, such as frames of one film, must not lie on both sides of the split: a test
 #   image with a twin in training is no test. Make the folders `train` and `test` yourself then.
 # - **Whose?** Licences, and the consent of people in the pictures.
 #
 # From the command line: `svae train --data "folder:PATH?size=32" --model.channels 3 --out runs/mine`.
-
-# %% [markdown]
+#
 # **What do you expect?** A Split VAE trained on *these few* faces for a moment: sharp faces, blurred
 # ones, or the same face for all?
 
@@ -406,77 +369,19 @@ sv.plots.split_rows(out["test"], 6, originals=originals, title="Own images: test
 # %% [markdown]
 # Blurred, and not one face for all. Now compare the two errors: training clearly below test means that
 # the model has begun to learn single images. So many parameters for so few images cannot end otherwise.
-
-# %% [markdown] tags=["slide"]
-# ### 4.2 Larger: toy faces at 64 by 64
-#
-# `toy-faces` has faces of $64 \times 64$ with known factors (pose, hair, light and others), drawn when
-# they are loaded. Four times the pixels are four times the work, and one scale more in the decoder.
+# Now the other end: faces of $64 \times 64$, and a model that comes with the course, trained on
+# `toy-faces-32k`, many thousand faces, for long (the table `faces` of the [results](../results/README.md)).
 
 # %%
-count = sv.course.pick(smoke=40, laptop=1500, gpu=8000)
-portraits, _ = sv.data.draw_faces(count, seed=1)  # the first of what load("toy-faces") draws
-held_out, _ = sv.data.draw_faces(10, seed=2)  # the first of its test part
-print(tuple(portraits.shape), f"{len(FACTOR_NAMES)} factors:", ", ".join(FACTOR_NAMES[:9]), "...")
-sv.plots.image_grid(portraits[:8], columns=8, title="Toy faces")
-
-# %% [markdown]
-# The preset `quick-faces` takes some minutes on two cores, too long to watch. So train for a moment,
-# and put beside it what the course ships: the same network, trained to the preset's end.
-
-# %%
-large = sv.PRESETS["quick-faces"].model
-plan = replace(few, steps=sv.course.pick(smoke=2, laptop=80, gpu=6000), batch_size=25)
-artist = sv.build_model("split-vae", large, seed=0)
-if TRAIN:
-    trainer = sv.Trainer(artist, portraits, plan)
-    trainer.fit()
-    print(f"{plan.steps} steps of {plan.batch_size} images in {trainer.seconds:.0f} s")
-else:
-    sv.load_trained_weights(artist, "09-first-look")
-paper = sv.PRESETS["celeba"].train
-print(f"(the preset celeba: {paper.steps:,} steps of {paper.batch_size}, of a far wider model)")
-portrait = sv.inference.reconstruct_all(artist, held_out)
-sv.plots.split_rows(portrait, 2, originals=sv.data.to_float(held_out), title="Toy faces: a first look")
-
-# %% [markdown]
-# On a laptop this is a look and no result: the model has hardly begun. It shows what comes first (a
-# place for the head, light and dark, some colour) and what is missing (eyes, strands, patterns). And
-# the shipped model of the same network, trained on all 8,000 faces:
-
-# %%
-shipped = sv.inference.reconstruct_all(sv.load_trained("quick-faces", "split-vae"), held_out)
-sv.plots.split_rows(
-    shipped, 2, originals=sv.data.to_float(held_out), title="Toy faces: trained to the preset's end"
-)
-
-# %% [markdown]
-# A head, hair and background of about the right colours, and no eyes. The preset is a short one.
-# Another shipped model, `compact-faces`, is wider and was trained for longer:
-
-# %%
-wider = sv.inference.reconstruct_all(sv.load_trained("compact-faces", "split-vae"), held_out)
-sv.plots.split_rows(
-    wider, 2, originals=sv.data.to_float(held_out), title="Toy faces: wider, and trained for longer"
-)
-
-# %% [markdown]
-# The colours come right, and here the two images differ in colour more than in shape. Eyes are still a
-# blur: they are few pixels, and squared error pays little for them.
-#
-# The kind of split after a few steps need not be the one at the end, nor that of another network:
-
-# %%
-truth = sv.data.to_float(held_out)
-errors = {}
-for name, out in {"few steps": portrait, "quick-faces": shipped, "compact-faces": wider}.items():
-    errors[name] = (out.x_hat - truth).square().mean()
-    kind = sv.diagnostics.split_kind(out.sigma_map, truth, out.components)
-    print(f"{name:13} MSE {errors[name]:.4f}, {kind}")
-mean_face = sv.data.to_float(portraits).mean(dim=0)
-one_for_all = (mean_face - truth).square().mean()
-print(f"{'the mean face':13} MSE {one_for_all:.4f}")
-assert errors["compact-faces"] < errors["quick-faces"] < one_for_all
+held_out, _ = sv.data.draw_faces(100, seed=2)  # the first of the test part
+wider = sv.load_trained("faces", "split-vae")
+portrait, truth = sv.inference.reconstruct_all(wider, held_out), sv.data.to_float(held_out)
+kind = sv.diagnostics.split_kind(portrait.sigma_map, truth, portrait.components)
+mean_face = truth.mean(dim=0)
+print(f"MSE {(portrait.x_hat - truth).square().mean():.4f}, {kind}")
+print(f"MSE of the mean face {(mean_face - truth).square().mean():.4f}")
+assert (portrait.x_hat - truth).square().mean() < 0.5 * (mean_face - truth).square().mean()
+sv.plots.split_rows(portrait, 2, originals=truth, title="Toy faces of 64 by 64, after a long training")
 
 # %% [markdown] tags=["slide"]
 # ## 5. Open questions
@@ -488,131 +393,11 @@ assert errors["compact-faces"] < errors["quick-faces"] < one_for_all
 # |---|---|---|
 # | Does $K = 3$ beat $K = 2$? | equal steps and parameters, 5 seeds each; FID of samples, test ELBO | the interval of the differences, paired by seed, contains 0 |
 # | Do more images mean fewer used ones? | $K = 2, 3, 4, 8$: global number and contrast against $K$ | the global number keeps up with $K$ |
-# | What decides between syntactic and semantic? Sections 5.1 and 5.2 have a beginning | vary one thing at a time: `base_dim`, learning rate, kernel of the last layer, scale of the first weights; 10 seeds; `sv.diagnostics.split_kind` | the kinds are as frequent as before |
-# | Can the kind be foreseen? | a measure of the *untrained* model (5.1 tries one), or of the model after 20 steps; 20 new seeds | it tells the later kinds apart no better than chance |
+# | What decides between syntactic and semantic? The [appendix](10_appendix.ipynb), section 3, has a beginning | vary one thing at a time: `base_dim`, learning rate, kernel of the last layer, scale of the first weights; 10 seeds; `sv.diagnostics.split_kind` | the kinds are as frequent as before |
+# | Can the kind be foreseen? | a measure of the *untrained* model, or of the model after 20 steps; 20 new seeds | it tells the later kinds apart no better than chance |
 # | Does the split cause the better score, or the wider head? | a VAE whose head has as many parameters | it scores as well |
 # | Can the kind be chosen? | start $\sigma$'s bias away from 0; or penalise differences of neighbouring $\sigma$ | the penalty worsens FID as soon as it has an effect |
 # | Is $\sigma$ an edge detector? | agreement with contours beside that of *other* images' contours ([notebook 4](04_sigma_map.ipynb)) | chance agreement is as large |
-
-# %% [markdown] tags=["slide"]
-# ### 5.1 One of them, begun: weights or order?
-#
-# In the tables of [notebook 8](08_reproduce_the_paper.ipynb) the kind of a split follows the seed. A seed
-# gives a model two things: its first weights, and the stream of batches and noise that it is trained on.
-# Which of them decides? `scripts/weights_or_order.py` crosses four seeds for the one with four for the
-# other. Its first lines say what was fixed before the first run: the measure *semantic*, and the share of
-# its variance over the 16 runs that goes with either. Were all chance, these would be 3/15 each, and 9/15
-# would be left.
-#
-# **What do you expect?** Rows are first weights, columns are orders. Will rows or columns be alike?
-
-# %%
-sv.course.predict("09-rows-or-columns")
-
-# %%
-crossed = read_json(embedded("results/weights_or_order.json"))
-runs = {(run["weights"], run["order"]): run for run in crossed["runs"]}
-weights, orders = (sorted(set(seeds)) for seeds in zip(*runs))
-print(" " * 10, *(f"order {b:<5}" for b in orders))
-for a in weights:
-    print(f"weights {a}", *(f"{runs[a, b]['label']:11}" for b in orders))
-
-grid = torch.tensor([[runs[a, b]["semantic"] for b in orders] for a in weights])
-total = (grid - grid.mean()).square().sum()
-shares = {
-    "the first weights": len(orders) * (grid.mean(dim=1) - grid.mean()).square().sum() / total,
-    "order and noise": len(weights) * (grid.mean(dim=0) - grid.mean()).square().sum() / total,
-}
-for name, share in (shares | {"neither": 1 - sum(shares.values())}).items():
-    print(f"share of the variance that goes with {name:18} {share:.0%}")
-
-# %% [markdown]
-# The rows: mostly **the first weights decide**, before the first image is seen. Not alone, though: in two
-# rows one order leads elsewhere. Sixteen runs, one small network, one data set: a beginning.
-
-# %% [markdown]
-# What is it in the first weights? [Notebook 4](04_sigma_map.ipynb), section 8.2, had a suspicion: the
-# untrained map of seed 1 alternates most of all, and seed 1 became syntactic. Those were three seeds. With
-# all that are recorded:
-#
-# **What do you expect?** Sorted by the untrained map's share near Nyquist, where will the syntactic ones
-# stand?
-
-# %%
-sv.course.predict("09-untrained-map")
-
-# %%
-later = {}
-for name in ("splits", "same-beta"):
-    for cell in read_table(embedded(f"results/{name}.json"))["cells"]:
-        if cell["split"] and cell["beta"] == 4:
-            later.setdefault(cell["seed"], []).append(cell["split"]["label"])
-for (seed, _), run in runs.items():
-    later.setdefault(seed, []).append(run["label"])
-
-untrained = []
-for seed, labels in later.items():
-    fresh = sv.build_model("split-vae", sv.PRESETS["quick"].model, seed).eval()
-    sigma = sv.inference.reconstruct_all(fresh, sets.test[:50]).sigma_map
-    share = sv.diagnostics.nyquist_share(sigma).mean().item()
-    untrained.append((share, seed, ", ".join(labels)))
-for share, seed, labels in sorted(untrained):
-    print(f"share {share:.2f} before training, seed {seed:2}, later {labels}")
-
-# %% [markdown]
-# At both ends: *the more alternation before training, the sooner syntactic after it*, which three seeds
-# suggested, is gone. (The semantic ones all stand in the middle. But that was found by looking at these
-# seeds: others must test it.)
-
-# %% [markdown] tags=["slide"]
-# ### 5.2 Which of the weights?
-#
-# The next experiment divides the first weights in three: the **encoder**; the **decoder**, from the latent
-# vector to its last residual block; and the **head**, the last convolution, which makes $\sigma$, $x_1$ and
-# $x_2$ of the decoder's features. `scripts/which_weights.py` takes each from a seed of its own, the four of
-# section 5.1: 64 combinations, all trained with one order and one noise. Fixed before the first run: a part
-# that has more than half of the variance of *semantic* is called the one that decides; if none has, none is.
-# Were all chance, each would have 3/63.
-#
-# **What do you expect?** The head is a tiny part of all weights, but $\sigma$ comes out of it. And can
-# the encoder, which never sees $\sigma$, matter at all?
-
-# %%
-sv.course.predict("09-which-weights")
-
-# %%
-parts = ("encoder", "decoder", "head")
-record = read_json(embedded("results/which_weights.json"))
-found = {tuple(run[part] for part in parts): run["semantic"] for run in record["runs"]}
-cube = torch.tensor([found[seeds] for seeds in itertools.product(weights, repeat=3)]).view(4, 4, 4)
-
-
-def share_of(*names):
-    """Share of the variance that the means over all other parts have."""
-    others = [i for i, part in enumerate(parts) if part not in names]
-    return (cube.mean(dim=others).var(correction=0) / cube.var(correction=0)).item()
-
-
-for part in parts:
-    print(f"share of the variance that goes with the {part:8} {share_of(part):.0%}")
-print(f"with decoder and head together {share_of('decoder', 'head'):.0%}")
-print("\nmean of the measure semantic: decoders in rows, heads in columns")
-print("\n".join(" ".join(f"{value:6.2f}" for value in row) for row in cube.mean(dim=0)))
-for a in weights:  # three parts of one seed are a run of section 5.1, to the last bit
-    assert found[a, a, a] == runs[a, record["order"]]["semantic"]
-
-# %% [markdown]
-# No part has half, so **none decides alone**. The encoder has nothing to say. Decoder and head each have
-# some; *together* they have most of it, far more than the sum of the two: it matters how a head fits the
-# features that it finds. (This last number was not asked for beforehand; by chance it would be 15/63.) The
-# die is cast where features are first turned into $\sigma$, $x_1$ and $x_2$, before any image is seen. Which
-# property of the pair it is remains open.
-
-# %% [markdown] tags=["slide"]
-# ### 5.3 More questions, and how to answer one
-#
-# | question | how to test it | against it |
-# |---|---|---|
 # | Do the parts know the factors? | toy faces: predict each factor from $x_1$ and from $x_2$ by a linear model | both predict all factors alike |
 # | Where does the error go? | squared error by distance from the next contour, VAE beside Split VAE | the profiles have one shape |
 # | Does it help beyond squared error? | replace the loss by one on features; same split | the gain is gone |
@@ -622,114 +407,185 @@ for a in weights:  # three parts of one seed are a run of section 5.1, to the la
 # chosen on. [Notebook 8](08_reproduce_the_paper.ipynb) does it for the paper's own claims.
 
 # %% [markdown] tags=["slide"]
-# ## 6. Where this stands
+# ## 6. And why not diffusion?
 #
-# And why not diffusion? Because one has to know VAEs to see what a diffusion model is. The line of
-# descent:
+# A **diffusion model** is a VAE of very many layers with an encoder that is not trained: it adds noise. In a
+# latent diffusion model the data are the vectors $z$ of a first stage. Let $t$ run from 0, where $z$ is, to
+# 1, where nothing of it is left:
 #
-# - **Helmholtz machine** (1995): a network that generates and one that recognises, trained in turn.
-#   The **VAE** (2013) trains both on one bound, the ELBO; reparameterisation made it possible.
-# - **Hierarchies**: the Ladder VAE (2016) has layers of latent variables, and its encoder goes through
-#   them from the top, as the decoder does. NVAE (2020) and the very deep VAE (2021) have dozens.
-# - **VQ-VAE** (2017), and VQ-VAE-2 (2019) on several scales: the latent variables are indices into a
-#   learned codebook. A prior of them is fitted *afterwards*: a second stage
-#   ([notebook 6](06_sampling.ipynb), section 5).
-# - **Diffusion** (2015, 2020): a VAE of very many latent layers, all as large as the image. The encoder
-#   is fixed, it adds noise; one network, told the layer, decodes all of them. Its
-#   first loss was an ELBO, that of 2020 a reweighted one; *Variational diffusion models* (2021) work
-#   it out.
-# - **Latent diffusion** (2022): a VAE as first stage, and a diffusion model as the prior of its $z$.
-
-# %% [markdown] tags=["slide"]
-# Blur, holes and collapse, the three troubles of this course, drove them all:
+# $$q(z_t \mid z) = \mathcal{N}(\alpha_t z,\; s_t^2 I), \qquad \alpha_t^2 + s_t^2 = 1, \qquad s_t = t .$$
 #
-# | model | latent | prior | decoder's loss | meant to cure |
-# |---|---|---|---|---|
-# | VAE | a vector | $\mathcal{N}(0, I)$ | squared error | codes of an autoencoder cannot be drawn |
-# | hierarchies | many layers, coarse to fine | each layer's given those above, learned | log-likelihood of the pixels | one simple prior for everything |
-# | VQ-VAE | a grid of indices | autoregressive, fitted afterwards | squared error | collapse; holes |
-# | diffusion | noisy images | $\mathcal{N}(0, I)$, matched by construction | squared error in each step | holes; blur |
-# | latent diffusion | a small grid of numbers | diffusion, fitted afterwards | error of pixels and of a network's features, and an adversary | the first stage's blur; the cost of diffusion on pixels |
-# | Split VAE | a vector | $\mathcal{N}(0, I)$, or a latent mixture | squared error of the mixture | a decoder that can give one answer only |
+# At $t = 1$ every $z$ ends in $\mathcal{N}(0, I)$, so the aggregate posterior of the last layer **is** the
+# prior: no holes ([notebook 6](06_sampling.ipynb)), and nothing had to be trained for it. What is trained is
+# the way back: one network, told $t$, that guesses $z$ from $z_t$. Its loss is the squared error, so its
+# best answer is a **mean** ([notebook 2](02_balancing_the_elbo.ipynb), section 1) of all $z$ that may have led
+# to $z_t$: at $t = 1$ the mean of everything, near $t = 0$ hardly uncertain.
 #
-# Latent diffusion's first stage adds two judges to the error of pixels: **features** that notice missing
-# detail (as FID's do, [notebook 7](07_fid.ipynb)), and an **adversary**, a network trained to tell
-# outputs from images. Diffusion keeps squared error, and asks many small questions: what was the
-# image *a little less noisy*? The answer is a mean again ([notebook 2](02_balancing_the_elbo.ipynb),
-# section 1), but of possibilities that hardly differ.
-
-# %% [markdown] tags=["slide"]
-# ### 6.1 An encoder without parameters
-#
-# Let $t$ run from 0, the image, to 1. The image, scaled to $[-1, 1]$, fades while noise grows:
-#
-# $$q(z_t \mid x) = \mathcal{N}(\alpha_t (2x - 1),\; s_t^2 I), \qquad \alpha_t^2 + s_t^2 = 1 .$$
-#
-# It is a VAE's Gaussian posterior with $\mu = \alpha_t (2x - 1)$, but nothing in it is learned, and $z_t$
-# has as many numbers as the image. We take $s_t = t$. (How noise grows is a choice; in the limit of
-# many steps the bound depends on its two ends alone, says the paper of 2021.)
-
-# %%
-t = torch.linspace(0.02, 1, 50, dtype=torch.float64)
-alpha = (1 - t.square()).sqrt()
-x = 2 * test[0].double().flatten() - 1  # (D,) in [-1, 1]
-mu = alpha[:, None] * x  # (50, D): each t is treated like an image of a batch
-log_var = (2 * t.log())[:, None].expand_as(mu)
-nats = sv.kl_divergence(mu, log_var)  # (50,)
-noise = torch.randn(len(x), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-z = mu + t[:, None] * noise
+# We build one, as a third way to draw latent vectors of the shipped Split VAE.
 
 # %% [markdown]
-# **What do you expect?** Does the KL divergence of $q(z_t \mid x)$ from $\mathcal{N}(0, I)$ end at 0, or
-# at some rest that tells of the digit? And where you can no longer read it, is it near 0 yet?
+# ### Exercise 3: `denoising_loss` (10 minutes, ★★)
+#
+# Noise schedule and loss: make $z_t$ of $z$ and the noise, let the network guess, compare with $z$.
 
 # %%
-sv.course.predict("09-last-layer")
+def denoising_loss(denoise, z, t, noise):
+    """denoise: z_t (N, L), t (N, 1) -> a guess of z (N, L); z, noise (N, L) -> mean squared error"""
+    # BEGIN SOLUTION
+    z_t = (1 - t.square()).sqrt() * z + t * noise
+    return (denoise(z_t, t) - z).square().mean()
+    # END SOLUTION
 
-# %%
-shown = [0, 14, 29, 39, 45, 47, 49]
-figure = sv.plots.AltFigure(figsize=(9, 4.2), layout="constrained")
-parts = figure.subplot_mosaic([shown, ["kl"] * len(shown)], height_ratios=[1, 1.7])
-for i in shown:
-    picture = ((z[i] + 1) / 2).clamp(0, 1).view(32, 32)
-    parts[i].imshow(picture, cmap="gray", vmin=0, vmax=1)
-    parts[i].set_title(f"$t$ = {t[i]:.2f}\n{nats[i]:.1f} nats", fontsize=9)
-    parts[i].axis("off")
-parts["kl"].plot(t, nats)
-parts["kl"].plot(t[shown], nats[shown], "o")
-parts["kl"].set(xlabel="$t$", ylabel="KL divergence (nats)", xlim=(0, 1.02))
-sv.plots.show(figure, "A digit under growing noise, at the end noise alone; below, the KL divergence "
-              "over t, which falls all the way and reaches 0 at t = 1.")
-assert (nats.diff() < 0).all() and nats[-1].abs() < 1e-9
+
+denoising_loss = sv.exercises.check("denoising_loss", denoising_loss)
 
 # %% [markdown]
-# It ends at 0, for *every* image, since $\alpha_t = 0$ there. So the aggregate posterior of the last layer
-# **is** the prior: no hole, and nothing had to be trained for it. Before the end, nats are left where the
-# eye has given up: the KL divergence sums a little over all $D$ pixels.
+# ### Exercise 4: `sample_diffusion` (15 minutes, ★★★)
 #
-# Is that not posterior collapse? The last layer alone tells nothing, and is not meant to. An encoder
-# without parameters cannot give up its layers; what the image is comes in on the way back, step by
-# step, and each step has a KL divergence of its own in the ELBO. The prices:
-# - **many decoder calls** for one sample, where a VAE needs one;
-# - in each, the network is handed what it made itself in the step before, not a draw from
-#   $q(z_t \mid x)$: the gap between the two has moved there;
-# - no short code: $z_t$ is noise and image, not a description of it.
+# The way back, without new noise in between (Song and others, 2021): at each time the guess of $z$ also says
+# which noise $z_t$ holds, $(z_t - \alpha_t\, \mathrm{guess}) / s_t$. Put guess and noise together again
+# with the $\alpha$ and $s$ of the next time, and go on.
 
-# %% [markdown] tags=["slide"]
-# ### 6.2 What VAEs are still for, and where the split sits
+# %%
+def sample_diffusion(denoise, noise, times):
+    """noise (N, L), where it begins; times (T + 1,), falling from 1 to 0 -> vectors (N, L)"""
+    # BEGIN SOLUTION
+    z = noise
+    for now, then in zip(times, times[1:]):
+        guess = denoise(z, now.expand(len(z), 1))
+        held = (z - (1 - now.square()).sqrt() * guess) / now  # the noise in z
+        z = (1 - then.square()).sqrt() * guess + then * held
+    return z
+    # STUB: z = noise
+    # STUB: for now, then in zip(times, times[1:]):
+    # STUB:     guess = ...
+    # STUB: return ...
+    # END SOLUTION
+
+
+sample_diffusion = sv.exercises.check("sample_diffusion", sample_diffusion)
+
+# %%
+first = sv.load_trained("quick", "split-vae")
+mu, log_var = sv.inference.encode_all(first, sets.train)  # (4000, L)
+L = mu.shape[1]
+middle, scale = mu.mean(dim=0), (mu.var(dim=0) + log_var.exp().mean(dim=0)).sqrt()
+
+
+class Denoiser(nn.Module):
+    """Guesses z (N, L) from z_t (N, L) and t (N, 1)."""
+
+    def __init__(self, width=256):
+        super().__init__()
+        sizes = [L + 1, width, width, width, L]
+        layers = [m for a, b in zip(sizes, sizes[1:]) for m in (nn.Linear(a, b), nn.SiLU())]
+        self.layers = nn.Sequential(*layers[:-1])  # no activation at the end
+
+    def forward(self, z_t, t):
+        return self.layers(torch.cat((z_t, t), dim=1))
+
+
+torch.manual_seed(0)
+denoiser = Denoiser()
+
+# %%
+def train_denoiser(steps, batch=200):
+    """Mean loss of each hundredth part of the training."""
+    optimiser = torch.optim.Adam(denoiser.parameters(), 1e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    losses = []
+    for _ in range(steps):
+        rows = torch.randint(len(mu), (batch,))
+        z = mu[rows] + torch.randn(batch, L) * (0.5 * log_var[rows]).exp()  # a draw from q(z | x)
+        z, t, noise = (z - middle) / scale, torch.rand(batch, 1), torch.randn(batch, L)
+        loss = denoising_loss(denoiser, z, t, noise)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        losses.append(loss.item())
+    return torch.tensor(losses).view(100, -1).mean(dim=1)
+
+
+if TRAIN:
+    losses = train_denoiser(sv.course.pick(smoke=100, laptop=3000, gpu=6000))
+    print(f"mean squared error: {losses[0]:.2f} at first, {losses[-1]:.2f} at the end")
+else:
+    sv.load_trained_weights(denoiser, "09-denoiser")
+
+# %% [markdown]
+# **What do you expect?** From the same noise, once in a single step from $t = 1$ to 0, once in many: what
+# will the decoded digits look like?
+
+# %%
+sv.course.predict("09-steps")
+
+# %%
+noise = torch.randn(len(sets.test), L, generator=torch.Generator().manual_seed(0))
+
+
+def draw(steps):
+    """Latent vectors (N, L) by so many steps, on the scale of the first stage."""
+    with torch.no_grad():
+        return sample_diffusion(denoiser, noise, torch.linspace(1, 0, steps + 1)) * scale + middle
+
+
+draws = {steps: draw(steps) for steps in (1, 3, 10, 50)}
+sv.plots.image_rows(
+    {f"{steps} step(s)": sv.inference.decode_all(first, z[:12]).x_hat for steps, z in draws.items()},
+    columns=12,
+    title="One start, the way back in 1 to 50 steps",
+)
+
+# %% [markdown]
+# One step: nearly the same blurred average for all, section 1 of notebook 2 again. With more steps each
+# question is a smaller one, and the answers differ. That is the price of diffusion: **many calls of the
+# network** for one sample, where a VAE needs one.
 #
-# - **First stages**: latent diffusion draws its $z$ from a better prior; decoding it is a VAE's work.
-# - **Compression**: nats are the length of a message, and learned codecs are trained on rate and
-#   distortion ([notebook 2](02_balancing_the_elbo.ipynb), section 6; Ballé et al., 2018).
-# - **Representation**: a short $z$, from one call of the encoder.
-# - **Likelihood bounds**, cheap to evaluate; and with them **anomaly detection**, with care: models
-#   can give images of *another* data set the higher likelihood (Nalisnick et al., 2019).
+# **What do you expect?** Latent vectors from the prior, a mixture, a second stage (as in notebook 6) and from
+# here: which images score worst?
+
+# %%
+sv.course.predict("09-four-sources")
+
+# %%
+count = sv.course.pick(smoke=100, laptop=1000, gpu=1000)
+network, test_set = sv.fid.network("lenet"), sets.test[:count]
+stage = sv.SecondStage(L, seed=0)
+sv.load_trained_weights(stage, "06-second-stage")
+mixture = sv.LatentMixture(sv.course.pick(smoke=5, laptop=20, gpu=20), seed=0).fit(mu)
+sources = {
+    "prior": sv.sampling.prior_latents(count, L, seed=0),
+    "second stage": stage.sample(count, seed=0),
+    "mixture": mixture.sample(count, seed=0),
+} | {f"diffusion, {steps} step(s)": z[:count] for steps, z in draws.items()}
+scores, nearest = {}, {}
+for name, z in sources.items():
+    images = sv.inference.decode_all(first, z).x_hat
+    scores[name] = sv.fid.fid(images, test_set, network, reference_name="mnist-5k test").value
+    nearest[name] = torch.cdist(z, mu).min(dim=1).values.median().item()  # to a training image's mean
+    print(f"{name:22} FID (LeNet) {scores[name]:6.1f}   to the nearest mean {nearest[name]:.2f}")
+if learning:
+    best = min(scores["diffusion, 10 step(s)"], scores["diffusion, 50 step(s)"])
+    assert scores["mixture"] < best < scores["second stage"] < scores["prior"]
+
+# %%
+sv.plots.score_bars(
+    [{"label": name, "value": value} for name, value in scores.items()],
+    xlabel=f"FID (LeNet), {count} images against the test images, lower is better",
+    title="One decoder, latent vectors from four sources",
+)
+
+# %% [markdown]
+# With enough steps the denoiser is ahead of the second stage, which has as many layers of the same width and
+# was trained for as many steps, and behind the mixture: in so few dimensions, with few vectors to learn
+# from, some Gaussians are hard to beat. One seed each; all three were fitted to training images only. Diffusion is made for what a mixture cannot do, data of
+# many thousand dimensions. There it is the second stage of latent diffusion (2022), whose first stage is a
+# VAE trained with two further judges, features and an adversary, against blur.
 #
-# The Split VAE leaves latent, prior and loss as they are, and changes the last layer: a weighted sum of
-# generated images, the weights a learned map. That is a mixture of experts in each pixel, of images
-# and not of densities: the likelihood is still one Gaussian. So it competes with none of the rows above
-# it. It could be the decoder of a hierarchy or of a first stage; whether it helps there, this course has
-# not tested: one more question for section 5.
+# And the Split VAE? It leaves latent, prior and loss as they are and changes the last layer. It could be the
+# decoder of such a first stage; whether it helps there, this course has not tested. Where the other models of
+# this family stand is on [a page of its own](../docs/where_this_stands.md).
 
 # %% [markdown] tags=["slide"]
 # ## Recap
@@ -740,8 +596,8 @@ assert (nats.diff() < 0).all() and nats[-1].abs() < 1e-9
 #   weights (how many have work). It means little where the images are equal.
 # - Any folder is a data set; split it so that no test image has a twin in training.
 # - An open question becomes a project once it is said what would speak against the idea.
-# - Diffusion is a VAE of many layers with a fixed encoder: its last layer matches the prior by
-#   construction, and a sample takes many decoder calls.
+# - A diffusion model guesses means, too, but of ever smaller doubts: its last layer is the prior by
+#   construction, and a sample takes many calls of the network.
 #
 # All symbols of the course are in the [glossary](../docs/glossary.md).
 
@@ -759,35 +615,9 @@ sv.course.quiz("09")
 #   Neural Computation 3(1), 1991: softmax gates, and how experts starve.
 # - M. O. Hill, *Diversity and evenness: a unifying notation and its consequences*, Ecology 54(2),
 #   1973: the exponential of entropy as an effective number.
-
-# %% [markdown]
-# To section 6, in the order of the text:
-#
-# - P. Dayan, G. E. Hinton, R. M. Neal, R. S. Zemel, *The Helmholtz machine*, Neural Computation 7(5),
-#   1995.
-# - D. P. Kingma, M. Welling, *Auto-encoding variational Bayes*, ICLR 2014,
-#   [arXiv:1312.6114](https://arxiv.org/abs/1312.6114).
-# - C. K. Sønderby, T. Raiko, L. Maaløe, S. K. Sønderby, O. Winther, *Ladder variational autoencoders*,
-#   NIPS 2016, [arXiv:1602.02282](https://arxiv.org/abs/1602.02282).
-# - A. Vahdat, J. Kautz, *NVAE: a deep hierarchical variational autoencoder*, NeurIPS 2020,
-#   [arXiv:2007.03898](https://arxiv.org/abs/2007.03898).
-# - R. Child, *Very deep VAEs generalize autoregressive models and can outperform them on images*,
-#   ICLR 2021, [arXiv:2011.10650](https://arxiv.org/abs/2011.10650).
-# - A. van den Oord, O. Vinyals, K. Kavukcuoglu, *Neural discrete representation learning*, NIPS 2017,
-#   [arXiv:1711.00937](https://arxiv.org/abs/1711.00937): VQ-VAE.
-# - A. Razavi, A. van den Oord, O. Vinyals, *Generating diverse high-fidelity images with VQ-VAE-2*,
-#   NeurIPS 2019, [arXiv:1906.00446](https://arxiv.org/abs/1906.00446).
-
-# %% [markdown]
-# - J. Sohl-Dickstein, E. A. Weiss, N. Maheswaranathan, S. Ganguli, *Deep unsupervised learning using
-#   nonequilibrium thermodynamics*, ICML 2015, [arXiv:1503.03585](https://arxiv.org/abs/1503.03585).
 # - J. Ho, A. Jain, P. Abbeel, *Denoising diffusion probabilistic models*, NeurIPS 2020,
 #   [arXiv:2006.11239](https://arxiv.org/abs/2006.11239).
-# - D. P. Kingma, T. Salimans, B. Poole, J. Ho, *Variational diffusion models*, NeurIPS 2021,
-#   [arXiv:2107.00630](https://arxiv.org/abs/2107.00630).
-# - R. Rombach, A. Blattmann, D. Lorenz, P. Esser, B. Ommer, *High-resolution image synthesis with latent
-#   diffusion models*, CVPR 2022, [arXiv:2112.10752](https://arxiv.org/abs/2112.10752).
-# - J. Ballé, D. Minnen, S. Singh, S. J. Hwang, N. Johnston, *Variational image compression with a scale
-#   hyperprior*, ICLR 2018, [arXiv:1802.01436](https://arxiv.org/abs/1802.01436).
-# - E. Nalisnick, A. Matsukawa, Y. W. Teh, D. Gorur, B. Lakshminarayanan, *Do deep generative models
-#   know what they don't know?*, ICLR 2019, [arXiv:1810.09136](https://arxiv.org/abs/1810.09136).
+# - J. Song, C. Meng, S. Ermon, *Denoising diffusion implicit models*, ICLR 2021,
+#   [arXiv:2010.02502](https://arxiv.org/abs/2010.02502): the sampler of section 6.
+# - R. Rombach and others, *High-resolution image synthesis with latent diffusion models*, CVPR 2022,
+#   [arXiv:2112.10752](https://arxiv.org/abs/2112.10752).

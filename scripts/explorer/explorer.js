@@ -110,12 +110,13 @@ let waiting;
 /** Numbers in words, once the reader pauses: a screen reader would read out each. */
 function say(split) {
   clearTimeout(waiting);
+  const { image, mu, logVar } = state; // a new image may come while this waits
   waiting = setTimeout(() => {
     const mean = split.sigma.reduce((sum, value) => sum + value, 0) / split.sigma.length;
     const parts = [`Mean of σ: ${mean.toFixed(2)}.`];
-    if (state.image) {
-      parts.push(`Squared error: ${squaredError(state.image, split.x).toFixed(1)}.`);
-      parts.push(`KL divergence of the posterior: ${klDivergence(state.mu, state.logVar).toFixed(1)} nats.`);
+    if (image && mu) {
+      parts.push(`Squared error: ${squaredError(image, split.x).toFixed(1)}.`);
+      parts.push(`KL divergence of the posterior: ${klDivergence(mu, logVar).toFixed(1)} nats.`);
     }
     find("numbers").textContent = parts.join(" ");
   }, 300);
@@ -193,6 +194,7 @@ async function useModel(name) {
   if (find("model").value !== name) return; // another one was chosen meanwhile
   const sameImages = state.model?.images === model.images;
   Object.assign(state, { model, mu: null, logVar: null });
+  if (!sameImages) Object.assign(state, { image: null, z: new Float32Array(model.latent_dim) });
   find("kind").textContent = kind(model);
   for (const id of ["draw", "comparison"]) find(id).hidden = model.images !== "digits";
   makeSliders();

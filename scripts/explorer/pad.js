@@ -16,6 +16,10 @@ export function makePad(canvas, changed) {
   function paint() {
     context.fillStyle = "#000";
     context.fillRect(0, 0, side, side);
+    if (!strokes.length) {
+      Object.assign(context, { fillStyle: "#9aa5b1", font: `${side / 14}px sans-serif`, textAlign: "center" });
+      context.fillText("draw a digit here", side / 2, side / 2);
+    }
     Object.assign(context, { strokeStyle: "#fff", lineWidth: PEN * side, lineCap: "round", lineJoin: "round" });
     for (const stroke of strokes) {
       context.beginPath();

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 
 from ..support.checks import InputError
 from .celeba import load_celeba
 from .cifar10 import load_cifar10
-from .digits import load_fashion_mnist, load_mnist
+from .digits import FASHION_MNIST, MNIST, load_idx_set
 from .download import Patience
 from .folder import PREFIX, absolute_spec, load_folder, load_folder_spec
 from .image_sets import ImageSets, pad, to_float, to_uint8
 from .mnist5k import load_mnist_5k
-from .toy_faces import draw_faces, load_many_toy_faces, load_toy_faces
+from .toy_faces import draw_faces, load_toy_faces
 
 __all__ = [
     "LOADERS",
@@ -40,9 +41,9 @@ Loader = Callable[[str | os.PathLike[str] | None], ImageSets]
 LOADERS: dict[str, Loader] = {
     "mnist-5k": load_mnist_5k,
     "toy-faces": load_toy_faces,
-    "toy-faces-32k": load_many_toy_faces,
-    "mnist": load_mnist,
-    "fashion-mnist": load_fashion_mnist,
+    "toy-faces-32k": partial(load_toy_faces, name="toy-faces-32k"),
+    "mnist": partial(load_idx_set, MNIST),
+    "fashion-mnist": partial(load_idx_set, FASHION_MNIST),
     "cifar10": load_cifar10,
     "celeba": load_celeba,
 }

@@ -40,7 +40,11 @@ ARCHIVE = RemoteFile(
     "00d2c5bc6d35e252742224ab0c1e8fcb",  # as published, and in torchvision
 )
 FOLDER = "img_align_celeba"
-SUBFOLDERS = ((), ("celeba",), ("celeba", "img"))  # in any case, like the names in them
+PLACES = tuple(  # below the user's folder, in any case; some copies have the folder twice
+    f"{above}{name}"
+    for above in ("", "celeba/", "celeba/img/")
+    for name in (f"{FOLDER}/{FOLDER}", FOLDER, ARCHIVE.name)
+)
 ADVICE = (
     "The file is offered at https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html "
     "(Align&Cropped Images), where a browser can fetch it. Without CelebA, load('toy-faces') "
@@ -61,20 +65,18 @@ def load_celeba(
     have label 0.
 
     Args:
-        root: folder with img_align_celeba.zip or the folder img_align_celeba; nothing is
-            downloaded when it is given.
+        root: folder with img_align_celeba.zip or the folder img_align_celeba, in any case;
+            nothing is downloaded when it is given.
         on_broken: "refuse" or "skip" files that cannot be read.
         patience: with slow servers.
-
-    Raises:
-        InputError: files missing, broken, or not to be downloaded.
     """
-    place = _find(root) or _download(patience)
+    place = _find(root)
+    if place is None:
+        folder = cache_folder("downloads") / "celeba"
+        (place,) = fetch_all([ARCHIVE], folder, "celeba", ADVICE, patience)
     if place.is_dir():
-        return _prepare(
-            folder_source(place, _images(place, [entry.name for entry in os.scandir(place)])),
-            on_broken,
-        )
+        names = [entry.name for entry in os.scandir(place)]
+        return _prepare(folder_source(place, _images(place, names)), on_broken)
     try:
         archive = zipfile.ZipFile(place)
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
@@ -95,12 +97,9 @@ def _find(root: str | os.PathLike[str] | None) -> Path | None:
         return None
     if own.name.lower() == FOLDER and _below(own, "000001.jpg"):
         return own
-    for parts in SUBFOLDERS:
-        # some copies have the folder twice, one in the other
-        for names in ((FOLDER, FOLDER), (FOLDER,), (ARCHIVE.name,)):
-            place = _below(own, *parts, *names)
-            if place and place.is_file() == (names == (ARCHIVE.name,)):
-                return place
+    for place in PLACES:
+        if found := _below(own, place):
+            return found
     if root is None:
         return None
     raise InputError(
@@ -109,20 +108,15 @@ def _find(root: str | os.PathLike[str] | None) -> Path | None:
     )
 
 
-def _below(folder: Path, *names: str) -> Path | None:
-    """What the path ``names`` in a folder leads to, whatever the case of its letters."""
-    for name in names:
-        entries = sorted(folder.iterdir()) if folder.is_dir() else []
-        found = [entry for entry in entries if entry.name.lower() == name]
+def _below(folder: Path, path: str) -> Path | None:
+    """What a path in a folder leads to, whatever the case of its letters."""
+    for name in path.split("/"):
+        entries = os.scandir(folder) if folder.is_dir() else ()
+        found = sorted(entry.name for entry in entries if entry.name.lower() == name)
         if not found:
             return None
-        folder = found[0]
+        folder /= found[0]
     return folder
-
-
-def _download(patience: Patience | None) -> Path:
-    folder = cache_folder("downloads") / "celeba"
-    return fetch_all([ARCHIVE], folder, "celeba", ADVICE, patience)[0]
 
 
 def _images(place: Path, names: Sequence[str]) -> list[str]:
@@ -137,9 +131,8 @@ def _images(place: Path, names: Sequence[str]) -> list[str]:
 
 
 def _prepare(source: Source, on_broken: OnBroken) -> ImageSets:
-    prepared = prepare(source, RECIPE, cache_folder("prepared"), "celeba", on_broken=on_broken)
-    train, before_test = (int(prepared.good[:stop].sum()) for stop in (VALID_START, TEST_START))
-    images = prepared.images
+    images, good = prepare(source, RECIPE, cache_folder("prepared"), "celeba", on_broken=on_broken)
+    train, before_test = (int(good[:stop].sum()) for stop in (VALID_START, TEST_START))
     return ImageSets(
         name="celeba",
         train=images[:train],

@@ -6,8 +6,6 @@ import contextlib
 import io
 import stat
 import threading
-import zipfile
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -30,36 +28,22 @@ _one_large = threading.Lock()
 
 
 def read_file(path: Path) -> bytes:
-    """Content of a file.
-
-    Raises:
-        OSError: it is not there, or a FIFO or device, which could block for ever.
-        ValueError: it is larger than ``MOST_BYTES``.
-    """
+    """Content of a regular file; a FIFO or device, which could block for ever, is an OSError."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise OSError("not a regular file")
-    _check_bytes(status.st_size)
+    check_bytes(status.st_size)
     return path.read_bytes()
 
 
-def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Content of a member of a zip archive, whose checksum is verified.
-
-    Raises:
-        ValueError: it unpacks to more than ``MOST_BYTES``. The archive raises others.
-    """
-    _check_bytes(archive.getinfo(name).file_size)
-    return archive.read(name)
-
-
-def _check_bytes(count: int) -> None:
+def check_bytes(count: int) -> None:
+    """Raise ValueError where the content of a file would be larger than ``MOST_BYTES``."""
     if count > MOST_BYTES:
         raise ValueError(f"{count:,} bytes, more than {MOST_BYTES:,}")
 
 
 def decode(
-    content: bytes, size: int | None, channels: int, box: Sequence[int] | None = None
+    content: bytes, size: int | None, channels: int, box: tuple[int, int, int, int] | None = None
 ) -> npt.NDArray[np.uint8]:
     """An image file as uint8 (C, size, size): upright, cropped, then resized bilinearly.
 
@@ -92,11 +76,15 @@ def decode(
     return np.asarray(image).reshape(image.height, image.width, channels).transpose(2, 0, 1)
 
 
-def _cropped(image: Image.Image, box: Sequence[int] | None) -> Image.Image:
-    left, top, right, bottom = box or _centre_square(*image.size)
-    if right > image.width or bottom > image.height:
+def _cropped(image: Image.Image, box: tuple[int, int, int, int] | None) -> Image.Image:
+    """The part in the box; without one, the central square."""
+    if box is None:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        box = left, top, left + side, top + side
+    if box[2] > image.width or box[3] > image.height:
         raise ValueError(f"{image.width}x{image.height} pixels are too few for the crop")
-    return image.crop((left, top, right, bottom))
+    return image.crop(box)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -107,32 +95,16 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _centre_square(width: int, height: int) -> tuple[int, int, int, int]:
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
-
-
 def to_8_bits(image: Image.Image, file: Image.Image, channels: int) -> Image.Image:
     """Greyscale or RGB as a viewer shows it, on white where the image is transparent.
 
     Pillow itself would clip 16-bit pixels instead of scaling them, turn floats in [0, 1] black, and
-    show the colours (black, as a rule) that transparency hides.
-
-    Args:
-        image: in any mode.
-        file: what was opened, of which ``image`` is a part.
-        channels: 1 or 3.
-
-    Raises:
-        ValueError: the range of the pixels is unknown, or all of them would turn black.
+    show the colours (black, as a rule) that transparency hides. ``image`` is a part of ``file``.
     """
     if image.mode.startswith("I;16") or (image.mode == "I" and file.format in ("PNG", "PPM")):
         image = _scaled(image, file)
     elif image.mode in ("I", "F"):
-        raise ValueError(
-            f"32-bit pixels (mode {image.mode}) have no known range: save 8 or 16 bits"
-        )
+        raise ValueError(f"pixels of mode {image.mode} have no known range: save 8 or 16 bits")
     if image.mode == "La":  # with alpha multiplied in; Pillow converts it to LA alone
         image = image.convert("LA")
     alpha = image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info
@@ -149,11 +121,11 @@ def _scaled(image: Image.Image, file: Image.Image) -> Image.Image:
     tags = getattr(file, "tag_v2", {})  # of TIFF
     bits = tags.get(258, (16,))[0]  # BitsPerSample
     values = np.asarray(image).astype(np.int32)
-    if 0 < values.max() < 1 << (bits - 8):
-        raise ValueError(f"{bits}-bit pixels all below {1 << (bits - 8)} would turn black")
     grey = values >> (bits - 8)
     if tags.get(262) == 0:  # PhotometricInterpretation: white is zero
         grey = 255 - grey
+    elif values.any() and not grey.any():
+        raise ValueError(f"{bits}-bit pixels all below {1 << (bits - 8)} would turn black")
     grey[values == file.info.get("transparency")] = 255
     return Image.fromarray(grey.astype(np.uint8))
 

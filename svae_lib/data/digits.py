@@ -106,20 +106,15 @@ FASHION_MNIST = IdxSet(
 )
 
 
-def load_mnist(root: str | os.PathLike[str] | None = None) -> ImageSets:
-    """MNIST: uint8 (60000, 1, 32, 32) and (10000, 1, 32, 32)."""
-    return load_idx_set(MNIST, root)
-
-
-def load_fashion_mnist(root: str | os.PathLike[str] | None = None) -> ImageSets:
-    """Fashion-MNIST: uint8 (60000, 1, 32, 32) and (10000, 1, 32, 32)."""
-    return load_idx_set(FASHION_MNIST, root)
-
-
 def load_idx_set(
     kind: IdxSet, root: str | os.PathLike[str] | None = None, patience: Patience | None = None
 ) -> ImageSets:
-    """Find the four files, or download them if ``root`` is None, and read them.
+    """Images uint8 (60000, 1, 32, 32) and (10000, 1, 32, 32).
+
+    Args:
+        kind: which data set.
+        root: folder that holds the files; nothing is downloaded when it is given.
+        patience: with slow servers.
 
     Raises:
         InputError: files missing, damaged, or not to be downloaded.

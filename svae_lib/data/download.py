@@ -199,7 +199,7 @@ def _transfer(url: str, arriving: _Arriving) -> None:
             cause = cause.__context__
         if isinstance(cause, TimeoutError):
             raise _TryAgain(f"no answer within {timeout:g} s") from error
-        raise _TryAgain(f"connection failed: {cause or type(cause).__name__}") from error
+        raise _TryAgain(f"connection failed: {str(cause) or type(cause).__name__}") from error
 
 
 class _Arriving:
@@ -210,7 +210,7 @@ class _Arriving:
         with writing(partial):
             partial.unlink(missing_ok=True)  # left by a killed process, or a link to elsewhere
             self.out = partial.open("xb", buffering=0)
-        self.bar = counter(None, file.name, "B", show=show, scaled=True)
+        self.show, self.bar = show, counter(None, file.name, "B", show=False)
         self.start = b""
         self.received = 0
         self.measured = (time.monotonic(), 0)  # when the speed was, and the bytes by then
@@ -221,18 +221,22 @@ class _Arriving:
         if status >= 400:
             may_pass = status >= 500 or status in (408, 429)
             raise (_TryAgain if may_pass else _Refused)(f"HTTP status {status}")
+        if response.is_redirect:
+            response.close()  # requests would read its body to the end, if it has one
+            return
         # Some servers declare a .gz file as an encoding; requests would unpack it.
         response.raw.headers.pop("Content-Encoding", None)
         length = int(response.headers.get("Content-Length", 0))
         self._refuse_larger(length)
-        self.bar.reset(total=length or None)
+        self.bar = counter(length or None, self.file.name, "B", show=self.show, scaled=True)
+        self.measured = (time.monotonic(), 0)
 
     def write(self, block: bytes) -> None:
         """Take a block; raises as soon as it is clear that the file will not come."""
         if len(self.start) < START:
             self.start += block[:START]
-            if _begins_like_a_page(self.start):
-                raise _Refused(WEB_PAGE)
+            if self.start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):  # HTML or XML
+                raise _Refused(WEB_PAGE)  # sent with status 200 and any type
         self.received += len(block)
         self._refuse_larger(self.received)
         with writing(self.partial):
@@ -256,8 +260,3 @@ class _Arriving:
     def _refuse_larger(self, count: int) -> None:
         if count > self.file.largest:
             raise _Refused(f"sends more than the {self.file.largest} bytes that the file may have")
-
-
-def _begins_like_a_page(start: bytes) -> bool:
-    """Whether this is HTML or XML: none of our files is, but quota pages are, with status 200."""
-    return start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")

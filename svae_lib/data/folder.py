@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from .places import cache_folder
 from .preparation import OnBroken, Recipe, folder_source, prepare
 
 PREFIX = "folder:"
-OPTIONS = "size, channels, test, seed, on_broken"
+OPTIONS = {"size": int, "channels": int, "test": float, "seed": int, "on_broken": str}
 SMALLEST, LARGEST = 8, 1024  # pixels
 TRAIN_PARTS = ("train", "training")  # names of folders, in any case
 TEST_PARTS = ("test", "testing", "val", "valid", "validation")  # the first there is taken
@@ -48,17 +48,15 @@ def load_folder(
 
     Folders in it are classes (files of deeper folders belong to the class above). If it has
     the folders train and test (or val), these are the two parts; else a share of each class,
-    drawn at random, is the test part. Both parts are shuffled, so that the first images of each
-    are a fair sample of all classes. The images are decoded once and kept, without loss, in an
-    array beside the other prepared data; a change of the files makes a new one.
-
-    Hidden files and folders are left out, and links to folders are followed. Whether a file is
-    drawn depends on a hash of the seed and its name in the folder: a file more or less moves at
-    most two others between the parts, such as one that makes room for it in its class.
+    drawn at random, is the test part: a hash of the seed and a file's name decides, so a file more
+    or less moves at most two others. Both parts are shuffled, so that the first images of each
+    are a fair sample of all classes. Hidden files and folders are left out, and links to folders
+    are followed.
 
     Files of any common kind are converted: 16 bits are scaled to 8, transparent pixels turn white,
     a file of several pictures gives its first. 32-bit pixels and files of more than 89 million
-    pixels or 512 MiB are refused.
+    pixels or 512 MiB are refused. The images are decoded once and kept, without loss, beside the
+    other prepared data, until the files change.
 
     Args:
         path: the folder.
@@ -68,15 +66,12 @@ def load_folder(
         seed: of the random split and order.
         on_broken: "refuse" stops at a file that is no image and names it, "skip" leaves it out.
         name: of the result; "folder:PATH" by default.
-
-    Raises:
-        InputError: no such folder, fewer than two images, a broken one, a bad option.
     """
     folder = expand(path)
     _check_options(folder, size, channels, test, seed, on_broken)
     train, held_out = (_shuffled(part, seed) for part in _parts(folder, test, seed, on_broken))
     names, classes = zip(*train, *held_out, strict=True)
-    prepared = prepare(
+    images, good = prepare(
         folder_source(folder, names),
         Recipe(int(size), int(channels)),  # a NumPy integer is not for JSON
         cache_folder("prepared"),
@@ -84,15 +79,15 @@ def load_folder(
         on_broken=on_broken,
     )
     label_names = sorted(set(classes))
-    labels = torch.tensor([label_names.index(label) for label in classes])[prepared.good]
-    split = int(prepared.good[: len(train)].sum())
+    labels = torch.tensor([label_names.index(label) for label in classes])[good]
+    split = int(good[: len(train)].sum())
     if split == 0 or split == len(labels):
         raise InputError(f"{folder}: without the broken images one part of the split is empty.")
     title = printable(folder.resolve().name)
     return ImageSets(
         name=printable(name or f"{PREFIX}{folder}"),
-        train=prepared.images[:split],
-        test=prepared.images[split:],
+        train=images[:split],
+        test=images[split:],
         train_labels=labels[:split],
         test_labels=labels[split:],
         label_names=tuple(map(printable, label_names)),
@@ -101,35 +96,21 @@ def load_folder(
 
 
 def load_folder_spec(name: str, root: str | os.PathLike[str] | None = None) -> ImageSets:
-    """Load ``folder:PATH?option=value&option=value``, PATH relative to ``root`` if given.
-
-    Raises:
-        InputError: unknown options or unusable values, and all of :func:`load_folder`.
-    """
+    """Load ``folder:PATH?option=value&option=value``, PATH relative to ``root`` if given."""
     path, _, query = name.removeprefix(PREFIX).partition("?")
     if not path:
         raise InputError(f"{name!r} names no folder: write folder:PATH.")
-    given = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
-    unknown = sorted(given.keys() - set(OPTIONS.split(", ")))
-    if unknown:
-        raise InputError(f"{name!r}: unknown option {unknown[0]!r}; the known ones are {OPTIONS}.")
-    try:
-        size, channels, seed = (
-            int(given.get(option, default))
-            for option, default in (("size", "64"), ("channels", "3"), ("seed", "0"))
-        )
-        test = float(given.get("test", "0.1"))
-    except ValueError as error:
-        raise InputError(f"{name!r}: an option is no number ({error}).") from None
-    return load_folder(
-        _place(path, root),
-        size=size,
-        channels=channels,
-        test=test,
-        seed=seed,
-        on_broken=cast(OnBroken, given.get("on_broken", "refuse")),
-        name=name,
-    )
+    options: dict[str, Any] = {}
+    for option, value in urllib.parse.parse_qsl(query, keep_blank_values=True):
+        if option not in OPTIONS:
+            raise InputError(
+                f"{name!r}: unknown option {option!r}; the known ones are {', '.join(OPTIONS)}."
+            )
+        try:
+            options[option] = OPTIONS[option](value)
+        except ValueError as error:
+            raise InputError(f"{name!r}: an option is no number ({error}).") from None
+    return load_folder(_place(path, root), name=name, **options)
 
 
 def absolute_spec(name: str, root: str | os.PathLike[str] | None = None) -> str:
@@ -171,11 +152,10 @@ def _parts(folder: Path, test: float, seed: int, on_broken: OnBroken = "refuse")
     counts = Counter(file.split("/")[0] if "/" in file else "" for file in files)
     parts = _first(counts, TRAIN_PARTS), _first(counts, TEST_PARTS)
     if all(parts):
-        beside = {top: count for top, count in sorted(counts.items()) if top not in parts}
-        if beside:
-            where = ", ".join(f"{count} in {top or '.'}/" for top, count in beside.items())
-            outside = f"{sum(beside.values())} images outside {_and(*parts)}"
-            _warn(f"{folder}: {outside} are left out ({where}).")
+        if beside := sorted(counts.keys() - {*parts}):
+            count = sum(counts[top] for top in beside)
+            where = ", ".join(f"{counts[top]} in {top or '.'}/" for top in beside)
+            _warn(f"{folder}: {count} images outside {_and(*parts)} are left out ({where}).")
         return [_within(files, f"{part}/") for part in parts]
     _check_names(folder, files)
     return _random_split(_within(files, ""), test, seed)
@@ -185,7 +165,7 @@ def image_names(folder: Path, on_broken: OnBroken = "refuse") -> list[str]:
     """Names of all images in a folder and those below it, sorted."""
     names, unreadable = _walk(folder)
     if unreadable:
-        text = f"{unreadable[0].filename} cannot be read ({unreadable[0].strerror})"
+        text = printable(f"{unreadable[0].filename} cannot be read ({unreadable[0].strerror})")
         if on_broken == "refuse":
             raise InputError(f"{text}: make it readable, or leave it out with on_broken=skip.")
         _warn(f"left out: {text}.")
@@ -220,39 +200,35 @@ def _walk(folder: Path) -> tuple[list[str], list[OSError]]:
 
 
 def _first(folders: Iterable[str], names: tuple[str, ...]) -> str:
-    """The folder with the first of the names, in any case; "" without one."""
+    """The folder with the first of the names, in any case (small letters first), or ""."""
     found = (folder for folder in folders if folder.lower() in names)
     return min(found, key=lambda name: (names.index(name.lower()), name.swapcase()), default="")
 
 
 def _check_names(folder: Path, files: list[str]) -> None:
-    """Names of parts that end up in or as classes: test images might be trained on.
-
-    Raises:
-        InputError: train/ and test/ are deeper in the folder.
-    """
+    """Refuse train/ and test/ at another depth, and warn of one alone: they become classes."""
     found: dict[str, set[str]] = {}  # names of parts, by the folder that holds them
     for place in {above for file in files for above in PurePosixPath(file).parents}:
         if place.name.lower() in TRAIN_PARTS + TEST_PARTS:
             found.setdefault(place.parent.as_posix(), set()).add(place.name)
     names = set().union(*found.values())
-    train, held_out = _first(names, TRAIN_PARTS), _first(names, TEST_PARTS)
-    if train and held_out:
-        holder = min(found, key=lambda place: (len(found[place]) < 2, place))
+    if _has_both(names):
+        holder = min(found, key=lambda place: (not _has_both(found[place]), place))
         raise InputError(
-            f"{folder} has {_and(train, held_out)} too deep, such as in {holder}/: put train/ and "
-            "test/ at the top, with the classes in them, or name the folder that has them at its "
-            "top."
+            printable(f"{folder} has {_and(*names)} too deep, as in {holder}/: ")
+            + "put train/ and test/ at the top, with the classes in them, or name a folder with "
+            "both at its top."
         )
     if names:
-        _warn(
-            f"{folder}: {_and(*sorted(names))} without its counterpart (train/ and test/) at the "
-            "top is no part: all images are split at random."
-        )
+        _warn(f"{folder}: without its counterpart, {_and(*names)} is no part of its own.")
+
+
+def _has_both(names: Iterable[str]) -> bool:
+    return bool(_first(names, TRAIN_PARTS) and _first(names, TEST_PARTS))
 
 
 def _and(*folders: str) -> str:
-    return " and ".join(f"{printable(folder)}/" for folder in folders)
+    return " and ".join(f"{folder}/" for folder in sorted(folders))
 
 
 def _warn(text: str) -> None:

@@ -24,9 +24,6 @@ class ImageSets:
         test_labels: the same for the test images.
         label_names: the classes, or the factors of variation.
         source: one sentence on where the images come from.
-
-    Raises:
-        InputError: other types or shapes, or another number of labels than of images.
     """
 
     name: str
@@ -70,11 +67,7 @@ class ImageSets:
 
 
 def to_float(images: Tensor) -> Tensor:
-    """Images as models see them: uint8 (N, C, H, W) in 0-255 to float32 in [0, 1].
-
-    Raises:
-        InputError: not a uint8 tensor (N, C, H, W).
-    """
+    """Images as models see them: uint8 (N, C, H, W) in 0-255 to float32 in [0, 1]."""
     check_uint8_images(images)
     return images.float() / 255
 
@@ -83,9 +76,6 @@ def to_uint8(images: Tensor) -> Tensor:
     """Images as files hold them: float (N, C, H, W) in [0, 1] to round(255 x) as uint8.
 
     Values outside [0, 1] are clamped, since a network may overshoot by rounding; NaN is refused.
-
-    Raises:
-        InputError: not a float tensor (N, C, H, W), or NaN in it.
     """
     clamped = images.clamp(0, 1) if isinstance(images, Tensor) else images
     check_images(clamped)

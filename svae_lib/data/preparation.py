@@ -1,8 +1,8 @@
 """From many image files to one memory-mapped array, in threads.
 
-The images go to disk as they are decoded, so memory does not grow with their number. Notes beside
-them say how many are done: an interrupted preparation goes on from there. The array takes its
-name when it is complete; that name contains a hash of all that decides its content.
+The images go to disk as they are decoded, so memory does not grow with their number. What an
+interrupt leaves is taken up by the next run. The array takes its name when it is complete; that
+name contains a hash of all that decides its content.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import shutil
 import threading
 import warnings
 import zipfile
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,14 +30,13 @@ from numpy.lib.format import open_memmap
 from torch import Tensor
 
 from ..support.checks import InputError
-from ..support.files import atomic_path, read_json, write_json
+from ..support.files import read_json, write_json
 from ..support.progress import counter
-from .decoding import decode, printable, read_file, read_member, reason
+from .decoding import check_bytes, decode, printable, read_file, reason
 from .places import one_at_a_time, writing
 
 VERSION = 3  # raise it when the same files give other pixels
 BLOCK = 64  # images that a thread decodes before it reports
-BLOCKS_PER_NOTE = 32
 MOST_THREADS = 8
 OnBroken = Literal["refuse", "skip"]
 
@@ -53,21 +52,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Source:
-    """Image files, wherever they are.
-
-    Attributes:
-        names: of the files, in the order of the array.
-        read: the content of the file of a name; called from several threads.
-        fingerprint: a hash that changes with the files.
-    """
+    """Image files in the order of the array, and a hash that changes with them."""
 
     names: Sequence[str]
-    read: Callable[[str], bytes]
+    read: Callable[[str], bytes]  # content of the file of a name; called from several threads
     fingerprint: str
-
-    def without(self, broken: Container[str]) -> npt.NDArray[np.bool_]:
-        """False (files,) for each broken file, which is called by its printable name."""
-        return np.array([printable(name) not in broken for name in self.names])
 
 
 def folder_source(folder: Path, names: Sequence[str]) -> Source:
@@ -91,30 +80,11 @@ def zip_source(archive: zipfile.ZipFile, names: Sequence[str]) -> Source:
         digest.update(f"{name}\0{member.file_size}\0{member.CRC}\n".encode())
 
     def read(name: str) -> bytes:
+        check_bytes(archive.getinfo(name).file_size)
         with lock:  # an archive counts its open members, which is not safe in threads
-            return read_member(archive, name)
+            return archive.read(name)
 
     return Source(names, read, digest.hexdigest())
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Images on disk.
-
-    Attributes:
-        images: uint8 tensor (N, C, size, size), memory-mapped: read from disk when used;
-            changes stay in memory.
-        good: bool tensor (files,), False for the broken files, which are left out.
-    """
-
-    images: Tensor
-    good: Tensor
-
-
-@dataclass
-class _Notes:
-    done: int = 0  # files, from the first one on
-    broken: dict[str, str] = field(default_factory=dict)  # those that are no images: the reason
 
 
 def prepare(
@@ -126,7 +96,7 @@ def prepare(
     on_broken: OnBroken = "refuse",
     threads: int | None = None,
     progress: bool = True,
-) -> Prepared:
+) -> tuple[Tensor, Tensor]:
     """The images of a source as one array, which is made once and then found again.
 
     Another process that prepares the same images is waited for.
@@ -134,139 +104,130 @@ def prepare(
     Args:
         source: of the files; the array keeps their order.
         recipe: for decoding them.
-        folder: where the array is kept.
-        label: begins the array's name.
+        folder: where the array is kept, under a name that begins with ``label``.
+        label: such as "celeba".
         on_broken: "refuse" raises at the first file that is no image, "skip" leaves such out.
         threads: for decoding; by default as many as PyTorch has, up to ``MOST_THREADS``.
         progress: whether to count the images on standard error.
 
-    Raises:
-        InputError: a broken file, none that is not, or a disk that is full or not writable.
+    Returns:
+        Images, uint8 (N, C, size, size), memory-mapped: read from disk when used, and changes stay
+        in memory. For each file whether it is one of them, bool (files,).
     """
     key = json.dumps([VERSION, asdict(recipe), source.fingerprint])
     name = f"{label}-{recipe.size}px-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-    array = folder / f"{name}.npy"
+    array, noted = folder / f"{name}.npy", folder / f"{name}.json"
     if not array.exists():
         with one_at_a_time(array):
             if not array.exists():
                 bar = counter(len(source.names), f"preparing {label}", "image", show=progress)
-                with bar:
-                    _decode_all(source, recipe, array, on_broken, threads, bar.update)
-                _publish(array, source)
-    broken = _read_notes(array).broken
-    _check(broken, on_broken)
+                threads = threads or min(torch.get_num_threads(), MOST_THREADS)
+                with bar, ThreadPoolExecutor(threads) as pool:
+                    _make(source, recipe, array, noted, on_broken, pool, bar.update)
+    broken = read_json(noted, dict[str, dict[str, str]])["broken"]
+    _refuse(broken, on_broken)
     if broken:
         warnings.warn(f"left out: {_first(broken)}.", stacklevel=3)
     try:
-        images = np.load(array, mmap_mode="c", allow_pickle=False)
+        images = torch.from_numpy(np.load(array, mmap_mode="c", allow_pickle=False))
     except (ValueError, OSError) as error:
         raise InputError(
             f"{array} is damaged ({error}). Delete it; it is made again from the images."
         ) from None
-    return Prepared(torch.from_numpy(images), torch.from_numpy(source.without(broken)))
+    good = torch.tensor(_are_good(source, broken))
+    return images[: good.sum()], good
 
 
-def _decode_all(
+def _make(
     source: Source,
     recipe: Recipe,
     array: Path,
+    noted: Path,
     on_broken: OnBroken,
-    threads: int | None,
+    pool: ThreadPoolExecutor,
     report: Callable[[int], object],
 ) -> None:
-    """Fill the partial array, from where an earlier run has stopped."""
-    total = len(source.names)
+    """Make the array, or go on where an interrupt has left it."""
+    partial, begun = (array.with_name(f".{array.stem}.{end}") for end in ("partial", "begun"))
+    shape = (len(source.names), recipe.channels, recipe.size, recipe.size)
     with writing(array.parent):
-        images, notes = _open(array, (total, recipe.channels, recipe.size, recipe.size))
-    report(notes.done)
-    stop = threading.Event()
-
-    def work(start: int) -> dict[str, str]:
-        broken = {}
-        for index in range(start, min(start + BLOCK, total)):
-            if stop.is_set():
-                break
-            name = source.names[index]
-            try:
-                content = source.read(name)
-                images[index] = decode(content, recipe.size, recipe.channels, recipe.box)
-            except Exception as error:  # whatever a decoder raises is this file's reason
-                broken[printable(name)] = reason(error)
-        return broken
-
-    def note() -> None:
-        with writing(array.parent):
-            images.flush()  # first: the notes must not promise more than the disk holds
-            write_json(_notes(array), asdict(notes), overwrite=True)
-
-    with ThreadPoolExecutor(threads or min(torch.get_num_threads(), MOST_THREADS)) as pool:
-        try:
-            _check(notes.broken, on_broken)
-            blocks = pool.map(work, range(notes.done, total, BLOCK))
-            for number, broken in enumerate(blocks, start=1):
-                _check(broken, on_broken)
-                notes.broken |= broken
-                count = min(BLOCK, total - notes.done)
-                notes.done += count
-                report(count)
-                if number % BLOCKS_PER_NOTE == 0:
-                    note()
-        finally:  # an interrupt waits for the images that the threads are at, no longer
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-            note()
-
-
-def _publish(array: Path, source: Source) -> None:
-    """Leave out the broken images and give the array its name."""
-    partial, broken = _partial(array), _read_notes(array).broken
-    rows = np.flatnonzero(source.without(broken))
-    if len(rows) == 0:
-        raise InputError(f"not one of the files is an image: {_first(broken)}.")
-    with writing(array.parent), atomic_path(array) as temporary:
-        if broken:
-            images = open_memmap(partial, "r")
-            good = open_memmap(temporary, "w+", np.uint8, (len(rows), *images.shape[1:]))
+        images = _room(partial, begun, shape)
+    try:
+        broken = _decode_all(images, source, recipe, on_broken, pool, report)
+    except BaseException:  # not after a kill, which may leave half an image
+        images.flush()
+        begun.touch()
+        raise
+    with writing(array.parent):
+        if broken:  # their rows are taken by the next ones, and free ones remain at the end
+            rows = np.flatnonzero(_are_good(source, broken))
             for start in range(0, len(rows), BLOCK):
-                good[start : start + BLOCK] = images[rows[start : start + BLOCK]]
-            del images, good  # Windows neither renames nor removes a file that is mapped
-        else:
-            partial.replace(temporary)
-    partial.unlink(missing_ok=True)
+                good = images[rows[start : start + BLOCK]]
+                images[start : start + len(good)] = good
+        images.flush()
+        del images  # Windows does not rename a file that is mapped
+        write_json(noted, {"broken": broken}, overwrite=True)
+        partial.replace(array)
 
 
-def _partial(array: Path) -> Path:
-    return array.with_name(f".{array.stem}.partial")
-
-
-def _notes(array: Path) -> Path:
-    return array.with_suffix(".json")
-
-
-def _read_notes(array: Path) -> _Notes:
-    notes: _Notes = read_json(_notes(array), _Notes)
-    return notes
-
-
-def _open(array: Path, shape: tuple[int, ...]) -> tuple[Any, _Notes]:
-    """What an interrupted run has left, or else an empty array with its room on the disk."""
-    partial = _partial(array)
+def _room(partial: Path, begun: Path, shape: tuple[int, ...]) -> Any:
+    """What an interrupted run has left, or else zeros with their room on the disk."""
     with suppress(OSError, ValueError):  # not there, or damaged
-        images, notes = open_memmap(partial, "r+"), _read_notes(array)
-        if images.shape == shape and images.dtype == np.uint8 and notes.done <= shape[0]:
-            return images, notes
+        begun.unlink()
+        if open_memmap(partial, "r").shape == shape:  # "r+" would lengthen a file cut short
+            return open_memmap(partial, "r+")
     size = math.prod(shape)
-    if shutil.disk_usage(array.parent).free < size:
+    if shutil.disk_usage(partial.parent).free < size:
         raise OSError(errno.ENOSPC, f"{size / 1e9:.2f} GB are needed, less is free")
-    _notes(array).unlink(missing_ok=True)
     images = open_memmap(partial, "w+", np.uint8, shape)
     if hasattr(os, "posix_fallocate"):  # else a disk that fills up meanwhile kills the process
         with partial.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, images.offset + size)
-    return images, _Notes()
+    return images
 
 
-def _check(broken: dict[str, str], on_broken: OnBroken) -> None:
+def _decode_all(
+    images: npt.NDArray[np.uint8],
+    source: Source,
+    recipe: Recipe,
+    on_broken: OnBroken,
+    pool: ThreadPoolExecutor,
+    report: Callable[[int], object],
+) -> dict[str, str]:
+    """Fill the rows that are zeros; return the broken files, with the reasons."""
+    stop, how, broken = threading.Event(), asdict(recipe), {}
+
+    def decode_block(start: int) -> tuple[int, dict[str, str]]:
+        names, found = source.names[start : start + BLOCK], {}
+        for name, image in zip(names, images[start : start + BLOCK], strict=True):
+            if stop.is_set():
+                break
+            if image.any():
+                continue
+            try:
+                image[:] = decode(source.read(name), **how)
+            except Exception as error:  # whatever a decoder raises is this file's reason
+                found[printable(name)] = reason(error)
+        return len(names), found
+
+    try:
+        for count, found in pool.map(decode_block, range(0, len(images), BLOCK)):
+            broken.update(found)
+            _refuse(broken, on_broken)
+            report(count)
+    finally:  # an interrupt waits for the images that the threads are at, no longer
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+    if len(broken) == len(images):
+        raise InputError(f"not one of the files is an image: {_first(broken)}.")
+    return broken
+
+
+def _are_good(source: Source, broken: dict[str, str]) -> list[bool]:
+    return [printable(name) not in broken for name in source.names]
+
+
+def _refuse(broken: dict[str, str], on_broken: OnBroken) -> None:
     if broken and on_broken == "refuse":
         raise InputError(
             f"{_first(broken)}. Repair or remove it, or leave broken images out with "

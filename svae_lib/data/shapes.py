@@ -12,29 +12,14 @@ from torch import Tensor
 
 
 def coverage(distance: Tensor, pixel: float) -> Tensor:
-    """Share of each pixel inside the shape, in [0, 1].
-
-    Args:
-        distance: signed distance to the outline, positive inside.
-        pixel: width of a pixel in the same unit.
-    """
+    """Share of each pixel inside the shape, in [0, 1]; ``pixel`` is the width of one."""
     return (distance * (1 / pixel)).add_(0.5).clamp_(0, 1)
-
-
-def radius(u: Tensor, v: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
-    """Distance from the centre of an ellipse in units of its half axes: 1 on the outline."""
-    return ((u * (1 / a)).square_() + (v * (1 / b)).square_()).sqrt_()
 
 
 def ellipse(u: Tensor, v: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
     """Distance to an ellipse's outline, exact along the shorter axis, soft at the far ends."""
-    return (1 - radius(u, v, a, b)).mul_(_smaller(a, b))
-
-
-def _smaller(a: Tensor | float, b: Tensor | float) -> Tensor | float:
-    if isinstance(a, Tensor):
-        return torch.minimum(a, torch.as_tensor(b))
-    return b.clamp(max=a) if isinstance(b, Tensor) else min(a, b)
+    radius = ((u * (1 / a)).square_() + (v * (1 / b)).square_()).sqrt_()  # 1 on the outline
+    return (1 - radius).mul_(torch.minimum(torch.as_tensor(a), torch.as_tensor(b)))
 
 
 def capsule(u: Tensor, v: Tensor, half_length: Tensor | float, thickness: Tensor | float) -> Tensor:
@@ -67,3 +52,25 @@ def hue(position: Tensor, saturation: Tensor | float, value: Tensor | float) -> 
     offsets = torch.tensor([0.0, 2 / 3, 1 / 3]).view(1, 3, 1, 1)
     pure = ((((position + offsets) % 1) * 6 - 3).abs() - 1).clamp(0, 1)
     return value * (1 - saturation + saturation * pure)
+
+
+def plain(red: float, green: float, blue: float) -> Tensor:
+    """A colour (1, 3, 1, 1)."""
+    return torch.tensor([red, green, blue]).view(1, 3, 1, 1)
+
+
+def tone(colour: Tensor, red: float, green: float, blue: float) -> Tensor:
+    """A colour whose parts are scaled."""
+    return colour * plain(red, green, blue)
+
+
+def lit(colour: Tensor, shade: Tensor) -> Tensor:
+    """A colour under light: (N, 3, 1, 1) and (N, 1, H, W) to (N, 3, H, W); shadows are warm."""
+    dark = tone(colour, 0.42, 0.32, 0.34)
+    return torch.addcmul(dark, shade, colour * 1.06 + 0.03 - dark)
+
+
+def bell(u: Tensor, v: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
+    """A soft spot, near exp(-r^2) but 0 from r = 2: 1 in the middle, r = 1 on the ellipse."""
+    square = (u * (1 / a)).square_().add_((v * (1 / b)).square_())
+    return square.mul_(-0.25).add_(1).clamp_(min=0).square_().square_()

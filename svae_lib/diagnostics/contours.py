@@ -27,7 +27,7 @@ def contour_agreement(sigma_map: Tensor, images: Tensor) -> Tensor:
 
         cov(g(sigma), g(x)) / ((std(g(sigma)) + 0.002) * std(g(x)))
 
-    It does not care about sigma's sign: a map that resembles the image, its negative, its
+    The sign of the edges does not matter: a map that resembles the image, its negative, its
     outlines, or regions bounded by its contours scores .7 to 1. A constant map, and one that only
     alternates from pixel to pixel, have no edges after the blur and score 0. So does, by
     definition, any map of an image without contours.

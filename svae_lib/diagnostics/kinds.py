@@ -15,7 +15,7 @@ from .frequencies import nyquist_share, pooled_share
 from .tensors import check_alike, check_pair, check_values, piecewise
 
 SYNTACTIC_FROM = 0.5
-"""Share near Nyquist from which a split is syntactic whatever else it does: most of the energy is
+"""Share near Nyquist from which a split is syntactic in any case: most of the energy is
 alternation, more than white noise has (.44 to .48 from 32 pixels on; .53 with 16)."""
 
 ALTERNATING_FROM = 0.2
@@ -128,12 +128,7 @@ def component_contrast(components: Tensor) -> Tensor:
     """Mean absolute difference of x1 and x2 over pixels and channels, 0 to 1.
 
     Of K > 2 components, the mean over all pairs. Near 0 the split is void, whatever sigma does.
-
-    Args:
-        components: float (N, K, C, H, W) in [0, 1], K at least 2.
-
-    Returns:
-        float64 (N,).
+    Components are float (N, K, C, H, W) in [0, 1], K at least 2; the result is float64 (N,).
     """
     if components.ndim != 5 or components.shape[1] < 2 or len(components) == 0:
         raise InputError(

@@ -18,9 +18,9 @@ from ..baselines import AE, RAEGP, RAEL2, BetaVAE, SmallVAE
 from ..models import VAE, SplitVAE
 from ..presets import ModelConfig, TrainConfig
 from ..support.checks import InputError, check_counts
-from ..support.console import say
 from ..support.files import embedded, expand
 from ..support.records import convert
+from ..support.streams import say
 from ..support.tensor_files import (
     DamagedFile,
     check_fit,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from .. import plots
-from ..data import draw_faces, to_float
+from ..data import draw_faces, load, to_float
 from ..data.toy_faces import TEST_SEED
 from ..inference import decode_all, encode_all, reconstruct_all
-from ..models import parameter_count
-from ..sampling import interpolate
+from ..models import VAE, parameter_count
+from ..sampling import LatentMixture, interpolate, sample_mixture, sample_prior
 from ..support.files import embedded
 from .checkpoints import load_model, read_about
 
@@ -18,27 +18,48 @@ SHOWN = 8  # images per row
 
 def larger_models() -> list[tuple[str, Figure, str]]:
     """Heading, figure and caption of each picture; takes some seconds."""
-    file = embedded("trained") / "faces-split-vae.safetensors"
+    return [*_faces(), _digits()]
+
+
+def _trained(name: str) -> tuple[VAE, str]:
+    """A model of the course, and how it was trained, in a sentence."""
+    file = embedded("trained") / f"{name}.safetensors"
     model, about = load_model(file), read_about(file)
+    return model, (
+        f"{parameter_count(model):,} parameters, trained for {about['steps']:,} steps of "
+        f"{about['train']['batch_size']} images of {about['data']}."
+    )
+
+
+def _faces() -> list[tuple[str, Figure, str]]:
+    model, trained = _trained("faces-split-vae")
     faces, _ = draw_faces(SHOWN, TEST_SEED)
     truth = to_float(faces)
     out = reconstruct_all(model, faces)
     error = (out.x_hat - truth).square().mean().item()
     mu, _ = encode_all(model, faces)
     walk = decode_all(model, interpolate(mu[0], mu[1], SHOWN)).x_hat
-    trained = (
-        f"A Split VAE of {parameter_count(model):,} parameters after {about['steps']:,} steps of "
-        f"{about['train']['batch_size']} drawn faces."
-    )
     return [
         (
-            "Faces never seen",
+            "Split VAE: faces never seen",
             plots.split_rows(out, SHOWN, originals=truth),
             f"{trained} The mean squared error on these is {error:.4f}.",
         ),
         (
-            "From one face to another",
+            "Split VAE: from one face to another",
             plots.interpolation(walk[None]),
             "Latent vectors on the way between the first two faces above, decoded.",
         ),
     ]
+
+
+def _digits() -> tuple[str, Figure, str]:
+    model, trained = _trained("mnist-half-width-vae")
+    mu, _ = encode_all(model, load("mnist-5k").train[:1000])
+    mixture = LatentMixture(10).fit(mu)
+    samples = {
+        "prior": sample_prior(model, SHOWN).x_hat,
+        "mixture": sample_mixture(model, mixture, SHOWN).x_hat,
+    }
+    said = f"{trained} Latent vectors from the prior, and from a mixture of 10 Gaussians."
+    return "VAE: digits", plots.image_rows(samples), said

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ..support.console import say
 from ..support.files import write_json
 from ..support.provenance import provenance
+from ..support.streams import say
 from ..training import Trainer
 from .checkpoints import images_facts, save_model, save_trainer
 from .monitoring import validate

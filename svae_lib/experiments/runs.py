@@ -29,11 +29,11 @@ from torch import Tensor
 from ..models import VAE
 from ..presets import ModelConfig, TrainConfig, check_config
 from ..support.checks import InputError, check_counts
-from ..support.console import say
 from ..support.distributed import join
 from ..support.files import claimed, expand, is_leftover, read_json, write_json
 from ..support.records import convert
 from ..support.signals import stop_requests
+from ..support.streams import say
 from ..support.tensor_files import DamagedFile
 from ..training import Trainer, check_trainable
 from .checkpoints import (

@@ -18,7 +18,7 @@ from ..support.tensor_files import digest, storable
 class FeatureNetwork:
     """A fixed network that turns images into features, and the facts that define a score.
 
-    Make one of your own from any module that answers with a vector per image::
+    Make your own from any module that gives a vector per image::
 
         net = FeatureNetwork("Mine", "my weights", "", dim=512, channels=3, resize="none",
                              value_range="[0, 1]", device=torch.device("cpu"), module=my_module)

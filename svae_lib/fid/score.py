@@ -24,14 +24,11 @@ class Score:
         value: the score. FID and KID: lower is better; KID is not multiplied by any power of ten.
             Precision and recall: shares in [0, 1], higher is better.
         standard_error: of KID; None for the others.
-        network: the feature network.
-        weights: which weights it has, in words.
-        weights_hash: SHA-256 of their file; of a module of your own, of its tensors.
         n: images scored.
         reference: what they were compared with, in words.
         n_reference: images of the reference.
-        resize: how images were brought to the network's size.
-        value_range: of the values that the network saw.
+
+    The other fields are those of the :class:`FeatureNetwork`.
     """
 
     metric: str

@@ -151,4 +151,4 @@ def _batches(
                 bar.update(len(batch))
             found += len(chunk)
     if found == 0:
-        raise InputError("there is not one image to compute features of.")
+        raise InputError("there are no images to compute features of.")

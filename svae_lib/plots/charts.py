@@ -33,7 +33,7 @@ from .figure import (
 # ------------------------------------------------------------------ curves
 
 History: TypeAlias = Mapping[str, Sequence[float]]
-"""One list per quantity, all of one length, ``step`` or ``epoch`` among them."""
+"""One list per quantity, all of one length, ``step`` among them."""
 
 _NAMES = {
     "reconstruction": "reconstruction error (summed)",
@@ -60,11 +60,9 @@ def training_curves(
     figure, panels = panels_of(len(keys), 3.1, 2.9)
     for axes, key in zip(panels, keys, strict=True):
         for i, (name, run) in enumerate(runs.items()):
-            x_name, x = _x_axis(run)
             style: dict[str, Any] = {"color": PALETTE[i % 7], "label": as_text(name)}
-            axes.plot(x, run[key], LINES[i % 4], linewidth=1.6, **style)
-            axes.set_xlabel(x_name)
-        axes.set_title(_NAMES.get(key, as_text(key)))
+            axes.plot(run["step"], run[key], LINES[i % 4], linewidth=1.6, **style)
+        axes.set(title=_NAMES.get(key, as_text(key)), xlabel="step")
         if key in LOGARITHMIC:
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -87,25 +85,20 @@ def _check_history(history: History, keys: Sequence[str], name: str) -> None:
     run = f"the run {name}" if name else "the history"
     if not keys:
         raise InputError("keys is empty: name at least one quantity, such as 'loss'.")
-    missing = [key for key in keys if key not in history]
+    missing = [key for key in ("step", *keys) if key not in history]
     if missing:
         raise InputError(f"{run} has no {missing}; it has {sorted(history)}.")
-    lengths = {len(history[key]) for key in ("step", "epoch", *keys) if key in history}
+    lengths = {len(history[key]) for key in ("step", *keys)}
     if len(lengths) > 1:
         raise InputError(f"the lists of {run} differ in length: {sorted(lengths)}.")
     if lengths == {0}:
         raise InputError(f"{run} is empty: train for at least one logged step first.")
 
 
-def _x_axis(run: History) -> tuple[str, Sequence[float]]:
-    found = [(name, run[name]) for name in ("step", "epoch") if name in run]
-    return (*found, ("entry", range(1, len(next(iter(run.values()))) + 1)))[0]
-
-
 def _describe_run(name: str, run: History, keys: Sequence[str]) -> str:
-    x_name, x = _x_axis(run)
+    steps = f"step {run['step'][0]:g} to {run['step'][-1]:g}"
     ends = [f"{key} from {run[key][0]:.3g} to {run[key][-1]:.3g}" for key in keys]
-    return f"{name + ', ' if name else ''}{x_name} {x[0]:g} to {x[-1]:g}: {', '.join(ends)}."
+    return f"{name + ', ' if name else ''}{steps}: {', '.join(ends)}."
 
 
 # ------------------------------------------------------------------ latent variables

@@ -44,7 +44,7 @@ _STYLE: dict[str, Any] = {
 
 @contextmanager
 def course_style() -> Iterator[None]:
-    """Matplotlib's defaults with ours on top, whatever the user's own are; a decorator, too."""
+    """Context or decorator: Matplotlib's defaults and our style, whatever the user's own is."""
     with matplotlib.style.context(["default", _STYLE]):
         yield
 
@@ -58,7 +58,7 @@ class AltFigure(Figure):
     """Part of a report that it belongs to: pictures, curves or diagnostics."""
 
     def savefig(self, *args: Any, **kwargs: Any) -> None:
-        """Save in the course's style: Matplotlib makes ticks and chooses the ground only now."""
+        """Save in the course's style: only now does Matplotlib make ticks and a background."""
         with course_style():
             super().savefig(*args, **kwargs)
 

@@ -122,7 +122,7 @@ def _check_shape(images: Tensor, channels: int | None, image_size: int | None, n
     if images.ndim != 4:
         raise InputError(f"{name} must have the shape (N, C, H, W), not {shape}.")
     if images.shape[0] == 0:
-        raise InputError(f"{name} are empty: there is not one image in them.")
+        raise InputError(f"{name} are empty: at least one image is needed.")
     if channels is not None and shape[1] != channels:
         raise InputError(
             f"{name} must have {channels} channel(s) in dimension 1, but their shape is {shape}: "

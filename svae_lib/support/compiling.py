@@ -1,4 +1,4 @@
-"""torch.compile where it pays, and the way back where it does not work.
+"""torch.compile where it pays, with a fallback where it does not work.
 
 On CUDA only: on a CPU, compiling the paper's MNIST model at half its width took a minute and
 trained no faster (bf16, one thread).
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .checks import InputError
 
 COMPILE_FROM_STEPS = 5000
-"""A shorter training ends before the compiler's minute or so is won back: a rule of thumb."""
+"""Shorter trainings do not win back the minute or so that compiling takes: a rule of thumb."""
 
 FUSE_MORE: dict[str, Any] = {
     "realize_opcount_threshold": 200,

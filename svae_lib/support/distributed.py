@@ -1,8 +1,8 @@
 """Several processes that train one model together, each on its own device.
 
 ``accelerate launch -m svae_lib train ...`` or ``torchrun -m svae_lib train ...`` starts them;
-Hugging Face accelerate finds out who is who and which device is whose. A step's batch and noise
-are those of a single process, and each process takes its slice: docs/scaling.md explains the rest.
+Hugging Face accelerate gives each its rank and its device. A step's batch and noise are those of a
+single process, and each process takes its slice: docs/scaling.md explains the rest.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PATIENCE = timedelta(hours=2)  # the main process may be preparing a data set
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a training, as one of them sees them; alone, all of it does nothing."""
+    """The processes of a training, as one of them sees them; a single one exchanges nothing."""
 
     device: torch.device
     rank: int = 0
@@ -141,7 +141,7 @@ class Processes:
 
 
 def join(device: torch.device | str | None = None) -> Processes:
-    """This process among those that a launcher started, or alone; may be called again.
+    """This process among those that a launcher started, or by itself; may be called again.
 
     Args:
         device: "cpu" to stay there; default: this process's own GPU where there is one.

@@ -27,7 +27,7 @@ def stream_seed(seed: int, stream: int, index: int) -> int:
 
 
 class Feed:
-    """Images and noise of each step, on the device.
+    """The images and the noise of each step, on the device.
 
     Args:
         images: uint8 (N, C, S, S), perhaps memory-mapped.

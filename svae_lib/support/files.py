@@ -70,7 +70,7 @@ def _check_free(target: Path, overwrite: bool) -> None:
 
 
 def check_writable(target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Raise, before any work is done, if a file cannot be written; nothing is left behind."""
+    """Raise OSError, before any work is done, if a file cannot be written; leave nothing behind."""
     target = expand(target)
     _check_free(target, overwrite)
     folder = next(folder for folder in target.parents if folder.exists())

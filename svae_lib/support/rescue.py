@@ -74,7 +74,7 @@ class LastGood:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            traceback.clear_frames(error.__traceback__)  # they hold what the step has allocated
+            traceback.clear_frames(error.__traceback__)  # they hold the step's tensors
             self.restore()
             raise TrainingOutOfMemory(
                 f"out of memory in step {step}, at {self._images // self._parts} images at a time. "

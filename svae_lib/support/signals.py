@@ -18,8 +18,8 @@ class StopRequest(threading.Event):
     def __init__(self) -> None:
         super().__init__()
         numbers = [signal.SIGINT, signal.SIGTERM]
-        # SIGHUP says that the connection is lost or the laptop closed; Windows has none. Under
-        # nohup it is ignored, and stays so.
+        # SIGHUP: the connection is lost or the laptop closed; Windows has none. Under nohup it is
+        # ignored, and stays so.
         if (hang_up := getattr(signal, "SIGHUP", None)) is not None:
             numbers += [hang_up] if signal.getsignal(hang_up) != signal.SIG_IGN else []
         self._before = {number: signal.getsignal(number) for number in numbers}

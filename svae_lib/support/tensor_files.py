@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,19 +63,17 @@ def write_tensors(
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The header alone, without reading the tensors."""
     if not Path(path).is_file():
-        raise InputError(f"{path} does not exist or is no file.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {})["svae_lib"]
-    except (SafetensorError, KeyError) as error:
-        raise DamagedFile(f"{path} is damaged or was not written by svae_lib ({error}).") from None
-    header: dict[str, Any] = _checked(path, from_json, text, dict[str, Any])
+        raise InputError(f"{path} does not exist or is not a file.")
+    with _noticing_damage(path), safe_open(path, framework="pt") as file:
+        text = (file.metadata() or {})["svae_lib"]
+        header: dict[str, Any] = from_json(text, dict[str, Any], path)
     if header.get("format") != FORMAT:
         raise InputError(
             f"{path} has format {header.get('format')}, this library reads {FORMAT}: "
             f"it was written by svae_lib {header.get('library')}."
         )
-    _checked(path, convert, {k: header[k] for k in _FRAME if k in header}, _Frame)
+    with _noticing_damage(path):
+        convert({key: header[key] for key in _FRAME if key in header}, _Frame, path)
     return header
 
 
@@ -88,23 +87,23 @@ def read_tensors(
     header = read_header(path)
     if header["what"] != what:
         raise InputError(f"{path} holds a {header['what']}, not a {what}.")
-    facts = {key: value for key, value in header.items() if key not in _FRAME}
-    typed: T = _checked(path, convert, facts, wanted)
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, RuntimeError) as error:
-        raise DamagedFile(f"{path} is damaged ({error}).") from None
+    with _noticing_damage(path), safe_open(path, framework="pt") as file:
+        facts = {key: value for key, value in header.items() if key not in _FRAME}
+        typed = convert(facts, wanted, path)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if digest(tensors) != header["sha256"]:
         raise DamagedFile(f"{path} is damaged: its weights do not match their SHA-256.")
     return tensors, typed
 
 
-def _checked(path: str | os.PathLike[str], read: Any, value: Any, wanted: Any) -> Any:
+@contextmanager
+def _noticing_damage(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
-        return read(value, wanted, path)
+        yield
     except InputError as error:
         raise DamagedFile(str(error)) from None
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        raise DamagedFile(f"{path} is damaged or was not written by svae_lib ({error}).") from None
 
 
 def check_fit(

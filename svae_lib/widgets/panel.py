@@ -34,7 +34,7 @@ class Panel:
     Attributes:
         controls: the ipywidgets by name; setting a ``.value`` redraws, as moving a slider does.
         frame: the picture as it is now.
-        box: everything as one ipywidget, to be put into a layout of one's own.
+        box: everything as one ipywidget, for a layout of your own.
     """
 
     frame: Frame

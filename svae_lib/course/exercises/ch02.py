@@ -1,14 +1,15 @@
-"""Exercises of notebook 02_balancing_the_elbo: gamma, latent variables, a tighter bound."""
+"""Exercises of notebook 02_balancing_the_elbo: gamma, and what each latent variable tells."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...diagnostics import latent_statistics
-from .exercise import Exercise, Mistake, draw_sizes
+from .compare import blank
+from .exercise import Exercise, Function, Mistake, draw_sizes
 
 NOTEBOOK = "02_balancing_the_elbo"
 
@@ -114,127 +115,168 @@ OPTIMAL_GAMMA = Exercise(
 )
 
 
-# ------------------------------------------------------------------ gamma while training
+# ------------------------------------------------------------------ gamma inside the training loop
 
 
-def running_gamma(mses: list[float], start: float, decay: float = 0.99) -> Tensor:
-    """gamma after each step, as :class:`svae_lib.objective.RunningGamma` computes it.
+def update_gamma(x: Tensor, x_hat: Tensor, gamma: Tensor, running: Tensor) -> tuple[Tensor, Tensor]:
+    """gamma and the running mean of the MSE after a batch, as in :class:`RunningGamma`.
 
-    running = decay running + (1 - decay) MSE, gamma = min(gamma, running), both from ``start``:
-    the authors' code of Asperti, Bugo and Filippini, arXiv:2202.02738.
+    running = 0.99 running + 0.01 MSE, gamma = min(gamma, running): the authors' code of Asperti,
+    Bugo and Filippini, arXiv:2202.02738.
 
     Args:
-        mses: mean squared error of each step's batch.
-        start: first value of both.
-        decay: weight of the old running mean.
+        x: the batch's images (N, C, H, W).
+        x_hat: their reconstructions, which may need a gradient.
+        gamma: before the batch, a scalar.
+        running: before the batch, a scalar.
 
     Returns:
-        float32 (len(mses),).
+        gamma and running after it, scalars without a gradient.
     """
-    gamma = running = start
-    gammas = []
-    for mse in mses:
-        running = decay * running + (1 - decay) * mse
-        gamma = min(gamma, running)
-        gammas.append(gamma)
-    return torch.tensor(gammas)
+    mse = (x - x_hat.detach()).square().mean()
+    running = 0.99 * running + 0.01 * mse
+    return torch.minimum(gamma, running), running
 
 
-def _errors(g: torch.Generator) -> tuple[list[float], float]:
-    """Errors that fall, rise and fall again over some 60 steps, and a start between them."""
-    (steps,) = draw_sizes(g, 1, low=18)
-    low, high, end = (
-        torch.rand(3, steps, generator=g) + torch.tensor([[0.2], [3.0], [0.1]])
-    ).tolist()
-    return low + high + end, 1.5 + torch.rand((), generator=g).item()
+def _batch(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Images, reconstructions with an MSE well above gamma, and a running mean just above gamma."""
+    x, deviation = torch.rand(2, *draw_sizes(g, 4), generator=g)
+    gamma = 0.02 + 0.02 * torch.rand((), generator=g)
+    return x, x + 0.5 + 0.5 * deviation, gamma, 1.003 * gamma
 
 
-def _track(
-    mses: list[float],
-    start: float,
+def _three_batches(function: Function, inputs: tuple[Any, ...]) -> Any:
+    """gamma, running and whether both are free of a gradient, after errors of different sizes."""
+    x, x_hat, gamma, running = inputs
+    answers = []
+    for size, old in ((1.0, gamma), (0.01, running), (1.0, 2 * running)):
+        leaf = x_hat.clone().requires_grad_()
+        value = function(x, x + size * (leaf - x), gamma, old)
+        if not isinstance(value, tuple | list) or len(value) != 2 or blank(value):
+            answers.append(value)
+            continue
+        free = not any(isinstance(v, Tensor) and v.requires_grad for v in value)
+        answers.append((*value, free))
+    return tuple(answers)
+
+
+def _updated(
     *,
     weight: float = 0.01,
-    falls_only: bool = True,
-    running_falls_too: bool = False,
-    late: bool = False,
-) -> Tensor:
-    """:func:`running_gamma` with one thing or another done differently."""
-    gamma = running = start
-    gammas = []
-    for mse in mses:
-        before = gamma
-        running = (1 - weight) * running + weight * mse
-        gamma = min(gamma, running) if falls_only else running
-        running = gamma if running_falls_too else running
-        gammas.append(before if late else gamma)
-    return torch.tensor(gammas)
+    error: Callable[[Tensor], Tensor] = lambda gap: gap.detach().square().mean(),
+    choose: Callable[..., Any] = lambda gamma, old, new, mse: (torch.minimum(gamma, new), new),
+) -> Function:
+    """:func:`update_gamma` with one thing or another done differently."""
+
+    def update(x: Tensor, x_hat: Tensor, gamma: Tensor, running: Tensor) -> Any:
+        mse = error(x - x_hat)
+        return choose(gamma, running, (1 - weight) * running + weight * mse, mse)
+
+    return update
 
 
-def _largest(mses: list[float], start: float) -> Tensor:
-    gamma = running = start
-    gammas = []
-    for mse in mses:
-        running = 0.99 * running + 0.01 * mse
-        gamma = max(gamma, running)
-        gammas.append(gamma)
-    return torch.tensor(gammas)
-
-
-RUNNING_GAMMA = Exercise(
-    name="running_gamma",
+UPDATE_GAMMA = Exercise(
+    name="update_gamma",
     notebook=NOTEBOOK,
-    reference=running_gamma,
-    inputs=_errors,
+    reference=update_gamma,
+    inputs=_batch,
+    observe=_three_batches,
+    tries=("When the error is large", "When the error is small", "When running is above gamma"),
     mistakes=(
         Mistake(
+            "gradient kept",
+            _updated(error=lambda gap: gap.square().mean()),
+            "The numbers are right, but a gradient hangs on them: the next loss would be "
+            "differentiated through gamma, and through every batch before. detach() the error.",
+        ),
+        Mistake(
             "min forgotten",
-            lambda mses, start: _track(mses, start, falls_only=False),
+            _updated(choose=lambda gamma, old, new, mse: (new, new)),
             "Your gamma rises again when the error does. It may only fall: take the smaller of the "
             "old gamma and the running mean.",
         ),
         Mistake(
             "weights swapped",
-            lambda mses, start: _track(mses, start, weight=0.99),
+            _updated(weight=0.99),
             "Your weights are swapped: the old running mean keeps 99 %, a new batch brings 1 %.",
         ),
         Mistake(
             "no running mean",
-            lambda mses, start: _track(mses, start, weight=1.0),
+            _updated(choose=lambda gamma, old, new, mse: (torch.minimum(gamma, mse), mse)),
             "You compare gamma with the MSE of the batch, so one lucky batch would pull it down "
             "for good. Average first: running = 0.99 * running + 0.01 * mse.",
         ),
         Mistake(
+            "gamma of the batch's error",
+            _updated(choose=lambda gamma, old, new, mse: (torch.minimum(gamma, mse), new)),
+            "Your running mean is right, but gamma looks past it at the MSE of the batch: one "
+            "lucky batch would pull it down for good.",
+        ),
+        Mistake(
             "the running mean held down as well",
-            lambda mses, start: _track(mses, start, running_falls_too=True),
+            _updated(
+                choose=lambda gamma, old, new, mse: (
+                    torch.minimum(gamma, new),
+                    torch.minimum(gamma, new),
+                )
+            ),
             "You let the running mean go on from gamma. Keep two numbers: the running mean follows "
             "the error up and down, gamma its lowest value so far.",
         ),
         Mistake(
             "max instead of min",
-            _largest,
+            _updated(choose=lambda gamma, old, new, mse: (torch.maximum(gamma, new), new)),
             "Your gamma can only rise. It should only fall: min, not max.",
         ),
         Mistake(
             "one step late",
-            lambda mses, start: _track(mses, start, late=True),
+            _updated(choose=lambda gamma, old, new, mse: (torch.minimum(gamma, old), new)),
             "Right, but one step late: update running first, then gamma from the new running.",
         ),
         Mistake(
             "decay 0.9",
-            lambda mses, start: _track(mses, start, weight=0.1),
+            _updated(weight=0.1),
             "Your running mean forgets ten times too fast: the old value keeps 0.99, not 0.9.",
         ),
         Mistake(
-            "gamma never leaves start",
-            lambda mses, start: torch.full((len(mses),), start),
-            "Your gamma never leaves start. Either it is not updated (gamma = min(gamma, "
-            "running)), or running never falls: the two weights must add up to 1, 0.99 and 0.01.",
+            "error of an image",
+            _updated(error=lambda gap: gap.detach().square().flatten(1).sum(dim=1).mean()),
+            "You take the squared error of an image, summed over its D pixels. gamma is the "
+            "variance of one pixel: mean over everything.",
+        ),
+        Mistake(
+            "standard deviation",
+            _updated(error=lambda gap: gap.detach().square().mean().sqrt()),
+            "You average the root of the MSE, a standard deviation. gamma is a variance.",
+        ),
+        Mistake(
+            "absolute error",
+            _updated(error=lambda gap: gap.detach().abs().mean()),
+            "You average the absolute error. gamma is a variance: squares.",
+        ),
+        Mistake(
+            "results exchanged",
+            lambda x, x_hat, gamma, running: update_gamma(x, x_hat, gamma, running)[::-1],
+            "The two results are exchanged: gamma first, then running.",
+        ),
+        Mistake(
+            "running forgotten",
+            _updated(choose=lambda gamma, old, new, mse: (torch.minimum(gamma, new), old)),
+            "gamma is right, but you hand on the old running mean: the next batch would begin "
+            "where this one did.",
+        ),
+        Mistake(
+            "nothing moves",
+            lambda x, x_hat, gamma, running: (gamma.clone(), running.clone()),
+            "Both come back as they were: the batch's error plays no part.",
         ),
     ),
     hints=(
-        "Two lines: first the running mean, then gamma.",
-        "running is 99 % of itself plus 1 % of mse, whatever gamma is.",
-        "running = 0.99 * running + 0.01 * mse, then gamma = min(gamma, running)",
+        "Three lines: the error of a pixel in this batch, the running mean, gamma.",
+        "running is 99 % of itself plus 1 % of the MSE, whatever gamma is. No gradient may reach "
+        "either: x_hat.detach().",
+        "mse = (x - x_hat.detach()).square().mean(); running = 0.99 * running + 0.01 * mse; then "
+        "torch.minimum(gamma, running), running",
     ),
 )
 
@@ -343,252 +385,4 @@ KL_PER_VARIABLE = Exercise(
 )
 
 
-# ------------------------------------------------------------------ which of them are inactive
-
-
-def inactive(mu: Tensor, log_var: Tensor) -> Tensor:
-    """Bool (L,): var(mu) < .05 or mean(exp(log_var)) > .95, over images, from (N, L) both."""
-    return latent_statistics(mu, log_var).inactive
-
-
-_CASES = (
-    # mean and variance of mu, the two alternating values of the posterior variance
-    (0.0, 0.9, 0.05, 0.15),  # active
-    (0.3, 0.001, 0.40, 0.60),  # inactive: the means hardly move
-    (0.0, 0.001, 0.98, 1.00),  # inactive by both criteria
-    (1.2, 0.01, 0.40, 0.60),  # inactive: the means do not move, though they are far from 0
-    (0.0, 0.5, 0.96, 0.98),  # inactive: as wide as the prior, on average
-    (0.0, 0.5, 0.02, 1.98),  # the same, though the mean of log_var is low
-    (0.0, 0.01, 0.40, 0.60),  # inactive, though the standard deviation of mu is .1
-    (0.2, 0.3, 0.91, 0.93),  # active, though the posterior's standard deviation is above .95
-    (0.0, 0.5, 3.0, 3.2),  # inactive: wider than the prior, and the mean of log_var is above .95
-    (0.0, 0.5, 0.02, 1.2),  # active, though the posterior is as wide as the prior for some images
-)
-
-
-def _latent_variables(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """mu and log_var, (N, L) each: the cases above and some again, shuffled, slightly blurred."""
-    pairs, extra = draw_sizes(g, 2)
-    images, latent_dim = 2 * (pairs + 8), len(_CASES) + extra
-    order = torch.randperm(latent_dim, generator=g) % len(_CASES)
-    mean, variance, low, high = torch.tensor(_CASES)[order].T
-    signs = torch.tensor([1.0, -1.0]).repeat(images // 2)[:, None]  # (N, 1), half each
-    jitter = 1 + 0.01 * torch.randn(images, latent_dim, generator=g)
-    mu = mean + variance.sqrt() * signs.roll(1, dims=0) * jitter
-    blur = 1 + 0.002 * torch.randn(images, latent_dim, generator=g)
-    return mu, (torch.where(signs > 0, low, high) * blur).log()
-
-
-INACTIVE = Exercise(
-    name="inactive",
-    notebook=NOTEBOOK,
-    reference=inactive,
-    inputs=_latent_variables,
-    mistakes=(
-        Mistake(
-            "and instead of or",
-            lambda mu, log_var: (mu.var(dim=0) < 0.05) & (log_var.exp().mean(dim=0) > 0.95),
-            "You ask for both at once; either is enough. Combine them with |.",
-        ),
-        Mistake(
-            "active instead of inactive",
-            lambda mu, log_var: ~inactive(mu, log_var),
-            "Exactly the wrong way round: you return the active ones.",
-        ),
-        Mistake(
-            "log_var as variance",
-            lambda mu, log_var: (mu.var(dim=0) < 0.05) | (log_var.mean(dim=0) > 0.95),
-            "You compare log_var itself with .95: the variance is log_var.exp().",
-        ),
-        Mistake(
-            "mean of log_var",
-            lambda mu, log_var: (mu.var(dim=0) < 0.05) | (log_var.mean(dim=0).exp() > 0.95),
-            "You average log_var and then take the exponential. The mean variance is the other way "
-            "round: log_var.exp() first, then its mean.",
-        ),
-        Mistake(
-            "standard deviation of the posterior",
-            lambda mu, log_var: (mu.var(dim=0) < 0.05) | ((log_var / 2).exp().mean(dim=0) > 0.95),
-            "exp(log_var / 2) is the posterior's standard deviation; the threshold .95 is meant "
-            "for its variance.",
-        ),
-        Mistake(
-            "standard deviation of the means",
-            lambda mu, log_var: (mu.std(dim=0) < 0.05) | (log_var.exp().mean(dim=0) > 0.95),
-            "You compare the standard deviation of mu with .05, a threshold for its variance.",
-        ),
-        Mistake(
-            "mean square of the means",
-            lambda mu, log_var: (
-                (mu.square().mean(dim=0) < 0.05) | (log_var.exp().mean(dim=0) > 0.95)
-            ),
-            "You take the mean of mu ** 2. A variable with the same mean, far from 0, for every "
-            "image tells nothing about the image: what counts is the variance of mu.",
-        ),
-        Mistake(
-            "the means alone",
-            lambda mu, log_var: mu.var(dim=0) < 0.05,
-            "You look at var(mu) alone. A posterior about as wide as the prior, mean exp(log_var) "
-            "above .95, makes a variable inactive too.",
-        ),
-        Mistake(
-            "the widths alone",
-            lambda mu, log_var: log_var.exp().mean(dim=0) > 0.95,
-            "You look at the posterior's width alone. A variable whose means hardly move, var(mu) "
-            "below .05, is inactive too.",
-        ),
-        Mistake(
-            "variance over the variables",
-            lambda mu, log_var: (mu.var(dim=1) < 0.05) | (log_var.exp().mean(dim=1) > 0.95),
-            "You computed the statistics of each image over its latent variables (dim=1). They are "
-            "statistics of each variable over the images: dim=0.",
-        ),
-        Mistake(
-            "both comparisons turned round",
-            lambda mu, log_var: (mu.var(dim=0) > 0.05) | (log_var.exp().mean(dim=0) < 0.95),
-            "Both comparisons are turned round: < 0.05 for var(mu), > 0.95 for the mean variance.",
-        ),
-        Mistake(
-            "second comparison turned round",
-            lambda mu, log_var: (mu.var(dim=0) < 0.05) | (log_var.exp().mean(dim=0) < 0.95),
-            "The second comparison is turned round: a posterior as wide as the prior, above .95, "
-            "is inactive.",
-        ),
-        Mistake(
-            "means near 0",
-            lambda mu, log_var: (mu.mean(dim=0).abs() < 0.05) | (log_var.exp().mean(dim=0) > 0.95),
-            "You ask whether the mean of mu is near 0. What counts is whether mu varies.",
-        ),
-        Mistake(
-            "how many",
-            lambda mu, log_var: inactive(mu, log_var).sum(),
-            "You return how many they are. Return True or False for each of them; the notebook "
-            "counts.",
-        ),
-    ),
-    hints=(
-        "Both numbers are statistics over the images, dimension 0, one per latent variable.",
-        "mu.var(dim=0) < 0.05 is the first criterion, a tensor of True and False.",
-        "The second is log_var.exp().mean(dim=0) > 0.95; join them with |. | binds tighter than <: "
-        "put brackets around each comparison.",
-    ),
-)
-
-
-# ------------------------------------------------------------------ a tighter bound
-
-
-def importance_weighted_bound(log_joint: Tensor, log_q: Tensor) -> Tensor:
-    """Importance-weighted estimate of log p(x), whose expectation is a lower bound.
-
-    log of the mean over M draws of p(x, z) / q(z | x): Burda, Grosse and Salakhutdinov, "Importance
-    weighted autoencoders", ICLR 2016, arXiv:1509.00519, equation 8. With one draw, the ELBO's.
-
-    Args:
-        log_joint: log p(x, z) of each image's draws z from q(z | x), float (N, M).
-        log_q: log q(z | x) of the same draws, the same shape.
-
-    Returns:
-        float (N,), nats.
-    """
-    return _log_sum(log_joint, log_q) - math.log(log_joint.shape[1])
-
-
-def _log_sum(log_joint: Tensor, log_q: Tensor) -> Tensor:
-    return torch.logsumexp(log_joint - log_q, dim=1)
-
-
-def _log_densities(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """(N, M) each: of some images a density that a float holds, of others too small or large."""
-    shape = draw_sizes(g, 2, low=3)
-    size = torch.tensor([0.0, -1500.0, 1200.0, 900.0]).repeat(shape[0])[: shape[0], None]
-    log_q = -20 + 3 * torch.randn(shape, generator=g)
-    return size + log_q + 2 * torch.randn(shape, generator=g), log_q
-
-
-IMPORTANCE_WEIGHTED_BOUND = Exercise(
-    name="importance_weighted_bound",
-    notebook=NOTEBOOK,
-    reference=importance_weighted_bound,
-    inputs=_log_densities,
-    mistakes=(
-        Mistake(
-            "mean of the logarithms",
-            lambda log_joint, log_q: (log_joint - log_q).mean(dim=1),
-            "You averaged the logarithms: that estimates the ELBO, however many draws there are. "
-            "Average the fractions first and take the logarithm of their mean.",
-        ),
-        Mistake(
-            "log M forgotten",
-            _log_sum,
-            "This is the logarithm of the fractions' sum. Of their mean it should be: where is the "
-            "1/M? Without it more draws would raise the bound beyond log p(x).",
-        ),
-        Mistake(
-            "divided by M outside the logarithm",
-            lambda log_joint, log_q: _log_sum(log_joint, log_q) / log_joint.shape[1],
-            "You divide by M after the logarithm. It belongs inside, where division by M turns "
-            "into subtraction of its logarithm.",
-        ),
-        Mistake(
-            "N instead of M",
-            lambda log_joint, log_q: _log_sum(log_joint, log_q) - math.log(len(log_joint)),
-            "You divide by the number of images, the first dimension. The mean is over the draws, "
-            "the second.",
-        ),
-        Mistake(
-            "log_q added",
-            lambda log_joint, log_q: importance_weighted_bound(log_joint, -log_q),
-            "You added log_q. q stands below the fraction line, so its logarithm is subtracted.",
-        ),
-        Mistake(
-            "log_q forgotten",
-            lambda log_joint, log_q: importance_weighted_bound(log_joint, 0 * log_q),
-            "You averaged p(x, z) alone. The draws come from q, not spread evenly over all z: each "
-            "has to be divided by the density q with which it was drawn.",
-        ),
-        Mistake(
-            "exp without logsumexp",
-            lambda log_joint, log_q: (log_joint - log_q).exp().mean(dim=1).log(),
-            "The right formula, but exp() of numbers like 1000 or -1000 is infinite or 0, and so "
-            "is your answer for some images. torch.logsumexp computes the same without leaving "
-            "the range of floats.",
-        ),
-        Mistake(
-            "upside down",
-            lambda log_joint, log_q: importance_weighted_bound(log_q, log_joint),
-            "Your fractions are upside down, q(z | x) / p(x, z): exchange the two.",
-        ),
-        Mistake(
-            "two sums",
-            lambda log_joint, log_q: torch.logsumexp(log_joint, 1) - torch.logsumexp(log_q, 1),
-            "You summed p and q apart. Divide first, draw by draw: log_joint - log_q inside.",
-        ),
-        Mistake(
-            "the largest draw",
-            lambda log_joint, log_q: (log_joint - log_q).max(dim=1).values,
-            "You took the largest fraction alone. The mean counts all of them: logsumexp.",
-        ),
-        Mistake(
-            "averaged over the images",
-            lambda log_joint, log_q: importance_weighted_bound(log_joint, log_q).mean(),
-            "You also averaged over the images. Each image keeps its own bound: a number per row.",
-        ),
-        Mistake(
-            "over the images instead of the draws",
-            lambda log_joint, log_q: importance_weighted_bound(log_joint.T, log_q.T),
-            "You summed over dimension 0, the images: fractions of different images have nothing "
-            "to do with each other. An image's draws are along dimension 1.",
-        ),
-    ),
-    hints=(
-        "The logarithm of each fraction is log_joint - log_q. What turns it into the fraction, and "
-        "what is done with the M fractions before the logarithm is taken again?",
-        "torch.logsumexp(t, dim=1) is the logarithm of the sum of exp(t) along each row, without "
-        "overflow. A mean is a sum divided by M: what becomes of the division under a logarithm?",
-        "torch.logsumexp(log_joint - log_q, dim=1) - math.log(log_joint.shape[1])",
-    ),
-)
-
-
-EXERCISES = (OPTIMAL_GAMMA, RUNNING_GAMMA, KL_PER_VARIABLE, INACTIVE, IMPORTANCE_WEIGHTED_BOUND)
+EXERCISES = (OPTIMAL_GAMMA, UPDATE_GAMMA, KL_PER_VARIABLE)

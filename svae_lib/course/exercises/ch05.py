@@ -1,7 +1,9 @@
-"""Exercises of notebook 05_train_on_cuda: memory, throughput, loss scaling, shards of a batch."""
+"""Exercises of notebook 05_train_on_cuda: throughput, loss scaling, a batch in parts."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,105 +17,6 @@ NOTEBOOK = "05_train_on_cuda"
 def _draw(low: int, high: int, g: torch.Generator) -> int:
     """A whole number in [low, high)."""
     return int(torch.randint(low, high, (), generator=g))
-
-
-# ------------------------------------------------------------------ bytes on the device
-
-
-def training_bytes(parameters: int, images: int, values: int) -> int:
-    """Bytes on the device from step to step: uint8 images and what Adam needs in float32.
-
-    Args:
-        parameters: of the model. Each has a weight, a gradient and Adam's two moments.
-        images: in the training set.
-        values: numbers in an image, C * H * W.
-    """
-    return images * values + 4 * 4 * parameters
-
-
-def _sizes(g: torch.Generator) -> tuple[int, int, int]:
-    return _draw(1_000, 9_000, g), _draw(100, 900, g), _draw(100, 900, g)
-
-
-TRAINING_BYTES = Exercise(
-    name="training_bytes",
-    notebook=NOTEBOOK,
-    reference=training_bytes,
-    inputs=_sizes,
-    mistakes=(
-        Mistake(
-            "images as float32",
-            lambda parameters, images, values: 4 * images * values + 16 * parameters,
-            "You count four bytes for a number of an image. The images lie on the device as "
-            "uint8, and are converted batch by batch.",
-        ),
-        Mistake(
-            "weights alone",
-            lambda parameters, images, values: images * values + 4 * parameters,
-            "You count the weights alone. Training also keeps a gradient for each, and Adam two "
-            "moments.",
-        ),
-        Mistake(
-            "two numbers per parameter",
-            lambda parameters, images, values: images * values + 8 * parameters,
-            "You count 8 bytes per parameter: two numbers of float32, or four of float16. There "
-            "are four of float32, under autocast too: weight, gradient and Adam's two moments.",
-        ),
-        Mistake(
-            "three numbers per parameter",
-            lambda parameters, images, values: images * values + 12 * parameters,
-            "You count three numbers per parameter. There are four: weight, gradient and Adam's "
-            "two moments.",
-        ),
-        Mistake(
-            "one number too many",
-            lambda parameters, images, values: images * values + 20 * parameters,
-            "You count five numbers per parameter: weight, gradient and two moments are four.",
-        ),
-        Mistake(
-            "bits",
-            lambda parameters, images, values: 8 * training_bytes(parameters, images, values),
-            "These are bits: a byte has eight of them.",
-        ),
-        *(
-            Mistake(
-                name,
-                lambda *sizes, unit=unit: training_bytes(*sizes) / unit,
-                f"You return {name}; the answer is in bytes, so do not divide by {unit:,}.",
-            )
-            for name, unit in (
-                ("kB", 10**3),
-                ("KiB", 2**10),
-                ("MB", 10**6),
-                ("MiB", 2**20),
-                ("GB", 10**9),
-                ("GiB", 2**30),
-            )
-        ),
-        Mistake(
-            "images as float16",
-            lambda parameters, images, values: 2 * images * values + 16 * parameters,
-            "You count two bytes for a number of an image. The images lie on the device as uint8, "
-            "one byte each, and are converted batch by batch.",
-        ),
-        Mistake(
-            "everything as float16",
-            lambda parameters, images, values: 2 * images * values + 8 * parameters,
-            "You count two bytes for every number. The images are uint8, one byte; weights, "
-            "gradients and moments stay float32, four bytes, under autocast too.",
-        ),
-        Mistake(
-            "data forgotten",
-            lambda parameters, images, values: 16 * parameters,
-            "The images lie on the device as well.",
-        ),
-    ),
-    hints=(
-        "Two parts: the images, and what is kept for each parameter.",
-        "A uint8 has 1 byte, a float32 has 4. Per parameter there are four float32 numbers.",
-        "images * values * 1 + parameters * (weight + gradient + 2 moments) * 4.",
-    ),
-)
 
 
 # ------------------------------------------------------------------ images per second
@@ -323,84 +226,152 @@ SCALED_STEP = Exercise(
 )
 
 
-# ------------------------------------------------------------------ a batch in shards
+# ------------------------------------------------------------------ a batch in parts
+
+LossOf = Callable[[Tensor, Tensor], Tensor]
 
 
-def combine_gradients(gradients: Tensor, sizes: Tensor) -> Tensor:
-    """Gradient of the mean loss of a batch from those of its parts: (P,).
+def accumulated_gradient(theta: Tensor, loss_of: LossOf, batch: Tensor, size: int) -> Tensor:
+    """Gradient of the mean loss of a batch of which only a part fits into memory at a time.
 
     Args:
-        gradients: (M, P), of the mean loss of each of M parts.
-        sizes: int64 (M,), images in each part.
+        theta: all parameters in one vector (P,), without a gradient.
+        loss_of: maps parameters and some rows of the batch to the mean of their losses, a scalar.
+        batch: a row for each image (N, P).
+        size: rows that loss_of can take at once; N need not be a multiple of it.
+
+    Returns:
+        (P,), equal to the gradient of loss_of(theta, batch) but for rounding.
     """
-    weights = (sizes / sizes.sum()).to(gradients.dtype)
-    return weights @ gradients
+    total = torch.zeros_like(theta)
+    for part in batch.split(size):
+        leaf = theta.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss_of(leaf, part), leaf)
+        total = total + gradient * (len(part) / len(batch))
+    return total
 
 
-def _shards(g: torch.Generator) -> tuple[Tensor, Tensor]:
-    shape = draw_sizes(g, 2, low=3)
-    shards = torch.randperm(30, generator=g)[: shape[0]] + 2  # of different sizes
-    return torch.randn(shape, generator=g), shards
+def _large_batch(g: torch.Generator) -> tuple[Tensor, LossOf, Tensor, int]:
+    """P parameters, a loss, a batch (N, P), and a size of which N is four times less one."""
+    size, p = draw_sizes(g, 2, low=2)
+    batch = (
+        torch.randn(4 * size - 1, p, generator=g) * torch.linspace(0.5, 2, 4 * size - 1)[:, None]
+    )
+    return torch.randn(p, generator=g), _mean_loss, batch, size
 
 
-COMBINE_GRADIENTS = Exercise(
-    name="combine_gradients",
+def _mean_loss(theta: Tensor, part: Tensor) -> Tensor:
+    return (torch.tanh(part @ theta) + theta.square().sum() / 4 - part[:, 0]).square().mean()
+
+
+def _watched(function: Function, inputs: tuple[Any, ...]) -> Any:
+    """The gradient, and whether no call of the loss had more rows than fit."""
+    theta, loss_of, batch, size = inputs
+    seen = [0]
+
+    def watched(theta: Tensor, part: Tensor) -> Any:
+        seen.append(len(part))
+        return loss_of(theta, part)
+
+    value = function(theta, watched, batch, size)
+    return value if value is None or value is Ellipsis else (value, max(seen) <= size)
+
+
+def _parts(
+    weight: Callable[[Tensor, Tensor, int], float] = lambda part, batch, size: (
+        len(part) / len(batch)
+    ),
+    rows: Callable[[Tensor, int], Sequence[Tensor]] = lambda batch, size: batch.split(size),
+) -> Function:
+    """:func:`accumulated_gradient` with other parts, or other weights of them."""
+
+    def accumulated(theta: Tensor, loss_of: LossOf, batch: Tensor, size: int) -> Tensor:
+        leaf = theta.detach().requires_grad_()
+        losses = [(loss_of(leaf, part), weight(part, batch, size)) for part in rows(batch, size)]
+        return sum(torch.autograd.grad(loss, leaf)[0] * w for loss, w in losses)  # type: ignore[return-value]
+
+    return accumulated
+
+
+ACCUMULATED_GRADIENT = Exercise(
+    name="accumulated_gradient",
     notebook=NOTEBOOK,
-    reference=combine_gradients,
-    inputs=_shards,
+    reference=accumulated_gradient,
+    inputs=_large_batch,
+    observe=_watched,
     mistakes=(
         Mistake(
+            "whole batch at once",
+            _parts(rows=lambda batch, size: [batch]),
+            "The right gradient, but from the whole batch at once, for which there is no memory: "
+            "hand loss_of no more than size rows.",
+        ),
+        Mistake(
             "plain mean",
-            lambda gradients, sizes: gradients.mean(dim=0),
-            "You took the plain mean: right for parts of equal size only. Each image should count "
-            "alike, so a large part counts more.",
+            _parts(weight=lambda part, batch, size: 1 / math.ceil(len(batch) / size)),
+            "You took the plain mean of the parts: right for parts of equal size only. The last "
+            "one is smaller here, and each image should count alike.",
         ),
         Mistake(
             "plain sum",
-            lambda gradients, sizes: gradients.sum(dim=0),
-            "You added the gradients. Each is a mean already: M parts would make steps about M "
-            "times too long.",
-        ),
-        Mistake(
-            "not divided by the images",
-            lambda gradients, sizes: (sizes[:, None] * gradients).sum(dim=0),
-            "You weigh by the sizes, but do not divide by the number of images: the sum of the "
-            "losses instead of their mean.",
-        ),
-        Mistake(
-            "divided by the parts",
-            lambda gradients, sizes: (sizes[:, None] * gradients).mean(dim=0),
-            "You divide by the number of parts; divide by the number of images in all of them.",
-        ),
-        Mistake(
-            "weighed the wrong way",
-            lambda gradients, sizes: (gradients / sizes[:, None]).sum(dim=0) / (1 / sizes).sum(),
-            "Your small parts count more than the large ones: multiply by the sizes.",
-        ),
-        Mistake(
-            "sum over the images",
-            lambda gradients, sizes: gradients.sum(dim=0) / sizes.sum(),
-            "Each row is a mean already, and you divide by the number of images once more: "
-            "multiply each row by its size first.",
+            _parts(weight=lambda part, batch, size: 1.0),
+            "You added the gradients. Each is that of a mean already: four parts would make steps "
+            "about four times too long.",
         ),
         Mistake(
             "last part alone",
-            lambda gradients, sizes: gradients[-1],
+            lambda theta, loss_of, batch, size: accumulated_gradient(
+                theta, loss_of, batch.split(size)[-1], size
+            ),
             "That is the last part's gradient: the parts before it were forgotten, as by a "
             "zero_grad in the wrong place.",
         ),
         Mistake(
-            "weights not summed",
-            lambda gradients, sizes: (sizes / sizes.sum())[:, None] * gradients,
-            "The weights are right: now sum over the parts.",
+            "first part alone",
+            lambda theta, loss_of, batch, size: accumulated_gradient(
+                theta, loss_of, batch[:size], size
+            ),
+            "That is the first part's gradient: go on with the others.",
+        ),
+        Mistake(
+            "remainder dropped",
+            lambda theta, loss_of, batch, size: accumulated_gradient(
+                theta, loss_of, batch[: len(batch) // size * size], size
+            ),
+            "You leave out the images that fill no whole part. They belong to the batch.",
+        ),
+        Mistake(
+            "not divided by the images",
+            _parts(weight=lambda part, batch, size: float(len(part))),
+            "You weigh by the sizes, but do not divide by the number of images: the sum of the "
+            "losses instead of their mean.",
+        ),
+        Mistake(
+            "divided once more",
+            _parts(weight=lambda part, batch, size: 1 / len(batch)),
+            "Each part's gradient is that of a mean already, and you divide by the number of "
+            "images once more: multiply by the part's own size first.",
+        ),
+        Mistake(
+            "weighed by size",
+            _parts(weight=lambda part, batch, size: size / len(batch)),
+            "Every part counts as if it had size images. The last one has fewer: len(part).",
+        ),
+        Mistake(
+            "mean of the losses",
+            lambda theta, loss_of, batch, size: torch.stack(
+                [loss_of(theta, part) for part in batch.split(size)]
+            ).mean(),
+            "You return a loss. Asked for is its gradient: torch.autograd.grad(loss, leaf).",
         ),
     ),
     hints=(
-        "The mean over all images is a weighted mean of the parts' means.",
-        "A part's weight is its share of the images: sizes / sizes.sum().",
-        "Multiply each row by its share, (M, 1) times (M, P), and sum over dim 0.",
+        "The mean over all images is a weighted mean of the parts' means. Gradients follow suit.",
+        "batch.split(size) gives the parts; a part's weight is its share, len(part) / len(batch).",
+        "In a loop: leaf = theta.detach().requires_grad_(), then torch.autograd.grad(loss_of(leaf, "
+        "part), leaf)[0] * len(part) / len(batch), added up.",
     ),
 )
 
 
-EXERCISES = (TRAINING_BYTES, IMAGES_PER_SECOND, SCALED_STEP, COMBINE_GRADIENTS)
+EXERCISES = (IMAGES_PER_SECOND, SCALED_STEP, ACCUMULATED_GRADIENT)

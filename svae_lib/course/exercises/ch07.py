@@ -1,7 +1,8 @@
-"""Exercises of notebook 07_fid: Frechet distance and its parts, precision, MMD, value range."""
+"""Exercises of notebook 07_fid: running moments, Frechet distance, precision, MMD."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,302 +14,372 @@ from .exercise import TRIALS, Exercise, Function, Mistake, draw_sizes
 NOTEBOOK = "07_fid"
 
 
-# ------------------------------------------------------------------ Frechet distance, diagonal
+# ------------------------------------------------------------------ mean and covariance, in batches
 
 
-def frechet_diagonal(mu1: Tensor, var1: Tensor, mu2: Tensor, var2: Tensor) -> Tensor:
-    """Squared Frechet distance of two Gaussians with independent features: a scalar from four (d,).
+def update_moments(
+    count: int, mean: Tensor, scatter: Tensor, batch: Tensor
+) -> tuple[int, Tensor, Tensor]:
+    """Number, mean and scatter of all vectors seen, after one more batch.
 
-    sum((mu1 - mu2)^2 + (std1 - std2)^2); Dowson and Landau 1982, where covariances are diagonal.
+    Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+    variances", 1979: no two large numbers are subtracted.
+
+    Args:
+        count: vectors seen before.
+        mean: theirs, (d,); 0 where count is 0.
+        scatter: sum of (x - mean) (x - mean)^T over them, (d, d); 0 where count is 0.
+        batch: new vectors (M, d).
+
+    Returns:
+        The same three with the batch. scatter / (count - 1) is the covariance.
     """
-    return ((mu1 - mu2).square() + (var1.sqrt() - var2.sqrt()).square()).sum()
+    total = count + len(batch)
+    centred = batch - batch.mean(dim=0)
+    shift = batch.mean(dim=0) - mean
+    mean = mean + shift * (len(batch) / total)
+    apart = torch.outer(shift, shift) * (count * len(batch) / total)
+    return total, mean, scatter + centred.T @ centred + apart
 
 
-def _two_gaussians(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    shape = draw_sizes(g, 1)
-    mu1, mu2 = torch.randn(2, *shape, generator=g)
-    var1, var2 = 0.2 + 2 * torch.rand(2, *shape, generator=g)
-    return mu1, var1, mu2, var2
+def _seen_and_new(g: torch.Generator) -> tuple[int, Tensor, Tensor, Tensor]:
+    """count, mean (d,) and scatter (d, d) of vectors seen, and a batch (M, d) of another mean."""
+    count, m, d = draw_sizes(g, 3, low=3)
+    spread = torch.randn(d, d, generator=g, dtype=torch.float64)
+    seen, batch = (torch.randn(n, d, generator=g, dtype=torch.float64) for n in (count, m))
+    seen, batch = seen @ spread - 1, batch @ spread + 2
+    centred = seen - seen.mean(dim=0)
+    return count, seen.mean(dim=0), centred.T @ centred, batch
 
 
-FRECHET_DIAGONAL = Exercise(
-    name="frechet_diagonal",
+FAR = 1e8  # in float64, squares of such numbers leave no digit of a deviation of 1
+
+
+def _near_far_first(function: Function, inputs: tuple[Any, ...]) -> Any:
+    """With a batch; with means that are huge beside the deviations; with nothing seen before."""
+    count, mean, scatter, batch = inputs
+    return (
+        function(count, mean, scatter, batch),
+        function(count, mean + FAR, scatter, batch + FAR),
+        function(0, 0 * mean, 0 * scatter, batch),
+    )
+
+
+def _by_squares(count: int, mean: Tensor, scatter: Tensor, batch: Tensor) -> Any:
+    """Through the sum of products about 0, which cancels."""
+    total, new, _ = update_moments(count, mean, scatter, batch)
+    products = scatter + count * torch.outer(mean, mean) + batch.T @ batch
+    return total, new, products - total * torch.outer(new, new)
+
+
+def _moments(
+    mean_of: Callable[..., Any] | None = None, scatter_of: Callable[..., Any] | None = None
+) -> Function:
+    """:func:`update_moments` with another mean, or another scatter."""
+
+    def update(count: int, mean: Tensor, scatter: Tensor, batch: Tensor) -> Any:
+        total, new, right = update_moments(count, mean, scatter, batch)
+        found = (count, mean, scatter, batch, new)
+        return (
+            total,
+            mean_of(*found) if mean_of else new,
+            scatter_of(*found) if scatter_of else right,
+        )
+
+    return update
+
+
+def _about(batch: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    return (batch - left).T @ (batch - right)
+
+
+UPDATE_MOMENTS = Exercise(
+    name="update_moments",
     notebook=NOTEBOOK,
-    reference=frechet_diagonal,
-    inputs=_two_gaussians,
+    reference=update_moments,
+    inputs=_seen_and_new,
+    observe=_near_far_first,
+    tries=("With a batch", "With means of a hundred million", "With nothing seen before"),
     mistakes=(
         Mistake(
-            "variances instead of standard deviations",
-            lambda m1, v1, m2, v2: ((m1 - m2).square() + (v1 - v2).square()).sum(),
-            "You compared the variances. What has the unit of the means is the standard "
-            "deviation: take the roots first.",
+            "sums of squares",
+            _by_squares,
+            "Right on paper. But two huge, nearly equal numbers are subtracted, and where the "
+            "means are large no digit of the scatter is left. Add deviations, never squares "
+            "about 0.",
         ),
         Mistake(
-            "means not squared",
-            lambda m1, v1, m2, v2: ((m1 - m2).abs() + (v1.sqrt() - v2.sqrt()).square()).sum(),
-            "The difference of the means enters squared.",
+            "means apart forgotten",
+            _moments(
+                scatter_of=lambda n, m, s, batch, new: (
+                    s + _about(batch, batch.mean(dim=0), batch.mean(dim=0))
+                )
+            ),
+            "You add the scatter of the old and that of the new vectors, each about its own mean. "
+            "The two means differ: that is scatter, too.",
         ),
         Mistake(
-            "root at the end",
-            lambda m1, v1, m2, v2: frechet_diagonal(m1, v1, m2, v2).sqrt(),
-            "You took the root of the sum. That is the distance; FID is its square.",
+            "about the old mean",
+            _moments(scatter_of=lambda n, m, s, batch, new: s + _about(batch, m, m)),
+            "You take the batch's deviations from the old mean. That counts the distance of the "
+            "means too much, and leaves the old vectors where they were.",
         ),
         Mistake(
-            "factor 2 missing",
-            lambda m1, v1, m2, v2: ((m1 - m2).square() + v1 + v2 - (v1 * v2).sqrt()).sum(),
-            "The mixed term is 2 std1 std2: its factor 2 is missing. Test: the distance of a "
-            "Gaussian from itself must be 0.",
+            "about the new mean",
+            _moments(scatter_of=lambda n, m, s, batch, new: s + _about(batch, new, new)),
+            "The batch's deviations from the new mean are right; the old vectors, too, have a new "
+            "mean, and their scatter about it is larger.",
         ),
         Mistake(
-            "root of the variances forgotten in the mixed term",
-            lambda m1, v1, m2, v2: ((m1 - m2).square() + v1 + v2 - 2 * v1 * v2).sum(),
-            "In the mixed term you multiplied variances; it is 2 std1 std2.",
+            "weight of the difference",
+            _moments(
+                scatter_of=lambda n, m, s, batch, new: (
+                    s
+                    + _about(batch, batch.mean(dim=0), batch.mean(dim=0))
+                    + torch.outer(batch.mean(dim=0) - m, batch.mean(dim=0) - m)
+                )
+            ),
+            "The product of the two means' difference is there, but without its weight "
+            "count * M / (count + M).",
         ),
         Mistake(
-            "variances ignored",
-            lambda m1, v1, m2, v2: (m1 - m2).square().sum(),
-            "Only the means enter your distance; two Gaussians of equal means and different "
-            "variances are different.",
+            "difference by number of elements",
+            _moments(
+                scatter_of=lambda n, m, s, batch, new: (
+                    s
+                    + _about(batch, batch.mean(dim=0), batch.mean(dim=0))
+                    + (batch.mean(dim=0) - m).square() * (n * len(batch) / (n + len(batch)))
+                )
+            ),
+            "You add squares where products of two features belong: torch.outer(shift, shift), a "
+            "matrix.",
         ),
         Mistake(
-            "means ignored",
-            lambda m1, v1, m2, v2: (v1.sqrt() - v2.sqrt()).square().sum(),
-            "Only the variances enter your distance: the means are missing.",
+            "mean of two means",
+            _moments(mean_of=lambda n, m, s, batch, new: (m + batch.mean(dim=0)) / 2),
+            "Your mean is halfway between the two. They count by their numbers of vectors.",
         ),
         Mistake(
-            "mean over the features",
-            lambda m1, v1, m2, v2: frechet_diagonal(m1, v1, m2, v2) / len(m1),
-            "You averaged over the features. Squared distances along independent axes add up: sum.",
+            "batch's own mean",
+            _moments(mean_of=lambda n, m, s, batch, new: batch.mean(dim=0)),
+            "This is the batch's mean alone: what was seen before is forgotten.",
         ),
         Mistake(
-            "not summed",
-            lambda m1, v1, m2, v2: (m1 - m2).square() + (v1.sqrt() - v2.sqrt()).square(),
-            "These are the distances of the single features. Sum them.",
+            "old mean",
+            _moments(mean_of=lambda n, m, s, batch, new: m.clone()),
+            "The mean stayed where it was.",
+        ),
+        Mistake(
+            "covariance in place of the scatter",
+            _moments(
+                scatter_of=lambda n, m, s, batch, new: (
+                    update_moments(n, m, s, batch)[2] / (n + len(batch) - 1)
+                )
+            ),
+            "You divide already. The scatter is a sum: it is divided once, at the end.",
+        ),
+        Mistake(
+            "batch alone",
+            _moments(
+                scatter_of=lambda n, m, s, batch, new: _about(
+                    batch, batch.mean(dim=0), batch.mean(dim=0)
+                )
+            ),
+            "This is the batch's scatter: add it to what was there.",
+        ),
+        Mistake(
+            "batches counted",
+            lambda n, m, s, batch: (n + 1, *update_moments(n, m, s, batch)[1:]),
+            "You count batches. Count vectors: they are what the means are weighed by.",
         ),
     ),
     hints=(
-        "With one feature: a difference of means, and a difference of spreads, both squared.",
-        "(mu1 - mu2) ** 2 + (std1 - std2) ** 2 per feature; the arguments are variances.",
-        "std is var.sqrt(). Add the two squares and take .sum() over the features.",
+        "The new mean lies on the way from the old one to the batch's, by the batch's share. The "
+        "scatter has three parts: that of the old vectors about their mean, that of the batch "
+        "about its own, and one for the distance of the two means.",
+        "With shift = batch.mean(dim=0) - mean, the third part is torch.outer(shift, shift) times "
+        "count * M / (count + M).",
+        "mean + shift * M / total; scatter + centred.T @ centred + torch.outer(shift, shift) * "
+        "count * M / total, with centred = batch - batch.mean(dim=0).",
     ),
 )
 
 
-# ------------------------------------------------------------------ covariance
+# ------------------------------------------------------------------ Frechet distance
 
 
-def covariance(features: Tensor) -> Tensor:
-    """Unbiased covariance (d, d) of features (N, d)."""
-    centred = features - features.mean(dim=0)
-    return centred.T @ centred / (len(features) - 1)
+def frechet(m1: Tensor, s1: Tensor, m2: Tensor, s2: Tensor) -> Tensor:
+    """Squared Frechet distance of two Gaussians, a scalar, from means (d,) and covariances (d, d).
+
+    |m1 - m2|^2 + tr s1 + tr s2 - 2 tr (s1^(1/2) s2 s1^(1/2))^(1/2): Dowson and Landau 1982.
+    """
+    return (m1 - m2).square().sum() + s1.trace() + s2.trace() - 2 * _mixed(s1, s2)
 
 
-def _features(g: torch.Generator) -> tuple[Tensor]:
-    """Correlated features (N, d), float64, whose means are not 0."""
-    samples, width = draw_sizes(g, 2, low=3)
-    independent = torch.randn(samples, width, generator=g, dtype=torch.float64)
-    return (independent @ torch.randn(width, width, generator=g, dtype=torch.float64) + 1.5,)
-
-
-def _correlation(features: Tensor) -> Tensor:
-    std = covariance(features).diagonal().sqrt()
-    return covariance(features) / (std[:, None] * std)
-
-
-COVARIANCE = Exercise(
-    name="covariance",
-    notebook=NOTEBOOK,
-    reference=covariance,
-    inputs=_features,
-    mistakes=(
-        Mistake(
-            "transposed",
-            torch.cov,
-            "You have a covariance of images, (N, N), instead of features, (d, d): the wrong one "
-            "is transposed. (torch.cov and np.cov take features in rows.)",
-        ),
-        Mistake(
-            "products of images",
-            lambda f: (f - f.mean(dim=0)) @ (f - f.mean(dim=0)).T / (len(f) - 1),
-            "You have a covariance of images, (N, N), instead of features, (d, d): the factor on "
-            "the left is to be transposed, not that on the right.",
-        ),
-        Mistake(
-            "divided by N",
-            lambda f: covariance(f) * (len(f) - 1) / len(f),
-            "You divided by N. The mean comes from the same images, which makes that estimate too "
-            "small on average: N - 1 corrects it.",
-        ),
-        Mistake(
-            "not centred",
-            lambda f: f.T @ f / (len(f) - 1),
-            "You did not subtract the mean: these are second moments about 0.",
-        ),
-        Mistake(
-            "neither centred nor corrected",
-            lambda f: f.T @ f / len(f),
-            "Two things: the mean is not subtracted, and you divided by N instead of N - 1.",
-        ),
-        Mistake(
-            "one mean for all",
-            lambda f: (f - f.mean()).T @ (f - f.mean()) / (len(f) - 1),
-            "You subtracted one mean of all numbers. Each feature has its own: mean(dim=0).",
-        ),
-        Mistake(
-            "not divided",
-            lambda f: covariance(f) * (len(f) - 1),
-            "This is the sum of the products (the scatter matrix): divide by N - 1.",
-        ),
-        Mistake(
-            "correlation",
-            _correlation,
-            "You divided by the standard deviations as well: these are correlations, with ones on "
-            "the diagonal.",
-        ),
-        Mistake(
-            "variances alone",
-            lambda f: torch.diag(f.var(dim=0)),
-            "Only the diagonal is filled. How features vary together is what the rest is for.",
-        ),
-        Mistake(
-            "vector of variances",
-            lambda f: f.var(dim=0),
-            "These are the d variances; the covariance is the matrix (d, d) with them on its "
-            "diagonal.",
-        ),
-    ),
-    hints=(
-        "Entry (i, j) is the mean product of the deviations of features i and j from their means.",
-        "centred = features - features.mean(dim=0) is (N, d). Which product of it with itself is "
-        "(d, d)?",
-        "centred.T @ centred, divided by N - 1",
-    ),
-)
-
-
-# ------------------------------------------------------------------ matrix square root
-
-
-def matrix_sqrt(s: Tensor) -> Tensor:
-    """The symmetric positive root R (d, d) of a covariance s: R R = s, by its eigenvalues."""
+def _root(s: Tensor) -> Tensor:
+    """The symmetric root of a covariance."""
     values, vectors = torch.linalg.eigh(s)
     root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     return root
 
 
-def _covariance_matrix(g: torch.Generator) -> tuple[Tensor]:
-    """A covariance (d, d), in float64."""
-    (width,) = draw_sizes(g, 1, low=3)
-    factor = torch.randn(width, 2 * width, generator=g, dtype=torch.float64)
-    return (factor @ factor.T / (2 * width) + 0.05 * torch.eye(width, dtype=torch.float64),)
+def _mixed(s1: Tensor, s2: Tensor) -> Tensor:
+    """Trace of the root of s1^(1/2) s2 s1^(1/2): the sum of the roots of its eigenvalues."""
+    root = _root(s1)
+    values: Tensor = torch.linalg.eigvalsh(root @ s2 @ root)
+    return values.clamp(min=0).sqrt().sum()
 
 
-def _with_a_rounded_one(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
-    """The root of a covariance; and, where it is one, that of a matrix which rounding has spoilt.
-
-    Other answers (Cholesky's) stop at a negative eigenvalue, and their mistake would go unnamed.
-    """
-    (s,) = inputs
-    root = function(s)
-    sound = isinstance(root, Tensor) and root.is_floating_point() and root.shape == s.shape
-    if not sound or not torch.allclose(as_float64(root) @ as_float64(root), s, 1e-4, 1e-5):
-        return root, root
-    return root, function(torch.diag(torch.tensor([1.0, 0.25, -1e-12], dtype=s.dtype)))
+def _two_gaussians(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Means (d,) and covariances (d, d), float64, of which the products do not commute."""
+    (d,) = draw_sizes(g, 1, low=4)
+    factors = torch.randn(2, d, 2 * d, generator=g, dtype=torch.float64)
+    s1, s2 = factors @ factors.mT / (2 * d) + 0.05 * torch.eye(d, dtype=torch.float64)
+    m1, m2 = torch.randn(2, d, generator=g, dtype=torch.float64)
+    return m1, s1, m2, s2
 
 
-def _not_clamped(s: Tensor) -> Tensor:
+def _also_singular(function: Function, inputs: tuple[Any, ...]) -> Any:
+    """For two covariances; and for one to which rounding has given an eigenvalue just below 0."""
+    m1, s1, m2, s2 = inputs
+    value = function(m1, s1, m2, s2)
+    spoilt = torch.diag(torch.tensor([1.0, 0.25, 0.5, -1e-12], dtype=s1.dtype))
+    return value, function(m1[:4], spoilt, m2[:4], spoilt)
+
+
+def _distance(mixed: Callable[[Tensor, Tensor], Tensor]) -> Function:
+    """:func:`frechet` with another mixed term."""
+    return lambda m1, s1, m2, s2: (
+        (m1 - m2).square().sum() + s1.trace() + s2.trace() - 2 * mixed(s1, s2)
+    )
+
+
+def _not_clamped(s1: Tensor, s2: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(s1)
+    root = (vectors * values.sqrt()) @ vectors.T
+    mixed: Tensor = torch.linalg.eigvalsh(root @ s2 @ root)
+    return mixed.sqrt().sum()
+
+
+def _untransposed(s: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(s)
-    root: Tensor = (vectors * values.sqrt()) @ vectors.T
+    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors
     return root
 
 
-def _with_eigenvectors_untransposed(s: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(s)
-    root: Tensor = (vectors * values.sqrt()) @ vectors
-    return root
-
-
-def _with_eigenvectors_on_the_wrong_side(s: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(s)
-    root: Tensor = (vectors.T * values.sqrt()) @ vectors
-    return root
-
-
-def _half(s: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(s)
-    root: Tensor = vectors * values.sqrt()
-    return root
-
-
-MATRIX_SQRT = Exercise(
-    name="matrix_sqrt",
+FRECHET = Exercise(
+    name="frechet",
     notebook=NOTEBOOK,
-    reference=matrix_sqrt,
-    inputs=_covariance_matrix,
-    observe=_with_a_rounded_one,
-    tries=("For a covariance", "For an eigenvalue just below 0"),
+    reference=frechet,
+    inputs=_two_gaussians,
+    observe=_also_singular,
+    tries=("For two covariances", "For an eigenvalue just below 0"),
     mistakes=(
         Mistake(
             "not clamped",
-            _not_clamped,
+            _distance(_not_clamped),
             "NaN: rounding can leave an eigenvalue just below 0. Clamp at 0 before the root.",
         ),
         Mistake(
             "root of each entry",
-            torch.sqrt,
+            _distance(lambda s1, s2: (s1.sqrt() @ s2 @ s1.sqrt()).sqrt().trace()),
             "You took the root of each entry (NaN where one is negative). The root of a matrix is "
             "the R with R @ R = S, a matrix product.",
         ),
         Mistake(
-            "root of each entry, without its sign",
-            lambda s: s.abs().sqrt(),
-            "You took the root of each entry's absolute value. R @ R = S is a matrix product.",
+            "trace without the outer root",
+            _distance(lambda s1, s2: (_root(s1) @ s2 @ _root(s1)).trace()),
+            "You take the trace of S1^1/2 S2 S1^1/2 itself. The root comes first: sum the roots of "
+            "its eigenvalues.",
         ),
         Mistake(
-            "root of the diagonal",
-            lambda s: torch.diag(s.diagonal().sqrt()),
-            "You took the roots of the variances alone; R @ R misses all that is beside the "
-            "diagonal.",
+            "root of the trace",
+            _distance(lambda s1, s2: (_root(s1) @ s2 @ _root(s1)).trace().sqrt()),
+            "You take the root of the trace. It is the trace of the root: sum the roots of the "
+            "eigenvalues.",
         ),
         Mistake(
-            "Cholesky factor",
-            torch.linalg.cholesky,
-            "The Cholesky factor has A @ A.T = S. Here R @ R = S, without transposing: R must be "
-            "symmetric.",
+            "roots of the diagonal",
+            _distance(
+                lambda s1, s2: (_root(s1) @ s2 @ _root(s1)).diagonal().clamp(min=0).sqrt().sum()
+            ),
+            "You take the roots of the diagonal's entries. Those of the eigenvalues are asked for.",
+        ),
+        Mistake(
+            "product of the roots",
+            _distance(lambda s1, s2: (_root(s1) @ _root(s2)).trace()),
+            "The trace of the product of the two roots is right only where S1 and S2 commute. Form "
+            "S1^1/2 S2 S1^1/2, then its root.",
+        ),
+        Mistake(
+            "variances alone",
+            _distance(lambda s1, s2: (s1.diagonal() * s2.diagonal()).clamp(min=0).sqrt().sum()),
+            "You look at the variances alone: what features have to do with one another plays no "
+            "part.",
         ),
         Mistake(
             "eigenvectors not transposed",
-            _with_eigenvectors_untransposed,
-            "On the right the eigenvectors must be transposed: S = V diag(values) V'.",
+            _distance(
+                lambda s1, s2: (
+                    torch.linalg.eigvalsh(_untransposed(s1) @ s2 @ _untransposed(s1))
+                    .clamp(min=0)
+                    .sqrt()
+                    .sum()
+                )
+            ),
+            "In S = V diag(values) V' the eigenvectors on the right are transposed.",
         ),
         Mistake(
-            "eigenvectors on the wrong side",
-            _with_eigenvectors_on_the_wrong_side,
-            "V and its transpose are exchanged: the eigenvectors are the columns of V, and "
-            "S = V diag(values) V'.",
+            "factor 2 missing",
+            lambda m1, s1, m2, s2: (
+                (m1 - m2).square().sum() + s1.trace() + s2.trace() - _mixed(s1, s2)
+            ),
+            "The mixed term's factor 2 is missing. Test: the distance of a Gaussian from itself "
+            "must be 0.",
         ),
         Mistake(
-            "only half of it",
-            _half,
-            "V diag(root) has the property A @ A.T = S. Multiply by V' on the right, and it "
-            "becomes symmetric.",
+            "mixed term added",
+            lambda m1, s1, m2, s2: (
+                (m1 - m2).square().sum() + s1.trace() + s2.trace() + 2 * _mixed(s1, s2)
+            ),
+            "The mixed term is subtracted: a Gaussian's distance from itself is 0.",
         ),
         Mistake(
-            "inverse root",
-            lambda s: torch.linalg.inv(matrix_sqrt(s)),
-            "You have the inverse of the root: the exponent of the eigenvalues is +1/2.",
+            "means not squared",
+            lambda m1, s1, m2, s2: (m1 - m2).norm() + s1.trace() + s2.trace() - 2 * _mixed(s1, s2),
+            "The distance of the means enters squared.",
         ),
         Mistake(
-            "matrix itself",
-            lambda s: s.clone(),
-            "This is S again: the roots of the eigenvalues are missing.",
+            "means ignored",
+            lambda m1, s1, m2, s2: s1.trace() + s2.trace() - 2 * _mixed(s1, s2),
+            "The means are missing.",
+        ),
+        Mistake(
+            "mean over the features",
+            lambda m1, s1, m2, s2: (
+                (m1 - m2).square().mean() + s1.trace() + s2.trace() - 2 * _mixed(s1, s2)
+            ),
+            "You averaged the squared differences of the means over the features. Sum them.",
+        ),
+        Mistake(
+            "root at the end",
+            lambda m1, s1, m2, s2: frechet(m1, s1, m2, s2).clamp(min=0).sqrt(),
+            "You took the root of the sum. That is the distance; FID is its square.",
+        ),
+        Mistake(
+            "sum in place of the trace",
+            lambda m1, s1, m2, s2: (
+                (m1 - m2).square().sum() + s1.sum() + s2.sum() - 2 * _mixed(s1, s2)
+            ),
+            "You summed all entries of the covariances. A trace sums the diagonal.",
         ),
     ),
     hints=(
-        "For a diagonal matrix it is easy: the root of each entry on the diagonal. Can S be made "
-        "diagonal?",
-        "values, vectors = torch.linalg.eigh(s) gives S = V diag(values) V' with V' V = 1.",
-        "(vectors * values.sqrt()) @ vectors.T; clamp the values at 0 first, against rounding.",
+        "Three parts: the means, two traces, and the trace of a root. Begin with the first two.",
+        "values, vectors = torch.linalg.eigh(s1); the root is (vectors * values.clamp(min=0)"
+        ".sqrt()) @ vectors.T. Of the outer root only the trace is needed: which numbers sum up?",
+        "root @ s2 @ root is symmetric: torch.linalg.eigvalsh(...).clamp(min=0).sqrt().sum(), "
+        "subtracted twice.",
     ),
 )
 
@@ -537,80 +608,4 @@ SQUARED_MMD = Exercise(
 )
 
 
-# ------------------------------------------------------------------ value range
-
-
-def to_network_range(images: Tensor) -> Tensor:
-    """uint8 images (N, C, H, W) in 0-255 to float32 in [-1, 1], as most networks expect them."""
-    return images.float() / 127.5 - 1
-
-
-def _images(g: torch.Generator) -> tuple[Tensor]:
-    """uint8 images, none of which holds a perfect white or black."""
-    return (torch.randint(5, 250, draw_sizes(g, 4), generator=g, dtype=torch.uint8),)
-
-
-TO_NETWORK_RANGE = Exercise(
-    name="to_network_range",
-    notebook=NOTEBOOK,
-    reference=to_network_range,
-    inputs=_images,
-    mistakes=(
-        Mistake(
-            "double normalisation",
-            lambda u8: 2 * (u8.float() / 255 / 255) - 1,
-            "You divided by 255 twice: all images are nearly black (-1). It happens when both the "
-            "loader and the network scale.",
-        ),
-        Mistake(
-            "shifted twice",
-            lambda u8: 2 * (2 * (u8.float() / 255) - 1) - 1,
-            "You applied 2 x - 1 twice: your values reach down to -3.",
-        ),
-        Mistake(
-            "left in [0, 1]",
-            lambda u8: u8.float() / 255,
-            "Your values are in [0, 1], and black should be -1.",
-        ),
-        Mistake(
-            "not divided",
-            lambda u8: 2 * u8.float() - 1,
-            "Your values reach up to 509: divide by 255 first.",
-        ),
-        Mistake(
-            "left as they were",
-            lambda u8: u8.float(),
-            "Your values are still 0 to 255.",
-        ),
-        Mistake(
-            "divided by 256",
-            lambda u8: u8.float() / 128 - 1,
-            "White (255) should be 1, and yours stays just below: 8 bits reach to 255, not 256.",
-        ),
-        Mistake(
-            "divided by the largest pixel found",
-            lambda u8: 2 * u8.float() / u8.max() - 1,
-            "You divide by the brightest pixel of these images. The scale would then change from "
-            "batch to batch: divide by 255 whatever the images are.",
-        ),
-        Mistake(
-            "computed in 8 bits",
-            lambda u8: (2 * u8 - 1).float() / 255,
-            "You computed with uint8, where 2 * 200 is 144: turn the images into floats first.",
-        ),
-        Mistake(
-            "standardised by their own mean and deviation",
-            lambda u8: (u8.float() - u8.float().mean()) / u8.float().std(),
-            "You standardised the images by their own mean and deviation: then the same image "
-            "looks different to the network in another batch.",
-        ),
-    ),
-    hints=(
-        "0 must become -1, and 255 must become 1.",
-        "Turn the images into floats, then to [0, 1], then to [-1, 1].",
-        "2 * (images.float() / 255) - 1",
-    ),
-)
-
-
-EXERCISES = (FRECHET_DIAGONAL, COVARIANCE, MATRIX_SQRT, PRECISION, SQUARED_MMD, TO_NETWORK_RANGE)
+EXERCISES = (UPDATE_MOMENTS, FRECHET, PRECISION, SQUARED_MMD)

@@ -1,4 +1,4 @@
-"""Exercises of notebook 09_beyond_the_paper: K images, how many are used, the central square."""
+"""Exercises of notebook 09_beyond_the_paper: K images, and how many are used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .exercise import TRIALS, Exercise, Function, Mistake, draw_sizes
+from .exercise import Exercise, Function, Mistake, draw_sizes
 
 NOTEBOOK = "09_beyond_the_paper"
 
@@ -206,133 +206,4 @@ ENTROPY = Exercise(
 )
 
 
-# ------------------------------------------------------------------ the central square
-
-
-def centre_square(image: Tensor) -> Tensor:
-    """The largest square around the centre of an image (C, H, W); rounded towards top and left."""
-    _, height, width = image.shape
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return image[:, top : top + side, left : left + side]
-
-
-def _portrait(g: torch.Generator) -> tuple[Tensor]:
-    """An image higher than wide, by an odd number of pixels from 5 on."""
-    trial = g.initial_seed() % TRIALS
-    width = 7 + trial + 9 * int(torch.randint(2, (), generator=g))
-    return (torch.rand(2 + trial, width + 5 + 2 * trial, width, generator=g),)
-
-
-def _both_ways(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The answers for an upright image, the same one lying on its side, and a part of it likewise.
-
-    The part differs in each side's remainder by 2 or by 4: roundings that are right for one image
-    by luck are wrong for another.
-    """
-    (image,) = inputs
-    smaller = image[:, 3:, 1:]
-    return tuple(function(i) for whole in (image, smaller) for i in (whole, whole.transpose(1, 2)))
-
-
-def _corner(image: Tensor) -> Tensor:
-    side = min(image.shape[1:])
-    return image[:, :side, :side]
-
-
-def _far_corner(image: Tensor) -> Tensor:
-    side = min(image.shape[1:])
-    return image[:, -side:, -side:]
-
-
-def _squashed(image: Tensor) -> Tensor:
-    side = min(image.shape[1:])
-    return torch.nn.functional.interpolate(image[None], size=(side, side), mode="bilinear")[0]
-
-
-def _padded(image: Tensor) -> Tensor:
-    _, height, width = image.shape
-    side = max(height, width)
-    top, left = (side - height) // 2, (side - width) // 2
-    square = image.new_zeros(image.shape[0], side, side)
-    square[:, top : top + height, left : left + width] = image
-    return square
-
-
-def _rounded_up(image: Tensor) -> Tensor:
-    _, height, width = image.shape
-    side = min(height, width)
-    top, left = (height - side + 1) // 2, (width - side + 1) // 2
-    return image[:, top : top + side, left : left + side]
-
-
-def _portrait_only(image: Tensor) -> Tensor:
-    _, height, width = image.shape
-    top = max(height - width, 0) // 2
-    return image[:, top : top + width]
-
-
-def _from_the_middle(image: Tensor) -> Tensor:
-    _, height, width = image.shape
-    side = min(height, width)
-    return image[:, height // 2 : height // 2 + side, width // 2 : width // 2 + side]
-
-
-CENTRE_SQUARE = Exercise(
-    name="centre_square",
-    notebook=NOTEBOOK,
-    reference=centre_square,
-    inputs=_portrait,
-    observe=_both_ways,
-    tries=(
-        "For an upright image",
-        "For one on its side",
-        "For a smaller upright image",
-        "For a smaller one on its side",
-    ),
-    mistakes=(
-        Mistake(
-            "top left corner",
-            _corner,
-            "Your square lies in the top left corner: it has to leave as much on either side.",
-        ),
-        Mistake(
-            "bottom right corner",
-            _far_corner,
-            "Your square lies in the bottom right corner: skip half of what is too much, not all.",
-        ),
-        Mistake(
-            "squashed",
-            _squashed,
-            "You squeezed the whole image into a square: faces become wide. Cut, do not squeeze.",
-        ),
-        Mistake(
-            "padded",
-            _padded,
-            "You padded to the larger side. The square has the smaller side and loses a border.",
-        ),
-        Mistake(
-            "rounded up",
-            _rounded_up,
-            "Off by one where the difference is odd: round it down, as the library does.",
-        ),
-        Mistake(
-            "upright images alone",
-            _portrait_only,
-            "Right for images that are higher than wide; one that lies on its side stays as it is.",
-        ),
-        Mistake(
-            "starts in the middle",
-            _from_the_middle,
-            "Your square begins at the centre; its own centre should lie there.",
-        ),
-    ),
-    hints=(
-        "How long is the side? How much is too much in each direction, and where is it cut?",
-        "side = min(height, width); half of the rest goes on either side: (height - side) // 2.",
-        "top, left = (height - side) // 2, (width - side) // 2; then two slices of length side.",
-    ),
-)
-
-
-EXERCISES = (MIX_MANY, ENTROPY, CENTRE_SQUARE)
+EXERCISES = (MIX_MANY, ENTROPY)

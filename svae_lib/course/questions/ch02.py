@@ -162,63 +162,6 @@ PREDICTIONS = (
             ),
         ),
     ),
-    Question(
-        "02-wide-or-narrow",
-        "Importance weighting: the narrow q is ahead at M = 1. And at M = 1000?",
-        (
-            Choice(
-                "Still ahead: its gap is smaller",
-                "It hardly ever draws from the posterior's tails, where its fractions are "
-                "largest. Most sets of draws miss them.",
-            ),
-            Choice(
-                "The wide one is ahead",
-                "Yes: it wastes draws, but covers all places that matter.",
-                right=True,
-            ),
-            Choice(
-                "Both have reached log p(x)",
-                "The wide one nearly has. The narrow one is still a little below.",
-            ),
-        ),
-    ),
-    Question(
-        "02-climb",
-        "At larger beta, does the bound climb more from M = 1 to M = 1000, or less?",
-        (
-            Choice(
-                "More",
-                "Yes: the encoder learnt the posterior for the variance beta gamma, which is "
-                "wider than the one asked for. Draws repair a wide q.",
-                right=True,
-            ),
-            Choice(
-                "Less: fewer nats are told, so there is less to gain",
-                "The climb is not about how much is told. It is about how far q is from the "
-                "posterior for gamma.",
-            ),
-            Choice(
-                "The same",
-                "The encoder of beta = 16 aims at another posterior than the one that the bound "
-                "asks for.",
-            ),
-        ),
-    ),
-    Question(
-        "02-black-pixel",
-        "The decoder answers a black pixel with exactly 0. How many bits does it save to count all "
-        "that lies below 0 as black, too?",
-        Number(
-            0.5,
-            1.5,
-            "Yes, about one: half of a Gaussian around 0 lies below 0, which doubles the "
-            "probability or more.",
-            "Half of a Gaussian around 0 lies below 0. Twice the probability is one bit.",
-            "Half of a Gaussian around 0 lies below 0. Twice the probability is one bit; the "
-            "interval itself adds a little.",
-            unit="bits",
-        ),
-    ),
 )
 QUIZ = (
     Question(

@@ -56,61 +56,42 @@ PREDICTIONS = (
         ),
     ),
     Question(
-        "09-rows-or-columns",
-        "First weights in rows, orders of batches and noise in columns. Which are alike?",
+        "09-steps",
+        "One denoiser, one start: what does a sampler with a single step draw, and one with many?",
         (
             Choice(
-                "Rows: the first weights decide",
-                "Yes, mostly: before the first image is seen.",
-                right=True,
-            ),
-            Choice("Columns: the order decides", "It has a small share of the variance."),
-            Choice("Neither", "One of the two has most of the variance."),
-        ),
-    ),
-    Question(
-        "09-untrained-map",
-        "Sorted by how much the untrained map alternates, where do the syntactic ones stand?",
-        (
-            Choice(
-                "At the end that alternates most",
-                "So three seeds suggested. With all of them it is gone.",
+                "The same: the network is the same",
+                "One step asks it the hardest question alone: what was this pure noise?",
             ),
             Choice(
-                "At both ends",
-                "Yes: the simple rule that three seeds suggested does not hold.",
+                "One step: nearly the same average for all. Many steps: different digits",
+                "Yes: from noise alone the best guess is the mean of everything. With every step "
+                "the question becomes easier, and the answer more particular.",
                 right=True,
             ),
-            Choice("At the end that alternates least", "Some stand there, but not all."),
-        ),
-    ),
-    Question(
-        "09-which-weights",
-        "Encoder, decoder or head: which of their first weights decide the kind of split?",
-        (
-            Choice("The encoder", "It never sees the map, and has no share."),
-            Choice("The decoder", "It has some share, far from a half."),
-            Choice("The head", "It has some share, far from a half."),
             Choice(
-                "None of them alone",
-                "Yes: decoder and head together have most of it. It matters how they fit.",
-                right=True,
+                "One step: noise. Many steps: digits",
+                "The network guesses clean vectors, never noise. Its guess from noise is a mean.",
             ),
         ),
     ),
     Question(
-        "09-last-layer",
-        "Where does the KL divergence of q(zₜ | x) from N(0, I) end?",
+        "09-four-sources",
+        "Latent vectors from the prior, a mixture, a second stage and the diffusion model. Which "
+        "decode to the worst images, by FID?",
         (
             Choice(
-                "At 0, for every image",
-                "Yes: the last layer is the prior, and nothing had to be trained for it.",
+                "The prior's",
+                "Yes: it alone never looked at the latent vectors of training images.",
                 right=True,
             ),
-            Choice("At a rest that tells of the digit", "At the end nothing of the image is left."),
             Choice(
-                "At 0 as soon as the eye cannot read the digit",
-                "The eye gives up earlier: the KL divergence sums a little over all pixels.",
+                "The diffusion model's",
+                "It is small and briefly trained, but it has seen where the latent vectors are.",
+            ),
+            Choice(
+                "The mixture's: it has the fewest parameters",
+                "Few are enough for a cloud in a few dimensions.",
             ),
         ),
     ),
@@ -144,8 +125,8 @@ QUIZ = (
         "What does a diffusion model pay for having no holes in its prior?",
         (
             Choice(
-                "Many decoder calls for one sample, and no short code",
-                "Yes: z is noise and image, not a description.",
+                "Many calls of the network for one sample",
+                "Yes: each step asks a small question, whose answer is hardly uncertain.",
                 right=True,
             ),
             Choice("A collapsed posterior", "The last layer tells nothing by design."),
