@@ -95,7 +95,7 @@ def read_lecture(number: int, path: Path = TEACHING) -> Lecture:
 def _find_sections(row: Row, deck: int | None) -> int | None:
     """Fill in which sections a row shows; the deck that the next row goes on with."""
     pattern = (
-        rf"(?:deck|notebook) (\d)(?=, sections?\b)|\bsections? ({NUMBERS})|without ({NUMBERS})"
+        rf"(?:deck|notebook) (\d+)(?=, sections?\b)|\bsections? ({NUMBERS})|without ({NUMBERS})"
     )
     for named, shown, left_out in re.findall(pattern, row.show):
         if named:
@@ -139,7 +139,7 @@ def _cells(lecture: Lecture, notebooks: Path) -> list[NotebookNode]:
     decks: dict[int, list[Part]] = {}
     for row in lecture.rows:
         before, after = [], []
-        for question, behind in re.findall(r"\[(\d\.\d+)\]\([^)]*\)(.{0,12})", row.ask):
+        for question, behind in re.findall(r"\[(\d+\.\d+)\]\([^)]*\)(.{0,12})", row.ask):
             early = re.match(r"\W*(before|first)\b", behind)
             (before if early else after).append(bank[question])
         parts = _parts(row, decks, notebooks)

@@ -303,10 +303,20 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 # ---------------------------------------------------------------- lectures
 
 
+def _cells(lecture: Any) -> list[Any]:
+    try:
+        found: list[Any] = lectures._cells(lecture, ROOT / "notebooks")
+    except slides.SlidesError as error:
+        if "versions differ" not in str(error):
+            raise
+        pytest.skip("a solution is out of date: tests/test_notebooks.py fails")
+    return found
+
+
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_a_lecture_has_the_slides_of_its_plan(number: int) -> None:
     lecture = lectures.read_lecture(number)
-    cells = lectures._cells(lecture, ROOT / "notebooks")
+    cells = _cells(lecture)
     groups = lectures._grouped(cells)
     assert len({cell.id for cell in cells}) == len(cells)
     assert lecture.rows[0].first == 2
@@ -338,7 +348,7 @@ def test_a_row_shows_the_sections_that_it_names_and_no_others() -> None:
 def test_a_question_comes_first_where_the_plan_says_before() -> None:
     lecture = lectures.read_lecture(3)
     (row,) = (row for row in lecture.rows if "*before* the bars" in row.ask)
-    groups = lectures._grouped(lectures._cells(lecture, ROOT / "notebooks"))
+    groups = lectures._grouped(_cells(lecture))
     assert "question" in groups[row.first - 1][0].metadata.get("tags", [])
     assert "question" not in groups[row.first][0].metadata.get("tags", [])
 
