@@ -14,6 +14,7 @@ import textwrap
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import nbformat
 from nbformat import NotebookNode
@@ -79,6 +80,10 @@ def parts_of(solved: NotebookNode, learners: NotebookNode) -> list[Part]:
             continue
         if cell.cell_type == "markdown":
             found = list(_markdown_parts(cell.source))
+            for before, part in pairwise(found):  # headings within a cell, as in build_notebooks
+                heading = re.match(r"##+ ", part.cell.source)
+                if heading and not before.cell.source.startswith("#"):
+                    part.begins = "slide" if len(heading[0]) == 3 else "subslide"
         elif cell.source != stub.source:  # an exercise: what it prints would tell the solution
             found = [_code(stub.source)]
         else:

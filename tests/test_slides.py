@@ -10,6 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -303,13 +305,20 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 # ---------------------------------------------------------------- lectures
 
 
-def _cells(lecture: Any) -> list[Any]:
+@contextmanager
+def up_to_date() -> Iterator[None]:
+    """Skip what needs solutions that fit their notebooks, where one does not."""
     try:
-        found: list[Any] = lectures._cells(lecture, ROOT / "notebooks")
+        yield
     except slides.SlidesError as error:
         if "versions differ" not in str(error):
             raise
         pytest.skip("a solution is out of date: tests/test_notebooks.py fails")
+
+
+def _cells(lecture: Any) -> list[Any]:
+    with up_to_date():
+        found: list[Any] = lectures._cells(lecture, ROOT / "notebooks")
     return found
 
 
@@ -338,6 +347,17 @@ def test_a_lecture_has_the_slides_of_its_plan(number: int) -> None:
     assert "question_bank.md" not in text and "](../" not in text
 
 
+def test_plans_name_sections_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def learners(name: str, notebooks: Path) -> tuple[Any, Any]:
+        notebook = nbformat.read(notebooks / f"{name}.ipynb", as_version=4)
+        return notebook, notebook
+
+    monkeypatch.setattr(lectures, "both_versions", learners)
+    for number in (1, 2, 3, 4):
+        lecture = lectures.read_lecture(number)
+        assert len(lectures._cells(lecture, ROOT / "notebooks")) > 3 * len(lecture.rows)
+
+
 def test_a_row_shows_the_sections_that_it_names_and_no_others() -> None:
     row = lectures.Row("0-5", "deck 2, sections 1, 4.1 and 5 without 5.2: deck 9", "", "")
     assert lectures._find_sections(row, None) == 2
@@ -353,22 +373,25 @@ def test_a_question_comes_first_where_the_plan_says_before() -> None:
     assert "question" not in groups[row.first][0].metadata.get("tags", [])
 
 
-def test_plans_that_name_what_is_not_there_are_refused(tmp_path: Path) -> None:
+def test_plans_that_name_what_is_not_there_are_refused(decks: Path, tmp_path: Path) -> None:
     plan = "# Teaching\n\n## Lecture 1: a\n\n| 0-9 | {} | | |\n\n## End\n"
     for show, said in (
         ("section 1", "before any deck"),
-        ("deck 1, section 99", "no section 99"),
-        ("deck 1, section 1 without 1.9", "no section 1.9"),
+        ("deck 7, section 99", "no section 99"),
+        ("deck 7, section 1 without 1.9", "no section 1.9"),
+        ("deck 8, section 1", "no solved notebook 8"),
     ):
         (tmp_path / "plan.md").write_text(plan.format(show), encoding="utf-8")
         with pytest.raises(slides.SlidesError, match=said):
-            lectures.build(1, tmp_path / "out", teaching=tmp_path / "plan.md")
+            notebooks = decks.parent / "notebooks"
+            lectures.build(1, tmp_path / "out", notebooks, tmp_path / "plan.md")
     with pytest.raises(slides.SlidesError, match="no lecture 9"):
         lectures.build(9, tmp_path / "out")
 
 
 def test_plan_and_handout_stand_beside_the_deck(tmp_path: Path) -> None:
-    deck, plan, handout = lectures.build(4, tmp_path)
+    with up_to_date():
+        deck, plan, handout = lectures.build(4, tmp_path)
     for path in (deck, plan, handout):
         found = References(path.read_text(encoding="utf-8"))
         for address in found.loaded + found.linked:
@@ -454,7 +477,8 @@ LETTERS = """
 def test_letters_are_legible_on_every_slide_of_every_deck(tmp_path: Path) -> None:
     """18 px on a slide of 1280 x 720; a picture that cannot have it takes the whole slide."""
     api = pytest.importorskip("playwright.sync_api", reason="no Playwright to look with")
-    pages = [*slides.build([], tmp_path), lectures.build(1, tmp_path)[0]]
+    with up_to_date():
+        pages = [*slides.build([], tmp_path), lectures.build(1, tmp_path)[0]]
     small, seen = [], 0
     with api.sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-gpu"]
@@ -480,7 +504,8 @@ def test_letters_are_legible_on_every_slide_of_every_deck(tmp_path: Path) -> Non
 @in_a_browser
 def test_a_lecture_numbers_its_slides_as_its_plan_does(tmp_path: Path) -> None:
     api = pytest.importorskip("playwright.sync_api", reason="no Playwright to look with")
-    _, plan, handout = lectures.build(2, tmp_path)
+    with up_to_date():
+        _, plan, handout = lectures.build(2, tmp_path)
     links = re.findall(r'href="(lecture_2.html#/\d+)">(\d+)', plan.read_text(encoding="utf-8"))
     with api.sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-gpu"]
@@ -498,7 +523,7 @@ def test_a_lecture_numbers_its_slides_as_its_plan_does(tmp_path: Path) -> None:
             ".filter((e) => e.offsetHeight > 20).length"
         )
         browser.close()
-    assert len(links) == 9 and shown > int(links[-1][1])
+    assert len(links) == len(lectures.read_lecture(2).rows) and shown > int(links[-1][1])
 
 
 @pytest.mark.thorough

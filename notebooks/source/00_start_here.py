@@ -36,8 +36,9 @@ import svae_lib as sv
 
 # %% [markdown]
 # This is where it leads: ten images that nobody wrote, drawn by a small Split VAE that comes with the
-# course. Each column is one answer of its decoder: the map $\sigma$, the images $x_1$ and $x_2$, and at
-# the bottom their mixture. What the map is up to, and why not every image is a digit, are questions
+# course. Each column is one answer of its decoder: the map, which goes by the name of $\sigma$ (sigma: how
+# much of the first image a pixel takes, from 0 to 1), the images $x_1$ and $x_2$, and at the bottom their
+# mixture. What the map is up to, and why not every image is a digit, are questions
 # for notebooks 3 to 6.
 
 # %%
@@ -49,7 +50,9 @@ sv.plots.split_rows(sv.sample_prior(shipped, 10, seed=0), 10, title="Images that
 #
 # The notebooks adapt to it by a **profile**: *smoke* (the course's own tests), *laptop* (a processor,
 # small models) or *gpu* (an NVIDIA card, the paper's scale). To force one, set the environment
-# variable `SVAE_PROFILE` before you start Jupyter.
+# variable `SVAE_PROFILE` before you start Jupyter. The `budget` that goes with it names a model (a
+# **preset**: a set of numbers for model and training) and how many steps it is trained; one step looks at
+# one batch of images and corrects the model a little.
 
 # %%
 device = sv.devices.default_device()
@@ -63,9 +66,7 @@ print("budget   ", sv.course.budget())
 assert tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 4), "torch 2.4 or newer is needed"
 
 # %% [markdown]
-# The longest wait is for training. The `budget` names a model (a **preset**: a set of numbers for
-# model and training) and how many steps it is trained; one step looks at one batch of images and
-# corrects the model a little.
+# The longest wait is for training.
 #
 # **What do you expect?** The next cell takes twenty steps and extrapolates. Will one training of the
 # model take seconds, minutes, or hours here?
@@ -378,21 +379,18 @@ sv.data.load("minst-5k")
 # %% [markdown] tags=["slide"]
 # ## 6. The map
 #
-# | | notebook | what you do there |
-# |---|---|---|
-# | 1 | [The variational autoencoder](01_vanilla_vae.ipynb) | derive, build and train a VAE by hand |
-# | 2 | [Balancing the ELBO](02_balancing_the_elbo.ipynb) | see why VAEs blur, and when they collapse |
-# | 3 | [The split decoder](03_split_decoder.ipynb) | build the Split VAE |
-# | 4 | [Sigma maps](04_sigma_map.ipynb) | see and measure what kind of split it finds |
-# | 5 | [Training on CUDA](05_train_on_cuda.ipynb) | make training fast, and safe to interrupt |
-# | 6 | [Sampling](06_sampling.ipynb) | draw better samples from the same decoder |
-# | 7 | [FID](07_fid.ipynb) | measure how good samples are, and the traps of it |
-# | 8 | [The paper, reproduced](08_reproduce_the_paper.ipynb) | compare published numbers with ours |
-# | 9 | [Beyond the paper](09_beyond_the_paper.ipynb) | split in more ways, use your own images, and see where all this stands |
+# An arrow leads from a notebook to one that needs it.
+
+# %%
+sv.plots.course_map()
+
+# %% [markdown]
+# [1](01_vanilla_vae.ipynb) · [2](02_balancing_the_elbo.ipynb) · [3](03_split_decoder.ipynb) ·
+# [4](04_sigma_map.ipynb) · [5](05_train_on_cuda.ipynb) · [6](06_sampling.ipynb) · [7](07_fid.ipynb) ·
+# [8](08_reproduce_the_paper.ipynb) · [9](09_beyond_the_paper.ipynb)
 #
-# Notebooks 1, 2 and 3 build on each other. After them, 4, 5, 6 and 9 need nothing else (the last two
-# sections of 9 look back at 4 and 6); 7 needs 6, and 8 needs 4, 6 and 7. **Help**: the [glossary](../docs/glossary.md) explains every symbol and
-# word, the [README](../README.md) how to install and run things, and `help(sv.SplitVAE)` any function
+# The last two sections of 9 look back at 4 and 6. **Help**: the [glossary](../docs/glossary.md) explains
+# every symbol and word, the [README](../README.md) how to install and run things, and `help(sv.SplitVAE)` any function
 # or class in Python.
 
 # %% [markdown] tags=["slide"]

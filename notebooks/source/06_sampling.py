@@ -59,8 +59,6 @@ sv.plots.image_rows(
     },
     columns=12,
     title="One decoder, two kinds of latent vectors",
-    alt="Rows of twelve test images, their reconstructions, and two rows of prior samples. The "
-    "reconstructions are clean digits; among the samples are fragments and crossings of digits.",
 )
 
 # %% [markdown]
@@ -96,14 +94,11 @@ print(f"reconstructions {of_reconstructions.value:.1f}, prior {of_prior.value:.1
 if learning:
     assert of_prior.value > 2 * of_reconstructions.value
 
-# %% [markdown]
-# So the decoder can draw digits; it is asked the wrong questions. Which questions did it learn to
-# answer?
-
 # %% [markdown] tags=["slide"]
 # ## 2. The aggregate posterior
 #
-# In training, the decoder got latent vectors of one origin only: take a training image, draw $z$
+# So the decoder can draw digits; it is asked the wrong questions. In training it got latent vectors of one
+# origin only: take a training image, draw $z$
 # from *its* posterior. The distribution of these is the **aggregate posterior**, the mixture of the
 # posteriors of all $N$ training images:
 #
@@ -121,6 +116,12 @@ def draw(mu, log_var, seed):
 
 q = draw(mu, log_var, seed=0)  # N draws from q(z), for the N training images
 test_q = draw(test_mu, test_log_var, seed=1)  # the same for images that the model never saw
+
+
+def between(cloud):
+    """Share of the variance of a cloud of test images that lies between the digits."""
+    means = torch.stack([cloud[test_labels == digit].mean(dim=0) for digit in test_labels])
+    return (means.var(dim=0).sum() / cloud.var(dim=0).sum()).item()
 
 # %% [markdown] tags=["subslide"]
 # ### 2.1 Its variance
@@ -158,12 +159,11 @@ sv.plots.variance_law(statistics, title="Variance of the aggregate posterior")
 # %% [markdown] tags=["subslide"]
 # ### 2.2 A look at it
 #
-# The variance is near 1 in every variable, if not exactly there, as the prior wants it: this is the
-# **variance law** of notebook 2. Now look at the cloud of draws itself, here those of test images,
-# coloured by digit. $L$ dimensions have to be projected onto two. One projection takes the two
-# variables with the narrowest posteriors, on which the decoder relies most. The other takes the
-# plane in which the digits lie farthest apart (linear discriminant analysis, on training images).
-# The prior looks the same in every plane.
+# The variance is near 1 in every variable, as the prior wants it: the **variance law** of notebook 2. Now look
+# at the cloud of draws itself, here those of test images, coloured by digit. $L$ dimensions have to be
+# projected onto two. One projection takes the two variables with the narrowest posteriors, on which the
+# decoder relies most; the other the plane in which the digits lie farthest apart (linear discriminant
+# analysis, on training images). The prior looks the same in every plane.
 #
 # **What do you expect?** Each variable has about mean 0 and variance 1. Will the clouds be round like
 # the prior's? And the colours: mixed, or apart?
@@ -194,22 +194,20 @@ for axes, (title, cloud) in zip(figure.subplots(1, 3, sharex=True, sharey=True),
         axes.text(x, y, str(digit), fontsize=13, weight="bold", ha="center", va="center")
 handles, digits = figure.axes[0].collections[0].legend_elements(alpha=1)
 figure.legend(handles, digits, loc="outside lower center", ncols=10, title="digit")
-sv.plots.show(figure, "Three clouds of points. In two latent variables the digits overlap in a round "
-              "cloud; in the second plane they form groups, with a gap between; the prior is round.")
+told = "; ".join(f"{title}: {between(cloud):.0%}" for title, cloud in list(panels.items())[:2])
+sv.plots.show(figure, f"Clouds of points. Share of the variance that lies between digits: {told}.")
 
 # %% [markdown]
-# In two variables the cloud looks much like the prior's, and the digits overlap. That is what a
-# *shadow* looks like: turned to another side, the same cloud shows territories, and places where the
-# prior would put points and no image lies. And that is still a plane: in all $L$ dimensions there is
-# far more room between clusters, and more **holes** than any projection shows. Can that be tested?
+# In two variables the cloud looks much like the prior's, and the digits overlap. That is a *shadow*: turned
+# to another side, the same cloud shows territories, and places where the prior would put points and no
+# image lies. In all $L$ dimensions there are more such **holes** than any projection shows.
 
 # %% [markdown] tags=["subslide"]
 # ### 2.3 A test: can a classifier tell them apart?
 #
-# Mix draws from two distributions, and train a classifier to tell which came from which. If the
-# distributions are equal, it cannot do better than 50 % on points that it was not trained on. Any
-# accuracy clearly above proves a difference: a **classifier two-sample test**. Ours asks the 15
-# nearest neighbours.
+# Mix draws from two distributions, and train a classifier to tell which came from which. If they are equal,
+# it cannot do better than 50 % on points that it was not trained on: a **classifier two-sample test**.
+# Ours asks the 15 nearest neighbours.
 #
 # - *prior against prior*: the control.
 # - *one Gaussian against $q(z)$*: a Gaussian with the very mean and covariance of the draws, so that
@@ -245,8 +243,7 @@ if learning:
 # The control is at a coin's toss. The aggregate posterior is not the prior, and **no single Gaussian**
 # at all, however well its mean, variances and correlations are matched. The variance law looks at
 # each variable by itself; it cannot see this.
-
-# %% [markdown] tags=["slide"]
+#
 # ### 2.4 Samples from the holes
 #
 # How far is a latent vector from what the decoder knows? As a simple measure take the distance to
@@ -278,14 +275,13 @@ sv.plots.image_rows(
     },
     columns=12,
     title="Prior samples by their distance from the training images",
-    alt="Two rows of the prior samples nearest to training images, mostly readable digits, and two "
-    "rows of the farthest, many of them blots and broken strokes.",
+    alt=f"Two rows of prior samples at distances up to {distance[order[23]]:.2f} from a training image, "
+    f"and two rows at {distance[order[-24]]:.2f} and more.",
 )
 
 # %% [markdown]
-# Most draws from the prior lie farther from any training image than draws of new images do. (Not farther
-# from 0: the vectors of $q(z)$ are the longer ones.) Near known vectors they become digits; in the holes the decoder, asked about a place where it has never been, mixes what it
-# knows from all sides.
+# Most draws from the prior lie farther from any training image than draws of new images do. Near known
+# vectors they become digits; in the holes the decoder mixes what it knows from all sides.
 
 # %% [markdown] tags=["slide"]
 # ## 3. A mixture of Gaussians
@@ -296,9 +292,8 @@ sv.plots.image_rows(
 #
 # $$p_{\mathrm{mix}}(z) = \sum_{m=1}^{M} \pi_m\, \mathcal{N}(z;\, m_m, S_m) .$$
 #
-# The paper's authors do this, with $M = 100$. The decoder stays as it is; nothing is trained again. (The
-# means alone leave out the posteriors' widths. They are narrow here, the thin upper parts of the bars in
-# 2.1, so the means are nearly all of $q(z)$.)
+# The paper's authors do this, with $M = 100$. Nothing is trained again. (The means alone
+# leave out the posteriors' widths, the thin upper parts of the bars in 2.1.)
 
 # %% [markdown]
 # ### 3.1 Fitting: EM in a paragraph
@@ -313,8 +308,7 @@ sv.plots.image_rows(
 # step), then weights, means and covariances with the $r_{im}$ as weights (M step). No turn makes the
 # likelihood of the data smaller; when it stops growing, EM has arrived, though perhaps only at a
 # local maximum.
-
-# %% [markdown]
+#
 # #### Exercise 2: `responsibilities` (10 minutes, ★★)
 #
 # Write the E step. Densities in many dimensions leave the range of floats: compute the logarithms of
@@ -331,11 +325,8 @@ def responsibilities(z, weights, means, covariances):
 
 responsibilities = sv.exercises.check("responsibilities", responsibilities)
 
-# %% [markdown]
-# Where EM has arrived, another turn changes nothing. The M step, given the $r_{im}$, is three weighted
-# means:
-
 # %%
+# Where EM has arrived, another turn changes nothing; the M step, given r, is three weighted means.
 few = mu[:500].double()
 fitted = GaussianMixture(3, reg_covar=1e-3, tol=1e-9, max_iter=1000, random_state=0).fit(few.numpy())
 weights, means, covariances = (
@@ -443,6 +434,12 @@ for number in numbers:
 best = numbers[max(range(len(numbers)), key=curves["held out"].__getitem__)]
 
 # %%
+if learning:
+    assert curves["fitted"] == sorted(curves["fitted"])
+    assert 1 < best < numbers[-1]  # neither one Gaussian nor the most
+free = L * (L + 1) // 2 + L + 1
+share = len(fitting) / numbers[-1]
+print(f"{free} numbers per component, {share:.0f} vectors for each at M = {numbers[-1]}")
 figure = sv.plots.AltFigure(figsize=(6.4, 3.6), layout="constrained")
 axes = figure.subplots()
 for i, (name, values) in enumerate(curves.items()):
@@ -454,21 +451,13 @@ axes.minorticks_off()
 axes.legend()
 sv.plots.show(
     figure,
-    f"Log-likelihood against the number of components: it grows all the way on the vectors fitted to; "
-    f"on held-out vectors it is highest at {best} components.",
+    f"Log-likelihood for {numbers[0]} to {numbers[-1]} components, from {curves['fitted'][0]:.1f} to "
+    f"{curves['fitted'][-1]:.1f} nats on the vectors fitted to; held out it is highest at {best}.",
 )
 
 # %% [markdown]
 # On the vectors fitted to, more components are always better. Held out, the curve turns where a
-# component has too few vectors to estimate a covariance from:
-
-# %%
-if learning:
-    assert curves["fitted"] == sorted(curves["fitted"])
-    assert 1 < best < numbers[-1]  # neither one Gaussian nor the most
-free = L * (L + 1) // 2 + L + 1
-share = len(fitting) / numbers[-1]
-print(f"{free} numbers per component, {share:.0f} vectors for each at M = {numbers[-1]}")
+# component has too few vectors to estimate a covariance from.
 
 # %% [markdown] tags=["slide"]
 # ### 3.4 The library's mixture
@@ -509,13 +498,6 @@ for name, way in ways.items():
 of_others = score(features_of(mu[: len(test)]), test_features)
 rows.append({"label": "REC, training images", "value": of_others.value})
 rows.append({"label": "REC, test images", "value": of_reconstructions.value})
-sv.plots.score_bars(
-    rows,
-    xlabel=f"FID (LeNet), {len(test)} images against the test images, lower is better",
-    title="Where latent vectors come from: mean and standard deviation over draws",
-)
-
-# %%
 by_name = {row["label"]: row["value"] for row in rows}
 if learning:
     assert by_name[f"mixture of {best}"] < 0.6 * by_name["prior"]
@@ -524,33 +506,28 @@ distances = {name: nearest(way(1000, 3), mu) for name, way in ways.items()}
 distances["means, test"] = nearest(test_mu, mu)  # what a mixture of means would have to look like
 for name, values in distances.items():
     print(f"{name:15} median distance to a training image {values.median():.2f}")
+sv.plots.score_bars(
+    rows, xlabel=f"FID (LeNet), {len(test)} images against the test images, lower is better",
+    title="Where latent vectors come from: mean and standard deviation over draws",
+)
 
 # %% [markdown]
 # One Gaussian is hardly better than the prior; a mixture closes most of the gap, without training
 # anything again. And the two criteria **disagree**: FID goes on falling where the held-out likelihood
-# has long turned. They ask different questions. The likelihood asks how probable *each* held-out vector
-# is, and one that the mixture has forgotten costs dearly. FID asks what the *samples* look like, taken
-# together: more and narrower components bring them closer to training images, where the decoder is
-# good, and a few forgotten places hardly show. In the extreme, one component per training image, all
-# samples would be reconstructions of training images, with a splendid score and nothing new in them.
-# FID cannot tell; the distances can: samples that lie clearly nearer to training images than the means
-# of *test* images do would be copies.
+# has long turned. The likelihood asks how probable *each* held-out vector is, and one that the mixture has
+# forgotten costs dearly. FID asks what the *samples* look like, taken together: more and narrower
+# components bring them closer to training images, where the decoder is good. In the extreme, one component
+# per training image, all samples would be reconstructions of training images, with a splendid score and
+# nothing new in them. FID cannot tell; the distances can.
 
 # %% [markdown] tags=["slide"]
 # ## 4. A trap: leakage
 #
-# The authors fit their mixture to posterior means of *test* images, the very images that FID is
-# measured against. In our library that is an option, and its name says what it is:
-
-# %%
-for name, words in sv.evaluation.PROTOCOLS.items():
-    print(f"{name}: {words}")
-
-# %% [markdown]
-# What does it do to the score? For a clean experiment cut the test images into two halves A and B,
-# equal in size, equally unknown to model and network. Fit a mixture to either, and score the samples
-# of each against both. How much there is to gain should depend on how closely a mixture can follow its
-# half, so we take several numbers of components $M$: many vectors for each component, and few.
+# The authors fit their mixture to posterior means of *test* images, the very images that FID is measured
+# against (`protocol="paper"` here). What does it do to the score? Cut the test images
+# into two halves A and B, equal in size, equally unknown to model and network. Fit a mixture to either, and
+# score the samples of each against both. How much there is to gain should depend on how closely a mixture
+# can follow its half, so we take several numbers of components $M$.
 #
 # **What do you expect?** Four scores for each $M$. If looking at the reference did no harm, which would be
 # equal? And at which $M$ is the harm largest?
@@ -581,13 +558,12 @@ numbers = sv.course.pick(smoke=(2, 5), laptop=(5, 20, 100), gpu=(5, 20, 100))
 leaks = {number: cross_scores(number) for number in numbers}
 
 # %%
-sv.plots.score_bars(
+bars = sv.plots.score_bars(
     leaks[numbers[-1]],
     xlabel=f"FID (LeNet), {half} images, mixture of {numbers[-1]}, lower is better",
     title="Leakage: each mixture flatters itself",
 )
 
-# %%
 off, nearer = [], []
 print("  M  vectors for each  honest  leaking   off   distance to the own half, to the other")
 for number, rows in leaks.items():
@@ -602,21 +578,18 @@ for number, rows in leaks.items():
 if learning:
     assert off[-1] > max(off[0], 0)  # the fewer vectors for each component, the more
     assert nearer == sorted(nearer) and nearer[-1] > 0
+bars
 
 # %% [markdown]
-# The same decoder, the same number of images, the same kind of mixture: against the same reference
-# both mixtures should do equally well, but for chance. Yet each is better against its own half. It
-# has learnt the accidents of that half (a few more sevens, someone's slant), and FID's reference has
-# the same accidents. The samples are close to "their" half for no merit of the model. (One way of
-# halving is one draw of chance, too. Shuffle `test_mu` and `test_features` alike, and halve again.)
+# Against the same reference both mixtures should do equally well, but for chance. Yet each is better against
+# its own half. It has learnt the accidents of that half (a few more sevens, someone's slant), and FID's
+# reference has the same accidents.
 #
 # **Leakage grows as the vectors per component fall**: a larger share of the score is flattery, and the
-# samples move closer to the images that were seen than to those that were not, on the way to copying them.
-# (The points of FID that come off change less than their share: FID looks at means and covariances, and
-# the accidents of these even a few components can follow.) The authors have a hundred vectors for each of
-# their hundred components, as many as our smallest mixture has. How much of their scores is flattery is
-# not known, though: with 32 or 150 latent variables a covariance has far more free numbers than with our
-# $L$, and a hundred vectors fix fewer of them. The remedy costs nothing: fit to training images. That is
+# samples move closer to the images that were seen, on the way to copying them. **How much of the authors'
+# scores is flattery is unknown.** They have a hundred vectors for each of their hundred components, but 32 or
+# more latent variables: a covariance then has several times the free numbers that it has at our $L$, and what
+# we see at a hundred vectors need not be so there. The remedy costs nothing: fit to training images. That is
 # what the library does unless you ask otherwise.
 
 # %% [markdown] tags=["slide"]
@@ -624,10 +597,9 @@ if learning:
 #
 # A mixture is one model of $q(z)$. A **two-stage VAE** (Dai and Wipf, 2019) takes another VAE for it:
 # train a small second VAE on latent vectors drawn from $q(z)$, sample *its* prior, decode to $z$, and
-# decode that to an image. Why should the second prior fit, when the first did not? The first stage's
-# images fill only a thin sheet among all possible images, and its decoder's variance $\gamma$ becomes
-# small to follow the sheet. The vectors $z$, with the posterior's noise added, fill their whole space
-# of $L$ dimensions. That is an easier case, in which the authors show that a VAE can match its prior.
+# decode that to an image. Why should the second prior fit, when the first did not? Images fill only a thin
+# sheet among all possible images; the vectors $z$, with the posterior's noise added, fill their whole space
+# of $L$ dimensions. That is an easier case, in which the best VAE can match its prior.
 #
 # Encoder and decoder of the second stage are a few linear layers. It has as many latent variables
 # $u$ as the first, the loss of [notebook 1](01_vanilla_vae.ipynb) with $\beta = 1$, and a running
@@ -635,12 +607,6 @@ if learning:
 #
 # $$u \sim \mathcal{N}(0, I), \qquad z \sim \mathcal{N}(\mathrm{decoder}_2(u), \gamma_2 I), \qquad
 #   x = \mathrm{decoder}_1(z) .$$
-#
-# **What do you expect?** Three ways to draw $z$: the prior, the mixture, the second stage. Which order
-# will their scores have?
-
-# %%
-sv.course.predict("06-three-ways")
 
 # %%
 steps = sv.course.pick(smoke=50, laptop=3000, gpu=6000)
@@ -661,37 +627,32 @@ for name, z in draws.items():
 if learning:
     assert by_source["second stage"] < by_source["prior"]
 
-# %%
 sv.plots.image_rows(
     {name: decode(z[:12]) for name, z in draws.items()},
     columns=12,
     title="The same decoder, latent vectors from three sources",
-    alt="Three rows of twelve digits: decoded from the prior, the mixture, and the second stage.",
 )
 
 # %% [markdown]
-# That a VAE *can* match its prior is said of the best one; ours, small and briefly trained, is not there: a
-# classifier still tells its draws from $q(z)$. A second stage is a second training, with its own size,
-# steps and start of $\gamma$; a mixture has one number to choose. In the recorded runs of
-# [notebook 8](08_reproduce_the_paper.ipynb), several models and seeds, the mixture is ahead throughout,
-# and it is the paper's way.
+# Ours, small and briefly trained, is not that best one: a classifier still tells its draws from $q(z)$. A
+# second stage is a second training, with its own size, steps and start of $\gamma$; a mixture has one
+# number to choose. In the recorded runs of [notebook 8](08_reproduce_the_paper.ipynb) the mixture is ahead
+# throughout, and it is the paper's way.
 
 # %% [markdown] tags=["slide"]
 # ## 6. Walking between images
 #
-# What lies between two latent vectors? The straight line $(1 - t)\, z_0 + t\, z_1$ seems natural, but
-# has a catch. A draw from $\mathcal{N}(0, I)$ has a length of about $\sqrt{L}$: in many dimensions
-# nearly all draws lie in a shell around 0, and hardly any near 0. Two draws are nearly at right
-# angles. Half way on the line between them, the length is only about $\sqrt{L / 2}$. With growing $L$ the
-# shell becomes thin, compared with its radius, and such a point lies deep inside it, where the prior never
-# draws. At our $L$ the shell is thick: midpoints fall to its lower edge, not out of it.
+# What lies between two latent vectors? The straight line $(1 - t)\, z_0 + t\, z_1$ has a catch. A draw from
+# $\mathcal{N}(0, I)$ has a length of about $\sqrt{L}$: in many dimensions nearly all draws lie in a shell
+# around 0. Two draws are nearly at right angles, so half way between them the length is only about
+# $\sqrt{L / 2}$. With growing $L$ such a point lies deep inside the shell, where the prior never draws. At
+# our $L$ the shell is thick: midpoints fall to its lower edge, not out of it.
 #
 # **Spherical interpolation** (slerp) walks along the shell. With the angle $\theta$ between them,
 #
 # $$z(t) = \frac{\sin((1 - t)\,\theta)}{\sin \theta}\, z_0 + \frac{\sin(t\,\theta)}{\sin \theta}\, z_1,
 #   \qquad \cos \theta = \frac{z_0 \cdot z_1}{\|z_0\|\, \|z_1\|} .$$
-
-# %% [markdown]
+#
 # ### Exercise 5: `slerp`
 
 # %%
@@ -707,36 +668,22 @@ def slerp(z0, z1, t):
 slerp = sv.exercises.check("slerp", slerp)
 
 # %%
-t = torch.linspace(0, 1, 9)
-z0, z1 = candidates[:2]
-torch.testing.assert_close(slerp(z0, z1, t), sv.interpolate(z0, z1, 9), rtol=1e-4, atol=1e-5)
-torch.testing.assert_close(slerp(z0, z1, t)[[0, -1]], torch.stack((z0, z1)), rtol=1e-4, atol=1e-5)
-
-ends = candidates[:1000].split(500)  # 500 pairs
-walks = {
-    path: torch.stack([sv.interpolate(z0, z1, 9, path) for z0, z1 in zip(*ends)])
-    for path in ("linear", "spherical")
-}  # each (500, 9, L)
-
-# %% [markdown]
-# **What do you expect?** The cell plots the length of $z(t)$ for 500 pairs of draws from the prior.
-# How low does the straight line go, compared with the shortest vectors that the prior draws?
-
-# %%
-sv.course.predict("06-straight-line")
-
-# %%
+t, ends = torch.linspace(0, 1, 9), candidates[:1000].split(500)  # 500 pairs
+torch.testing.assert_close(slerp(ends[0][0], ends[1][0], t), sv.interpolate(ends[0][0], ends[1][0], 9),
+                           rtol=1e-4, atol=1e-5)
 figure = sv.plots.AltFigure(figsize=(6.4, 3.6), layout="constrained")
 axes = figure.subplots()
 low, high = prior.norm(dim=1).quantile(torch.tensor([0.05, 0.95])).tolist()
 axes.axhspan(low, high, color="#ececec", label="90 % of the prior's draws")
-for i, (path, vectors) in enumerate(walks.items()):
-    lengths = vectors.norm(dim=2).mean(dim=0)  # (9,)
+middle = {}
+for i, path in enumerate(("linear", "spherical")):
+    walks = torch.stack([sv.interpolate(z0, z1, 9, path) for z0, z1 in zip(*ends)])  # (500, 9, L)
+    lengths = walks.norm(dim=2).mean(dim=0)  # (9,)
+    middle[path] = lengths[4].item()
     axes.plot(t, lengths, LINES[i], marker=MARKERS[i], color=(ORANGE, BLUE)[i], label=path)
 axes.axhline((L / 2) ** 0.5, color=BLACK, linestyle=":", linewidth=1, label=r"$\sqrt{L/2}$")
 axes.set(xlabel="$t$", ylabel="mean length of $z(t)$", ylim=(0, None))
 axes.legend(loc="lower right")
-middle = {path: vectors.norm(dim=2).mean(dim=0)[4].item() for path, vectors in walks.items()}
 sv.plots.show(
     figure,
     "Length of the latent vector along two paths. The straight line sags in the middle to "
@@ -745,9 +692,9 @@ sv.plots.show(
 )
 
 # %% [markdown]
-# To about $\sqrt{L/2}$, the lower edge of the band: only about one of the prior's draws in twenty is as
-# short. Does it matter for the images? For three pairs of test digits we walk both ways between their
-# posterior means.
+# The straight line falls to about $\sqrt{L/2}$, the lower edge of the band. Does it matter for the images?
+# Three pairs of test digits, both ways between their posterior means; and, since the eye hardly tells the
+# two apart, numbers: the images half way, for many pairs.
 
 # %%
 pairs = [(2, 3), (0, 1), (4, 8)]  # classes to walk between
@@ -758,12 +705,8 @@ for start, end in pairs:
         z = sv.interpolate(test_mu[first[start]], test_mu[first[end]], 11, path)
         paths.append(decode(z))
         labels.append(f"{start} to {end}, {path}")
-sv.plots.interpolation(torch.stack(paths), labels=labels, title="Between test images")
+sv.plots.show(sv.plots.interpolation(torch.stack(paths), labels=labels, title="Between test images"))
 
-# %% [markdown]
-# The two paths are hard to tell apart by eye. Numbers, then: the images half way, for many pairs.
-
-# %%
 shuffled = test_mu[torch.randperm(len(test_mu), generator=torch.Generator().manual_seed(1))]
 half = len(shuffled) // 2
 sources = {"prior draws": ends, "test images": (shuffled[:half], shuffled[half:])}
@@ -780,30 +723,24 @@ if learning:
     assert half_way["prior draws", "spherical"] < half_way["prior draws", "linear"]
 
 # %% [markdown]
-# Half way between draws from the prior, the straight line costs a good deal: the decoder has
-# hardly seen vectors so short. The great circle's images are about as good as the prior samples at its
-# ends, and cannot be better: its half-way points, too, lie in all directions alike, at nearly the
-# prior's length. Note that the straight line's vectors lie *nearer* to training images,
-# as everything does near the middle of the shell. Distance alone does not make an image good, and a
-# smooth walk on the shell does not avoid the holes between digits: a 0 does not become a 1 by way of
-# digits.
+# Half way between draws from the prior, the straight line costs a good deal: the decoder has hardly seen
+# vectors so short. The great circle's images are about as good as the prior samples at its ends. But a
+# smooth walk does not avoid the holes between digits: a 0 does not become a 1 by way of digits.
 
 # %% [markdown] tags=["slide"]
 # ## Recap
 #
 # - The decoder knows the aggregate posterior $q(z)$, the mixture of the posteriors of all training
 #   images. Prior samples are worse where the prior differs from it.
-# - The variance law may hold in every variable and $q(z)$ still be far from $\mathcal{N}(0, I)$: it
-#   looks at single variables, and the holes are in the joint distribution.
-# - A mixture of Gaussians on the posterior means of *training* images is drawn from in two steps:
-#   component, then $m + A \varepsilon$ with $A A^\top = S$. It closes most of the gap.
-# - A second stage, a VAE of latent vectors, is another model of $q(z)$.
+# - The variance law may hold and $q(z)$ still be far from $\mathcal{N}(0, I)$: it looks at single
+#   variables, and the holes are in the joint distribution.
+# - A mixture of Gaussians on the posterior means of *training* images closes most of the gap; a second
+#   stage, a VAE of latent vectors, is another model of $q(z)$.
 # - Held-out likelihood and FID choose different sizes: one punishes every vector that is forgotten, the
 #   other looks at the samples as a whole.
-# - Fitting to the images that the score is measured against flatters, the more the fewer vectors a component
-#   has. Pair each fit with a reference it has not seen.
-# - Half way, straight lines between latent vectors fall to the lower edge of the prior's shell, and out of it
-#   where $L$ is large; great circles stay on it.
+# - Fitting to the images that the score is measured against flatters, the more the fewer vectors a
+#   component has.
+# - Straight lines between latent vectors leave the prior's shell where $L$ is large; great circles stay.
 #
 # All symbols of the course are in the [glossary](../docs/glossary.md).
 

@@ -17,10 +17,12 @@ from . import _backend  # noqa: F401 (before matplotlib is imported)
 from .charts import latent_activity, score_bars, split_plane, training_curves, variance_law
 from .diagrams import architecture, course_map, split_head
 from .figure import AltFigure, img_tag, png, show
+from .moving import MovingPicture, moving
 from .pictures import image_grid, image_rows, interpolation, split_rows
 
 __all__ = [
     "AltFigure",
+    "MovingPicture",
     "architecture",
     "course_map",
     "image_grid",
@@ -28,6 +30,7 @@ __all__ = [
     "img_tag",
     "interpolation",
     "latent_activity",
+    "moving",
     "png",
     "score_bars",
     "show",

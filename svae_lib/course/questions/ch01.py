@@ -87,29 +87,6 @@ PREDICTIONS = (
         ),
     ),
     Question(
-        "01-fitted-codes",
-        "A Gaussian is fitted to the autoencoder's codes, and draws from it are decoded. Compared "
-        "with the VAE's samples?",
-        (
-            Choice(
-                "Clearly worse",
-                "The draws now lie where codes of images lie. That was what the autoencoder "
-                "lacked.",
-            ),
-            Choice(
-                "About as good",
-                "Yes, as far as the eye can tell. What the VAE adds is that its prior takes part "
-                "in training.",
-                right=True,
-            ),
-            Choice(
-                "Clearly better",
-                "The fit helps much. But a Gaussian is only roughly the shape of the cloud of "
-                "codes.",
-            ),
-        ),
-    ),
-    Question(
         "01-borders",
         "Ten kinds of digits share one plane of two latent variables. What does the decoder draw "
         "where regions of several digits meet?",

@@ -1,20 +1,8 @@
 """Questions of notebook 04."""
 
-from . import Choice, Number, Question
+from . import Choice, Question
 
 PREDICTIONS = (
-    Question(
-        "04-chooses",
-        "Which share of the pixels has sigma within 0.1 of 0 or of 1?",
-        Number(
-            50,
-            100,
-            "Yes: the map mostly chooses. Mixing is for the borders between its regions.",
-            "More than half: the map mostly chooses, and mixes at the borders between its regions.",
-            "A share is at most 100 %.",
-            unit="per cent",
-        ),
-    ),
     Question(
         "04-white-noise",
         "The bound 3/8 lies three quarters of the way to 1/2. Which share of white noise lies "
@@ -34,26 +22,6 @@ PREDICTIONS = (
             Choice(
                 "Three quarters",
                 "The inner square holds 9/16 of all waves, so less than a half lies beyond.",
-            ),
-        ),
-    ),
-    Question(
-        "04-blob",
-        "A blob in the middle, made without looking at a digit. How does its contour agree with "
-        "those of the test digits?",
-        (
-            Choice(
-                "Not at all, about 0",
-                "The digits are centred too, so their contours lie where the blob's does.",
-            ),
-            Choice(
-                "Well above 0, with every digit alike",
-                "Yes: a high agreement alone proves nothing, and has to be corrected for chance.",
-                right=True,
-            ),
-            Choice(
-                "Well above 0, but only with the digits it fits",
-                "On average it agrees with one digit as with another: it knows nothing of them.",
             ),
         ),
     ),

@@ -118,45 +118,6 @@ PREDICTIONS = (
             ),
         ),
     ),
-    Question(
-        "06-three-ways",
-        "Three ways to draw z: prior, mixture, second stage. Which has the worst FID?",
-        (
-            Choice(
-                "The prior",
-                "Yes: both others look at where the latent vectors lie.",
-                right=True,
-            ),
-            Choice(
-                "The mixture",
-                "It follows the cloud, and has one number to choose.",
-            ),
-            Choice(
-                "The second stage",
-                "Small and briefly trained, it still knows more of the cloud than the prior does.",
-            ),
-        ),
-    ),
-    Question(
-        "06-straight-line",
-        "The straight line between two draws from the prior: how short does it get in the middle, "
-        "compared with draws?",
-        (
-            Choice(
-                "About as long as they are",
-                "In the middle the two are averaged, and independent vectors partly cancel.",
-            ),
-            Choice(
-                "About 0.7 times as long, as short as only few draws are",
-                "Yes: about √(L/2) instead of √L.",
-                right=True,
-            ),
-            Choice(
-                "Nearly 0",
-                "So it would be for opposite vectors. Random ones are nearly at right angles.",
-            ),
-        ),
-    ),
 )
 QUIZ = (
     Question(

@@ -1,0 +1,67 @@
+"""Figures of one kind as a moving picture, where a still one cannot show what happens."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageOps
+
+from ..support.checks import InputError
+from .figure import AltFigure, png
+
+
+@dataclass(frozen=True)
+class MovingPicture:
+    """An animated PNG with its alternative text; the last value of a notebook's cell is shown."""
+
+    data: bytes
+    """Of the file; a viewer that cannot animate shows the last figure."""
+    width: int
+    alt_text: str
+
+    def __repr__(self) -> str:
+        return self.alt_text
+
+    def _repr_html_(self) -> str:
+        data = base64.b64encode(self.data).decode("ascii")
+        alt = html.escape(self.alt_text, quote=True)
+        return f'<img alt="{alt}" width="{self.width}" src="data:image/png;base64,{data}">'
+
+
+def moving(
+    figures: Sequence[AltFigure], alt: str, *, seconds: float = 0.25, times: int = 2
+) -> MovingPicture:
+    """Show figures of one size one after another.
+
+    Args:
+        figures: at least two.
+        alt: what happens, in words.
+        seconds: for each figure; the last one stays for four times as long.
+        times: how often to play; it then rests on the last figure.
+
+    Raises:
+        InputError: fewer than two figures, figures of several sizes, or no text.
+    """
+    opened = [Image.open(io.BytesIO(png(figure))).convert("RGB") for figure in figures]
+    frames = [ImageOps.posterize(frame, 5) for frame in opened]  # 32 levels: half the bytes
+    if len(frames) < 2 or len({frame.size for frame in frames}) > 1:
+        raise InputError("a moving picture needs at least two figures, all of one size.")
+    if not alt:
+        raise InputError("say in alt what happens in the moving picture.")
+    shown = max(1, round(1000 * seconds))
+    buffer = io.BytesIO()
+    frames[-1].save(
+        buffer,
+        format="PNG",
+        save_all=True,
+        append_images=frames,
+        default_image=True,  # the last figure, for viewers that show one image only
+        duration=[shown] * (len(frames) - 1) + [4 * shown],
+        loop=times,
+        optimize=True,
+    )
+    return MovingPicture(buffer.getvalue(), frames[0].width, alt)
