@@ -461,6 +461,8 @@ class TestInChromium:
         word.hover()
         box.wait_for(state="visible")
         assert "Evidence lower bound" in box.inner_text()
+        near, link = box.bounding_box(), word.bounding_box()
+        assert abs(near["x"] - link["x"]) < 300 and abs(near["y"] - link["y"]) < 300
         box.locator("mjx-container").first.wait_for()
         page.keyboard.press("Escape")
         assert not box.is_visible()
