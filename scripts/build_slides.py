@@ -16,6 +16,7 @@ import argparse
 import copy
 import html
 import importlib.metadata
+import itertools
 import re
 import shutil
 import struct
@@ -108,8 +109,9 @@ def parts_of(solved: NotebookNode, learners: NotebookNode) -> list[Part]:
             continue
         if cell.cell_type == "markdown":
             found = list(_markdown_parts(cell.source))
-            for part in found[1:]:  # headings within a cell, as builder.slide_type has it
-                if heading := re.match(r"##+ ", part.cell.source):
+            for above, part in itertools.pairwise(found):  # as builder.slide_type has it at the top
+                heading = re.match(r"##+ ", part.cell.source)
+                if heading and not above.cell.source.startswith("#"):
                     part.begins = "slide" if len(heading[0]) == 3 else "subslide"
         elif cell.source != stub.source:  # an exercise: what it prints would tell the solution
             found = [_code(stub.source)]

@@ -44,7 +44,7 @@ def test_heads_and_the_map_can_be_drawn() -> None:
     figures = [sv.plots.split_head(3), sv.plots.split_head(1, 4), sv.plots.course_map(title="Map")]
     figures.append(sv.plots.architecture(CONFIGS[0], split=False))
     assert "7 channels" in figures[0].alt_text and "w4 x4" in figures[1].alt_text
-    assert "8 The paper, reproduced needs 4 and 7" in figures[2].alt_text
+    assert "8 The paper (its claims, tested) needs 4 and 7" in figures[2].alt_text
     assert figures[3].alt_text.endswith("the image.")
     assert all(png(figure).startswith(b"\x89PNG") for figure in figures)
 

@@ -231,6 +231,13 @@ def test_a_heading_moves_on_with_the_cell_below_it() -> None:
     assert heading.cell.source == "## Exercise" and heading.company > 14 * slides.CODE_LINE
 
 
+def test_a_heading_within_a_cell_begins_a_slide_like_one_at_its_top() -> None:
+    text = "What happened.\n\n## 3. The next\n\nText.\n\n### Exercise 1: `f`\n\nDo it."
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+    found = [part.begins for part in slides.parts_of(notebook, notebook)]
+    assert found == [None, "slide", None, "subslide", None]
+
+
 def test_code_is_shown_where_it_is_short_and_teaches() -> None:
     def shown(source: str, outputs: list[Any]) -> bool:
         cell = nbformat.v4.new_code_cell(source, outputs=outputs)

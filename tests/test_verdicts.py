@@ -57,7 +57,9 @@ def test_semantic_seeds_of_all_tables_are_counted_once(small: dict[str, Record])
     assert {b: (t.seeds, t.below) for b, t in below.items()} == {
         1.0: (19, 0), 4.0: (8, 0), 16.0: (5, 4),
     }  # fmt: skip
-    assert "20 of 20 seeds (exploratory; p 2e-06)" in " ".join(map(" ".join, verdicts(small)))
+    assert "above x with 20 of 20 seeds (exploratory; p 2e-06)" in " ".join(
+        map(" ".join, verdicts(small))
+    )
 
 
 def test_reconstructions_survive_all_planned_questions(small: dict[str, Record]) -> None:

@@ -387,7 +387,7 @@ sv.plots.course_map()
 # %% [markdown]
 # [1](01_vanilla_vae.ipynb) · [2](02_balancing_the_elbo.ipynb) · [3](03_split_decoder.ipynb) ·
 # [4](04_sigma_map.ipynb) · [5](05_train_on_cuda.ipynb) · [6](06_sampling.ipynb) · [7](07_fid.ipynb) ·
-# [8](08_reproduce_the_paper.ipynb) · [9](09_beyond_the_paper.ipynb)
+# [8](08_reproduce_the_paper.ipynb) · [9](09_beyond_the_paper.ipynb) · [appendix](10_appendix.ipynb)
 #
 # The last two sections of 9 look back at 4 and 6. **Help**: the [glossary](../docs/glossary.md) explains
 # every symbol and word, the [README](../README.md) how to install and run things, and `help(sv.SplitVAE)` any function

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,7 +76,8 @@ def verdicts(records: Mapping[str, Record]) -> list[tuple[str, ...]]:
     )
     rows.append((digits, str(gap.n), told, _about(gap, wider(gap.n, PLANNED), "reconstructions")))
     gap = likelihood_difference(records["likelihood"], "split-vae, beta 1", "vae, beta 1")
-    told = f"log p(x) of test digits: {_interval(gap)} nats an image"
+    factor = math.exp(gap.mean)
+    told = f"log p(x) of test digits: {_interval(gap)} nats an image, a factor of {factor:.1f}"
     rows.append((digits, str(gap.n), told, _about(gap, 1.0, "likelihood", higher=True)))
     gap = paired_difference(photographs, *_pair("mixture"), "kid")
     scale = _scale([photographs], "photographs")
@@ -87,7 +89,7 @@ def verdicts(records: Mapping[str, Record]) -> list[tuple[str, ...]]:
     rows = []
     test = claim_of(pooled(records), "mean")
     above = test.seeds - test.below
-    told = f"mean of the halves above x with {above} of {test.seeds} seeds (exploratory; "
+    told = f"mean of the halves: above x with {above} of {test.seeds} seeds (exploratory; "
     told += f"p {binomtest(above, test.seeds).pvalue:.0e})"
     rows.append(
         (digits, str(test.seeds), told, "the opposite, here" if not test.below else "undecided")
@@ -122,7 +124,8 @@ def verdict_table(records: Mapping[str, Record], *, folded: bool = False) -> str
     for row in verdicts(records):
         cells = [html.escape(text) for text in row]
         if folded:
-            cells[-2] = f"<details><summary>result</summary>{cells[-2]}</details>"
+            what, _, found = cells[-2].rpartition(": ")
+            cells[-2] = f"<details><summary>{what or 'result'}</summary>{found}</details>"
             cells[-1] = f"<details><summary>reading</summary>{cells[-1]}</details>"
         told = "".join(f'<td style="text-align: left; vertical-align: top">{c}</td>' for c in cells)
         lines.append(f"<tr>{told}</tr>")
