@@ -48,8 +48,8 @@ lint: setup ## Check style and types only, and mend what can be mended
 notebooks: setup ## Make the notebooks from notebooks/source
 	$(BIN)/python scripts/build_notebooks.py
 
-slides: setup ## Make lecture slides that need no network, in slides/
-	$(BIN)/python scripts/build_slides.py
+slides: setup ## Make lecture slides that need no network, in slides/; LECTURE=1 makes a lecture's
+	$(BIN)/python scripts/$(if $(LECTURE),build_lecture.py $(LECTURE),build_slides.py)
 
 student: setup ## Make a zip of the course without solutions, split-vae-course.zip
 	$(BIN)/python scripts/build_student.py --overwrite

@@ -65,6 +65,7 @@ NEEDED = {
     "msgspec": "msgspec",
     "numpy": "numpy",
     "platformdirs": "platformdirs",
+    "pooch": "pooch",
     "safetensors": "safetensors",
     "sklearn": "scikit-learn",
     "tqdm": "tqdm",

@@ -21,6 +21,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import build_lecture
 import build_reference
 import build_slides
 import explorer_models
@@ -231,6 +232,13 @@ def write_lectures(folder: Path, made: Path) -> None:
     pages = site_pages.lectures(decks)
     for name, values in pages.items():
         values = {key: _as_myst(value) for key, value in values.items()}
+        own = build_lecture.build(int(name.removeprefix("lecture_")), made)
+        labels = ("Deck of this lecture", "Plan with slide numbers", "Handout, to print")
+        links = [
+            f'<li><a href="../slides/{page.name}">{label}</a></li>'
+            for page, label in zip(own, labels, strict=True)
+        ]
+        values["decks"] = "\n".join(["<ul>", *links, "</ul>", values["decks"]])
         fill("lecture.md", folder / f"{name}.md", **values)
     links = [f'<li><a href="../slides/{file}">{title}</a></li>' for file, title in decks.values()]
     listed = "\n".join(["<ul>", *links, "</ul>"])

@@ -36,7 +36,9 @@ def gift() -> str:
         )
         for part, questions in parts:
             if questions:
-                category = f"$course$/top/Split VAE/{number} {title.replace('/', '//')}/{part}"
+                category = (
+                    f"$course$/top/Split VAE/{number} {escape(title.replace('/', '//'))}/{part}"
+                )
                 blocks += [f"$CATEGORY: {category}", *questions]
     return "\n\n".join(blocks) + "\n"
 

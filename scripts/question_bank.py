@@ -12,8 +12,8 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 BANK = Path(__file__).resolve().parents[1] / "docs" / "question_bank.md"
 _QUESTION = re.compile(
-    r'<a id="q(\d-\d+)"></a>\n\n'
-    r"\*\*(\d)\.(\d+) · (\w+) · (★{1,3})\*\* (.+)\n\n"
+    r'<a id="q(\d+-\d+)"></a>\n\n'
+    r"\*\*(\d+)\.(\d+) · (\w+) · (★{1,3})\*\* (.+)\n\n"
     r"<details><summary>Answer</summary>\n\n(.+)\n\n</details>\n"
 )
 
@@ -77,10 +77,13 @@ def _item(
     return Item(int(notebook), int(number), kind, len(stars), question, choices, right, answer)
 
 
-def chapters(path: Path = BANK) -> dict[int, str]:
-    """Titles of the bank's chapters by the number of their notebook."""
-    found = re.findall(r"^## (\d) · (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return {int(number): title for number, title in found}
+def chapters(folder: Path = BANK.parents[1] / "notebooks" / "source") -> dict[int, str]:
+    """Titles of the notebooks by their numbers."""
+    found = {}
+    for path in sorted(folder.glob("[0-9][0-9]_*.py")):
+        heading = re.search(r"^# # \d+ · (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        found[int(path.stem[:2])] = heading[1] if heading else path.stem
+    return found
 
 
 def to_html(markdown: str) -> str:

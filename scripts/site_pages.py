@@ -14,8 +14,8 @@ LECTURE = re.compile(r"Lecture (\d)[^:]*: (.+)")
 
 def _numbers(before: str, text: str) -> set[int]:
     """The numbers in "Decks 1, 2 and 3", where ``before`` matches "Decks"."""
-    found = re.findall(rf"{before} (\d(?:(?:, | and )\d)*)", text)
-    return {int(number) for numbers in found for number in re.findall(r"\d", numbers)}
+    found = re.findall(rf"{before} (\d+(?:(?:, | and )\d+)*)", text)
+    return {int(number) for numbers in found for number in re.findall(r"\d+", numbers)}
 
 
 def _teaching() -> dict[str, str]:
@@ -35,7 +35,7 @@ def lectures(decks: dict[int, tuple[str, str]]) -> dict[str, dict[str, str]]:
     """
     sections = _teaching()
     wrong = next(body for title, body in sections.items() if title.startswith("What goes wrong"))
-    rows = re.findall(r"^\| (\d) \| (`.*`) \|$", sections["Grading"], re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| (`.*`) \|$", sections["Grading"], re.MULTILINE)
     pages = {}
     for title, body in sections.items():
         if not (found := LECTURE.fullmatch(title)):

@@ -9,10 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tqdm import tqdm
 
 import svae_lib as sv
 from svae_lib.cli import main
@@ -46,37 +49,29 @@ def cells(folder: Path) -> list[str]:
     return [cell["variant"] for cell in read_table(folder / "results/tiny.json")["cells"]]
 
 
-SCRIPT = """
-import sys, time
-sys.path.insert(0, {tests!r})
-from test_campaign import TABLES, table
-from svae_lib.cli import main
-from svae_lib.experiments import runs
-from svae_lib.training import Trainer
-def slow(trainer, step=Trainer.train_step):
-    time.sleep(0.1)
-    return step(trainer)
-Trainer.train_step = slow  # in each process, which imports this
-runs.CHECKPOINT_EVERY = 5
-if __name__ == "__main__":
-    TABLES["tiny"] = table({steps})
-    sys.exit(main({arguments!r}))
-"""
+@pytest.fixture(scope="module")
+def server() -> Any:
+    """Starts processes that have imported the library already (it takes seconds)."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["svae_lib.cli", "pytest"])
+    return context
 
 
-def start(folder: Path, steps: int, *arguments: str) -> subprocess.Popen[str]:
-    script = folder / "campaign.py"
-    script.write_text(
-        SCRIPT.format(tests=str(ROOT / "tests"), steps=steps, arguments=["campaign", *arguments])
-    )
-    return subprocess.Popen(
-        [sys.executable, str(script)],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def slow_campaign(folder: Path, steps: int) -> None:
+    """A campaign of two processes, with time between its steps."""
+    tqdm.set_lock(threading.RLock())  # a killed process never gives its usual lock back
+    step, fork = sv.Trainer.train_step, multiprocessing.get_context("fork")
+
+    def slow(trainer: sv.Trainer) -> object:
+        time.sleep(0.1)
+        return step(trainer)
+
+    sv.Trainer.train_step = slow
+    campaigns.multiprocessing.get_context = lambda kind: fork
+    sv.runs.CHECKPOINT_EVERY = 5
+    TABLES["tiny"] = table(steps)
+    os.chdir(folder)
+    sys.exit(main(["campaign", "tiny", "--processes", "2", "--nice", "1", "--device", "cpu"]))
 
 
 def wait_for(path: Path, pattern: str) -> None:
@@ -125,10 +120,12 @@ def test_time_up_ends_a_training_at_a_step_with_a_checkpoint(
     assert cells(here) == ["vae", "split-vae"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_killed_campaign_of_two_processes_is_taken_up(
-    tmp_path: Path, monkeypatch, capsys
+    server: Any, tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    process = start(tmp_path, 120, "tiny", "--processes", "2", "--nice", "1", "--device", "cpu")
+    process = server.Process(target=slow_campaign, args=(tmp_path, 120))
+    process.start()
     try:
         for kind in ("vae", "split-vae"):  # at the same time
             wait_for(tmp_path, f"runs/tables/tiny-120/{kind}-0/checkpoint-*.safetensors")
@@ -138,17 +135,19 @@ def test_a_killed_campaign_of_two_processes_is_taken_up(
         )
         for child in (*map(int, children.stdout.split()), process.pid):
             os.kill(child, signal.SIGKILL)
-        process.communicate()
+        process.join()
     assert not (tmp_path / "results").exists()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(TABLES, "tiny", table(120))
     (plan,) = campaigns.plans(["tiny"], Path("results"), Path("runs/tables"))
-    states = campaigns.status([plan])
+    for _ in range(100):  # until the system has taken the locks from the processes
+        states = campaigns.status([plan])
+        if "running" not in {s.state for s in states}:
+            break
+        time.sleep(0.1)
     assert {s.state for s in states} == {"begun"} and all(s.step >= 5 for s in states)
     assert all(s.hours_left is not None and s.hours_left > 0 for s in states)  # seconds are noted
     before = {path: path.stat().st_mtime_ns for path in plan.runs.rglob("run.json")}
-    server = multiprocessing.get_context("forkserver")  # it imports the library once for both
-    server.set_forkserver_preload(["svae_lib.experiments.campaign"])
     monkeypatch.setattr(campaigns.multiprocessing, "get_context", lambda kind: server)
     assert main(["campaign", "tiny", "--processes", "2", "--device", "cpu"]) == 0
     assert "all 2 models are done" in capsys.readouterr().out

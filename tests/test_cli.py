@@ -156,13 +156,13 @@ def test_a_refused_option_leaves_no_folder_behind(tmp_path: Path, capsys) -> Non
 
 
 def test_evaluate_prints_a_table_and_never_overwrites_unasked(run: Path, capsys) -> None:
-    options = ["--n", "100", "--mixture-components", "5"]
+    options = ["--n", "70", "--mixture-components", "2"]
     assert main(["evaluate", str(run), *options]) == 0
     said = capsys.readouterr().out
     assert "FID (LeNet)" in said and "mixture" in said and "latent variables are active" in said
     path = run / "evaluation-clean-lenet-mnist-5k.json"
     scores = json.loads(path.read_text())
-    assert scores["how"]["n"] == 100
+    assert scores["how"]["n"] == 70
     assert scores["how"]["steps_taken"] == scores["how"]["steps"] == 6
     assert "steps taken: 6 of 6" in said
     path.write_text("kept")
@@ -170,17 +170,11 @@ def test_evaluate_prints_a_table_and_never_overwrites_unasked(run: Path, capsys)
     assert path.read_text() == "kept"
     assert main(["evaluate", str(run), *options, "--overwrite"]) == 0
     assert json.loads(path.read_text()) == scores
-    assert main(["evaluate", str(run), *options, "--protocol", "paper"]) == 0
-    assert "LEAKING" in capsys.readouterr().out
-
-
-def test_a_second_stage_and_a_bound_are_there_for_the_asking(run: Path, capsys) -> None:
-    options = ["--n", "80", "--mixture-components", "2", "--second-stage-steps", "3"]
-    options += ["--likelihood-draws", "2"]
-    assert main(["evaluate", str(run), *options, "--overwrite"]) == 0
+    more = ["--protocol", "paper", "--second-stage-steps", "3", "--likelihood-draws", "2"]
+    assert main(["evaluate", str(run), *options, *more]) == 0
     said = capsys.readouterr().out
-    assert "two-stage" in said and "bits per dimension; 2 draws, 80 images" in said
-    scores = json.loads((run / "evaluation-clean-lenet-mnist-5k.json").read_text())
+    assert "LEAKING" in said and "bits per dimension; 2 draws, 70 images" in said
+    scores = json.loads((run / "evaluation-paper-lenet-mnist-5k.json").read_text())
     assert scores["how"]["second_stage_steps"] == 3
     assert {row["source"] for row in scores["rows"]} >= {"REC", "prior", "mixture", "two-stage"}
 
@@ -204,33 +198,20 @@ def test_reproduce_takes_the_name_of_a_table(tmp_path: Path, monkeypatch, capsys
         assert message in error.lower() and error.count("\n") == 1
 
 
-@pytest.fixture
-def tiny_splits(tmp_path: Path, monkeypatch) -> None:
-    """A table "splits" of two cells, in a working folder of its own."""
+def test_splits_stores_its_runs_the_test_and_a_picture(tmp_path: Path, monkeypatch, capsys) -> None:
     model = ModelConfig(latent_dim=3, base_dim=2, embedding_dim=4)
     preset = Preset("mnist-5k", model, TrainConfig(steps=2, batch_size=20), "a test")
     variants = tuple(tables.Variant("split-vae", beta=beta) for beta in (1.0, 4.0))
-    monkeypatch.setitem(PRESETS, "tiny", preset)
-    monkeypatch.setitem(tables.TABLES, "splits", tables.Table("tiny", variants, (0,), TINY_SCORING))
+    monkeypatch.setitem(tables.TABLES, "splits", tables.Table(preset, variants, (0,), TINY_SCORING))
     monkeypatch.chdir(tmp_path)
-
-
-def test_splits_stores_its_runs_the_test_and_a_picture(
-    tiny_splits: None, tmp_path: Path, capsys
-) -> None:
     assert main(["splits", "--picture", "plane.png", "--device", "cpu"]) == 0
     assert "sign test" in capsys.readouterr().out
-    record = tables.read_table(tmp_path / "results" / "splits.json")
+    path, claim_tests = tmp_path / "results" / "splits.json", commands.claim_tests
+    record = tables.read_table(path)
     assert [cell["beta"] for cell in record["cells"]] == [1.0, 4.0]
     assert {test["source"] for test in record["claim"]} == {"prior", "mixture"}
     assert sum(test["runs"] for test in record["claim"] if test["half"] == "mean") == 2 * 2
     assert (tmp_path / "plane.png").stat().st_size > 1000
-
-
-def test_a_cell_that_comes_while_the_splits_are_tested_is_kept(
-    tiny_splits: None, tmp_path: Path, monkeypatch
-) -> None:
-    path, claim_tests = tmp_path / "results" / "splits.json", commands.claim_tests
 
     def add_a_cell() -> None:
         with FileLock(path.with_name(".splits.json.lock")):
@@ -248,7 +229,7 @@ def test_a_cell_that_comes_while_the_splits_are_tested_is_kept(
     monkeypatch.setattr(commands, "claim_tests", slow)
     assert main(["splits", "--device", "cpu"]) == 0
     other.join()
-    record = tables.read_table(path)
+    record = tables.read_table(path)  # the cell that came while the claim was tested is kept
     assert [cell["seed"] for cell in record["cells"]] == [0, 0, 7] and record["claim"]
 
 

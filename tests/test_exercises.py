@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import pickle
 import warnings
 from collections.abc import Callable
 
@@ -17,8 +18,10 @@ from wrong_answers import wrong_answers
 
 from svae_lib.course import exercises
 from svae_lib.course.exercises import Exercise, Mistake, check, grade, hint, names, registry
+from svae_lib.course.exercises.compare import find_problem
 from svae_lib.course.exercises.engine import grade_answer
 from svae_lib.course.exercises.exercise import call
+from svae_lib.course.exercises.trials import make_inputs, run
 from svae_lib.support.checks import InputError
 
 SEEDS = (0, 1, 12345)
@@ -34,6 +37,16 @@ each_exercise = pytest.mark.parametrize("exercise", ALL, ids=lambda e: e.name)
 def test_the_reference_passes(exercise: Exercise) -> None:
     for seed in SEEDS:
         assert grade(exercise.name, exercise.reference, seed).status == "correct"
+
+
+@each_exercise
+def test_inputs_can_be_sent_to_another_process(exercise: Exercise) -> None:
+    """As for homework, whose functions run apart from their checks."""
+    sent = pickle.loads(pickle.dumps(make_inputs(exercise, 0)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        value = exercise.observe(exercise.reference, sent)
+    assert find_problem(run(exercise, exercise.reference, 0).value, value, exercise) is None
 
 
 @each_exercise

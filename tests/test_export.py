@@ -60,7 +60,16 @@ def test_a_file_computes_what_the_model_computes_for_any_number(
             np.testing.assert_allclose(found["mu"], mu.detach(), atol=1e-5)
 
 
-def test_the_file_says_what_it_is_and_the_model_stays_as_it_was(tmp_path: Path) -> None:
+def test_the_file_says_what_it_is_and_the_model_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported = torch.onnx.export
+
+    def as_some_versions(module: torch.nn.Module, *arguments: Any, **options: Any) -> None:
+        exported(module, *arguments, **options)
+        module.train(module.training)  # with all modules in it
+
+    monkeypatch.setattr(torch.onnx, "export", as_some_versions)
     made = model()
     made.train()
     made.encoder.eval()

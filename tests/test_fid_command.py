@@ -50,14 +50,14 @@ def test_mixed_sizes_score_as_the_network_sees_each_picture(tmp_path: Path, caps
 
 def test_pictures_come_in_batches_of_one_size_however_many_sizes(tmp_path: Path) -> None:
     drawn = draw(tmp_path, 22, 0)
-    batches = list(Pictures(tmp_path, channels=1, batch_size=2))
+    batches = list(Pictures(tmp_path, batch_size=2).batches(1))
     assert max(map(len, batches)) == 2
     found = sorted(picture.numpy().tobytes() for batch in batches for picture in batch)
     assert found == sorted(picture.tobytes() for picture in drawn)
     for size in range(9, 30):  # each alone in its size: they cannot all be held
         Image.new("RGB", (size, 8), "red").save(tmp_path / f"red-{size}.png")
-    pictures = Pictures(tmp_path, channels=3, batch_size=2, seed=1)
-    shapes = [tuple(batch.shape[1:]) for batch in pictures]
+    pictures = Pictures(tmp_path, batch_size=2, seed=1)
+    shapes = [tuple(batch.shape[1:]) for batch in pictures.batches(3)]
     assert len(pictures) == 43 and {shape[0] for shape in shapes} == {3}
     assert len(set(shapes)) == 21 + len(SIZES)
 
@@ -65,7 +65,7 @@ def test_pictures_come_in_batches_of_one_size_however_many_sizes(tmp_path: Path)
 def test_the_seed_decides_the_order_alone(tmp_path: Path) -> None:
     draw(tmp_path, 12, 0)
     one, same, other = (
-        [p.numpy().tobytes() for batch in Pictures(tmp_path, 1, 1, seed) for p in batch]
+        [p.numpy().tobytes() for batch in Pictures(tmp_path, seed=seed).batches(1) for p in batch]
         for seed in (0, 0, 1)
     )
     assert one == same != other and sorted(one) == sorted(other)
@@ -79,6 +79,8 @@ def test_the_seed_decides_the_order_alone(tmp_path: Path) -> None:
         (["a", "broken"], "bad.png"),
         (["a", "a", "--features", "resnet"], "inception"),
         (["a", "a", "--features", "inception", "--weights", "none.pth"], "none.pth"),
+        # before the network, which may be a download
+        (["a", "nowhere", "--features", "inception", "--weights", "none.pth"], "nowhere"),
         (["a", "a", "--batch-size", "0"], "batch_size"),
         (["a", "a", "--seed", "-1"], "seed"),
         (["a"], "required"),
@@ -100,4 +102,4 @@ def test_bad_input_is_one_sentence(
 def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_text("no picture")
     with pytest.raises(InputError, match=r"bad\.png"):
-        list(Pictures(tmp_path, channels=3))
+        list(Pictures(tmp_path).batches(3))

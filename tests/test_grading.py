@@ -15,12 +15,16 @@ import pytest
 import torch
 
 from svae_lib.cli import main
+from svae_lib.course import exercises
 from svae_lib.course.marking import HandedIn, Limits, Mark, Marked, grade, pages, read_folder, wire
 from svae_lib.course.marking.confine import landlock_version
 from svae_lib.course.marking.process import Process, Stopped
 from svae_lib.support.checks import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
+HANDED_OUT = [
+    path for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")) if exercises.names(path.stem)
+]
 SOLVED = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 
 HEAD = "import os\nimport torch\nimport svae_lib as sv"
@@ -53,7 +57,7 @@ def read(path: Path, *cells: str | tuple[str, str]) -> HandedIn:
 # ---------------------------------------------------------------- reading
 
 
-@pytest.mark.parametrize("path", SOLVED, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", HANDED_OUT, ids=lambda p: p.stem)
 def test_a_notebook_of_the_course_is_recognised_by_its_exercises(
     path: Path, tmp_path: Path
 ) -> None:
@@ -100,6 +104,16 @@ def test_lines_of_windows_and_of_jupyter_are_understood(tmp_path: Path) -> None:
     for _, python in found.cells:
         compile(python, "cell", "exec")
     assert "x = 1" in found.cells[1][1] and "rm" not in found.cells[2][1]
+    assert read(tmp_path / "a.ipynb", RIGHT, "x = (7\n  % 2)").cells[1][1] == "x = (7\n  % 2)"
+
+
+def test_errors_on_purpose_are_left_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.ipynb", RIGHT, "raise ValueError")
+    content = json.loads(path.read_text())
+    content["cells"][1]["metadata"]["tags"] = ["raises-exception"]
+    path.write_text(json.dumps(content))
+    (found,) = read_folder(tmp_path)
+    assert [code for _, code in found.cells] == [RIGHT]
 
 
 def test_only_what_the_functions_need_is_run_the_second_time(tmp_path: Path) -> None:
@@ -317,6 +331,8 @@ def test_the_engine_finds_through_the_wire_what_it_finds_beside_it(tmp_path: Pat
 def test_every_solution_has_all_points(path: Path, tmp_path: Path) -> None:
     shutil.copy(path, tmp_path)
     (found,) = read_folder(tmp_path)
+    if not found.exercises or any(n not in path.read_text("utf-8") for n in found.exercises):
+        pytest.skip("no exercises, or an older solution: tests/test_notebooks.py tells which")
     marked = grade(found, Limits(), seed=3, whole=False)
     assert {n: m.status for n, m in marked.marks.items()} == dict.fromkeys(
         found.exercises, "correct"
@@ -398,3 +414,11 @@ def test_a_process_that_is_gone_leaves_nothing_behind() -> None:
 def test_no_folder_no_grading(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         read_folder(tmp_path)
+
+
+@pytest.mark.thorough
+def test_many_slow_calls_cost_an_exercise_its_time_and_no_more(tmp_path: Path) -> None:
+    slow = RIGHT.replace("return", "import time; time.sleep(1.5)\n    return")
+    found = read(tmp_path / "a.ipynb", HEAD, slow)
+    marked = grade(found, Limits(seconds=20, call_seconds=2, memory_gb=3), seed=0, whole=False)
+    assert marked.marks["mix"].status == "error"

@@ -12,16 +12,19 @@ from svae_lib.support import progress
 from svae_lib.support.progress import counter
 
 
-def count(steps: int, **options) -> None:
-    with counter(steps, "training", "step", **options) as bar:
+def count(steps: int) -> None:
+    with counter(steps, "training", "step") as bar:
         for step in range(steps):
             bar.update()
             bar.set_postfix_str(f"loss {step}", refresh=False)
 
 
 @pytest.mark.parametrize(("every", "lines"), [(3600, 2), (0, 31)])
-def test_a_log_gets_whole_lines_now_and_then_and_at_the_end(capsys, every, lines) -> None:
-    count(30, every=every)
+def test_a_log_gets_whole_lines_now_and_then_and_at_the_end(
+    capsys, monkeypatch, every, lines
+) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY", every)
+    count(30)
     said = capsys.readouterr().err
     assert "\r" not in said
     found = said.splitlines()

@@ -89,6 +89,8 @@ def test_only_the_newest_checkpoints_are_kept(run: Run, blobs) -> None:
     run.train(blobs, device="cpu", progress=False, checkpoint_every=5)
     steps = [int(p.stem.split("-")[1]) for p in run.checkpoints()]
     assert steps == [15, 20, 24] and len(steps) == KEPT_CHECKPOINTS
+    seconds = [tensor_files.read_header(path)["seconds"] for path in run.checkpoints()]
+    assert 0 < seconds[0] < seconds[1] < seconds[2]  # of training so far, if it is killed now
 
 
 def test_checkpoints_are_as_far_apart_as_asked_for(run: Run, blobs) -> None:

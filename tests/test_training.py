@@ -139,7 +139,7 @@ def test_settings_newer_than_a_checkpoint_count_as_their_defaults(
     inner = dataclasses.asdict
     without = ("accumulate", "sync_norm")
     monkeypatch.setattr(
-        checkpoints.dataclasses,
+        checkpoints,
         "asdict",
         lambda config: {k: v for k, v in inner(config).items() if k not in without},
     )

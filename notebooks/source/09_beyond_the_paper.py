@@ -367,7 +367,7 @@ originals = sv.data.to_float(parts["test"])
 sv.plots.split_rows(out["test"], 6, originals=originals, title="Own images: test part")
 
 # %% [markdown]
-# Blurred, and not one face for all. Now compare the two errors: training clearly below test means that
+# Blurred, and not one face for all. Compare the two errors: training clearly below test means that
 # the model has begun to learn single images. So many parameters for so few images cannot end otherwise.
 # Now the other end: faces of $64 \times 64$, and a model that comes with the course, trained on
 # `toy-faces-32k`, many thousand faces, for long (the table `faces` of the [results](../results/README.md)).
@@ -538,12 +538,12 @@ sv.plots.image_rows(
 )
 
 # %% [markdown]
-# One step: nearly the same blurred average for all, section 1 of notebook 2 again. With more steps each
-# question is a smaller one, and the answers differ. That is the price of diffusion: **many calls of the
-# network** for one sample, where a VAE needs one.
+# One step: pale averages of many digits, section 1 of notebook 2 again. With more steps each question is a
+# smaller one, and the answers become digits. That is the price of diffusion: **many calls of the network**
+# for one sample, where a VAE needs one.
 #
 # **What do you expect?** Latent vectors from the prior, a mixture, a second stage (as in notebook 6) and from
-# here: which images score worst?
+# here, in fifty steps: which images score worst?
 
 # %%
 sv.course.predict("09-four-sources")

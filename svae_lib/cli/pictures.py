@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,14 +163,12 @@ def save_figure(path: Path, figure: Figure) -> None:
 def _save_each(folder: Path, images: torch.Tensor) -> None:
     """A PNG per image in a new folder, which appears when all are written."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(
-        tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".partial")
-    )
-    try:
+    with tempfile.TemporaryDirectory(
+        dir=folder.parent, prefix=f".{folder.name}.", suffix=".partial"
+    ) as temporary:
+        made = Path(temporary) / folder.name
+        made.mkdir()
         for index, pixels in enumerate(to_uint8(images).permute(0, 2, 3, 1).numpy()):
-            Image.fromarray(pixels.squeeze()).save(temporary / f"{index:05d}.png")
+            Image.fromarray(pixels.squeeze()).save(made / f"{index:05d}.png")
         check_free(folder)
-        temporary.chmod(0o755)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        made.rename(folder)

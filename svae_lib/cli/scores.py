@@ -129,26 +129,26 @@ class Fid:
     """cuda, cpu, ..."""
 
     def __call__(self) -> None:
-        network = fid.network(self.features, self.weights, self.device)
-        ours, theirs = (
-            Pictures(folder, network.channels, self.batch_size, self.seed)
+        folders = [
+            Pictures(folder, batch_size=self.batch_size, seed=self.seed)
             for folder in (self.pictures, self.reference)
-        )
-        for pictures in (ours, theirs):
+        ]
+        for pictures in folders:
             if len(pictures) < FEWEST:
                 raise InputError(
                     f"{pictures.folder} holds {len(pictures)} pictures: scores need at least "
                     f"{FEWEST}. (Known are the endings {', '.join(sorted(SUFFIXES))}.)"
                 )
-        found, reference = (Features.of(_counted(p), network) for p in (ours, theirs))
+        network = fid.network(self.features, self.weights, self.device)  # may be a download
+        found, reference = (Features.of(_counted(p, network.channels), network) for p in folders)
         name = str(self.reference)
         print(fid.fid(found.statistics, reference.statistics, network, reference_name=name))
         print(fid.kid(found.kept, reference.kept, network, reference_name=name, seed=self.seed))
 
 
-def _counted(pictures: Pictures) -> Iterator[Tensor]:
+def _counted(pictures: Pictures, channels: int) -> Iterator[Tensor]:
     with counter(len(pictures), str(pictures.folder), "picture") as bar:
-        for batch in pictures:
+        for batch in pictures.batches(channels):
             yield batch
             bar.update(len(batch))
 

@@ -62,9 +62,10 @@ def decode(
         OSError: it is no image, none of ``FORMATS``, or cut short. Decoders raise others too.
     """
     with Image.open(io.BytesIO(content), formats=FORMATS) as file:
-        pixels = file.width * file.height
+        tags = getattr(file, "tag_v2", {})  # TIFF is unpacked in tiles, of any size
+        pixels = max(file.width * file.height, tags.get(322, 0) * tags.get(323, 0))
         if pixels > MOST_PIXELS:
-            raise ValueError(f"{file.width}x{file.height} pixels, more than {MOST_PIXELS:,}")
+            raise ValueError(f"it unpacks to {pixels:,} pixels, more than {MOST_PIXELS:,}")
         with _one_large if pixels > LARGE else contextlib.nullcontext():
             file.load()
             image = _upright(file)

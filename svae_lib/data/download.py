@@ -20,7 +20,7 @@ from ..support.files import file_hash, flush
 from ..support.progress import counter
 from .places import VARIABLE, one_at_a_time, writing
 
-BLOCK = 1 << 13  # bytes; at the slowest speed that is allowed, a few seconds
+BLOCK = 1 << 12  # bytes; at the slowest speed that is allowed, four seconds
 START = 1024  # bytes that tell a web page from a file
 HEADERS = {
     "User-Agent": "svae-lib (course on variational image generation)",

@@ -121,13 +121,12 @@ class Scene:
             starts = first.clamp(0, size - 2 * half).tolist()
             spans.append([slice(start, start + 2 * half) for start in starts])
         places = [(i, slice(None), *span) for i, span in enumerate(zip(*spans[::-1], strict=True))]
-        parts = [
-            torch.from_numpy(np.stack([plane.numpy()[place] for place in places]))
-            for plane in (canvas, self.u, self.v, self.noise)
-        ]
-        yield parts[0], parts[1].sub_(at[0]), parts[2].sub_(at[1]), parts[3]
-        for place, drawn in zip(places, parts[0].numpy(), strict=True):
-            canvas.numpy()[place] = drawn
+        planes = [plane.numpy() for plane in (canvas, self.u, self.v, self.noise)]
+        parts = [np.stack([plane[place] for place in places]) for plane in planes]
+        drawn, u, v, noise = (torch.from_numpy(part) for part in parts)
+        yield drawn, u.sub_(at[0]), v.sub_(at[1]), noise
+        for place, part in zip(places, parts[0], strict=True):
+            planes[0][place] = part
 
 
 def _noise(places: Tensor, size: int) -> Tensor:

@@ -18,14 +18,10 @@ from .folder import image_names
 
 
 class Pictures:
-    """The pictures below a folder, read when they are iterated over.
-
-    Each is turned upright and converted as in :func:`svae_lib.data.load_folder`, but neither
-    cropped nor resized.
+    """The pictures below a folder, which are read by :meth:`batches`.
 
     Args:
         folder: hidden files and folders in it are left out, links to folders are followed.
-        channels: 1 (greyscale) or 3 (RGB).
         batch_size: pictures in a batch, at most.
         seed: of the order, so that the first pictures are a fair sample of all.
 
@@ -34,7 +30,7 @@ class Pictures:
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], channels: int, batch_size: int = 50, seed: int = 0
+        self, folder: str | os.PathLike[str], *, batch_size: int = 50, seed: int = 0
     ) -> None:
         check_counts(batch_size=batch_size)
         check_seed(seed)
@@ -43,20 +39,20 @@ class Pictures:
             raise InputError(f"{folder} is not a folder.")
         files = image_names(self.folder)
         self._files = [files[i] for i in np.random.default_rng(seed).permutation(len(files))]
-        self.channels, self.batch_size = channels, batch_size
+        self.batch_size = batch_size
 
     def __len__(self) -> int:
         return len(self._files)
 
-    def __iter__(self) -> Iterator[Tensor]:
-        """Batches of pictures of one size: uint8 (N, C, H, W).
+    def batches(self, channels: int) -> Iterator[Tensor]:
+        """Pictures of one size at a time: uint8 (N, C, H, W), C = ``channels`` being 1 or 3.
 
-        Raises:
-            InputError: a file is no picture.
+        Each is turned upright and converted as in :func:`svae_lib.data.load_folder`, but neither
+        cropped nor resized. A file that is no picture is an InputError.
         """
         waiting: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
         for name in self._files:
-            picture = self._read(self.folder / name)
+            picture = _read(self.folder / name, channels)
             waiting[picture.shape].append(picture)
             fullest = max(waiting, key=lambda shape: len(waiting[shape]))
             held = sum(map(len, waiting.values()))
@@ -66,9 +62,10 @@ class Pictures:
         for pictures in waiting.values():
             yield torch.stack(pictures)
 
-    def _read(self, path: Path) -> Tensor:
-        try:
-            pixels = decode(read_file(path), None, self.channels)
-        except Exception as error:  # whatever a decoder raises
-            raise InputError(f"{path} cannot be read as a picture: {reason(error)}.") from None
-        return torch.from_numpy(pixels.copy())
+
+def _read(path: Path, channels: int) -> Tensor:
+    try:
+        pixels = decode(read_file(path), None, channels)
+    except Exception as error:  # whatever a decoder raises
+        raise InputError(f"{path} cannot be read as a picture: {reason(error)}.") from None
+    return torch.from_numpy(pixels.copy())

@@ -55,8 +55,8 @@ def export_onnx(
     onnx, runtime = _packages()
     with atomic_path(path, overwrite=overwrite) as temporary, _at_rest(model):
         module = _Function(model, part)
-        # After the export every module is put in the mode of the outermost one: without this,
-        # the model would be back in training mode when it is compared with the file.
+        # Some versions of the exporter leave every module in the mode of the outermost one: in
+        # training mode the comparison below would fail, and change the running statistics.
         module.eval()
         _export(module, _example(model, part, 2), temporary)
         file = onnx.load(str(temporary))

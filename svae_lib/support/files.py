@@ -10,7 +10,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -188,8 +187,9 @@ def file_hash(path: str | os.PathLike[str], algorithm: str) -> str:
     return digest.hexdigest()
 
 
-sha256 = partial(file_hash, algorithm="sha256")
-"""SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+def sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    return file_hash(path, "sha256")
 
 
 def embedded(name: str) -> Path:

@@ -7,6 +7,9 @@ from typing import NoReturn
 
 from tqdm.auto import tqdm
 
+LINE_EVERY = 10
+"""Least seconds between two lines of a log."""
+
 
 def counter(
     total: int | None,
@@ -16,7 +19,6 @@ def counter(
     show: bool = True,
     initial: int = 0,
     scaled: bool = False,
-    every: float = 10,
 ) -> tqdm[NoReturn]:
     """Count up to ``total`` on standard error: tqdm's bar in a terminal or notebook.
 
@@ -30,7 +32,6 @@ def counter(
         show: False prints nothing.
         initial: where it starts.
         scaled: show thousands as k, millions as M.
-        every: least seconds between two lines of a log.
     """
     on_screen = sys.stderr.isatty() or _in_notebook()
     return tqdm(
@@ -40,7 +41,7 @@ def counter(
         unit=unit,
         unit_scale=scaled,
         disable=not show,
-        mininterval=0.1 if on_screen else every,
+        mininterval=0.1 if on_screen else LINE_EVERY,
         file=sys.stderr if on_screen else _Lines(),
     )
 

@@ -85,8 +85,7 @@ class _Lasting:
         return getattr(self._stream, name)
 
 
-def say(text: str, file: TextIO | None = None) -> None:
-    """Print a line to standard output or a file; what cannot be shown there becomes "?"."""
-    stream = sys.stdout if file is None else file
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding), file=stream)
+def say(text: str) -> None:
+    """Print a line; what the terminal or log cannot show becomes "?"."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding))

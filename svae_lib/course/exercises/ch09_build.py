@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -41,7 +42,11 @@ def _loss_of(
 def _denoiser(g: torch.Generator, latent: int) -> Denoiser:
     """A network of one layer that listens to z and to t."""
     weight = torch.randn(latent + 1, latent, generator=g) / 2
-    return lambda z, t: torch.tanh(torch.cat((z, t), dim=1) @ weight)
+    return partial(_guess, weight)  # a lambda could not be pickled
+
+
+def _guess(weight: Tensor, z: Tensor, t: Tensor) -> Tensor:
+    return torch.tanh(torch.cat((z, t), dim=1) @ weight)
 
 
 def _pairs(g: torch.Generator) -> tuple[Denoiser, Tensor, Tensor, Tensor]:

@@ -6,6 +6,7 @@ import builtins
 import inspect
 import math
 import secrets
+import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from .. import exercises
 from ..exercises.exercise import Result, Status
 from . import wire
 from .handed_in import HandedIn
+from .learner import VERSIONS
 from .process import Process, Stopped
 
 _HEAD = 10**6
@@ -29,7 +31,7 @@ class Limits:
     seconds: float = 180.0
     """To run from top to bottom."""
     call_seconds: float = 20.0
-    """For one call of one function."""
+    """For one call of one function; all calls for one exercise may take three times as long."""
     memory_gb: float = 4.0
 
 
@@ -133,14 +135,15 @@ def _mark(
     seed: int,
 ) -> Mark:
     """The mark of one exercise: that of its last definition, unless an earlier one is right."""
-    versions = found.functions.get(name, [])
+    versions = found.functions.get(name, [])[:VERSIONS]
     if not versions:
         like = handed_in.like(name)
         renamed = f" {like} may be it: give it back its name." if like else ""
         return Mark("missing", f"There is no function {name} of your own.{renamed}")
     marks = []
+    end = time.monotonic() + 3 * limits.call_seconds
     for version in reversed(range(len(versions))):
-        remote = Remote(process, name, version, versions[version], limits.call_seconds)
+        remote = Remote(process, name, version, versions[version], limits.call_seconds, end)
         try:
             marks.append(remote.marked(exercises.grade(name, remote, seed)))
         except Exception as error:  # one student's answer must not end everybody's grading
@@ -155,13 +158,20 @@ class Remote:
     """A learner's function as the engine of the exercises calls it; it runs in its own process."""
 
     def __init__(
-        self, process: Process, name: str, version: int, parameters: list[str], seconds: float
+        self,
+        process: Process,
+        name: str,
+        version: int,
+        parameters: list[str],
+        seconds: float,
+        end: float,
     ) -> None:
         self.__name__ = name
         if len(set(parameters)) == len(parameters) and all(map(_is_name, parameters)):
             kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
             self.__signature__ = inspect.Signature([inspect.Parameter(p, kind) for p in parameters])
-        self._process, self._version, self._seconds = process, version, seconds
+        self._process, self._version = process, version
+        self._seconds, self._end = seconds, end
         self._line = ""
 
     def marked(self, result: Result) -> Mark:
@@ -194,7 +204,9 @@ class Remote:
             Exception: what the learner's code raised.
             Lost: the process is of no more use.
         """
-        reply = self._process.ask(request, self._seconds)
+        if (left := self._end - time.monotonic()) <= 0:
+            raise Stopped("its calls took too long, all together")
+        reply = self._process.ask(request, min(self._seconds, left))
         if isinstance(reply, wire.Failed):
             self._line = reply.line
             raise _raised(reply)

@@ -141,7 +141,10 @@ def _cells(content: object) -> list[tuple[str, str, str]]:
             raise ValueError("a cell is none")
         outputs = cell.get("outputs")
         shown = outputs if isinstance(outputs, list) else []
-        found.append((str(cell.get("cell_type")), _text(cell.get("source")), json.dumps(shown)))
+        kind = str(cell.get("cell_type"))
+        if kind == "code" and "raises-exception" in str(cell.get("metadata")):
+            kind = "raises"  # it shows an error on purpose
+        found.append((kind, _text(cell.get("source")), json.dumps(shown)))
     return found
 
 
@@ -152,6 +155,8 @@ def _text(source: object) -> str:
 
 def _python(source: str) -> str:
     """A cell's code without what only Jupyter understands: %magics, !commands, ?help."""
+    if _statements(source):
+        return source
     if source.lstrip().startswith("%%"):
         first, _, rest = source.lstrip().partition("\n")
         return f"\n{rest}" if re.match(r"%%(time|timeit|capture|prun)\b", first) else ""

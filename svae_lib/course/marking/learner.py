@@ -23,7 +23,7 @@ from .. import exercises
 from ..exercises.compare import equal
 from . import wire
 
-_VERSIONS = 5
+VERSIONS = 5
 """Definitions of one function that are kept, the last ones."""
 
 
@@ -86,7 +86,7 @@ class Learner:
             except BaseException as error:  # a cell that fails stops none of the others
                 troubles.append(f"cell {number}: {_sentence(error)}")
         found = {
-            name: [_parameters(function) for function in versions[-_VERSIONS:]]
+            name: [_parameters(function) for function in versions[-VERSIONS:]]
             for name, versions in self.functions.items()
         }
         return wire.Found(found, troubles)
@@ -114,7 +114,7 @@ class Learner:
             arguments: to call it with; tensors that require a gradient get one.
             random: the state of torch's random numbers.
         """
-        function = self.functions[name][-_VERSIONS:][version]
+        function = self.functions[name][-VERSIONS:][version]
         before = pickle.loads(pickle.dumps(arguments))
         torch.set_rng_state(random)
         with torch.enable_grad():

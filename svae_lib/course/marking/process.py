@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from ...support.checks import InputError
 from . import confine, wire
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -83,14 +84,15 @@ class Process:
         """Wait until all is imported.
 
         Raises:
-            RuntimeError: the process does not work, before any handed-in code is in it.
+            InputError: the process does not work, before any handed-in code is in it.
         """
         try:
             self.ask(("begin",), _BEGIN)
         except wire.Lost as lost:
             said = (Path(self._home.name) / _SAID).read_text(encoding="utf-8", errors="replace")
             self.end()
-            raise RuntimeError(f"no process for handed-in code: {lost}\n{said}") from None
+            last = (said.strip().splitlines() or [str(lost)])[-1]
+            raise InputError(f"handed-in code cannot be run here: {last}") from None
 
     def ask(self, request: tuple[Any, ...], seconds: float) -> wire.Reply:
         """Send a request and wait for its reply.
@@ -107,7 +109,7 @@ class Process:
             except queue.Empty:
                 reason = self._excess()
                 if time.monotonic() > latest:
-                    reason = f"it did not end within {seconds:g} seconds"
+                    reason = f"it did not end within {seconds:.3g} seconds"
                 if reason:
                     raise Stopped(reason) from None
                 continue

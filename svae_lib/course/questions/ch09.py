@@ -64,7 +64,7 @@ PREDICTIONS = (
                 "One step asks it the hardest question alone: what was this pure noise?",
             ),
             Choice(
-                "One step: nearly the same average for all. Many steps: different digits",
+                "One step: pale averages of many digits. Many steps: digits",
                 "Yes: from noise alone the best guess is the mean of everything. With every step "
                 "the question becomes easier, and the answer more particular.",
                 right=True,
@@ -77,8 +77,8 @@ PREDICTIONS = (
     ),
     Question(
         "09-four-sources",
-        "Latent vectors from the prior, a mixture, a second stage and the diffusion model. Which "
-        "decode to the worst images, by FID?",
+        "Latent vectors from the prior, a mixture, a second stage and, in fifty steps, the "
+        "diffusion model. Which decode to the worst images, by FID?",
         (
             Choice(
                 "The prior's",
