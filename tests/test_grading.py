@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import pickle
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from svae_lib.cli import main
 from svae_lib.course import exercises
 from svae_lib.course.marking import HandedIn, Limits, Mark, Marked, grade, pages, read_folder, wire
 from svae_lib.course.marking.confine import landlock_version
+from svae_lib.course.marking.grading import Remote
+from svae_lib.course.marking.learner import Learner, _failed, _parameters
 from svae_lib.course.marking.process import Process, Stopped
 from svae_lib.support.checks import InputError
 
@@ -324,6 +328,35 @@ def test_the_engine_finds_through_the_wire_what_it_finds_beside_it(tmp_path: Pat
     assert "arguments" in marked.marks["mix_gradients"].message
     assert "logits.nowhere" in marked.marks["split_head"].message
     assert "SplitDecoder" in marked.remarks[-1]  # calls the library: for a person to look at
+
+
+class Beside:
+    """A learner in this very process: what goes to it and comes back still does so as bytes."""
+
+    def __init__(self) -> None:
+        self.learner = Learner()
+
+    def ask(self, request: tuple[Any, ...], seconds: float) -> wire.Reply:
+        name, *arguments = pickle.loads(pickle.dumps(request))
+        try:
+            return wire.unpack(wire.pack(getattr(self.learner, name)(*arguments)))
+        except Exception as error:
+            return wire.unpack(wire.pack(_failed(error)))
+
+
+@pytest.mark.parametrize("name", exercises.names())
+def test_every_usual_mistake_is_named_through_the_wire_and_the_reference_is_right(
+    name: str,
+) -> None:
+    exercise = exercises.registry()[name]
+    process = Beside()
+    answers = {"": exercise.reference} | {m.name: m.function for m in exercise.mistakes}
+    for mistake, function in answers.items():
+        process.learner.functions = {name: [function]}
+        there = Remote(process, name, 0, _parameters(function), 9, time.monotonic() + 99)  # type: ignore[arg-type]
+        found, beside = exercises.grade(name, there, 5), exercises.grade(name, function, 5)
+        assert (found.status, found.mistake) == (beside.status, beside.mistake), mistake
+        assert (found.status == "correct") == (mistake == "")
 
 
 @pytest.mark.thorough

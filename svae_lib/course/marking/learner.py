@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from .. import exercises
 from ..exercises.compare import equal
+from ..exercises.exercise import RowCounter
 from . import wire
 
 VERSIONS = 5
@@ -128,6 +129,10 @@ class Learner:
             place: self._encoded(argument)
             for place, (argument, old) in enumerate(zip(arguments, before, strict=True))
             if isinstance(argument, Tensor | list) and not equal(argument, old)
+        } | {
+            place: self._encoded(argument.rows)
+            for place, argument in enumerate(arguments)
+            if isinstance(argument, RowCounter)
         }
         return wire.Answer(self._encoded(value), graph, changed)
 
