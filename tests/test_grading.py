@@ -111,6 +111,28 @@ def test_lines_of_windows_and_of_jupyter_are_understood(tmp_path: Path) -> None:
     assert read(tmp_path / "a.ipynb", RIGHT, "x = (7\n  % 2)").cells[1][1] == "x = (7\n  % 2)"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "files = !ls",
+        "took = %timeit -o one()",
+        "!pip install \\\n    this \\\n    that",
+        "%time y = 3",
+        "%matplotlib inline\nx = (7\n  % 2)\nprint('x=%d' % x)",
+        "display(1)",
+        "get_ipython().run_line_magic('matplotlib', 'inline')",
+        "import asyncio\nawait asyncio.sleep(0)",
+    ],
+)
+def test_a_function_counts_below_what_only_jupyter_understands(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exercises, "check", exercises.check)  # the learner's process replaces it
+    cells = read(tmp_path / "a.ipynb", HEAD, f"{line}\n{RIGHT}").cells
+    found = Learner().run(list(cells), ["mix"])
+    assert found.troubles == [] and len(found.functions["mix"]) == 1
+
+
 def test_errors_on_purpose_are_left_out(tmp_path: Path) -> None:
     path = write(tmp_path / "a.ipynb", RIGHT, "raise ValueError")
     content = json.loads(path.read_text())
@@ -157,9 +179,23 @@ def _questions(notebook: str) -> Any:
     return registry()[notebook]
 
 
-def test_a_function_that_calls_the_library_is_named(tmp_path: Path) -> None:
-    code = f"def mix(sigma, x1, x2):\n    return sv.mix(sigma, x1, x2)\n\n{CHECK}"
-    assert read(tmp_path / "a.ipynb", HEAD, code).with_library() == ["mix"]
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def mix(sigma, x1, x2):\n    return sv.mix(sigma, x1, x2)",
+        "import svae_lib as other\ndef mix(*a):\n    return other.mix(*a)",
+        "from svae_lib.course import exercises as e\nmix = e.registry()['mix'].reference",
+        "right = sv.exercises.registry()['mix'].reference\ndef mix(*a):\n    return right(*a)",
+    ],
+)
+def test_a_function_that_calls_the_library_is_named(code: str, tmp_path: Path) -> None:
+    assert read(tmp_path / "a.ipynb", HEAD, f"{code}\n\n{CHECK}").with_library() == ["mix"]
+
+
+@pytest.mark.parametrize("path", SOLVED, ids=lambda p: p.stem)
+def test_no_solution_is_said_to_call_the_library(path: Path, tmp_path: Path) -> None:
+    shutil.copy(path, tmp_path)
+    assert read_folder(tmp_path)[0].with_library() == []
 
 
 # ---------------------------------------------------------------- what comes back is data
