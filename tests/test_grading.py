@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import pickle
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from svae_lib.cli import main
 from svae_lib.course import exercises
 from svae_lib.course.marking import HandedIn, Limits, Mark, Marked, grade, pages, read_folder, wire
 from svae_lib.course.marking.confine import landlock_version
+from svae_lib.course.marking.grading import Remote
+from svae_lib.course.marking.learner import Learner, _failed, _parameters
 from svae_lib.course.marking.process import Process, Stopped
 from svae_lib.support.checks import InputError
 
@@ -107,6 +111,28 @@ def test_lines_of_windows_and_of_jupyter_are_understood(tmp_path: Path) -> None:
     assert read(tmp_path / "a.ipynb", RIGHT, "x = (7\n  % 2)").cells[1][1] == "x = (7\n  % 2)"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "files = !ls",
+        "took = %timeit -o one()",
+        "!pip install \\\n    this \\\n    that",
+        "%time y = 3",
+        "%matplotlib inline\nx = (7\n  % 2)\nprint('x=%d' % x)",
+        "display(1)",
+        "get_ipython().run_line_magic('matplotlib', 'inline')",
+        "import asyncio\nawait asyncio.sleep(0)",
+    ],
+)
+def test_a_function_counts_below_what_only_jupyter_understands(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exercises, "check", exercises.check)  # the learner's process replaces it
+    cells = read(tmp_path / "a.ipynb", HEAD, f"{line}\n{RIGHT}").cells
+    found = Learner().run(list(cells), ["mix"])
+    assert found.troubles == [] and len(found.functions["mix"]) == 1
+
+
 def test_errors_on_purpose_are_left_out(tmp_path: Path) -> None:
     path = write(tmp_path / "a.ipynb", RIGHT, "raise ValueError")
     content = json.loads(path.read_text())
@@ -153,9 +179,23 @@ def _questions(notebook: str) -> Any:
     return registry()[notebook]
 
 
-def test_a_function_that_calls_the_library_is_named(tmp_path: Path) -> None:
-    code = f"def mix(sigma, x1, x2):\n    return sv.mix(sigma, x1, x2)\n\n{CHECK}"
-    assert read(tmp_path / "a.ipynb", HEAD, code).with_library() == ["mix"]
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def mix(sigma, x1, x2):\n    return sv.mix(sigma, x1, x2)",
+        "import svae_lib as other\ndef mix(*a):\n    return other.mix(*a)",
+        "from svae_lib.course import exercises as e\nmix = e.registry()['mix'].reference",
+        "right = sv.exercises.registry()['mix'].reference\ndef mix(*a):\n    return right(*a)",
+    ],
+)
+def test_a_function_that_calls_the_library_is_named(code: str, tmp_path: Path) -> None:
+    assert read(tmp_path / "a.ipynb", HEAD, f"{code}\n\n{CHECK}").with_library() == ["mix"]
+
+
+@pytest.mark.parametrize("path", SOLVED, ids=lambda p: p.stem)
+def test_no_solution_is_said_to_call_the_library(path: Path, tmp_path: Path) -> None:
+    shutil.copy(path, tmp_path)
+    assert read_folder(tmp_path)[0].with_library() == []
 
 
 # ---------------------------------------------------------------- what comes back is data
@@ -324,6 +364,35 @@ def test_the_engine_finds_through_the_wire_what_it_finds_beside_it(tmp_path: Pat
     assert "arguments" in marked.marks["mix_gradients"].message
     assert "logits.nowhere" in marked.marks["split_head"].message
     assert "SplitDecoder" in marked.remarks[-1]  # calls the library: for a person to look at
+
+
+class Beside:
+    """A learner in this very process: what goes to it and comes back still does so as bytes."""
+
+    def __init__(self) -> None:
+        self.learner = Learner()
+
+    def ask(self, request: tuple[Any, ...], seconds: float) -> wire.Reply:
+        name, *arguments = pickle.loads(pickle.dumps(request))
+        try:
+            return wire.unpack(wire.pack(getattr(self.learner, name)(*arguments)))
+        except Exception as error:
+            return wire.unpack(wire.pack(_failed(error)))
+
+
+@pytest.mark.parametrize("name", exercises.names())
+def test_every_usual_mistake_is_named_through_the_wire_and_the_reference_is_right(
+    name: str,
+) -> None:
+    exercise = exercises.registry()[name]
+    process = Beside()
+    answers = {"": exercise.reference} | {m.name: m.function for m in exercise.mistakes}
+    for mistake, function in answers.items():
+        process.learner.functions = {name: [function]}
+        there = Remote(process, name, 0, _parameters(function), 9, time.monotonic() + 99)  # type: ignore[arg-type]
+        found, beside = exercises.grade(name, there, 5), exercises.grade(name, function, 5)
+        assert (found.status, found.mistake) == (beside.status, beside.mistake), mistake
+        assert (found.status == "correct") == (mistake == "")
 
 
 @pytest.mark.thorough

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .exercise import TRIALS, Exercise, Function, Mistake, draw_sizes
+from .exercise import TRIALS, Exercise, Function, Mistake, RowCounter, draw_sizes
 
 NOTEBOOK = "05_train_on_cuda"
 
@@ -267,14 +267,11 @@ def _mean_loss(theta: Tensor, part: Tensor) -> Tensor:
 def _watched(function: Function, inputs: tuple[Any, ...]) -> Any:
     """The gradient, and whether no call of the loss had more rows than fit."""
     theta, loss_of, batch, size = inputs
-    seen = [0]
-
-    def watched(theta: Tensor, part: Tensor) -> Any:
-        seen.append(len(part))
-        return loss_of(theta, part)
-
+    watched = RowCounter(loss_of)
     value = function(theta, watched, batch, size)
-    return value if value is None or value is Ellipsis else (value, max(seen) <= size)
+    if value is None or value is Ellipsis:
+        return value
+    return value, max(watched.rows, default=0) <= size
 
 
 def _parts(

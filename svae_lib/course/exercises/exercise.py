@@ -20,6 +20,22 @@ def call(function: Function, inputs: tuple[Any, ...]) -> Any:
     return function(*inputs)
 
 
+class RowCounter:
+    """A loss of parameters and rows of a batch that notes how many rows each call had.
+
+    It can be sent to another process; grading there brings ``rows`` back.
+    """
+
+    def __init__(self, loss_of: Function) -> None:
+        self.loss_of = loss_of
+        self.rows: list[int] = []
+
+    def __call__(self, theta: Any, part: Any) -> Any:
+        """The loss."""
+        self.rows.append(len(part))
+        return self.loss_of(theta, part)
+
+
 def draw_sizes(g: torch.Generator, count: int, low: int = 2) -> list[int]:
     """Sizes of dimensions from ``low`` on: pairwise different, and others in each trial.
 

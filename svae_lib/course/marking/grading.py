@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import exercises
-from ..exercises.exercise import Result, Status
+from ..exercises.exercise import Result, RowCounter, Status
 from . import wire
 from .handed_in import HandedIn
 from .learner import VERSIONS
@@ -266,6 +266,8 @@ def _write_into(argument: Any, value: Any) -> None:
                 argument.copy_(value)
             else:  # resized: any change says as much
                 argument.add_(1)
+    elif isinstance(argument, RowCounter):
+        argument.rows = value
     elif isinstance(argument, list):
         argument[:] = value if isinstance(value, list) else []
 

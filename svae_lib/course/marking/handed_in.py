@@ -17,6 +17,9 @@ from .. import exercises, questions
 
 LARGEST = 200 * 2**20
 """Bytes of the largest file that is read."""
+_TARGET = r"\s*[A-Za-z_][\w, ]*="
+_JUPYTER = re.compile(r"%%?[A-Za-z]|!|\?|[\w.]+\?\??$")
+"""How a line begins that only Jupyter understands: %magic, !command, ?help, or help? as a whole."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,22 @@ class HandedIn:
 
     def with_library(self) -> list[str]:
         """Names of the exercises whose functions call the course's library: a person may look."""
-        found = set()
+        library, found = {"sv", "svae_lib"}, set()
         for _, code in self.cells:
             for node in _statements(code):
                 bound, used = _names(node)
-                if used & {"sv", "svae_lib"} and not re.search(r"\bcheck\(", ast.unparse(node)):
+                text = ast.unparse(node)
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    origin = getattr(node, "module", None) or ""
+                    library |= {
+                        (alias.asname or alias.name).split(".")[0]
+                        for alias in node.names
+                        if (origin or alias.name).split(".")[0] == "svae_lib"
+                    }
+                elif used & library and not re.search(r"\bcheck\(", text):
                     found |= bound
-        return [name for name in self.exercises if name in found]
+                    library |= bound if re.search(r"\b(registry|reference)\b", text) else set()
+        return [name for name in self.exercises if name in found | library]
 
     def needed(self) -> list[tuple[int, str]]:
         """The statements that the exercises' functions need, without training and pictures."""
@@ -160,11 +172,15 @@ def _python(source: str) -> str:
     if source.lstrip().startswith("%%"):
         first, _, rest = source.lstrip().partition("\n")
         return f"\n{rest}" if re.match(r"%%(time|timeit|capture|prun)\b", first) else ""
-    lines = []
+    lines: list[str] = []
+    continued = False
     for line in source.split("\n"):
+        line = re.sub(rf"^({_TARGET})?(\s*)%time\s+", r"\1\2", line)  # what is timed counts
         bare = line.strip()
-        skip = bare.startswith(("%", "!", "?")) or re.fullmatch(r"[\w.]+\?\??", bare)
-        lines.append(line[: len(line) - len(line.lstrip())] + "pass" if skip else line)
+        if continued or _JUPYTER.match(bare):
+            line = "" if continued else line[: len(line) - len(line.lstrip())] + "pass"
+            continued = bare.endswith("\\")
+        lines.append(re.sub(rf"^({_TARGET})\s*(?:%[A-Za-z]|!).*", r"\1 None", line))
     return "\n".join(lines)
 
 
@@ -197,7 +213,7 @@ def _predictions(cells: list[tuple[str, str, str]], notebook: str) -> tuple[str,
     known = {question.name: question for question in questions.registry().get(notebook[:2], ())}
     for kind, text, shown in cells:
         if kind == "markdown":
-            written = written or bool(re.search(r"^\W*Prediction:\W*\w", text, re.MULTILINE))
+            written = written or bool(re.search(r"^[^\w\n]*Prediction:\W*\w", text, re.MULTILINE))
             continue
         for name, answer in _asked(text):
             if name not in known:

@@ -36,6 +36,8 @@ class Numbers(msgspec.Struct, tag="numbers", frozen=True):
     shape: tuple[int, ...]
     data: bytes
     numpy: bool = False
+    gradient: bool = False
+    """Whether a gradient hangs on it, which some exercises ask to be cut."""
 
 
 class Plain(msgspec.Struct, tag="plain", frozen=True):
@@ -95,7 +97,7 @@ class Answer(msgspec.Struct, tag="answer", frozen=True):
     graph: int | None = None
     """By which a gradient of the value can be asked for; None where it has none."""
     changed: dict[int, Value] = {}
-    """Arguments, by place, that the function has written into."""
+    """Arguments, by place, that the function has written into; of a RowCounter its rows."""
 
 
 class Failed(msgspec.Struct, tag="failed", frozen=True):
@@ -149,7 +151,8 @@ def encode(value: Any, keep: Callable[[nn.Module], int]) -> Value:
     if isinstance(value, Tensor) and str(value.dtype) in _DTYPES:
         dense = value.detach().to_dense().cpu().resolve_conj().resolve_neg().contiguous()
         data = dense.reshape(-1).view(torch.uint8).numpy().tobytes() if dense.numel() else b""
-        return Numbers(str(value.dtype), tuple(value.shape), data)
+        shape = tuple(value.shape)
+        return Numbers(str(value.dtype), shape, data, gradient=value.requires_grad)
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in _ARRAYS:
         array = np.ascontiguousarray(value)
         return Numbers(value.dtype.str, tuple(value.shape), array.tobytes(), numpy=True)
@@ -214,8 +217,8 @@ def _numbers(value: Numbers) -> Any:
         kind = _DTYPES[value.dtype]
         if kind.itemsize * count != len(value.data):
             raise ValueError("not as many numbers as the sizes say")
-        if not count:
-            return torch.empty(value.shape, dtype=kind)
-        return torch.frombuffer(bytearray(value.data), dtype=kind).reshape(value.shape)
+        data = bytearray(value.data)
+        flat = torch.frombuffer(data, dtype=kind) if count else torch.empty(0, dtype=kind)
+        return flat.reshape(value.shape).requires_grad_(value.gradient)
     except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise Garbled(f"numbers that are none: {error}") from None
