@@ -55,7 +55,7 @@ SETTINGS = {
 def layers() -> Iterator[tuple[str, list[str]]]:
     """What a line of the README's map says, and the modules that it names."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    listed = re.search(r"imports only from those below it.*?```\n(.*?)```", text, re.DOTALL)
+    listed = re.search(r"```\n(cli  .*?)```", text, re.DOTALL)
     assert listed is not None, "README.md has lost the map of the modules"
     for line in listed[1].splitlines():
         names, _, what = line.partition("   ")
