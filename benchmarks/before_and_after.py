@@ -58,7 +58,7 @@ def turn(library: Path, name: str, precision: str, steps: int) -> dict[str, obje
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--commit", default="8809f7a")
-    parser.add_argument("--presets", nargs="+", default=["quick", "compact", "half-width", "mnist"])
+    parser.add_argument("--presets", nargs="+", default=["quick", "compact", "half-width"])
     parser.add_argument("--precisions", nargs="+", default=["float32", "bf16"])
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=5)

@@ -57,6 +57,7 @@ BENCHMARKS = (
     Benchmark("celeba_preparation", ("psutil",)),
     Benchmark("cpu_training"),
     Benchmark("precision_choice"),
+    Benchmark("before_and_after"),
     Benchmark("precision_loss"),
     Benchmark(
         "gpu_session",

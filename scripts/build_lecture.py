@@ -139,7 +139,7 @@ def _cells(lecture: Lecture, notebooks: Path) -> list[NotebookNode]:
     decks: dict[int, list[Part]] = {}
     for row in lecture.rows:
         before, after = [], []
-        for question, behind in re.findall(r"\[(\d+\.\d+)\]\([^)]*\)(.{0,12})", row.ask):
+        for question, behind in re.findall(r"\[(\d+\.\d+)\]\([^)]*\)(?=(.{0,12}))", row.ask):
             early = re.match(r"\W*(before|first)\b", behind)
             (before if early else after).append(bank[question])
         parts = _parts(row, decks, notebooks)

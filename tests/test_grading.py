@@ -204,11 +204,11 @@ def test_no_solution_is_said_to_call_the_library(path: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "value",
     [
-        torch.randn(2, 3),
+        torch.tensor([[-0.66, 1.0, 2.5], [0.0, -3.25, 8.0]]),
         torch.tensor(1.5, dtype=torch.float64),
         torch.zeros(0, 3, dtype=torch.uint8),
         torch.tensor([True, False]),
-        torch.randn(2, dtype=torch.bfloat16),
+        torch.tensor([1.75, -0.875], dtype=torch.bfloat16),
         np.arange(6.0).reshape(2, 3),
         np.float64(2.5),
         None,

@@ -602,17 +602,18 @@ for name, features in {"invented features": invented, "real, other images": new_
 # %% [markdown] tags=["slide"]
 # ## 7. Traps
 #
+# Three ways to another number from the same images.
+#
 # ### 7.1 Range
 #
 # A network expects values in a certain range. Ours take $[0, 1]$ and do the rest themselves. Given
-# 0-255, many networks compute *something*, without complaint. The library refuses:
+# 0-255, many networks compute *something*, without complaint. The library refuses. (An image that was
+# divided by 255 twice cannot be refused: it is nearly black, and valid.)
 
 # %% tags=["raises-exception"]
 network(255 * base[:4])
 
-# %% [markdown]
-# What cannot be refused is an image that was divided by 255 twice: it is nearly black, and valid.
-#
+# %% [markdown] tags=["subslide"]
 # ### 7.2 Resize, rounding, reference
 #
 # We take *real* digits, namely test images, and treat them as evaluation code sometimes does, against

@@ -395,6 +395,10 @@ sv.plots.split_rows(portrait, 2, originals=truth, title="Toy faces of 64 by 64, 
 # | Do more images mean fewer used ones? | $K = 2, 3, 4, 8$: global number and contrast against $K$ | the global number keeps up with $K$ |
 # | What decides between syntactic and semantic? The [appendix](10_appendix.ipynb), section 3, has a beginning | vary one thing at a time: `base_dim`, learning rate, kernel of the last layer, scale of the first weights; 10 seeds; `sv.diagnostics.split_kind` | the kinds are as frequent as before |
 # | Can the kind be foreseen? | a measure of the *untrained* model, or of the model after 20 steps; 20 new seeds | it tells the later kinds apart no better than chance |
+
+# %% [markdown] tags=["subslide"]
+# | question | how to test it | against it |
+# |---|---|---|
 # | Does the split cause the better score, or the wider head? | a VAE whose head has as many parameters | it scores as well |
 # | Can the kind be chosen? | start $\sigma$'s bias away from 0; or penalise differences of neighbouring $\sigma$ | the penalty worsens FID as soon as it has an effect |
 # | Is $\sigma$ an edge detector? | agreement with contours beside that of *other* images' contours ([notebook 4](04_sigma_map.ipynb)) | chance agreement is as large |
@@ -421,7 +425,7 @@ sv.plots.split_rows(portrait, 2, originals=truth, title="Toy faces of 64 by 64, 
 # best answer is a **mean** ([notebook 2](02_balancing_the_elbo.ipynb), section 1) of all $z$ that may have led
 # to $z_t$: at $t = 1$ the mean of everything, near $t = 0$ hardly uncertain.
 #
-# We build one, as a third way to draw latent vectors of the shipped Split VAE.
+# We build one, as one more way to draw latent vectors of the shipped Split VAE.
 
 # %% [markdown]
 # ### Exercise 3: `denoising_loss` (10 minutes, ★★)

@@ -47,19 +47,19 @@ LOADERS: dict[str, Loader] = {
     "cifar10": load_cifar10,
     "celeba": load_celeba,
 }
-"""Loaders by name, called with :func:`load`'s ``root``; one of your own may be added."""
+"""Loaders by name, called with :func:`load`'s ``root``; you may add your own."""
 
 
 def available() -> tuple[str, ...]:
-    """The names that :func:`load` knows, beside ``folder:PATH``."""
+    """The names that :func:`load` knows, besides ``folder:PATH``."""
     return tuple(LOADERS)
 
 
 def absolute(name: str, root: str | os.PathLike[str] | None = None) -> str:
-    """The name under which :func:`load` finds the same images from every working directory.
+    """The name under which :func:`load` finds the same images from any working directory.
 
     Args:
-        name: of a data set; all but ``folder:PATH`` stay as they are.
+        name: a data set's; any but ``folder:PATH`` is returned as it is.
         root: what a relative PATH starts from; by default the working directory.
     """
     return absolute_spec(name, root) if name.startswith(PREFIX) else name
@@ -80,7 +80,7 @@ def load(name: str, root: str | os.PathLike[str] | None = None) -> ImageSets:
         Train and test images as uint8 tensors (N, C, H, W), with their labels.
 
     Raises:
-        InputError: unknown name, or files that are missing, damaged or not to be downloaded.
+        InputError: unknown name, or files that are missing, damaged or cannot be downloaded.
     """
     if not isinstance(name, str):
         raise InputError(

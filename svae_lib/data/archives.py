@@ -1,4 +1,4 @@
-"""Members of archives that name a place outside of them are refused."""
+"""Refuse archives whose members name a place outside the archive."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..support.checks import InputError
 
 
 def refuse_unsafe_path(name: str, archive: Path) -> None:
-    """Raise InputError if a member of an archive names a place outside of it."""
+    """Raise InputError if the name of an archive's member points outside the archive."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if name.startswith(("/", "\\")) or PureWindowsPath(name).drive or ".." in parts:
         raise InputError(

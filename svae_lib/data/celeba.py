@@ -1,8 +1,8 @@
 """CelebA: 202,599 aligned photographs of faces, cropped and resized to 64x64.
 
 Its host often answers with a page about a quota instead of the file; then the zip must be
-fetched by hand. Neither the zip nor the folder of its images is changed: the 64x64 images go to
-an array of their own, of 2.5 GB.
+downloaded by hand. Neither the zip nor the folder of its images is changed: the 64x64 images go
+into an array of 2.5 GB, in a file of its own.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ def load_celeba(
     """CelebA: uint8 (162770, 3, 64, 64) and (19962, 3, 64, 64), memory-mapped.
 
     The files are sorted by name and split as the data set's authors do. Their validation part,
-    162,770 to 182,636, is in neither of our two: the course tunes nothing on it. All images
-    have label 0.
+    162,770 to 182,636, is in neither of our two parts, since the course tunes nothing on it. All
+    images have label 0.
 
     Args:
-        root: folder with img_align_celeba.zip or the folder img_align_celeba, in any case;
-            nothing is downloaded when it is given.
+        root: folder that holds img_align_celeba.zip or the folder img_align_celeba, in upper or
+            lower case; nothing is downloaded when it is given.
         on_broken: "refuse" or "skip" files that cannot be read.
         patience: with slow servers.
     """
@@ -109,7 +109,7 @@ def _find(root: str | os.PathLike[str] | None) -> Path | None:
 
 
 def _below(folder: Path, path: str) -> Path | None:
-    """What a path in a folder leads to, whatever the case of its letters."""
+    """What a path in a folder leads to, ignoring upper and lower case."""
     for name in path.split("/"):
         entries = os.scandir(folder) if folder.is_dir() else ()
         found = sorted(entry.name for entry in entries if entry.name.lower() == name)
@@ -120,7 +120,7 @@ def _below(folder: Path, path: str) -> Path | None:
 
 
 def _images(place: Path, names: Sequence[str]) -> list[str]:
-    """The image files among ``names``, sorted, if they are all there."""
+    """The image files among ``names``, sorted; all of them must be there."""
     images = [name for name in names if name.lower().endswith(".jpg") and not is_hidden(name)]
     if len(images) != COUNT:
         raise InputError(

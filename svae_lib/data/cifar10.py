@@ -1,7 +1,7 @@
 """CIFAR-10: 50,000 + 10,000 colour photographs of 32x32 in ten classes, read by torchvision.
 
-It opens the batches, which are pickles, only after their published MD5 was checked. Archives are
-unpacked, once their own MD5 was checked, into a temporary folder.
+The batches are pickles, so they are opened only after their published MD5 has been checked.
+Archives are unpacked into a temporary folder, once their own MD5 has been checked.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def load_cifar10(
         patience: with slow servers.
 
     Raises:
-        InputError: files missing, damaged, or not to be downloaded.
+        InputError: files are missing or damaged, or cannot be downloaded.
     """
     place = _find(root)
     if place is None:
@@ -121,7 +121,7 @@ def _read_pickled(folder: Path) -> tuple[Tensor, ...]:
 
 
 def _read_binary(folder: Path) -> tuple[Tensor, ...]:
-    """Per image a label and 1024 red, 1024 green and 1024 blue values."""
+    """For each image: a label, then 1024 red, 1024 green and 1024 blue values."""
     batches = []
     for name in BATCHES:
         path = folder / f"{name}.bin"

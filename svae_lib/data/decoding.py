@@ -1,4 +1,4 @@
-"""From the content of an image file to the pixels that a viewer shows, in a size of our choice."""
+"""From the content of an image file to the pixels that a viewer shows, at a size of our choice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 Image.init()
-# Raster formats alone: Pillow would hand PostScript to Ghostscript, whatever the file's name.
+# Only raster formats: Pillow would hand PostScript to Ghostscript, whatever the file's name.
 WANTED = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "AVIF")
 FORMATS = tuple(form for form in WANTED if form in Image.OPEN)  # WebP and AVIF are optional
 SUFFIXES = frozenset(
@@ -47,8 +47,8 @@ def decode(
 ) -> npt.NDArray[np.uint8]:
     """An image file as uint8 (C, size, size): upright, cropped, then resized bilinearly.
 
-    Pillow's bilinear filter averages over all pixels that fall into a smaller one, so fine
-    detail does not turn into aliasing. Of several pictures in a file the first is taken.
+    Pillow's bilinear filter averages over all the pixels that a smaller pixel covers, so fine
+    detail does not turn into aliasing. Of several pictures in a file, the first is taken.
 
     Args:
         content: bytes of the file.
@@ -58,8 +58,10 @@ def decode(
             the largest square around the centre.
 
     Raises:
-        ValueError: more than ``MOST_PIXELS``, too few for the box, or of an unknown range.
-        OSError: it is no image, none of ``FORMATS``, or cut short. Decoders raise others too.
+        ValueError: it has more than ``MOST_PIXELS``, too few for the box, or values of an unknown
+            range.
+        OSError: it is not an image, not one of ``FORMATS``, or cut short. Decoders may raise
+            other errors.
     """
     with Image.open(io.BytesIO(content), formats=FORMATS) as file:
         tags = getattr(file, "tag_v2", {})  # TIFF is unpacked in tiles, of any size
@@ -89,7 +91,7 @@ def _cropped(image: Image.Image, box: tuple[int, int, int, int] | None) -> Image
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Rotated as its EXIF says; as stored where the EXIF cannot be read."""
+    """The image rotated as its EXIF data say, or as stored where these cannot be read."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # damaged EXIF raises TypeError, struct.error, SyntaxError and more
@@ -132,18 +134,18 @@ def _scaled(image: Image.Image, file: Image.Image) -> Image.Image:
 
 
 def reason(error: Exception) -> str:
-    """Why a file is broken; Pillow's message about unknown formats shows an object's address."""
+    """Why a file is broken; Pillow's own message about unknown formats is of no use to a reader."""
     if isinstance(error, UnidentifiedImageError):
         return "it is no image, or of an unknown format"
     return printable(f"{type(error).__name__}: {error}")
 
 
 def printable(text: str) -> str:
-    """Text that every UTF-8 stream takes: a file name in another encoding becomes escapes."""
+    """Text that any UTF-8 stream accepts: a file name in another encoding is escaped."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a path has a part that systems and programs put beside the user's images."""
+    """Whether part of a path is hidden: put beside the user's images by a system or program."""
     parts = PurePosixPath(name).parts
     return any(part.startswith(".") or part in ("__MACOSX", "@eaDir") for part in parts)

@@ -39,9 +39,9 @@ class IdxSet:
         name: as :func:`svae_lib.data.load` knows it.
         original: torchvision's class that reads it and has the MD5 of the packed files.
         mirrors: where ``STEMS`` + ".gz" can be downloaded.
-        sha256: of the unpacked files, in the order of ``STEMS``: copies that were packed again
-            have another MD5. Computed from files whose MD5 was right.
-        source: a sentence on the origin.
+        sha256: of the unpacked files, in the order of ``STEMS``, since copies that were packed
+            again have another MD5. Computed from files whose MD5 was right.
+        source: a sentence on its origin.
     """
 
     name: str
@@ -109,7 +109,7 @@ FASHION_MNIST = IdxSet(
 def load_idx_set(
     kind: IdxSet, root: str | os.PathLike[str] | None = None, patience: Patience | None = None
 ) -> ImageSets:
-    """Images uint8 (60000, 1, 32, 32) and (10000, 1, 32, 32).
+    """MNIST or Fashion-MNIST: uint8 (60000, 1, 32, 32) and (10000, 1, 32, 32).
 
     Args:
         kind: which data set.
@@ -117,7 +117,7 @@ def load_idx_set(
         patience: with slow servers.
 
     Raises:
-        InputError: files missing, damaged, or not to be downloaded.
+        InputError: files are missing or damaged, or cannot be downloaded.
     """
     paths = _find(kind, root)
     if paths is None:
@@ -169,14 +169,14 @@ def _find(kind: IdxSet, root: str | os.PathLike[str] | None) -> list[Path] | Non
 
 
 def _file(folder: Path, stem: str) -> Path | None:
-    """The file of this name, packed or not; "images.idx3" is a common other spelling."""
+    """The file of this name, packed or not; "images.idx3" is another common spelling."""
     other = stem.replace("-idx", ".idx")
     names = (f"{stem}.gz", stem, f"{other}.gz", other)
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def _content(path: Path, sha256: str) -> bytes:
-    """The bytes of a file, unpacked if it is packed, whose hash must be right."""
+    """The bytes of a file, unpacked if need be; its hash must be right."""
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     try:

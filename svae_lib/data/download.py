@@ -1,8 +1,8 @@
 """Files from the web that arrive whole and genuine, or not at all.
 
 pooch transfers the bytes into a hidden partial file, which takes its final name only after its
-hash has been checked. What cannot be the file is not taken to its end: a web page, more bytes
-than the file may have, a connection that has all but stopped.
+hash has been checked. A download is broken off when it cannot be the file (a web page, or more
+bytes than the file may have) and when the connection has all but stopped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WEB_PAGE = "sent a web page instead of the file (a quota or a login page)"
 
 
 class DownloadError(InputError):
-    """No mirror delivered the file; the message gives each one's reason."""
+    """No mirror delivered the file; the message gives the reason for each."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,11 @@ def fetch(
 ) -> Path:
     """Download a file unless ``folder`` has it, and return its path.
 
-    Of several processes that want the file at once, one downloads it and the others wait.
+    If several processes want the file at once, one downloads it and the others wait.
 
     Raises:
         DownloadError: no mirror delivered the file.
-        InputError: the file that is there has another hash, or the folder cannot be written.
+        InputError: the file that is there has the wrong hash, or the folder cannot be written.
     """
     target = folder / file.name
     if not target.exists():
@@ -116,9 +116,9 @@ def fetch_all(
 
     Args:
         files: what to download.
-        folder: where to.
+        folder: where to put them.
         name: the data set, as messages call it.
-        advice: a further sentence for who cannot download.
+        advice: a further sentence for those who cannot download.
         patience: with slow servers.
     """
     try:
@@ -131,7 +131,7 @@ def fetch_all(
 
 
 def with_hashes(files: Iterable[RemoteFile]) -> str:
-    """The files and their hashes, as messages list what has to be placed."""
+    """The files and their hashes, to tell the user what to put into the folder."""
     return ", ".join(f"{file.name} ({file.hash_text})" for file in files)
 
 
@@ -184,7 +184,7 @@ def _deliver(file: RemoteFile, url: str, target: Path, patience: Patience, progr
 
 
 def _transfer(url: str, arriving: _Arriving) -> None:
-    """Let pooch write what ``url`` sends, and tell a failed connection from a refusal."""
+    """Let pooch write what ``url`` sends; a failed connection is worth trying again."""
     import pooch  # here: its import takes a while
 
     timeout, hooks = arriving.patience.timeout, {"response": arriving.announced}
@@ -203,7 +203,7 @@ def _transfer(url: str, arriving: _Arriving) -> None:
 
 
 class _Arriving:
-    """The partial file as pooch sees it: takes bytes as long as they can be the file's."""
+    """The partial file as pooch sees it: accepts bytes as long as they can be the file's."""
 
     def __init__(self, partial: Path, file: RemoteFile, patience: Patience, show: bool) -> None:
         self.partial, self.file, self.patience = partial, file, patience
@@ -213,7 +213,7 @@ class _Arriving:
         self.show, self.bar = show, counter(None, file.name, "B", show=False)
         self.start = b""
         self.received = 0
-        self.measured = (time.monotonic(), 0)  # when the speed was, and the bytes by then
+        self.measured = (time.monotonic(), 0)  # time of the last speed check, bytes by then
 
     def announced(self, response: Any, **_: Any) -> None:
         """Look at the head of a response, before its body is read."""

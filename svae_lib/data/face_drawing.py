@@ -26,9 +26,9 @@ THROAT = plain(0.25, 0.06, 0.08)
 
 
 def paint(factors: dict[str, Tensor], places: Tensor, size: int) -> Tensor:
-    """From factors, each (N, 1, 1, 1), and places of textures (N, 6) to (N, 3, size, size).
+    """Draw factors, each (N, 1, 1, 1), and places of textures (N, 6) as (N, 3, size, size).
 
-    The values lie near [0, 1]; rounding may take them a little beyond.
+    The values lie in [0, 1], or a little outside through rounding.
     """
     scene = Scene(dict(factors), places, size)
     _paint_background(scene)
@@ -87,7 +87,7 @@ def _paint_shirt(scene: Scene) -> None:
 def _paint_neck(scene: Scene) -> None:
     rows = slice(int(0.55 * scene.image.shape[2]), int(0.93 * scene.image.shape[2]))
     x, y = scene.x[..., rows, :] - scene["shift_x"], scene.y[..., rows, :]
-    # the head keeps light from the neck
+    # the head shades the neck
     shade = 0.3 + 0.3 * smoothstep(1.05, 1.4, scene.r[..., rows, :]) + 0.8 * x * scene.light[0]
     end = torch.maximum(0.7 - y, _collar(x, y))
     column = coverage(torch.minimum(0.23 - x.abs(), end), scene.pixel)

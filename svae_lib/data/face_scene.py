@@ -37,7 +37,7 @@ class Scene:
         u, v: coordinates (N, 1, H, W) in the frame of the head.
         p, q: u and v in half axes of the head, an ellipsoid whose outline has p^2 + q^2 = 1.
         r: sqrt(p^2 + q^2).
-        light: unit vector towards the light: right, down, to the viewer.
+        light: unit vector towards the light: right, down, towards the viewer.
         shade: how much light meets the head or the hair, about 0.2 to 1.1.
         noise: (N, 1, H, W), standard normal.
         phase: (N, 4, 1, 1) in [0, 2 pi), places the textures.
@@ -71,7 +71,7 @@ class Scene:
         return self.factors[name]
 
     def _shade(self) -> Tensor:
-        """Lambert's law on a sphere, plus ambient light; beyond its outline as on the outline."""
+        """Lambert's law on a sphere, plus ambient light; beyond its outline, as on the outline."""
         to_viewer = (1 - self.r.square()).clamp_(min=0).sqrt_()
         across = (self.p * self.light[0] + self.q * self.light[1]) / self.r.clamp(min=1)
         return across.addcmul_(to_viewer, self.light[2]).clamp_(min=0).mul_(0.9).add_(0.2)
@@ -103,9 +103,9 @@ class Scene:
     def patch(
         self, canvas: Tensor, at: tuple[Tensor, Tensor], half_size: tuple[float, float]
     ) -> Iterator[tuple[Tensor, ...]]:
-        """Copy what lies around (u, v) = ``at``, and write it back when the block has drawn on it.
+        """Copy the part around (u, v) = ``at``, and write it back after the block has drawn on it.
 
-        Small things then cost little, wherever they are in each image.
+        So small things cost little, wherever they are in each image.
 
         Yields:
             The part of ``canvas`` (N, 3, h, w), and of the planes u - at, v - at and noise.

@@ -46,25 +46,25 @@ def load_folder(
 ) -> ImageSets:
     """Images of a folder, cropped to their central square and resized.
 
-    Folders in it are classes (files of deeper folders belong to the class above). If it has
-    the folders train and test (or val), these are the two parts; else a share of each class,
-    drawn at random, is the test part: a hash of the seed and a file's name decides, so a file more
-    or less moves at most two others. Both parts are shuffled, so that the first images of each
-    are a fair sample of all classes. Hidden files and folders are left out, and links to folders
-    are followed.
+    Its subfolders are classes (files in deeper folders belong to the class above). If it has the
+    subfolders train and test (or val), these are the two parts; otherwise a random share of each
+    class is the test part: a hash of the seed and a file's name decides, so adding or removing a
+    file moves at most two others. Both parts are shuffled, so that the first images of each are a
+    fair sample of all classes. Hidden files and folders are left out, and links to folders are
+    followed.
 
     Files of any common kind are converted: 16 bits are scaled to 8, transparent pixels turn white,
-    a file of several pictures gives its first. 32-bit pixels and files of more than 89 million
-    pixels or 512 MiB are refused. The images are decoded once and kept, without loss, beside the
-    other prepared data, until the files change.
+    and of several pictures in a file the first is taken. 32-bit pixels and files of more than 89
+    million pixels or 512 MiB are refused. The images are decoded once, and kept without loss beside
+    the other prepared data until the files change.
 
     Args:
         path: the folder.
         size: height and width in pixels.
         channels: 1 (greyscale) or 3 (RGB).
         test: share of the images to test on, in (0, 1).
-        seed: of the random split and order.
-        on_broken: "refuse" stops at a file that is no image and names it, "skip" leaves it out.
+        seed: for the random split and order.
+        on_broken: "refuse" stops at a file that is not an image and names it, "skip" leaves it out.
         name: of the result; "folder:PATH" by default.
     """
     folder = expand(path)
@@ -96,7 +96,7 @@ def load_folder(
 
 
 def load_folder_spec(name: str, root: str | os.PathLike[str] | None = None) -> ImageSets:
-    """Load ``folder:PATH?option=value&option=value``, PATH relative to ``root`` if given."""
+    """Load ``folder:PATH?option=value&option=value``; PATH is relative to ``root`` if given."""
     path, _, query = name.removeprefix(PREFIX).partition("?")
     if not path:
         raise InputError(f"{name!r} names no folder: write folder:PATH.")
@@ -177,9 +177,9 @@ def image_names(folder: Path, on_broken: OnBroken = "refuse") -> list[str]:
 
 
 def _walk(folder: Path) -> tuple[list[str], list[OSError]]:
-    """Files below a folder, and the errors of folders that cannot be read.
+    """Files below a folder, and the errors from folders that cannot be read.
 
-    Links to folders are followed, and each folder is entered once.
+    Links to folders are followed, and each folder is entered only once.
     """
     names: list[str] = []
     unreadable: list[OSError] = []
@@ -200,13 +200,13 @@ def _walk(folder: Path) -> tuple[list[str], list[OSError]]:
 
 
 def _first(folders: Iterable[str], names: tuple[str, ...]) -> str:
-    """The folder with the first of the names, in any case (small letters first), or ""."""
+    """The folder whose name comes first in ``names``, in any case (lower case first), or ""."""
     found = (folder for folder in folders if folder.lower() in names)
     return min(found, key=lambda name: (names.index(name.lower()), name.swapcase()), default="")
 
 
 def _check_names(folder: Path, files: list[str]) -> None:
-    """Refuse train/ and test/ at another depth, and warn of one alone: they become classes."""
+    """Refuse train/ and test/ at another depth; warn if only one is there, and becomes a class."""
     found: dict[str, set[str]] = {}  # names of parts, by the folder that holds them
     for place in {above for file in files for above in PurePosixPath(file).parents}:
         if place.name.lower() in TRAIN_PARTS + TEST_PARTS:
@@ -247,11 +247,11 @@ def _shuffled(files: Files, seed: int) -> Files:
 
 
 def _random_split(files: Files, test: float, seed: int) -> list[Files]:
-    """A share of each class at random for the test part, at least one image in each part.
+    """A random share of each class for the test part, with at least one image in each part.
 
-    The order in a class is that of a hash of each file's name, which no other file can change. A
+    The files of a class are ordered by a hash of their names, which no other file can change. A
     class of n images should have test * n of them in the test part: whole shares first, then the
-    largest remainders, so that the total is right and a file more moves hardly any other.
+    largest remainders. So the total is right, and adding a file moves hardly any other.
     """
     draw = {name: hashlib.sha256(os.fsencode(f"{seed}/{name}")).digest() for name, _ in files}
     members: dict[str, list[str]] = {}

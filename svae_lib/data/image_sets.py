@@ -13,7 +13,7 @@ from ..support.checks import InputError, check_images, check_uint8_images
 
 @dataclass(frozen=True)
 class ImageSets:
-    """A data set in two parts that share no image: one to train on, one to test on.
+    """A data set in two parts with no image in common: one to train on, one to test on.
 
     Attributes:
         name: the name that :func:`svae_lib.data.load` knows it by.
@@ -83,9 +83,9 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def pad(images: Tensor, pixels: int = 2) -> Tensor:
-    """Add a border of zeros (black): (N, C, H, W) to (N, C, H + 2 pixels, W + 2 pixels).
+    """Add a black border, ``pixels`` wide: (N, C, H, W) to (N, C, H + 2 pixels, W + 2 pixels).
 
-    By 2 pixels MNIST's 28x28 become 32x32, which strides of two divide evenly (the authors'
+    With 2 pixels, MNIST's 28x28 become 32x32, which strides of two divide evenly (the authors'
     code does the same).
     """
     return F.pad(images, (pixels, pixels, pixels, pixels))

@@ -1,4 +1,4 @@
-"""The pictures of a folder in their own sizes, a batch at a time: for scores, not for training."""
+"""A folder's pictures at their own sizes, a batch at a time: for scores, not for training."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .folder import image_names
 
 
 class Pictures:
-    """The pictures below a folder, which are read by :meth:`batches`.
+    """The pictures in a folder and its subfolders; :meth:`batches` reads them.
 
     Args:
-        folder: hidden files and folders in it are left out, links to folders are followed.
+        folder: hidden files and folders in it are left out, and links to folders are followed.
         batch_size: pictures in a batch, at most.
-        seed: of the order, so that the first pictures are a fair sample of all.
+        seed: of the random order, so that the first pictures are a fair sample of all.
 
     Raises:
         InputError: no such folder, or a bad option.
@@ -45,10 +45,10 @@ class Pictures:
         return len(self._files)
 
     def batches(self, channels: int) -> Iterator[Tensor]:
-        """Pictures of one size at a time: uint8 (N, C, H, W), C = ``channels`` being 1 or 3.
+        """Batches of pictures, each of one size: uint8 (N, C, H, W), with C = ``channels``, 1 or 3.
 
-        Each is turned upright and converted as in :func:`svae_lib.data.load_folder`, but neither
-        cropped nor resized. A file that is no picture is an InputError.
+        Each picture is turned upright and converted as in :func:`svae_lib.data.load_folder`, but
+        neither cropped nor resized. A file that is not a picture raises an InputError.
         """
         waiting: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
         for name in self._files:

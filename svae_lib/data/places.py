@@ -32,7 +32,7 @@ def own_folder(root: str | os.PathLike[str] | None) -> Path | None:
 
 
 def cache_folder(kind: str) -> Path:
-    """Folder for data of a kind ("downloads", "prepared"): in a checkout's data/, else the cache.
+    """Folder for "downloads" or "prepared" data: in a checkout's data/, or else in the cache.
 
     It need not exist yet.
 
@@ -47,7 +47,7 @@ def cache_folder(kind: str) -> Path:
 
 @contextmanager
 def writing(place: Path) -> Iterator[None]:
-    """Turn an error of the disk (full, not writable) into an InputError that names the place."""
+    """Turn a disk error (full, not writable) into an InputError that names the place."""
     try:
         yield
     except OSError as error:
@@ -60,10 +60,10 @@ def writing(place: Path) -> Iterator[None]:
 
 @contextmanager
 def one_at_a_time(target: Path) -> Iterator[None]:
-    """Context of making the file ``target``: other processes and threads that want to, wait.
+    """Context in which one process or thread makes the file ``target`` while the others wait.
 
-    Look again inside whether the file is there by now. Its folder is made if need be; a hidden
-    lock file beside ``target`` remains.
+    Inside it, check again whether the file is there by now. Its folder is made if need be, and a
+    hidden lock file stays beside ``target``.
 
     Raises:
         InputError: the folder cannot be written.

@@ -1,8 +1,8 @@
 """From many image files to one memory-mapped array, in threads.
 
-The images go to disk as they are decoded, so memory does not grow with their number. What an
-interrupt leaves is taken up by the next run. The array takes its name when it is complete; that
-name contains a hash of all that decides its content.
+The images go to disk as they are decoded, so memory does not grow with their number. After an
+interrupt, the next run goes on from there. The array gets its name when it is complete; the name
+contains a hash of everything that decides its content.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ class Source:
     """Image files in the order of the array, and a hash that changes with them."""
 
     names: Sequence[str]
-    read: Callable[[str], bytes]  # content of the file of a name; called from several threads
+    read: Callable[[str], bytes]  # a name to the file's content; called from several threads
     fingerprint: str
 
 
 def folder_source(folder: Path, names: Sequence[str]) -> Source:
-    """Files in a folder and those below it, told apart by path, size and time of change."""
+    """Files in a folder and its subfolders, identified by path, size and time of change."""
     digest = hashlib.sha256(os.fsencode(folder.resolve()))
     for name in names:
         try:
@@ -99,20 +99,20 @@ def prepare(
 ) -> tuple[Tensor, Tensor]:
     """The images of a source as one array, which is made once and then found again.
 
-    Another process that prepares the same images is waited for.
+    If another process is preparing the same images, this one waits for it.
 
     Args:
         source: of the files; the array keeps their order.
         recipe: for decoding them.
         folder: where the array is kept, under a name that begins with ``label``.
         label: such as "celeba".
-        on_broken: "refuse" raises at the first file that is no image, "skip" leaves such out.
+        on_broken: "refuse" raises at the first file that is not an image, "skip" leaves it out.
         threads: for decoding; by default as many as PyTorch has, up to ``MOST_THREADS``.
         progress: whether to count the images on standard error.
 
     Returns:
-        Images, uint8 (N, C, size, size), memory-mapped: read from disk when used, and changes stay
-        in memory. For each file whether it is one of them, bool (files,).
+        The images, uint8 (N, C, size, size), memory-mapped: read from disk when used, while changes
+        stay in memory. And for each file whether it is among them, bool (files,).
     """
     key = json.dumps([VERSION, asdict(recipe), source.fingerprint])
     name = f"{label}-{recipe.size}px-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
@@ -159,7 +159,7 @@ def _make(
         begun.touch()
         raise
     with writing(array.parent):
-        if broken:  # their rows are taken by the next ones, and free ones remain at the end
+        if broken:  # the next rows move up into theirs, which leaves free rows at the end
             rows = np.flatnonzero(_are_good(source, broken))
             for start in range(0, len(rows), BLOCK):
                 good = images[rows[start : start + BLOCK]]
@@ -171,7 +171,7 @@ def _make(
 
 
 def _room(partial: Path, begun: Path, shape: tuple[int, ...]) -> Any:
-    """What an interrupted run has left, or else zeros with their room on the disk."""
+    """The array that an interrupted run has left, or else zeros, with disk space reserved."""
     with suppress(OSError, ValueError):  # not there, or damaged
         begun.unlink()
         if open_memmap(partial, "r").shape == shape:  # "r+" would lengthen a file cut short
@@ -194,7 +194,7 @@ def _decode_all(
     pool: ThreadPoolExecutor,
     report: Callable[[int], object],
 ) -> dict[str, str]:
-    """Fill the rows that are zeros; return the broken files, with the reasons."""
+    """Fill the rows that are still zeros; return the broken files, with the reasons."""
     stop, how, broken = threading.Event(), asdict(recipe), {}
 
     def decode_block(start: int) -> tuple[int, dict[str, str]]:

@@ -17,13 +17,13 @@ def coverage(distance: Tensor, pixel: float) -> Tensor:
 
 
 def ellipse(u: Tensor, v: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
-    """Distance to an ellipse's outline, exact along the shorter axis, soft at the far ends."""
+    """Distance to an ellipse's outline: exact along the shorter axis, softer at the far ends."""
     radius = ((u * (1 / a)).square_() + (v * (1 / b)).square_()).sqrt_()  # 1 on the outline
     return (1 - radius).mul_(torch.minimum(torch.as_tensor(a), torch.as_tensor(b)))
 
 
 def capsule(u: Tensor, v: Tensor, half_length: Tensor | float, thickness: Tensor | float) -> Tensor:
-    """Distance to the outline of a bar along u with round ends; ``thickness`` is its half."""
+    """Distance to the outline of a bar along u with round ends; ``thickness`` is half its width."""
     beyond = (u.abs() - half_length).clamp_(min=0)
     return thickness - (beyond.square_() + v.square()).sqrt_()
 
@@ -60,7 +60,7 @@ def plain(red: float, green: float, blue: float) -> Tensor:
 
 
 def tone(colour: Tensor, red: float, green: float, blue: float) -> Tensor:
-    """A colour whose parts are scaled."""
+    """A colour with its red, green and blue scaled."""
     return colour * plain(red, green, blue)
 
 
@@ -71,6 +71,6 @@ def lit(colour: Tensor, shade: Tensor) -> Tensor:
 
 
 def bell(u: Tensor, v: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
-    """A soft spot, near exp(-r^2) but 0 from r = 2: 1 in the middle, r = 1 on the ellipse."""
+    """A soft spot, near exp(-r^2) but 0 from r = 2 on; r is 0 at the centre, 1 on the ellipse."""
     square = (u * (1 / a)).square_().add_((v * (1 / b)).square_())
     return square.mul_(-0.25).add_(1).clamp_(min=0).square_().square_()

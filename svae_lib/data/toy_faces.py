@@ -1,8 +1,8 @@
 """Cartoon faces drawn by code: 64x64 RGB with known factors of variation.
 
 They stand in for CelebA where nothing can be downloaded: one object in varying pose, light and
-background, with large smooth areas that a VAE learns and fine hair, freckles and cloth that it
-blurs. Being drawn, they come with the truth about each image, as labels.
+background, with large smooth areas that a VAE learns, and fine hair, freckles and cloth that it
+blurs. Since they are drawn, the true factors of each image are known; they are the labels.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ FACTOR_NAMES = tuple(RANGES)
 def draw_faces(n: int, seed: int, image_size: int = 64) -> tuple[Tensor, Tensor]:
     """Draw ``n`` faces.
 
-    The first k faces of a seed are the same whatever ``n`` is. Beside the factors, only the
-    places of fine texture (strands of hair, freckles, cloth) are random.
+    The first k faces of a seed are the same whatever ``n`` is. Besides the factors, only the
+    places of fine textures (strands of hair, freckles, cloth) are random.
 
     Returns:
         Images uint8 (n, 3, image_size, image_size), and factors float32 (n, F) whose columns
@@ -100,7 +100,7 @@ def draw_faces(n: int, seed: int, image_size: int = 64) -> tuple[Tensor, Tensor]
 
 
 def named(factors: Tensor) -> dict[str, Tensor]:
-    """Each column of ``factors`` (N, F) by its name, as (N, 1, 1, 1)."""
+    """The columns of ``factors`` (N, F) by name, each as (N, 1, 1, 1)."""
     return dict(zip(FACTOR_NAMES, factors.T[..., None, None, None], strict=True))
 
 
@@ -111,8 +111,8 @@ def load_toy_faces(
 
     Args:
         root: not used; the faces are drawn when this is called.
-        name: "toy-faces", 8,000 to train on, or "toy-faces-32k": these and 24,000 more, which
-            take half a minute.
+        name: "toy-faces", with 8,000 to train on, or "toy-faces-32k", with 24,000 more, which
+            takes half a minute.
     """
     train, train_factors = draw_faces(TRAIN_COUNTS[name], TRAIN_SEED)
     test, test_factors = draw_faces(TEST_COUNT, TEST_SEED)

@@ -27,18 +27,18 @@ INK = "#222222"
 
 
 Config: TypeAlias = Any
-"""A :class:`svae_lib.ModelConfig`, which lies above this module."""
+"""A :class:`svae_lib.ModelConfig`; its module is above this one, so it cannot be imported."""
 
 
 def encoder_shapes(config: Config) -> list[tuple[int, int]]:
-    """(channels, pixels a side) of the image and after each strided convolution."""
+    """(channels, height in pixels) of the image, and after each strided convolution."""
     scales = range(config.num_scales)
     halved = [(config.base_dim * 2**i, config.image_size // 2 ** (i + 1)) for i in scales]
     return [(config.channels, config.image_size), *halved]
 
 
 def decoder_shapes(config: Config, out_channels: int) -> list[tuple[int, int]]:
-    """(channels, pixels a side) from the 4x4 start to the head's maps."""
+    """(channels, height in pixels) from the 4x4 start to the head's maps."""
     doublings = (config.image_size // 4).bit_length() - 1
     shapes = [(config.base_dim * 2 ** (doublings - i), 4 * 2**i) for i in range(doublings + 1)]
     return [*shapes, (out_channels, config.image_size)]
@@ -55,12 +55,12 @@ def architecture(
 ) -> AltFigure:
     """Draw encoder, latent variables and decoder, with the shape after each block.
 
-    Height says how many pixels a map has, depth how many channels.
+    A block's height stands for its pixels, its depth for its channels.
 
     Args:
-        config: of the model.
+        config: the model's.
         split: end in a Split VAE's head; otherwise in a plain image.
-        example: an image and the model's answer to it, each (C, H, W), to be shown at the ends.
+        example: an image and its reconstruction, each (C, H, W), to be shown at the two ends.
     """
     k, c = config.components, config.channels
     out = (k * c + (1 if k == 2 else k)) if split else c
@@ -112,12 +112,12 @@ def split_head(
     title: str | None = None,
     alt: str | None = None,
 ) -> AltFigure:
-    """Draw how the last convolution's channels become maps and images, and these the answer.
+    """Draw how the last convolution's channels become maps and images, and these the mixture.
 
     Args:
-        channels: C of an image.
-        components: K, the images that are mixed.
-        example: to be shown in the places of the names: the maps, (1, H, W) each, one for K = 2
+        channels: C, the channels of an image.
+        components: K, the number of images that are mixed.
+        example: what to show in place of the names: the maps, (1, H, W) each, one for K = 2
             and K otherwise; then the K images and their mixture, (C, H, W) each.
     """
     k, c = components, channels
@@ -173,7 +173,7 @@ _PLACES = ((0, 1), (1, 1), (2, 1), (3, 1), (4, 2), (4, 0), (4, 1), (5, 1), (6, 1
 
 @course_style()
 def course_map(*, title: str | None = None, alt: str | None = None) -> AltFigure:
-    """Draw which notebook needs which."""
+    """Draw which notebooks each notebook builds on."""
     figure, axes = _canvas(12.5, 3.3, title)
     places = [(2.4 * x, 1.05 * y) for x, y in _PLACES]
     for i, (number, name, what, needs) in enumerate(NOTEBOOKS):
@@ -217,7 +217,7 @@ def _canvas(width: float, height: float, title: str | None) -> tuple[AltFigure, 
 def _maps(
     axes: Any, x: float, shape: tuple[int, int], most: tuple[int, int], colour: str, name: str
 ) -> float:
-    """Draw a block of maps at x, labelled with its shape; returns where the next may begin."""
+    """Draw a block of maps at x, labelled with its shape; return where the next one may begin."""
     channels, size = shape
     depth, side = 0.1 + 0.42 * channels / most[0], 0.3 + 1.1 * size / most[1]
     lean = 0.16 * side  # the maps' own width, in perspective
@@ -246,7 +246,7 @@ def _maps(
 def _picture(
     axes: Any, image: Any, x: float, y: float, side: float, name: str, is_map: bool = False
 ) -> float:
-    """Show an image (C, H, W) around (x, y), its name below; returns where it ends."""
+    """Show an image (C, H, W) around (x, y), with its name below; return where it ends."""
     pixels = np.asarray(image).transpose(1, 2, 0)
     colours = MAP_COLOURS if is_map else "gray"
     half = side / 2

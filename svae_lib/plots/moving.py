@@ -1,4 +1,4 @@
-"""Figures of one kind as a moving picture, where a still one cannot show what happens."""
+"""A moving picture made of figures, where a still one cannot show what happens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ..support.checks import InputError
 from .figure import AltFigure, png
@@ -16,10 +16,10 @@ from .figure import AltFigure, png
 
 @dataclass(frozen=True)
 class MovingPicture:
-    """An animated PNG with its alternative text; the last value of a notebook's cell is shown."""
+    """An animated PNG with its alternative text; as the last value of a cell it is shown."""
 
     data: bytes
-    """Of the file; a viewer that cannot animate shows the last figure."""
+    """Content of the file; a viewer that cannot animate it shows the last figure."""
     width: int
     alt_text: str
 
@@ -35,19 +35,20 @@ class MovingPicture:
 def moving(
     figures: Sequence[AltFigure], alt: str, *, seconds: float = 0.25, times: int = 2
 ) -> MovingPicture:
-    """Show figures of one size one after another.
+    """Show figures, all of one size, one after another.
 
     Args:
         figures: at least two.
         alt: what happens, in words.
-        seconds: for each figure; the last one stays for four times as long.
-        times: how often to play; it then rests on the last figure.
+        seconds: for each figure; the last one stays four times as long.
+        times: how often to play it; it then stops on the last figure.
 
     Raises:
-        InputError: fewer than two figures, figures of several sizes, or no text.
+        InputError: fewer than two figures, figures of different sizes, or no text.
     """
     opened = [Image.open(io.BytesIO(png(figure))).convert("RGB") for figure in figures]
-    frames = [ImageOps.posterize(frame, 5) for frame in opened]  # 32 levels: half the bytes
+    levels = [round((value >> 3) * 255 / 31) for value in range(256)]  # 32: half the bytes
+    frames = [frame.point(3 * levels) for frame in opened]
     if len(frames) < 2 or len({frame.size for frame in frames}) > 1:
         raise InputError("a moving picture needs at least two figures, all of one size.")
     if not alt:

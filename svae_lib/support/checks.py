@@ -1,6 +1,6 @@
-"""Checks of arguments. Each raises :class:`InputError`: one sentence that says what to do.
+"""Checks of arguments. Each raises :class:`InputError` with a sentence that says what to do.
 
-Values are passed under the names that users know them by: ``check_counts(batch_size=n)``.
+Pass values under the names that users know: ``check_counts(batch_size=n)``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class InputError(ValueError):
-    """The user's input cannot be used; the command line prints the message, no traceback."""
+    """The user's input cannot be used; the command line prints the message without a traceback."""
 
 
 def check_images(
@@ -26,8 +26,8 @@ def check_images(
 ) -> None:
     """``images`` must be a non-empty float tensor (N, C, H, W) with values in [0, 1].
 
-    C and H = W must be as given, if they are; ``values=False`` leaves out the range, whose check
-    forces a GPU sync.
+    Where ``channels`` and ``image_size`` are given, C and H = W must equal them. ``values=False``
+    leaves out the check of the range, which forces a GPU sync.
     """
     _check_shape(images, channels, image_size, name)
     if not images.is_floating_point():
@@ -64,14 +64,14 @@ def check_uint8_images(
 
 
 def check_seed(seed: int) -> None:
-    """PyTorch, NumPy and scikit-learn must all take the seed: 0 to 2^32 - 1."""
+    """The seed must be one that PyTorch, NumPy and scikit-learn all accept: 0 to 2^32 - 1."""
     check_counts(lowest=0, seed=seed)
     if seed >= 2**32:
         raise InputError(f"seed must be below 2^32, not {seed}.")
 
 
 def check_tensors(**values: object) -> None:
-    """Each value must be a tensor, and not a NumPy array, say."""
+    """Each value must be a tensor, not a NumPy array, for instance."""
     for name, value in values.items():
         if not isinstance(value, Tensor):
             raise InputError(
@@ -81,7 +81,7 @@ def check_tensors(**values: object) -> None:
 
 
 def check_posteriors(mu: Tensor, log_var: Tensor, latent_dim: int | None = None) -> None:
-    """Means and log variances of posteriors must both be (N, L), L as given or any, and finite."""
+    """Posteriors' means and log variances must be finite and (N, L), with L as given or any."""
     shape = tuple(mu.shape)
     if len(shape) != 2 or shape != tuple(log_var.shape) or latent_dim not in (None, shape[1]):
         wanted = "latent_dim" if latent_dim is None else latent_dim
@@ -94,7 +94,7 @@ def check_posteriors(mu: Tensor, log_var: Tensor, latent_dim: int | None = None)
 
 
 def check_counts(lowest: int = 1, **counts: int) -> None:
-    """Each count must be a whole number, of Python or NumPy, and at least ``lowest``."""
+    """Each count must be a whole number, Python's or NumPy's, and at least ``lowest``."""
     for name, count in counts.items():
         try:
             whole = operator.index(count)

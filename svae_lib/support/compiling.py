@@ -1,6 +1,6 @@
 """torch.compile where it pays, with a fallback where it does not work.
 
-On CUDA only: on a CPU, compiling the paper's MNIST model at half its width took a minute and
+Only on CUDA: on a CPU, the paper's MNIST model at half its width took a minute to compile and
 trained no faster (bf16, one thread).
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .checks import InputError
 
 COMPILE_FROM_STEPS = 5000
-"""Shorter trainings do not win back the minute or so that compiling takes: a rule of thumb."""
+"""Rule of thumb: shorter trainings do not make up for the minute or so that compiling takes."""
 
 FUSE_MORE: dict[str, Any] = {
     "realize_opcount_threshold": 200,
@@ -25,21 +25,23 @@ FUSE_MORE: dict[str, Any] = {
     "realize_acc_reads_threshold": 30,
 }
 """Compute BatchNorm and swish again where the backward pass needs them, instead of writing them to
-memory as float32. By the compiler's own count a training step of the paper's MNIST model moves 18.4
-MB of memory per image without these, 13.4 MB with them (torch 2.11, bf16, batch 1000)."""
+memory as float32. By the compiler's own count, a training step of the paper's MNIST model moves
+18.4 MB of memory per image without these options and 13.4 MB with them (torch 2.11, bf16, batch
+1000)."""
 
 
 def compiler_options(mode: str | None = None) -> dict[str, Any]:
-    """Options for ``torch.compile``: those of one of its modes, and :data:`FUSE_MORE`."""
+    """Options for ``torch.compile``: those of a mode, if one is given, and :data:`FUSE_MORE`."""
     from torch._inductor import list_mode_options  # here: its import takes seconds
 
     return (list_mode_options(mode) if mode else {}) | FUSE_MORE
 
 
 def compile_pays(device: torch.device, steps: int) -> bool:
-    """Whether ``torch.compile`` works on this device and a training is long enough for it.
+    """Whether ``torch.compile`` works on this device and the training is long enough to gain.
 
-    It needs Triton, a card that Triton supports (capability 7.0, Volta) and a C compiler.
+    Compiling needs Triton, a card that Triton supports (capability 7.0, Volta, or newer) and a C
+    compiler.
     """
     return (
         steps >= COMPILE_FROM_STEPS
@@ -58,12 +60,12 @@ def compiled(
     alone: bool,
     parts: int,
 ) -> nn.Module:
-    """A module whose first value is a loss, compiled if that was asked for, or pays.
+    """The module, compiled if that was asked for or pays. Its first output must be a loss.
 
     Args:
         module: what to compile.
-        asked: as in :class:`svae_lib.training.Trainer`; None: compile if it pays, and go on without
-            where the compiler does not work.
+        asked: as in :class:`svae_lib.training.Trainer`; with None, compile if it pays, and go on
+            without compiling where the compiler does not work.
         pays: whether compiling pays here.
         alone: whether this process trains by itself.
         parts: forward passes per step.
@@ -83,9 +85,9 @@ def compiled(
 
 
 class _Tried(nn.Module):
-    """A compiled module that is tried at its first call; the plain one where that fails.
+    """A compiled module that is tried at its first call, and the plain one where that fails.
 
-    An error of the model itself then comes again, from the plain one.
+    If the error is the model's own, the plain module raises it again.
     """
 
     def __init__(self, fast: nn.Module, plain: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Which processor computes, in which arithmetic, and what pays there."""
+"""Which device computes, in which arithmetic, and which settings make it fast."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def default_device() -> torch.device:
 
 
 def find_device(device: torch.device | str | None = None) -> torch.device:
-    """The device of a name, such as "cuda:1"; :func:`default_device` for None."""
+    """The device with this name, such as "cuda:1"; for None, :func:`default_device`."""
     if device is None:
         return default_device()
     try:
@@ -49,9 +49,10 @@ def find_device(device: torch.device | str | None = None) -> torch.device:
 def resolve_precision(precision: str, device: torch.device) -> Arithmetic:
     """Turn "auto" into the fastest arithmetic that the device has in hardware.
 
-    On CUDA bf16 where the card computes in it, else fp16; on a CPU bf16 where the processor
-    multiplies in it (emulated bf16 is slower than float32: benchmarks/precision_choice.py);
-    elsewhere float32. The environment variable SVAE_PRECISION replaces this choice.
+    On CUDA that is bf16 where the card computes in it, otherwise fp16; on a CPU, bf16 where the
+    processor multiplies in it (emulated bf16 is slower than float32:
+    benchmarks/precision_choice.py); elsewhere float32. The environment variable SVAE_PRECISION
+    replaces this choice.
     """
     if precision == "auto":
         precision = os.environ.get(PRECISION_VARIABLE) or _fastest(device)
@@ -70,7 +71,7 @@ def _fastest(device: torch.device) -> Arithmetic:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether the CPU has instructions for bf16 products; no where PyTorch is too old to tell."""
+    """Whether the CPU has instructions for bf16 products; False where PyTorch cannot tell."""
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
@@ -85,11 +86,11 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 
 
 def as_float64(values: Tensor, *, stay: bool = False) -> Tensor:
-    """The values as float64, without gradient: the one way to float64 in the library.
+    """The values as float64, without gradient; the library converts to float64 only here.
 
-    They come to the CPU; with ``stay``, only from devices without float64, such as Apple's GPUs:
-    first to the CPU and then to float64 (in one step PyTorch raises, or, in some versions, copies
-    nothing).
+    They are moved to the CPU; with ``stay``, only from devices without float64, such as Apple's
+    GPUs. They go to the CPU first and to float64 then, since PyTorch cannot do both in one step
+    (it raises, or, in some versions, copies nothing).
     """
     values = values.detach()
     if not (stay and values.device.type in ("cpu", "cuda")):
@@ -104,8 +105,8 @@ def as_float64(values: Tensor, *, stay: bool = False) -> Tensor:
 def exact_float32() -> Iterator[None]:
     """Context in which float32 products keep all 23 bits, and cuDNN is deterministic.
 
-    Recent GPUs multiply float32 numbers with 10 bits of the fraction (TensorFloat-32): good for
-    training, not for scores, which are to be the same on every device.
+    Recent GPUs multiply float32 numbers with 10 bits of the fraction (TensorFloat-32). That is good
+    enough for training, but not for scores, which should be the same on every device.
     """
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
@@ -117,14 +118,14 @@ def exact_float32() -> Iterator[None]:
 
 
 def best_memory_format(device: torch.device) -> torch.memory_format:
-    """``channels_last`` on CUDA and CPUs, whose convolutions read a pixel's channels together."""
+    """``channels_last`` on CUDA and CPUs, where convolutions read a pixel's channels together."""
     known = device.type in ("cuda", "cpu")
     return torch.channels_last if known else torch.contiguous_format
 
 
 @contextmanager
 def tuned(device: torch.device) -> Iterator[None]:
-    """Context of many equal steps: cuDNN times its algorithms once per shape and keeps the
+    """Context for many equal steps: cuDNN times its algorithms once per shape and keeps the
     fastest, and the process keeps its memory: :func:`svae_lib.support.memory.kept_memory`.
     """
     before = torch.backends.cudnn.benchmark
@@ -144,7 +145,7 @@ def gradients() -> Iterator[None]:
 
 
 def make_trainable(model: nn.Module) -> None:
-    """Copy weights that were made in inference mode: such tensors can never be trained."""
+    """Replace weights made in inference mode by copies, since such tensors cannot be trained."""
     for module in model.modules():
         for name, weight in module.named_parameters(recurse=False):
             if weight.is_inference():
@@ -155,7 +156,7 @@ def make_trainable(model: nn.Module) -> None:
 
 
 def fits(images: Tensor, device: torch.device) -> bool:
-    """Whether ``images`` take at most half of a GPU's free memory; the model needs some."""
+    """Whether ``images`` take at most half of a GPU's free memory; the model needs the rest."""
     if device.type != "cuda":
         return True  # they are in main memory already
     free, _ = torch.cuda.mem_get_info(device)

@@ -1,8 +1,8 @@
 """Several processes that train one model together, each on its own device.
 
 ``accelerate launch -m svae_lib train ...`` or ``torchrun -m svae_lib train ...`` starts them;
-Hugging Face accelerate gives each its rank and its device. A step's batch and noise are those of a
-single process, and each process takes its slice: docs/scaling.md explains the rest.
+Hugging Face accelerate gives each its rank and its device. A step's batch and noise are the same as
+in a single process, and each process takes its slice. docs/scaling.md explains the rest.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PATIENCE = timedelta(hours=2)  # the main process may be preparing a data set
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a training, as one of them sees them; a single one exchanges nothing."""
+    """The processes of a training, as seen by one of them; a single one exchanges nothing."""
 
     device: torch.device
     rank: int = 0
@@ -41,14 +41,14 @@ class Processes:
 
     @property
     def main(self) -> bool:
-        """Whether this process writes files and talks to the user: one of them does."""
+        """Whether this is the one process that writes files and talks to the user."""
         return self.rank == 0
 
     def share(self, batch: Tensor, parts: int = 1) -> Tensor:
         """This process's share of a step's batch (N, ...): (N / count, ...).
 
-        Of a step in several parts it has a share of each, one after the other: a part holds the
-        same images however many processes work on it.
+        If a step has several parts, it takes a share of each part in turn: a part holds the same
+        images however many processes work on it.
         """
         if self.alone:
             return batch
@@ -56,7 +56,7 @@ class Processes:
         return shares[:, self.rank].flatten(0, 1)
 
     def check_shares(self, images: int, parts: int = 1, sync_norm: bool = False) -> None:
-        """Images must divide evenly among processes and parts; ``sync_norm`` needs GPUs."""
+        """Images must divide evenly among processes and parts, and ``sync_norm`` needs GPUs."""
         if images % (self.count * parts):
             raise InputError(
                 f"batch_size={images} cannot be shared evenly by {self.count} processes in {parts} "
@@ -69,14 +69,14 @@ class Processes:
             )
 
     def mean_(self, values: Tensor) -> Tensor:
-        """Replace a tensor by its mean over the processes; no process waits for its device."""
+        """Replace a tensor by its mean over the processes, without waiting for the device."""
         if not self.alone:
             dist.all_reduce(values)
             values /= self.count
         return values
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process; all of them wait for the answer."""
+        """Whether the flag is set in any process; all processes wait for the answer."""
         if self.alone:
             return flag
         found = torch.tensor(float(flag), device=self.device)
@@ -85,9 +85,9 @@ class Processes:
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """The main process runs the block before the others, which find what it has downloaded.
+        """Context that the main process runs first; the others then find what it has downloaded.
 
-        If the block fails there, the others raise an :class:`InputError`.
+        If it fails in the main process, the others raise an :class:`InputError`.
         """
         if not self.main and self.any(False):
             raise InputError("the main process could not go on; its message says why.")
@@ -105,7 +105,7 @@ class Processes:
         """The module with gradients averaged over the processes during each backward pass."""
         if self.alone:
             return module
-        # DDP would overwrite BatchNorm's buffers with the main process's; average_ is for these.
+        # DDP would overwrite BatchNorm's buffers with the main process's; average_ handles these.
         # (PyTorch has renamed the argument.)
         known = inspect.signature(DistributedDataParallel).parameters
         buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
@@ -115,7 +115,7 @@ class Processes:
         return DistributedDataParallel(module, **options)
 
     def exchange(self, module: nn.Module, now: bool) -> AbstractContextManager[Any]:
-        """Context of a backward pass: average gradients ``now``, or leave that to a later one."""
+        """Context for a backward pass: average gradients ``now``, or leave that to a later pass."""
         if self.alone or now:
             return nullcontext()
         return module.no_sync()  # type: ignore[operator, no-any-return]
@@ -129,8 +129,8 @@ class Processes:
     def average_(self, tensors: Iterable[Tensor]) -> None:
         """Replace each floating-point tensor by its mean over the processes, in one exchange.
 
-        For BatchNorm's running statistics. They are weighted sums of the batches' statistics, so
-        averaging them now and then equals averaging at every step.
+        This is for BatchNorm's running statistics. They are weighted sums of the batches'
+        statistics, so averaging them now and then equals averaging at every step.
         """
         floating = [t for t in tensors if t.is_floating_point()]
         if self.alone or not floating:
@@ -141,10 +141,10 @@ class Processes:
 
 
 def join(device: torch.device | str | None = None) -> Processes:
-    """This process among those that a launcher started, or by itself; may be called again.
+    """This process's place among those that a launcher started; may be called again.
 
     Args:
-        device: "cpu" to stay there; default: this process's own GPU where there is one.
+        device: "cpu" to stay on the CPU; by default this process's own GPU, if there is one.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes(find_device(device))

@@ -1,9 +1,9 @@
-"""Where the training images live, and how the batch of a step gets to the device.
+"""Where the training images are kept, and how the batch of a step gets to the device.
 
-The images stay bytes: a quarter of the memory and of the traffic of float32. Where they fit on
-the device they move there once. Otherwise (CelebA on a small card, a memory-mapped file) a thread
+The images stay bytes, which take a quarter of the memory and traffic of float32. If they fit on the
+device, they are moved there once. Otherwise (CelebA on a small card, a memory-mapped file) a thread
 gathers the next batch in pinned memory and copies it on a stream of its own, while the device
-computes. What a step sees depends on (seed, step) alone.
+computes. What a step sees depends only on (seed, step).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ORDER, NOISE = 0, 1  # the two streams of random numbers of a training
 
 
 def stream_seed(seed: int, stream: int, index: int) -> int:
-    """Seed of an epoch's order or a step's noise, mixed so that no two streams are alike."""
+    """Seed for an epoch's order or a step's noise, mixed so that no two streams are alike."""
     return int(np.random.SeedSequence((seed, stream, index)).generate_state(1)[0])
 
 
@@ -32,11 +32,11 @@ class Feed:
     Args:
         images: uint8 (N, C, S, S), perhaps memory-mapped.
         batch_size: images per step, over all processes.
-        seed: of order and noise.
+        seed: for order and noise.
         device: where batches are wanted.
-        share: takes this process's part of a batch; default: all of it.
-        resident: keep all images on the device; default: if they fit.
-        memory_format: of the images of a step.
+        share: takes this process's part of a batch; by default all of it.
+        resident: keep all images on the device; by default, if they fit.
+        memory_format: for the images of a step.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class Feed:
     def batch(self, step: int) -> Tensor:
         """This process's images of a step, counted from 0: float32 (n, C, S, S) in [0, 1]."""
         images = self._bytes(step)
-        # Convolutions go by the strides, and images of one channel are contiguous in every format:
-        # only made in the wanted one do they have its strides.
+        # Convolutions look at strides. Images of one channel are contiguous in every format, so
+        # converting changes nothing: they must be created in the format to have its strides.
         x = torch.empty_like(images, dtype=torch.float32, memory_format=self.memory_format)
         return torch.div(images, 255, out=x)
 
@@ -89,14 +89,14 @@ class Feed:
         batch, copied = self._next[1].result()
         self._next = (step + 1, self._thread.submit(self._load, step + 1))
         if copied is not None:
-            # The device, not Python, waits for the copy; and the memory is not reused before the
-            # device is through with this batch.
+            # The device waits for the copy, Python does not; and the memory is not reused until the
+            # device has finished with this batch.
             torch.cuda.current_stream(self.device).wait_event(copied)
             batch.record_stream(torch.cuda.current_stream(self.device))
         return batch
 
     def _load(self, step: int) -> tuple[Tensor, torch.cuda.Event | None]:
-        """Gather and copy a batch (in the thread); the event says that the copy is done."""
+        """Gather and copy a batch (in the thread); the event tells when the copy is done."""
         chosen = self._chosen(step)
         with torch.cuda.stream(self._stream) if self._stream is not None else nullcontext():
             shape = (len(chosen), *self.images.shape[1:])
@@ -106,7 +106,7 @@ class Feed:
             return batch, None if self._stream is None else self._stream.record_event()
 
     def _chosen(self, step: int) -> Tensor:
-        """Indices of this process's images of a step, where the images are."""
+        """Indices of this process's images of a step, on the same device as the images."""
         epoch, batch = divmod(step, self.batches_per_epoch)
         if epoch not in self._orders:
             generator = torch.Generator().manual_seed(stream_seed(self.seed, ORDER, epoch))

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, their hashes and locks, and the embedded ones."""
+"""Files that are written whole or not at all, hashes, locks, and the files that come along."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # errors of a flush after which
 
 
 def expand(path: str | os.PathLike[str]) -> Path:
-    """The path with ~ and ~user as the home folders they mean."""
+    """The path, with ~ and ~user replaced by home folders."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -36,8 +36,8 @@ def atomic_path(target: str | os.PathLike[str], *, overwrite: bool = False) -> I
 
     A reader sees the old file or the new one, never a part: the temporary file is flushed to
     disk and renamed. When the block raises (a full disk, an interrupt), nothing is left behind.
-    What cannot be written is refused before the block runs, if that is known by then; without
-    ``overwrite`` FileExistsError is raised even if the file appeared while the block ran.
+    A target that cannot be written is refused before the block runs, if that is known by then.
+    Without ``overwrite``, FileExistsError is raised even if the file appeared while the block ran.
     """
     target = expand(target)
     _check_free(target, overwrite)
@@ -57,7 +57,7 @@ def atomic_path(target: str | os.PathLike[str], *, overwrite: bool = False) -> I
             error.filename = str(target)  # the name that the user knows
         raise
     finally:
-        with suppress(OSError):  # the reason why it could not be made says more
+        with suppress(OSError):  # the error that is already being raised says more
             temporary.unlink()
 
 
@@ -97,7 +97,7 @@ def _publish(temporary: Path, target: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Flush a file to disk, where the file system can."""
+    """Flush a file to disk, if the file system can."""
     with path.open("r+b") as file:  # Windows flushes writable handles only
         try:
             os.fsync(file.fileno())
@@ -120,7 +120,7 @@ def write_json(target: str | os.PathLike[str], value: Any, *, overwrite: bool = 
 def read_json(path: str | os.PathLike[str], wanted: Any = Any) -> Any:
     """Read a JSON file as a value of the type ``wanted``: :func:`svae_lib.support.records.convert`.
 
-    :class:`InputError` says if it is missing, is not JSON, or does not fit the type.
+    An :class:`InputError` says if it is missing, is not JSON, or does not fit the type.
     """
     try:
         content = Path(path).read_bytes()
@@ -131,9 +131,9 @@ def read_json(path: str | os.PathLike[str], wanted: Any = Any) -> Any:
 
 @contextmanager
 def claimed(lock: Path) -> Iterator[bool]:
-    """Whether this process holds the file ``lock`` in the block: False where another one does.
+    """Hold the lock file ``lock`` in the block; yields False where another process holds it.
 
-    On a file system without locks the answer is True, with a warning.
+    On a file system without locks it yields True, with a warning.
     """
     handle = FileLock(lock)
     mine = True
@@ -165,9 +165,9 @@ def is_leftover(path: Path) -> bool:
 
 
 def user_cache() -> Path:
-    """The library's folder among the system's caches: on Linux ~/.cache/svae.
+    """The library's folder among the system's caches, on Linux ~/.cache/svae.
 
-    The variable XDG_CACHE_HOME moves it, on every system. It need not exist yet.
+    The variable XDG_CACHE_HOME moves it, on every system. The folder need not exist yet.
     """
     if named := os.environ.get("XDG_CACHE_HOME"):
         return expand(named) / "svae"

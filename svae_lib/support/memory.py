@@ -1,9 +1,9 @@
 """Memory that the C library keeps for the next step, instead of returning it to the system.
 
 glibc returns large freed blocks to the system at once. The next step asks for as many again, and
-the system hands them out page by page, each filled with zeros. Training and scoring need the same
-tensors in every step, so meanwhile freed memory is kept: see mallopt(3). Other C libraries are left
-alone.
+the system hands them out page by page, each filled with zeros. Training and scoring need tensors of
+the same sizes in every step, so freed memory is kept until they end: see mallopt(3). Other C
+libraries are left alone.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _users = 0
 
 @contextmanager
 def kept_memory() -> Iterator[None]:
-    """Context in which the process keeps the memory that it frees; at its end it is returned.
+    """Context in which the process keeps the memory that it frees, and returns it at the end.
 
-    The peak may be somewhat higher than without (docs/speed.md has measurements). Contexts may be
-    nested, and overlap between threads: the last to end returns the memory.
+    Peak memory may be somewhat higher than without it (docs/speed.md has measurements). Contexts
+    may be nested, and may overlap between threads: the last to end returns the memory.
     """
     global _users
     libc = _glibc()
@@ -57,5 +57,5 @@ def _set(libc: ctypes.CDLL, options: dict[int, int]) -> None:
 
 @cache
 def _glibc() -> ctypes.CDLL | None:
-    """The C library of this process, where it is glibc."""
+    """The C library of this process, if it is glibc."""
     return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar where there is a screen, a line now and then in a log file."""
+"""Progress of long work: a bar on a screen, a line now and then in a log file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NoReturn
 from tqdm.auto import tqdm
 
 LINE_EVERY = 10
-"""Least seconds between two lines of a log."""
+"""Minimum number of seconds between two lines of a log."""
 
 
 def counter(
@@ -26,11 +26,11 @@ def counter(
     and call its ``update(n)``.
 
     Args:
-        total: where it ends, if that is known.
-        what: what is done, such as "features".
-        unit: of the count.
+        total: where the count ends, if that is known.
+        what: what is being done, such as "features".
+        unit: what is counted.
         show: False prints nothing.
-        initial: where it starts.
+        initial: where the count starts.
         scaled: show thousands as k, millions as M.
     """
     on_screen = sys.stderr.isatty() or _in_notebook()
@@ -47,7 +47,7 @@ def counter(
 
 
 class History(dict[str, list[float]]):
-    """The curves of a training, a list per quantity; shown in one line."""
+    """The curves of a training, a list for each quantity; its repr is one line."""
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.items() if values)
@@ -55,7 +55,7 @@ class History(dict[str, list[float]]):
 
 
 class _Lines:
-    """Standard error, with a new line where a bar would write over its last state."""
+    """Standard error, with a new line where a bar would overwrite itself."""
 
     def write(self, text: str) -> None:
         if words := text.strip("\r\n"):
@@ -66,7 +66,7 @@ class _Lines:
 
 
 def _in_notebook() -> bool:
-    """Whether a Jupyter kernel runs this: its standard error is no terminal, yet shows a bar."""
+    """Whether a Jupyter kernel runs this: its standard error is not a terminal, but shows bars."""
     module = sys.modules.get("IPython")
     shell = module.get_ipython() if module else None
     return getattr(shell, "kernel", None) is not None

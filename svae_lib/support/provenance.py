@@ -32,9 +32,9 @@ def provenance(device: torch.device | str) -> dict[str, str]:
 
 @cache
 def commit() -> str:
-    """Commit that the library runs from ("-dirty" with changes on top), or "unknown".
+    """Commit that the library runs from ("-dirty" if there are changes on top), or "unknown".
 
-    The variable SVAE_COMMIT tells it to a copy without git history.
+    For a copy without git history, set the variable SVAE_COMMIT.
     """
     if told := os.environ.get("SVAE_COMMIT"):
         return told

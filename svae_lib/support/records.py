@@ -1,4 +1,4 @@
-"""Facts as JSON, and back into the dataclass that they were written from."""
+"""Write facts as JSON, and read them back into the dataclass that they came from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 from .checks import InputError
 
 T = TypeVar("T")
-# JSON has no such numbers. pydantic stores them by the same names (ser_json_inf_nan="strings").
+# JSON lacks these numbers. pydantic stores them under the same names (ser_json_inf_nan="strings").
 _NOT_FINITE = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
 
@@ -39,9 +39,9 @@ def from_json(text: str | bytes, wanted: Any, source: str | os.PathLike[str]) ->
 def convert(value: Any, wanted: type[T], source: str | os.PathLike[str]) -> T:
     """A value of the type ``wanted``, made of dictionaries, lists, text and numbers.
 
-    Types must match: True is no number and 3.0 no integer, though an integer may be a float. A
-    dataclass's own checks run, too. A wrong, missing or surplus field is an :class:`InputError`
-    that names ``source``, the file, and the field.
+    Types must match: True is not a number and 3.0 not an integer, but an integer may stand for a
+    float. A dataclass's own checks run too. A wrong, missing or surplus field raises an
+    :class:`InputError` that names the file and the field.
 
     Args:
         value: as JSON holds it.

@@ -26,9 +26,9 @@ class LastGood:
     """A copy of a model's weights and statistics, on its device, to go back to.
 
     Args:
-        model: copied by the first :meth:`keep`.
-        images: per step and process.
-        parts: in which a step's images are processed, one after the other.
+        model: its state is copied from the first :meth:`keep` on.
+        images: their number per step and process.
+        parts: number of parts in which a step's images are processed, one after another.
     """
 
     def __init__(self, model: nn.Module, images: int, parts: int) -> None:
@@ -40,7 +40,7 @@ class LastGood:
 
     @torch.no_grad()
     def keep(self) -> None:
-        """Copy the model's state, over the copy made before."""
+        """Copy the model's state, replacing the previous copy."""
         state = self._model.state_dict()
         if not self._state:
             self._state = {name: value.clone() for name, value in state.items()}
@@ -56,7 +56,7 @@ class LastGood:
             self._model.load_state_dict(self._state)
 
     def check(self, step: int, finite: bool) -> None:
-        """Keep the state if all was finite after this many steps; else go back and raise."""
+        """Keep the state if all was finite after this many steps; otherwise go back and raise."""
         if finite:
             self.keep()
             return
@@ -68,7 +68,7 @@ class LastGood:
 
     @contextmanager
     def explaining_lack_of_memory(self, step: int) -> Iterator[None]:
-        """Context of a step: where an allocation fails, go back and say what helps."""
+        """Context for a step: if an allocation fails, go back and say what helps."""
         try:
             yield
         except RuntimeError as error:
@@ -83,7 +83,7 @@ class LastGood:
 
     def _advice(self) -> str:
         images, parts = self._images, self._parts
-        # At least two at a time: BatchNorm has nothing to normalise a single image by.
+        # At least two at a time: BatchNorm cannot normalise a single image.
         finer = next((n for n in range(parts + 1, images // 2 + 1) if images % n == 0), None)
         if finer is None:
             smaller = "" if images // parts <= 2 else "a smaller batch_size, "
@@ -96,14 +96,14 @@ class LastGood:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an allocation failed: PyTorch's, the driver's or NVIDIA's libraries', or a CPU's."""
+    """Whether an allocation failed, in PyTorch, the driver, NVIDIA's libraries or on the CPU."""
     said = str(error)
     words = ("out of memory", "DefaultCPUAllocator", "STATUS_ALLOC_FAILED")
     return isinstance(error, torch.cuda.OutOfMemoryError) or any(word in said for word in words)
 
 
 class Watchers(Generic[T]):
-    """Functions that look on. An OSError of one, such as a full disk, is warned about once."""
+    """Functions that watch a training. If one raises an OSError (a full disk), warn once."""
 
     def __init__(self, functions: Sequence[Callable[[T], None]]) -> None:
         self._functions = functions

@@ -13,13 +13,13 @@ class StopRequest(threading.Event):
     """Set once somebody asks to stop."""
 
     terminate = False
-    """Whether the system asked (SIGTERM, SIGHUP): not only this loop, the program is to end."""
+    """Whether the system asked (SIGTERM, SIGHUP), so that the whole program should end."""
 
     def __init__(self) -> None:
         super().__init__()
         numbers = [signal.SIGINT, signal.SIGTERM]
-        # SIGHUP: the connection is lost or the laptop closed; Windows has none. Under nohup it is
-        # ignored, and stays so.
+        # SIGHUP: the connection is lost or the laptop was closed; Windows does not have it. Under
+        # nohup it is ignored, and stays so.
         if (hang_up := getattr(signal, "SIGHUP", None)) is not None:
             numbers += [hang_up] if signal.getsignal(hang_up) != signal.SIG_IGN else []
         self._before = {number: signal.getsignal(number) for number in numbers}
@@ -30,7 +30,7 @@ class StopRequest(threading.Event):
             signal.signal(number, self._request)
 
     def leave(self) -> None:
-        """Give the signals back to those who had them before."""
+        """Restore the previous signal handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -49,9 +49,9 @@ def stop_requests() -> Iterator[StopRequest]:
     """Turn SIGINT, SIGTERM and SIGHUP into a flag.
 
     A second Ctrl-C acts as usual: a person has lost patience. Further SIGTERMs change nothing,
-    since launchers and schedulers send several for one stop. Nested contexts share a flag, so that
-    what asked the inner one to stop cannot interrupt the saving around it; nor can a second Ctrl-C
-    that comes when the inner one has ended (a third can).
+    since launchers and schedulers send several for one stop. Nested contexts share a flag, so a
+    request that stops the inner one cannot interrupt the saving in the outer one. Nor can a second
+    Ctrl-C that comes after the inner one has ended (a third can).
 
     Outside the main thread, where Python allows no signal handlers, the flag is never set.
     """

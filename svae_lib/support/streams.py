@@ -1,4 +1,4 @@
-"""A command's terminal may be closed, cut off or short of characters: the command goes on."""
+"""Let a command go on when its terminal is closed, cut off, or lacks characters."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def _excepthook(
 
 @contextlib.contextmanager
 def lasting_streams() -> Iterator[None]:
-    """Let standard output and error take everything while the block runs.
+    """Let standard output and error accept everything while the block runs.
 
-    Characters that the terminal cannot show are replaced. Where the stream is closed, or its reader
-    has left, what is written is dropped.
+    Characters that the terminal cannot show are replaced. If the stream is closed, or its reader is
+    gone, what is written is dropped.
     """
     for number in (0, 1, 2):  # else the next file that is opened would be standard error
         try:
@@ -76,7 +76,7 @@ class _Lasting:
     def _dropping(self) -> Iterator[None]:
         try:
             yield
-        except BrokenPipeError:  # from now on into nowhere, what is buffered included
+        except BrokenPipeError:  # from now on, drop everything, what is buffered included
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)

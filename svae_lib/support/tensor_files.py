@@ -1,7 +1,8 @@
 """The course's file format: a safetensors file whose header says what the tensors are.
 
-Written whole, read without pickle. The header is JSON: the format's version, what is in the file, a
-SHA-256 of the tensors, which shows damage, and the facts that the caller adds.
+A file is written whole or not at all, and read without pickle. Its header is JSON: the format's
+version, what is in the file, a SHA-256 of the tensors (to detect damage), and the facts that the
+caller adds.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def write_tensors(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write tensors and facts about them to a file that holds ``what``; see ``atomic_path``."""
+    """Write tensors and facts about them as a file that holds ``what``; see ``atomic_path``."""
     frame = {"format": FORMAT, "what": what, "library": __version__, "sha256": digest(tensors)}
     header = {"svae_lib": to_json(frame | facts)}
     with atomic_path(path, overwrite=overwrite) as temporary:
@@ -83,7 +84,7 @@ _FRAME = _Frame.__annotations__
 def read_tensors(
     path: str | os.PathLike[str], what: str, wanted: type[T]
 ) -> tuple[dict[str, Tensor], T]:
-    """Tensors of a file that holds ``what``, and its facts as the type ``wanted``."""
+    """The tensors in a file that holds ``what``, and its facts as the type ``wanted``."""
     header = read_header(path)
     if header["what"] != what:
         raise InputError(f"{path} holds a {header['what']}, not a {what}.")
@@ -140,7 +141,7 @@ def digest(tensors: dict[str, Tensor]) -> str:
 
 
 def storable(tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    """A ``state_dict``, say, on the CPU and contiguous; floating point in ``dtype`` if given."""
+    """Tensors, such as a ``state_dict``, contiguous on the CPU; floats in ``dtype`` if given."""
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     if dtype is None:
         return stored

@@ -1,8 +1,8 @@
-"""Homework: handed-in notebooks are run apart, and their functions are checked by the grader.
+"""Homework: handed-in notebooks run in processes of their own; the grader checks their functions.
 
-Nothing that a notebook prints counts, and nothing that decides is in reach of its code: the
-exercises' checks run in the grader's own process, and call the learner's functions in another one,
-which answers with data.
+What a notebook prints counts for nothing, and its code cannot reach what decides: the exercises'
+checks run in the grader's own process, and call the learner's functions in another one, which
+answers with data.
 """
 
 from . import pages

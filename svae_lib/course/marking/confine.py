@@ -1,7 +1,7 @@
-"""Limits for a process that runs handed-in code; no import but of Python's own modules.
+"""Limits for a process that runs handed-in code; imports only Python's own modules.
 
 :func:`confine` is called before anything else is imported: Linux restricts the calling thread and
-what it starts later, so no thread may be older.
+what it starts later, so no thread may have started before.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WRITE_FILE, _IOCTL = 1 << 1, 1 << 15
 _ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | 1 << 14 | _IOCTL
 """Rights that a single file can have; the others are a folder's."""
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
-"""How many kinds of access to files a version of Landlock knows; 16 from version 5 on."""
+"""How many file rights each version of Landlock knows; from version 5 on, 16."""
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/tty")
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/etc", "/proc", "/sys", "/opt", "/nix")
 FILE_BYTES = 256 * 2**20
@@ -28,12 +28,12 @@ FILE_BYTES = 256 * 2**20
 
 
 def confine(folder: str, readable: list[str], memory: int) -> None:
-    """Limit this process for good: memory, size of files, and on Linux which files it reaches.
+    """Limit this process for good: memory, size of files, and on Linux which files it can reach.
 
     Args:
         folder: the only one in which it may write.
-        readable: files and folders that it may read besides the system's.
-        memory: bytes of its own data.
+        readable: files and folders that it may read, besides the system's.
+        memory: bytes that its own data may take.
     """
     if sys.platform == "win32":
         return
@@ -54,9 +54,9 @@ def landlock_version() -> int:
 
 
 def _landlock(folder: str, readable: list[str]) -> None:
-    """Leave the process reading and one folder; no signals and no TCP to others where known.
+    """Allow only reading, and writing in one folder; forbid TCP and signals where Landlock can.
 
-    Linux' documentation, "Landlock: unprivileged access control".
+    See "Landlock: unprivileged access control" in Linux's documentation.
     """
     version = landlock_version()
     if not version:

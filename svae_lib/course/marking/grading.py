@@ -1,4 +1,4 @@
-"""Marks for handed-in notebooks: what their functions answer, compared by the grader itself."""
+"""Marks for handed-in notebooks: the grader itself checks what their functions return."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .learner import VERSIONS
 from .process import Process, Stopped
 
 _HEAD = 10**6
-"""Numbers in the largest head of a module that is taken."""
+"""Numbers in the largest head that a learner's module may have."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Mark:
-    """What came of one exercise."""
+    """The result of one exercise."""
 
     status: Status | Literal["missing"]
     message: str
@@ -69,9 +69,9 @@ def grade(
 
     Args:
         handed_in: the notebook.
-        limits: of time and memory.
-        seed: of the random inputs; None draws one.
-        whole: run the notebook from top to bottom first. If it does not get there, or not
+        limits: on time and memory.
+        seed: for the random inputs; None draws one.
+        whole: run the notebook from top to bottom first. If it does not reach its end, or without
             ``whole``, only what its functions need is run.
     """
     marked = Marked(handed_in)
@@ -105,7 +105,7 @@ def grade(
 
 
 class _NotRun(Exception):
-    """The notebook itself did not get to its end."""
+    """The notebook itself did not reach its end."""
 
 
 def _run(
@@ -134,7 +134,7 @@ def _mark(
     limits: Limits,
     seed: int,
 ) -> Mark:
-    """The mark of one exercise: that of its last definition, unless an earlier one is right."""
+    """The mark for one exercise: its last definition counts, unless an earlier one is right."""
     versions = found.functions.get(name, [])[:VERSIONS]
     if not versions:
         like = handed_in.like(name)
@@ -198,11 +198,11 @@ class Remote:
         return _Through.apply(self, answer.graph, value, *leaves)  # type: ignore[no-untyped-call]
 
     def ask(self, *request: Any) -> wire.Answer:
-        """Have the other process do something.
+        """Ask the other process to do something.
 
         Raises:
             Exception: what the learner's code raised.
-            Lost: the process is of no more use.
+            Lost: the process can no longer be used.
         """
         if (left := self._end - time.monotonic()) <= 0:
             raise Stopped("its calls took too long, all together")
@@ -237,7 +237,7 @@ class _Through(torch.autograd.Function):
 
 
 class _RemoteModule(nn.Module):
-    """A learner's module; its head is here, to be filled, and goes along with each call."""
+    """A learner's module; its head is kept here, to be filled, and is sent with each call."""
 
     def __init__(self, remote: Remote, module: wire.Module) -> None:
         super().__init__()
@@ -259,7 +259,7 @@ def _is_name(text: str) -> bool:
 
 
 def _write_into(argument: Any, value: Any) -> None:
-    """Repeat here what a function did to its argument there, for the engine to see."""
+    """Repeat here what a function did to its argument there, so that the engine sees it."""
     if isinstance(argument, Tensor) and isinstance(value, Tensor):
         with torch.no_grad():
             if argument.shape == value.shape and argument.dtype == value.dtype:
@@ -273,7 +273,7 @@ def _write_into(argument: Any, value: Any) -> None:
 
 
 def _raised(failed: wire.Failed) -> Exception:
-    """The error that the other process reports, as an error of the same type where known."""
+    """The error that the other process reports, as the same type of error if that is known."""
     known = getattr(builtins, failed.name, getattr(torch.linalg, failed.name.lstrip("_"), None))
     if not (isinstance(known, type) and issubclass(known, Exception)):
         known = type(failed.name if _is_name(failed.name) else "Error", (Exception,), {})

@@ -1,4 +1,4 @@
-"""Reading what was handed in: which notebook of the course it is, its code, its predictions."""
+"""Read what was handed in: which notebook of the course it is, its code, its predictions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...support.checks import InputError
 from .. import exercises, questions
 
 LARGEST = 200 * 2**20
-"""Bytes of the largest file that is read."""
+"""Size of the largest file that is read, in bytes."""
 _TARGET = r"\s*[A-Za-z_][\w, ]*="
 _JUPYTER = re.compile(r"%%?[A-Za-z]|!|\?|[\w.]+\?\??$")
 """How a line begins that only Jupyter understands: %magic, !command, ?help, or help? as a whole."""
@@ -31,13 +31,13 @@ class HandedIn:
     file: str
     """Its path within the folder."""
     cells: tuple[tuple[int, str], ...] = ()
-    """Number and Python code of each code cell; numbers count all cells, from 1."""
+    """Number and Python code of each code cell; all cells are counted, from 1."""
     notebook: str = ""
-    """Which of the course, such as "01_vanilla_vae"."""
+    """Which notebook of the course it is, such as "01_vanilla_vae"."""
     predictions: tuple[str, ...] = ()
     """Names of the predictions that are filled in."""
     problem: str = ""
-    """Why it cannot be graded; "" where it can."""
+    """Why it cannot be graded; "" if it can."""
 
     @property
     def exercises(self) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ class HandedIn:
         return len(questions.registry().get(self.notebook[:2], ()))
 
     def like(self, name: str) -> str | None:
-        """A function of the file whose name resembles ``name``; None where there is none."""
+        """A function in the file whose name resembles ``name``; None if there is none."""
         defined = [
             node.name
             for _, code in self.cells
@@ -61,7 +61,7 @@ class HandedIn:
         return next(iter(get_close_matches(name, others, 1, cutoff=0.5)), None)
 
     def with_library(self) -> list[str]:
-        """Names of the exercises whose functions call the course's library: a person may look."""
+        """Names of the exercises whose functions call the library: worth a closer look."""
         library, found = {"sv", "svae_lib"}, set()
         for _, code in self.cells:
             for node in _statements(code):
@@ -152,7 +152,7 @@ def _cells(content: object) -> list[tuple[str, str, str]]:
     """Kind, source and printed text of each cell.
 
     Raises:
-        ValueError: this is no notebook of format 4.
+        ValueError: this is not a notebook of format 4.
     """
     cells = content.get("cells") if isinstance(content, dict) else None
     if not isinstance(cells, list):
@@ -202,7 +202,7 @@ def _statements(code: str) -> list[ast.stmt]:
 
 
 def _which(cells: list[tuple[int, str]]) -> str | None:
-    """The notebook of the course that most of the code's exercises belong to."""
+    """The notebook of the course to which most of the code's exercises belong."""
     found: Counter[str] = Counter()
     for name, exercise in exercises.registry().items():
         pattern = rf"\b(?:def|class)\s+{name}\b|\bcheck\(\s*[\"']{name}[\"']|^{name}\s*="
@@ -214,10 +214,10 @@ def _which(cells: list[tuple[int, str]]) -> str | None:
 
 
 def _predictions(cells: list[tuple[str, str, str]], notebook: str) -> tuple[str, ...]:
-    """Which predictions are filled in, by any of the ways that the course offers.
+    """Which predictions are filled in, in any of the ways that the course offers.
 
-    An answer in the call, the line "You said" of a cell that ran again after one, or a Markdown
-    cell with ``Prediction:`` since the question before.
+    That is an answer in the call, the line "You said" in the output of a cell that ran again after
+    the answer, or a Markdown cell with ``Prediction:`` since the previous question.
     """
     filled, written = [], False
     known = {question.name: question for question in questions.registry().get(notebook[:2], ())}
@@ -246,7 +246,7 @@ def _asked(code: str) -> Iterator[tuple[str, object]]:
 
 
 def _names(statement: ast.stmt) -> tuple[set[str], set[str]]:
-    """Names of the module's scope that a statement binds, and those that it uses."""
+    """Names in the module's scope that a statement binds, and those that it uses."""
     try:
         table = symtable.symtable(ast.unparse(statement), "<cell>", "exec")
     except (SyntaxError, ValueError, RecursionError):

@@ -1,6 +1,6 @@
 """The process that runs a handed-in notebook, and then answers the grader's calls.
 
-It decides nothing: whatever is in it, handed-in code may have replaced.
+It decides nothing, since handed-in code may have replaced anything in it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..exercises.exercise import RowCounter
 from . import wire
 
 VERSIONS = 5
-"""Definitions of one function that are kept, the last ones."""
+"""How many definitions of one function are kept: the last ones."""
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _private(number: int, mode: str) -> BinaryIO:
-    """A standard stream by another number; in its place there is nothing to read or write."""
+    """Move a standard stream to another number; in its place there is nothing to read or write."""
     copy = os.fdopen(os.dup(number), mode)
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, number)
@@ -59,7 +59,7 @@ def _read(stream: BinaryIO) -> Any:
 
 
 class Learner:
-    """A notebook's functions, and what was computed with them."""
+    """A notebook's functions, and the values computed with them."""
 
     def __init__(self) -> None:
         self.functions: dict[str, list[Callable[..., Any]]] = {}
@@ -67,16 +67,16 @@ class Learner:
         self.modules: dict[int, nn.Module] = {}
 
     def begin(self) -> wire.Found:
-        """Say that all is imported: what follows is the notebook's own, and is not heard."""
+        """Report that all is imported; from here on, what the notebook prints is not read."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         return wire.Found({}, [])
 
     def run(self, cells: list[tuple[int, str]], names: list[str]) -> wire.Found:
-        """Execute cells in order, each to its first error, and keep what is bound to ``names``.
+        """Execute cells in order, each up to its first error, and keep what is bound to ``names``.
 
         Args:
             cells: number and code of each.
-            names: of the exercises.
+            names: of the exercises' functions.
         """
         registry = exercises.registry()
         exercises.check = lambda name, answer, seed=None: registry[name].reference  # type: ignore[assignment]
@@ -116,9 +116,9 @@ class Learner:
         """Call a version of a function.
 
         Args:
-            name: of the function.
+            name: the function's.
             version: its place among those that :meth:`run` found.
-            arguments: to call it with; tensors that require a gradient get one.
+            arguments: what to call it with; tensors that require a gradient get one.
             random: the state of torch's random numbers.
         """
         function = self.functions[name][-VERSIONS:][version]
@@ -143,7 +143,7 @@ class Learner:
         return wire.Answer(self._encoded(value), graph, changed)
 
     def gradients(self, graph: int, gradient: Tensor) -> wire.Answer:
-        """Gradients of an earlier call's arguments, from that of its value."""
+        """Gradients of an earlier call's arguments, given the gradient of its value."""
         value, leaves = self.graphs.pop(graph)
         found = torch.autograd.grad(
             value, leaves, gradient, allow_unused=True, materialize_grads=True
@@ -151,7 +151,7 @@ class Learner:
         return wire.Answer(self._encoded(found))
 
     def apply(self, key: int, head: dict[str, Tensor], arguments: tuple[Any, ...]) -> wire.Answer:
-        """Call a module, its head filled with the given numbers."""
+        """Call a module with its head filled with the given numbers."""
         module = self.modules[key]
         with torch.no_grad():
             if head:

@@ -58,11 +58,11 @@ found</th></tr></thead>
 
 
 def check_free(out: Path, pages: Path, students: Iterable[str], *, overwrite: bool) -> None:
-    """Refuse, before any work is done, where a table or a page could not be written.
+    """Raise, before any work is done, if a table or a page could not be written.
 
     Raises:
         OSError: a file exists and ``overwrite`` is False, or a folder cannot be written.
-        InputError: two students' pages would have one name.
+        InputError: two students' pages would have the same name.
     """
     paths = [out]
     taken: dict[str, str] = {}
@@ -80,12 +80,12 @@ def check_free(out: Path, pages: Path, students: Iterable[str], *, overwrite: bo
 
 
 def page_name(student: str) -> str:
-    """Name of a student's page: letters, digits, - and _ of the student's own."""
+    """Name of a student's page: the letters, digits, - and _ of the student's name."""
     return (re.sub(r"[^\w-]+", "_", student).strip("_") or "student") + ".html"
 
 
 def table(graded: Sequence[Marked]) -> str:
-    """The marks as CSV: a line for each notebook, a column for each exercise that occurs."""
+    """The marks as CSV: a line for each notebook, and a column for each exercise in any of them."""
     names = [n for n in exercises.names() if any(n in m.marks for m in graded)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -117,13 +117,13 @@ def table(graded: Sequence[Marked]) -> str:
 
 
 def _text(text: str) -> str:
-    """A text that no spreadsheet takes for a formula; it is the students who choose it."""
+    """A text that no spreadsheet takes for a formula, since the students choose it."""
     text = " ".join(text.split())
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def page(student: str, graded: Sequence[Marked]) -> str:
-    """A student's page: what was found in each function, with a hint where it is not right."""
+    """A student's page: what was found in each function, with a hint for each that is not right."""
     hints = {exercise.name: exercise.hints[0] for exercise in exercises.registry().values()}
     return _PAGE.render(student=student, handed_in=graded, hints=hints)
 

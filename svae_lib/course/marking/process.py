@@ -1,4 +1,4 @@
-"""Starting, watching and ending a process that runs handed-in code."""
+"""Start, watch and end a process that runs handed-in code."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Process:
     """One process with handed-in code, in an empty folder of its own.
 
     Args:
-        memory: bytes that it and what it starts may take.
-        threads: of torch.
+        memory: bytes that it, and the processes it starts, may take together.
+        threads: for torch.
     """
 
     def __init__(self, memory: int, threads: int = 1) -> None:
@@ -73,7 +73,7 @@ class Process:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._requests: queue.Queue[bytes | None] = queue.Queue()
         self._replies: queue.Queue[bytes | None] = queue.Queue(maxsize=2)
-        # Threads, so that neither a full pipe nor one that is never closed can hold up the grader.
+        # In threads, so that neither a full pipe nor one that is never closed holds up the grader.
         for work in (
             lambda: _write(self._process.stdin, self._requests),
             lambda: _read(self._process.stdout, self._replies),
@@ -81,10 +81,10 @@ class Process:
             threading.Thread(target=work, daemon=True).start()
 
     def begin(self) -> None:
-        """Wait until all is imported.
+        """Wait until everything is imported.
 
         Raises:
-            InputError: the process does not work, before any handed-in code is in it.
+            InputError: the process does not work, even before any handed-in code has run.
         """
         try:
             self.ask(("begin",), _BEGIN)
@@ -99,7 +99,7 @@ class Process:
 
         Raises:
             Stopped: no reply came in time, or the process is gone.
-            Garbled: what came is no reply.
+            Garbled: what came is not a reply.
         """
         self._requests.put(pickle.dumps(request))
         latest = time.monotonic() + seconds
@@ -118,7 +118,7 @@ class Process:
             return wire.unpack(reply)
 
     def _excess(self) -> str:
-        """What the process has too much of; "" where that is nothing, or cannot be told."""
+        """Which limit the process exceeds; "" if none, or if that cannot be told."""
         try:
             import psutil
         except ImportError:
@@ -178,7 +178,7 @@ def _read(stream: IO[bytes] | None, replies: queue.Queue[bytes | None]) -> None:
 
 
 def _environment(home: str, threads: int) -> dict[str, str]:
-    """All that handed-in code sees of the environment."""
+    """The environment variables that handed-in code sees."""
     kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.defpath])
     homes = dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP", "MPLCONFIGDIR"), home)
@@ -203,14 +203,14 @@ def _readable() -> list[str]:
 
 
 def _libraries() -> list[Path]:
-    """Where Python looks for libraries, less the current folder, which may hold what is graded."""
+    """Where Python looks for libraries, not the current folder, which may hold what is graded."""
     places = [Path(p).resolve() for p in sys.path if p and Path(p).exists()]
     return [p for p in places if p not in (PACKAGE.parent, Path.cwd())]
 
 
 @cache
 def _namespace() -> tuple[str, ...]:
-    """A command that takes network and other processes away from what it starts, where it works."""
+    """A command that hides network and other processes from what it starts; () if there is none."""
     unshare = shutil.which("unshare") if sys.platform == "linux" else None
     if unshare is None:
         return ()
@@ -220,7 +220,7 @@ def _namespace() -> tuple[str, ...]:
 
 
 def protections() -> str:
-    """What keeps handed-in code from the rest of this machine, in a sentence."""
+    """How well this machine is protected from handed-in code, in a sentence."""
     files = confine.landlock_version() > 0
     network = bool(_namespace())
     if files and network:

@@ -1,4 +1,4 @@
-"""What goes between the grader and a process with handed-in code.
+"""The messages between the grader and a process with handed-in code.
 
 The grader's requests are pickled, since the process that reads them trusts the grader. What comes
 back is data of fixed kinds, validated as it is read: nothing that a process with handed-in code
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 LONGEST = 64 * 2**20
-"""Bytes of the longest message from a process with handed-in code."""
+"""Longest message that a process with handed-in code may send, in bytes."""
 _DTYPES = {
     str(dtype): dtype
     for dtype in (
@@ -60,7 +60,7 @@ class Several(msgspec.Struct, tag="several", frozen=True):
 
 
 class Convolution(msgspec.Struct, tag="convolution", frozen=True):
-    """What a module has as its head, where that is a convolution."""
+    """A module's head, if that is a convolution."""
 
     shape: tuple[int, int, int, int]
     bias: bool
@@ -71,11 +71,11 @@ class Module(msgspec.Struct, tag="module", frozen=True):
 
     key: int
     head: Convolution | str | None
-    """A string names another type."""
+    """A string if the head has another type: that type's name."""
 
 
 class Other(msgspec.Struct, tag="other", frozen=True):
-    """Something of which only the type is told."""
+    """A value of any other type; only the type's name is sent."""
 
     name: str
 
@@ -84,7 +84,7 @@ Value: TypeAlias = Numbers | Plain | Named | Several | Module | Other
 
 
 class Found(msgspec.Struct, tag="found", frozen=True):
-    """After the notebook ran: parameter names of each version of each function, and troubles."""
+    """After the notebook ran: parameter names of each version of each function, and problems."""
 
     functions: dict[str, list[list[str]]]
     troubles: list[str]
@@ -95,9 +95,9 @@ class Answer(msgspec.Struct, tag="answer", frozen=True):
 
     value: Value
     graph: int | None = None
-    """By which a gradient of the value can be asked for; None where it has none."""
+    """Key with which to ask for a gradient of the value; None if it has none."""
     changed: dict[int, Value] = {}
-    """Arguments, by place, that the function has written into; of a RowCounter its rows."""
+    """Arguments that the function has changed, by position; of a RowCounter, its rows."""
 
 
 class Failed(msgspec.Struct, tag="failed", frozen=True):
@@ -106,7 +106,7 @@ class Failed(msgspec.Struct, tag="failed", frozen=True):
     name: str
     text: str
     line: str
-    """Of the notebook, in which it was raised; "" where that is not known."""
+    """Line of the notebook in which it was raised; "" if that is not known."""
 
 
 Reply: TypeAlias = Found | Answer | Failed
@@ -114,14 +114,14 @@ _decoder: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 
 class Lost(BaseException):
-    """There is no use in going on with a process.
+    """A process can no longer be used.
 
-    No Exception: the engine of the exercises takes those for the learner's own.
+    Not an Exception: the exercises' engine takes these for the learner's own errors.
     """
 
 
 class Garbled(Lost):
-    """What the other process sent is no reply."""
+    """What the other process sent is not a reply."""
 
 
 def pack(reply: Reply) -> bytes:
@@ -130,10 +130,10 @@ def pack(reply: Reply) -> bytes:
 
 
 def unpack(data: bytes) -> Reply:
-    """The reply that bytes hold.
+    """The reply that the bytes hold.
 
     Raises:
-        Garbled: they hold none.
+        Garbled: they do not hold a reply.
     """
     try:
         return _decoder.decode(data)
@@ -142,10 +142,10 @@ def unpack(data: bytes) -> Reply:
 
 
 def encode(value: Any, keep: Callable[[nn.Module], int]) -> Value:
-    """A value as data.
+    """A value as data that can be sent.
 
     Args:
-        value: anything.
+        value: of any type.
         keep: keeps a module and returns its key.
     """
     if isinstance(value, Tensor) and str(value.dtype) in _DTYPES:
@@ -181,11 +181,11 @@ def _head(module: nn.Module) -> Convolution | str | None:
 
 
 def decode(value: Value, module: Callable[[Module], Any]) -> Any:
-    """The value that data stand for.
+    """The value that the data represent.
 
     Args:
         value: from :func:`unpack`.
-        module: what a module in the other process becomes here.
+        module: makes the stand-in for a module in the other process.
 
     Raises:
         Garbled: sizes and numbers do not agree, or a dtype is unknown.

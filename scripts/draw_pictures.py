@@ -1,0 +1,70 @@
+"""Draw the pictures of README and docs/results.md from shipped models, into docs/pictures.
+
+    python scripts/draw_pictures.py
+
+Prints what the texts beside the pictures say: the faces' mean squared error and kind of split.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+import svae_lib as sv
+from svae_lib.data.toy_faces import TEST_COUNT, TEST_SEED
+from svae_lib.support.files import atomic_path
+
+ROOT = Path(__file__).parent.parent
+SHOWN = 10
+
+
+def save(figure: Figure, name: str) -> None:
+    with atomic_path(ROOT / "docs" / "pictures" / f"{name}.png", overwrite=True) as temporary:
+        temporary.write_bytes(sv.plots.png(figure))
+
+
+def split_digits() -> Figure:
+    test = sv.data.load("mnist-5k").test[:SHOWN]
+    out = sv.inference.reconstruct_all(sv.load_trained("quick", "split-vae"), test)
+    return sv.plots.split_rows(out, SHOWN, originals=test)
+
+
+def split_faces() -> Figure:
+    faces, _ = sv.data.draw_faces(TEST_COUNT, TEST_SEED)
+    truth = sv.data.to_float(faces)
+    out = sv.inference.reconstruct_all(sv.load_trained("faces", "split-vae"), faces)
+    error = (out.x_hat - truth).square().mean().item()
+    kind = sv.diagnostics.split_kind(out.sigma_map, truth, out.components)
+    print(f"faces: test MSE {error:.5f}; {kind}")
+    return sv.plots.split_rows(out, 8, originals=truth)
+
+
+def sampled_faces() -> Figure:
+    model = sv.load_trained("faces", "split-vae")
+    mu, _ = sv.inference.encode_all(model, sv.data.draw_faces(4000, seed=1)[0])
+    mixture = sv.LatentMixture(20).fit(mu)
+    return sv.plots.split_rows(sv.sample_mixture(model, mixture, SHOWN, seed=0), SHOWN)
+
+
+def sampled_digits() -> Figure:
+    model = sv.load_trained("mnist-half-width", "vae")
+    mu, _ = sv.inference.encode_all(model, sv.data.load("mnist-5k").train)
+    mixture = sv.LatentMixture(20).fit(mu)
+    return sv.plots.image_rows(
+        {
+            "prior": sv.sample_prior(model, SHOWN, seed=0).x_hat,
+            "mixture": sv.sample_mixture(model, mixture, SHOWN, seed=0).x_hat,
+        }
+    )
+
+
+def main() -> None:
+    save(split_digits(), "split")
+    save(split_faces(), "faces")
+    save(sampled_faces(), "sampled-faces")
+    save(sampled_digits(), "sampled-digits")
+
+
+if __name__ == "__main__":
+    main()
