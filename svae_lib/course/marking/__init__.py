@@ -11,6 +11,13 @@ from .handed_in import HandedIn, read_folder, without_notebook
 from .process import protections
 
 __all__ = [
-    *("HandedIn", "Limits", "Mark", "Marked", "grade", "pages", "protections", "read_folder"),
+    "HandedIn",
+    "Limits",
+    "Mark",
+    "Marked",
+    "grade",
+    "pages",
+    "protections",
+    "read_folder",
     "without_notebook",
 ]
