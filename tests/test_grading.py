@@ -480,6 +480,24 @@ def test_a_process_that_is_gone_leaves_nothing_behind() -> None:
         process.ask(("begin",), 5)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are Unicode elsewhere")
+def test_names_of_any_encoding_and_in_capitals_are_graded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "handed in"
+    folder.mkdir()
+    for name in ("M\udcfcller.ipynb", "B.IPYNB"):
+        (folder / name).write_text("hello")
+    (folder / "carl").mkdir()
+    out = tmp_path / "marks.csv"
+    assert main(["grade", str(folder), "--out", str(out), "--quick"]) == 0
+    rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
+    assert [row["student"] for row in rows] == ["B", "M\\udcfcller"]
+    assert "carl" in capsys.readouterr().out  # handed in no notebook
+    for bad in (".", str(tmp_path), "/"):
+        assert main(["grade", str(folder), "--out", bad, "--quick", "--overwrite"]) == 2
+
+
 def test_no_folder_no_grading(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         read_folder(tmp_path)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from ..course.marking import Limits, grade, pages, protections, read_folder
+from ..course.marking import Limits, grade, pages, protections, read_folder, without_notebook
 from ..support.checks import InputError
 
 
@@ -40,11 +40,13 @@ class Grade:
             if not 0 < value < float("inf"):
                 raise InputError("time and memory must be above 0.")
         handed_in = read_folder(self.folder)
-        folder = self.pages or self.out.with_name(f"{self.out.stem}_pages")
+        folder = self.pages or self.out.parent / f"{self.out.stem}_pages"
         students = dict.fromkeys(each.student for each in handed_in)
         pages.check_free(self.out, folder, students, overwrite=self.overwrite)
         seed = secrets.randbits(32) if self.seed is None else self.seed
         print(protections(), flush=True)
+        if others := without_notebook(self.folder, handed_in):
+            print(f"no notebook (.ipynb) in: {', '.join(others)}", flush=True)
         graded = []
         for each in handed_in:
             marked = grade(each, self.limits, seed, whole=not self.quick)

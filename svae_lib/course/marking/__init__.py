@@ -7,7 +7,17 @@ answers with data.
 
 from . import pages
 from .grading import Limits, Mark, Marked, grade
-from .handed_in import HandedIn, read_folder
+from .handed_in import HandedIn, read_folder, without_notebook
 from .process import protections
 
-__all__ = ["HandedIn", "Limits", "Mark", "Marked", "grade", "pages", "protections", "read_folder"]
+__all__ = [
+    "HandedIn",
+    "Limits",
+    "Mark",
+    "Marked",
+    "grade",
+    "pages",
+    "protections",
+    "read_folder",
+    "without_notebook",
+]

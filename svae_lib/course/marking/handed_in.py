@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from ...data.decoding import printable
 from ...support.checks import InputError
 from .. import exercises, questions
 
@@ -109,8 +110,9 @@ def read_folder(folder: Path) -> list[HandedIn]:
         raise InputError(f"{folder} is no folder: name the one with the handed-in notebooks.")
     paths = sorted(
         path
-        for path in folder.rglob("*.ipynb")
-        if path.is_file()
+        for path in folder.rglob("*")
+        if path.suffix.lower() == ".ipynb"
+        and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     if not paths:
@@ -118,9 +120,17 @@ def read_folder(folder: Path) -> list[HandedIn]:
     return [_read(path, folder) for path in paths]
 
 
+def without_notebook(folder: Path, found: list[HandedIn]) -> list[str]:
+    """What else was handed in: names of the files and folders that gave no notebook."""
+    known = {each.file.split("/")[0] for each in found}
+    names = [printable(path.name) for path in sorted(folder.iterdir())]
+    return [name for name in names if name not in known and not name.startswith(".")]
+
+
 def _read(path: Path, folder: Path) -> HandedIn:
     within = path.relative_to(folder)
-    student, file = within.parts[0].removesuffix(".ipynb"), within.as_posix()
+    file = printable(within.as_posix())
+    student = re.sub(r"\.ipynb$", "", file.split("/")[0], flags=re.IGNORECASE)
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError(f"it has more than {LARGEST // 2**20} MB")
