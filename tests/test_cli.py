@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import threading
+import warnings
 from pathlib import Path
 
 import pytest
@@ -458,3 +460,19 @@ def test_a_model_is_not_scored_where_its_training_images_have_changed(photos: Pa
         assert "are not those that run was trained on (49)" in capsys.readouterr().err
     new.unlink()
     assert main(["evaluate", "run", "--overwrite", *scoring]) == 0
+
+
+def test_a_warning_comes_without_its_line_of_code(monkeypatch, capsys) -> None:
+    def warn(self: object) -> None:
+        warnings.warn("few images", stacklevel=1)
+
+    monkeypatch.setattr(pictures.Info, "__call__", warn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        usual = warnings.formatwarning
+        warnings.showwarning = lambda *a: print(
+            warnings.formatwarning(*a[:4]), end="", file=sys.stderr
+        )
+        assert main(["info"]) == 0
+    assert capsys.readouterr().err == "svae: few images\n"
+    assert warnings.formatwarning is usual

@@ -14,6 +14,7 @@ import dataclasses
 import io
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         0 on success, 2 with one sentence on bad input, 1 if training failed, 130 after Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    usual, warnings.formatwarning = warnings.formatwarning, _one_line
     with lasting_streams():
         try:
             _at_home(_parse(arguments))()
@@ -69,9 +71,15 @@ def main(arguments: list[str] | None = None) -> int:
             print("svae: stopped.", file=sys.stderr)
             return 130
         finally:
+            warnings.formatwarning = usual
             with contextlib.suppress(OSError):
                 sys.stdout.flush()
     return 0
+
+
+def _one_line(message: Warning | str, *_: Any, **__: Any) -> str:
+    """A warning without the line of code that it comes from."""
+    return f"svae: {message}\n"
 
 
 def _parse(arguments: list[str]) -> Any:
