@@ -25,11 +25,12 @@ import jinja2
 import nbformat
 from build_slides import NOTEBOOKS, ROOT, SlidesError, both_versions, copy_assets, render
 from nbformat import NotebookNode
-from question_bank import Item, read_bank, to_html
+from question_bank import Item, read_bank, to_html, without_links
 from slide_layout import Part, lay_out, parts_of
 
+from svae_lib.course.questions import LETTERS
+
 TEACHING = ROOT / "docs" / "teaching.md"
-LETTERS = "abcdefgh"
 NUMBER = r"\d+(?:\.\d+)?"
 NUMBERS = rf"{NUMBER}(?:(?:, | and ){NUMBER})*"
 
@@ -134,7 +135,7 @@ def build(
 def _cells(lecture: Lecture, notebooks: Path) -> list[NotebookNode]:
     """The deck's cells; the rows learn the numbers of their slides."""
     bank = read_bank()
-    title = f"# Lecture {lecture.number}: {lecture.title}\n\nAim: {_plain(lecture.aim)}"
+    title = f"# Lecture {lecture.number}: {lecture.title}\n\nAim: {without_links(lecture.aim)}"
     cells = [_slide(title)]
     decks: dict[int, list[Part]] = {}
     for row in lecture.rows:
@@ -144,7 +145,7 @@ def _cells(lecture: Lecture, notebooks: Path) -> list[NotebookNode]:
             (before if early else after).append(bank[question])
         parts = _parts(row, decks, notebooks)
         if not parts and not row.sections:
-            made = [_slide(f"## {_plain(row.show)}")]
+            made = [_slide(f"## {without_links(row.show)}")]
         else:
             made = lay_out(parts)
             for cell in made:
@@ -158,7 +159,7 @@ def _cells(lecture: Lecture, notebooks: Path) -> list[NotebookNode]:
         note = _notes(row, [*before, *after])
         cells += [cell for slide in slides for cell in (*slide, _slide(note, "notes"))]
     if lecture.homework:
-        cells.append(_slide(f"## Homework\n\n{_plain(lecture.homework)}"))
+        cells.append(_slide(f"## Homework\n\n{without_links(lecture.homework)}"))
     return cells
 
 
@@ -201,7 +202,7 @@ def _slide(text: str, kind: str = "slide") -> NotebookNode:
 def _question(item: Item) -> NotebookNode:
     lettered = zip(LETTERS, item.choices, strict=False)
     choices = "\n".join(f"- ({letter}) {choice}" for letter, choice in lettered)
-    cell = _slide(_plain(f"{item.question}\n\n{choices}"), "subslide")
+    cell = _slide(without_links(f"{item.question}\n\n{choices}"), "subslide")
     cell.metadata["tags"] = ["question"]
     return cell
 
@@ -214,12 +215,7 @@ def _notes(row: Row, asked: Sequence[Item]) -> str:
     for item in asked:
         letter = "" if item.right is None else f" ({LETTERS[item.right]})."
         said.append(f"**{item.name}** {item.question} *Answer:*{letter} {item.answer}")
-    return _plain("\n\n".join(said))
-
-
-def _plain(text: str) -> str:
-    """Markdown without its links, whose targets are not beside a deck."""
-    return re.sub(r"(?<!!)\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    return without_links("\n\n".join(said))
 
 
 _PLAN = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(

@@ -20,6 +20,7 @@ import build_slides
 import jinja2
 from question_bank import BankError, Item, read_bank, to_html
 
+from svae_lib.course.questions import LETTERS
 from svae_lib.support.files import check_writable, write_text
 
 
@@ -43,7 +44,6 @@ KINDS = (
     Kind(1, "derivation", 3, 12, ""),
 )
 MATHJAX = [asset for asset in build_slides.ASSETS if asset[2].startswith("mathjax/")]
-LETTERS = "abcdefgh"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 import svae_lib as sv
 from svae_lib.data.toy_faces import TEST_COUNT, TEST_SEED
+from svae_lib.experiments.larger import sampled_rows
 from svae_lib.support.files import atomic_path
 
 ROOT = Path(__file__).parent.parent
@@ -49,14 +50,7 @@ def sampled_faces() -> Figure:
 
 def sampled_digits() -> Figure:
     model = sv.load_trained("mnist-half-width", "vae")
-    mu, _ = sv.inference.encode_all(model, sv.data.load("mnist-5k").train)
-    mixture = sv.LatentMixture(20).fit(mu)
-    return sv.plots.image_rows(
-        {
-            "prior": sv.sample_prior(model, SHOWN, seed=0).x_hat,
-            "mixture": sv.sample_mixture(model, mixture, SHOWN, seed=0).x_hat,
-        }
-    )
+    return sampled_rows(model, sv.data.load("mnist-5k").train, gaussians=20, n=SHOWN)
 
 
 def main() -> None:

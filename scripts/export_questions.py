@@ -26,9 +26,8 @@ def gift() -> str:
     """All questions of the course, by notebook."""
     blocks: list[str] = []
     titles = chapters() | {10: "Appendix"}  # which has no chapter in the bank
-    bank = read_bank().values()
+    bank, asked = read_bank().values(), registry()
     for number, title in titles.items():
-        asked = registry()
         parts = (
             ("bank", [_of_bank(item) for item in bank if item.notebook == number]),
             ("predictions", [_asked(q) for q in asked.get(f"{number:02d}", ())]),

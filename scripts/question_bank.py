@@ -86,10 +86,14 @@ def chapters(folder: Path = BANK.parents[1] / "notebooks" / "source") -> dict[in
     return found
 
 
+def without_links(markdown: str) -> str:
+    """Markdown with the words of its links alone, whose targets are not beside what is made."""
+    return re.sub(r"(?<!!)\[([^\]]*)\]\([^)]*\)", r"\1", markdown)
+
+
 def to_html(markdown: str) -> str:
     r"""Markdown as HTML in one line, without links; mathematics as \(...\), for MathJax."""
-    without_links = re.sub(r"(?<!!)\[([^\]]*)\]\([^)]*\)", r"\1", markdown)
-    rendered = str(_renderer().render(without_links)).strip()
+    rendered = str(_renderer().render(without_links(markdown))).strip()
     if rendered.count("<p>") == 1 and rendered.startswith("<p>"):
         rendered = rendered.removeprefix("<p>").removesuffix("</p>")
     return " ".join(rendered.split())

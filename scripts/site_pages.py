@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import yaml
+from build_lecture import read_lecture
 
 ROOT = Path(__file__).resolve().parents[1]
 LECTURE = re.compile(r"Lecture (\d)[^:]*: (.+)")
@@ -42,7 +43,8 @@ def lectures(decks: dict[int, tuple[str, str]]) -> dict[str, dict[str, str]]:
             continue
         plan, _, homework = body.partition("\nHomework: ")
         aim, _, table = plan.partition("\n\n")
-        shown = _numbers("Decks?", body) | _numbers(r"(?m:^\| [\d-]+ \| .*)deck", plan)
+        rows_of_plan = read_lecture(int(found[1])).rows
+        shown = {deck for row in rows_of_plan for deck, _ in row.sections}
         links = [_link(*decks[n]) for n in sorted(shown) if n in decks]
         asked = _numbers("exercises of notebooks?", homework)
         exercises = [f"- notebook {n}: {names}" for n, names in rows if int(n) in asked]

@@ -14,7 +14,7 @@ import pytest
 from torchvision import datasets
 
 from svae_lib.data import cifar10
-from svae_lib.data.archives import refuse_unsafe_path
+from svae_lib.data.celeba import refuse_unsafe_path
 from svae_lib.data.cifar10 import BATCHES, load_cifar10
 from svae_lib.data.download import Patience
 from svae_lib.support.checks import InputError

@@ -344,7 +344,7 @@ def test_a_lecture_has_the_slides_of_its_plan(number: int) -> None:
         for group in of_row:
             notes = [c for c in group if c.metadata["slideshow"]["slide_type"] == "notes"]
             assert len(notes) == 1 and row.minutes in notes[0].source
-            assert lectures._plain(row.mind) in notes[0].source
+            assert lectures.without_links(row.mind) in notes[0].source
         asked = re.findall(r"\[(\d\.\d+)\]", row.ask)
         questions = [c for g in of_row for c in g if "question" in c.metadata.get("tags", [])]
         assert len(questions) >= len(asked) and all(name in notes[0].source for name in asked)

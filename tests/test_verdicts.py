@@ -16,6 +16,7 @@ from svae_lib.experiments.verdicts import (
     verdict_table,
     verdicts,
 )
+from svae_lib.support.checks import InputError
 from svae_lib.support.files import embedded
 
 Record = dict[str, Any]
@@ -97,3 +98,8 @@ def test_results_may_be_folded(small: dict[str, Record]) -> None:
     assert verdict_table(small, folded=True).count("<details>") == 2 * rows
     page = verdict_table(small)
     assert "<details>" not in page and page.count('scope="col"') == len(COLUMNS)
+
+
+def test_without_a_semantic_split_there_is_nothing_to_test() -> None:
+    with pytest.raises(InputError, match="semantic"):
+        claim_of({"cells": []}, "mean")

@@ -10,12 +10,11 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import torch
 
 from ..support.checks import InputError
-from .archives import refuse_unsafe_path
 from .decoding import is_hidden
 from .download import Patience, RemoteFile, fetch_all
 from .image_sets import ImageSets
@@ -88,6 +87,16 @@ def load_celeba(
         for name in archive.namelist():
             refuse_unsafe_path(name, place)
         return _prepare(zip_source(archive, _images(place, archive.namelist())), on_broken)
+
+
+def refuse_unsafe_path(name: str, archive: Path) -> None:
+    """Raise InputError if the name of an archive's member points outside the archive."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if name.startswith(("/", "\\")) or PureWindowsPath(name).drive or ".." in parts:
+        raise InputError(
+            f"{archive} is refused: its member {name!r} points outside the archive, which "
+            "genuine data never do."
+        )
 
 
 def _find(root: str | os.PathLike[str] | None) -> Path | None:

@@ -67,17 +67,31 @@ def claim_tests(record: dict[str, Any], metric: Distance = "fid") -> list[ClaimT
     """
     if metric not in get_args(Distance):
         raise InputError(f'metric must be "fid" or "kid", not {metric!r}: lower must be better.')
-    cells = [cell for cell in record["cells"] if cell["split"] and cell["components"] == 2]
-    if not cells:
+    if not any(_split_in_two(cell) for cell in record["cells"]):
         raise InputError("the table holds no Split VAE: there is nothing to test.")
-    found = []
-    for label in LABELS:
-        alike = [cell for cell in cells if cell["split"]["label"] == label]
-        for source in ("prior", "mixture") if alike else ():
-            for half in HALVES:
-                gaps = [(c["seed"], _gap(c, source, half, metric)) for c in alike]
-                found.append(_test(label, source, half, gaps))
-    return found
+    return [
+        test
+        for label in LABELS
+        for source in ("prior", "mixture")
+        for half in HALVES
+        if (test := claim_test(record, label, source, half, metric)) is not None
+    ]
+
+
+def claim_test(
+    record: dict[str, Any], label: str, source: str, half: str, metric: Distance = "fid"
+) -> ClaimTest | None:
+    """The test for one kind of split, source and half; None where no run has this kind."""
+    gaps = [
+        (cell["seed"], _gap(cell, source, half, metric))
+        for cell in record["cells"]
+        if _split_in_two(cell) and cell["split"]["label"] == label
+    ]
+    return _test(label, source, half, gaps) if gaps else None
+
+
+def _split_in_two(cell: dict[str, Any]) -> bool:
+    return bool(cell["split"]) and cell["components"] == 2
 
 
 def kinds_of(record: dict[str, Any]) -> list[SplitKind]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..models import VAE
+from ..models import VAE, parameter_count
 from ..support.checks import InputError
 from .checkpoints import kind_of, load_model, read_about, save_model, weights_hash
 
@@ -42,7 +42,7 @@ def card(model: VAE, repository: str, about: dict[str, Any], licence: str) -> st
     text = CARD.format(
         title=repository.partition("/")[2],
         kind=kind_of(model),
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=parameter_count(model),
         channels=config.channels,
         size=config.image_size,
         repository=repository,

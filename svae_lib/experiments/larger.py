@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from .. import plots
 from ..data import draw_faces, load, to_float
@@ -55,11 +56,17 @@ def _faces() -> list[tuple[str, Figure, str]]:
 
 def _digits() -> tuple[str, Figure, str]:
     model, trained = _trained("mnist-half-width-vae")
-    mu, _ = encode_all(model, load("mnist-5k").train[:1000])
-    mixture = LatentMixture(10).fit(mu)
-    samples = {
-        "prior": sample_prior(model, SHOWN).x_hat,
-        "mixture": sample_mixture(model, mixture, SHOWN).x_hat,
-    }
+    figure = sampled_rows(model, load("mnist-5k").train[:1000], gaussians=10, n=SHOWN)
     said = f"{trained} Latent vectors from the prior, and from a mixture of 10 Gaussians."
-    return "VAE: digits", plots.image_rows(samples), said
+    return "VAE: digits", figure, said
+
+
+def sampled_rows(model: VAE, images: Tensor, *, gaussians: int, n: int) -> Figure:
+    """Samples from the prior, and from a mixture fitted on the posterior means of ``images``."""
+    mixture = LatentMixture(gaussians).fit(encode_all(model, images)[0])
+    return plots.image_rows(
+        {
+            "prior": sample_prior(model, n).x_hat,
+            "mixture": sample_mixture(model, mixture, n).x_hat,
+        }
+    )

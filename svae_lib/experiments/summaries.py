@@ -108,7 +108,7 @@ def beside_published(records: Mapping[str, dict[str, Any]]) -> Text:
     lines = []
     for p in PUBLISHED:
         record = records.get(p.table, {"cells": []})
-        ours = _scores(record, "split-vae", p.source, p.part)
+        ours = scores_by_seed(record, "split-vae", p.source, p.part)
         mine = str(Estimate.of(ours.values())) if ours else "not recorded"
         told = [mine, str(p.value), f"{p.where}: {p.protocol}"]
         lines.append([p.table, p.source, p.part, *told])
@@ -136,7 +136,7 @@ def paired_difference(
     Raises:
         InputError: no seed has both, or the metric is unknown or not recorded.
     """
-    a, b = _scores(record, *first, metric), _scores(record, *second, metric)
+    a, b = scores_by_seed(record, *first, metric), scores_by_seed(record, *second, metric)
     return _paired(a, b, f"the rows {'/'.join(first)} and {'/'.join(second)}")
 
 
@@ -149,10 +149,10 @@ def _paired(a: dict[int, float], b: dict[int, float], what: str) -> Estimate:
     return Estimate.of([a[seed] - b[seed] for seed in both])
 
 
-def _scores(
+def scores_by_seed(
     record: dict[str, Any], variant: str, source: str, part: str, metric: str = "fid"
 ) -> dict[int, float]:
-    """A score of a row by seed."""
+    """A score of a row by seed, of the runs that did not die."""
     return {
         cell["seed"]: _value(row, metric)
         for cell in record["cells"]

@@ -11,8 +11,15 @@ import torch
 
 from ..models import SplitVAE, parameter_count
 from ..presets import PRESETS
-from .claim import ClaimTest, claim_tests
-from .summaries import Estimate, died, likelihood_difference, paired_difference
+from ..support.checks import InputError
+from .claim import ClaimTest, claim_test
+from .summaries import (
+    Estimate,
+    died,
+    likelihood_difference,
+    paired_difference,
+    scores_by_seed,
+)
 
 Record = dict[str, Any]
 
@@ -21,6 +28,7 @@ PLANNED = 5
 """Questions that were written down before their runs, and asked of an interval or a sign test: two
 of same-beta, one each of likelihood, reconstructions and photographs."""
 HALF_WIDTH = "mnist-half-width"
+_NOT_YET = (HALF_WIDTH, "–", "not yet run", "–")
 _NAMES = {"lenet": "LeNet", "lenet-mnist": "LeNet", "efficientnet-lite0": "EfficientNet-Lite0"}
 _DIGITS = ("mnist-5k", "same-beta", "splits", "likelihood", "reconstructions", "k-way")
 
@@ -43,8 +51,10 @@ def pooled(records: Mapping[str, Record], beta: float | None = None) -> Record:
 
 def claim_of(record: Record, half: str, source: str = "mixture") -> ClaimTest:
     """The test of one half in the semantic splits of a record."""
-    wanted = ("semantic", source, half)
-    return next(t for t in claim_tests(record) if (t.label, t.source, t.half) == wanted)
+    test = claim_test(record, "semantic", source, half)
+    if test is None:
+        raise InputError("the record holds no semantic split: there is nothing to test.")
+    return test
 
 
 def verdicts(records: Mapping[str, Record]) -> list[tuple[str, ...]]:
@@ -83,7 +93,10 @@ def verdicts(records: Mapping[str, Record]) -> list[tuple[str, ...]]:
     scale = _scale([photographs], "photographs")
     told = f"mixture samples: KID {_interval(gap, digits=4)}"
     rows.append((scale, str(gap.n), told, _about(gap, 1.0)))
-    rows.append(_first_at_half_width(records.get(HALF_WIDTH)))
+    larger = records.get(HALF_WIDTH)
+    if larger is not None and not _seeds_of_both(larger):
+        larger = None
+    rows.append(_first_at_half_width(larger) if larger else _NOT_YET)
     first = _headed("1 Better samples than a VAE", rows)
 
     rows = []
@@ -95,20 +108,17 @@ def verdicts(records: Mapping[str, Record]) -> list[tuple[str, ...]]:
         (digits, str(test.seeds), told, "the opposite, here" if not test.below else "undecided")
     )
     for price in (1.0, 4.0, 16.0):
-        mean, better = (claim_of(pooled(records, price), half) for half in ("mean", "better"))
+        at_price = pooled(records, price)
+        mean, better = (claim_of(at_price, half) for half in ("mean", "better"))
         told = f"β {price:g}: mean below x with {mean.below}, better half with {better.below}"
         most = better.below > better.seeds / 2
         says = "some sign of it, in few seeds" if most else "no sign of it"
         rows.append((digits, str(mean.seeds), told, says))
-    rows.append(_second_at_half_width(records.get(HALF_WIDTH)))
+    rows.append(_second_at_half_width(larger) if larger else _NOT_YET)
     second = _headed("2 Better halves of semantic splits", rows)
 
     rows = [(digits, *_active(records["mnist-5k"])), (scale, *_active(photographs))]
-    half_width = records.get(HALF_WIDTH)
-    if half_width is None or not _seeds_of_both(half_width):
-        rows.append((HALF_WIDTH, "–", "not yet run", "–"))
-    else:
-        rows.append((_scale([half_width], "MNIST"), *_active(half_width)))
+    rows.append((_scale([larger], "MNIST"), *_active(larger)) if larger else _NOT_YET)
     return [*first, *second, *_headed("3 More active latent variables", rows)]
 
 
@@ -188,27 +198,16 @@ def _about(gap: Estimate, wider: float, what: str = "", higher: bool = False) ->
     return f"a loss{of}" if gain + half < 0 else f"undecided{of}"
 
 
-def _first_at_half_width(record: Record | None) -> tuple[str, ...]:
-    seeds = _seeds_of_both(record)
-    if record is None or not seeds:
-        return (HALF_WIDTH, "–", "not yet run", "–")
-    scores = {
-        (cell["variant"], cell["seed"]): row["fid"]["value"]
-        for cell in record["cells"]
-        for row in cell["rows"]
-        if (row["source"], row["part"]) == ("mixture", "x")
-    }
-    gaps = [scores["split-vae", seed] - scores["vae", seed] for seed in seeds]
+def _first_at_half_width(record: Record) -> tuple[str, ...]:
+    split, plain = (scores_by_seed(record, *row) for row in _pair("mixture"))
+    gaps = [split[seed] - plain[seed] for seed in _seeds_of_both(record)]
     below = sum(gap < 0 for gap in gaps)
     told = f"mixture samples: FID {', '.join(f'{gap:+.2f}' for gap in gaps)}, a value per seed"
     says = f"below the VAE with {below} of {len(gaps)}; too few for a test"
     return (_scale([record], "MNIST"), str(len(gaps)), told, says)
 
 
-def _second_at_half_width(record: Record | None) -> tuple[str, ...]:
-    seeds = _seeds_of_both(record)
-    if record is None or not seeds:
-        return (HALF_WIDTH, "–", "not yet run", "–")
+def _second_at_half_width(record: Record) -> tuple[str, ...]:
     cells = [c for c in record["cells"] if c["split"] and not died(c)]
     semantic = {"cells": [c for c in cells if c["split"]["label"] == "semantic"]}
     n = len(semantic["cells"])
@@ -222,8 +221,8 @@ def _second_at_half_width(record: Record | None) -> tuple[str, ...]:
     return (_scale([record], "MNIST"), str(n), f"mixture samples: {told}", says)
 
 
-def _seeds_of_both(record: Record | None) -> list[int]:
-    alive = [cell for cell in (record or {"cells": []})["cells"] if not died(cell)]
+def _seeds_of_both(record: Record) -> list[int]:
+    alive = [cell for cell in record["cells"] if not died(cell)]
     of = {v: {c["seed"] for c in alive if c["variant"] == v} for v in ("vae", "split-vae")}
     return sorted(of["vae"] & of["split-vae"])
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from ..support.checks import InputError
-from .figure import AltFigure, png
+from .figure import AltFigure, png, png_tag
 
 
 @dataclass(frozen=True)
@@ -27,9 +25,7 @@ class MovingPicture:
         return self.alt_text
 
     def _repr_html_(self) -> str:
-        data = base64.b64encode(self.data).decode("ascii")
-        alt = html.escape(self.alt_text, quote=True)
-        return f'<img alt="{alt}" width="{self.width}" src="data:image/png;base64,{data}">'
+        return png_tag(self.data, self.alt_text, f'width="{self.width}"')
 
 
 def moving(

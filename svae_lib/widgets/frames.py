@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import html
 import io
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from ..data import to_uint8
 from ..models import Decoded
+from ..plots.figure import png_tag
 from ..plots.pictures import GAP, mosaic, rgb, scale_of
 
 
@@ -41,11 +41,9 @@ class Frame:
 
     def html(self) -> str:
         """The picture, its alternative text and its readout."""
-        data = base64.b64encode(self.png).decode("ascii")
-        alt = html.escape(self.alt_text, quote=True)
         # With its size known beforehand, nothing jumps when one picture replaces another.
         size = f'width="{self.size[0]}" height="{self.size[1]}" style="max-width: 100%"'
-        image = f'<img alt="{alt}" {size} src="data:image/png;base64,{data}">'
+        image = png_tag(self.png, self.alt_text, size)
         return f"{image}<p>{html.escape(self.readout)}</p>" if self.readout else image
 
     def bundle(self) -> dict[str, str]:

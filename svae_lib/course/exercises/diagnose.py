@@ -226,11 +226,7 @@ def _offset(pairs: list[tuple[Tensor, Tensor]], sizes: list[dict[str, float]]) -
 
 def _function(pairs: list[tuple[Tensor, Tensor]]) -> Problem | None:
     for text, function in _FUNCTIONS.items():
-        found = [function(t) for t, _ in pairs]
-        # Within a share of its own size: 0 is not the inverse of a million.
-        limits = [1e-5 * float(f.abs().max()) if f.numel() else 0.0 for f in found]
-        zipped = zip(found, pairs, limits, strict=True)
-        if all(_close(f, v, absolute=limit) for f, (_, v), limit in zipped):
+        if all(_close_for_its_size(function(t), v) for t, v in pairs):
             sentence = f"Your answer is {text.format('the right one')}."
             return Problem("a function of the right answer", sentence)
     for text, function in _FUNCTIONS.items():
@@ -372,6 +368,11 @@ def _without(i: int, j: int) -> _Change:
 
 def _close(a: Tensor, b: Tensor, relative: float = 1e-4, absolute: float = 1e-5) -> bool:
     return a.shape == b.shape and torch.allclose(a, b, relative, absolute, equal_nan=True)
+
+
+def _close_for_its_size(a: Tensor, b: Tensor) -> bool:
+    """Within a share of a's own size: 0 is not close to a millionth."""
+    return _close(a, b, absolute=1e-5 * float(a.abs().max()) if a.numel() else 0.0)
 
 
 def _ratio(t: Tensor, v: Tensor) -> float | None:
