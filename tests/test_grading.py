@@ -317,14 +317,16 @@ def test_bad_input_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
     write(tmp_path / "a b.ipynb", RIGHT)
     write(tmp_path / "a_b.ipynb", RIGHT)
     (tmp_path / "empty").mkdir()
-    for options in (
-        [str(tmp_path / "none")],
-        [str(tmp_path / "empty")],
-        [str(tmp_path)],  # two pages of one name
-        [str(tmp_path), "--seconds", "0"],
+    for options, noun in (
+        ([str(tmp_path / "none")], "folder"),
+        ([str(tmp_path / "empty")], "notebooks"),
+        ([str(tmp_path)], "page"),  # two pages of one name
+        ([str(tmp_path), "--seconds", "0"], "seconds"),
+        ([str(tmp_path), "--seed", "-1"], "seed"),
     ):
         assert main(["grade", *options, "--out", out]) == 2
-        assert capsys.readouterr().err.count("\n") == 1
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and noun in said
     assert not Path(out).exists()
 
 

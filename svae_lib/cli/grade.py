@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from ..course.marking import Limits, grade, pages, protections, read_folder, without_notebook
-from ..support.checks import InputError
+from ..support.checks import check_positive, check_seed
 
 
 @dataclass(kw_only=True)
@@ -36,9 +36,9 @@ class Grade:
     """Replace the table and the pages of an earlier call."""
 
     def __call__(self) -> None:
-        for value in (self.limits.seconds, self.limits.call_seconds, self.limits.memory_gb):
-            if not 0 < value < float("inf"):
-                raise InputError("time and memory must be above 0.")
+        check_positive(**vars(self.limits))
+        if self.seed is not None:
+            check_seed(self.seed)
         handed_in = read_folder(self.folder)
         folder = self.pages or self.out.parent / f"{self.out.stem}_pages"
         students = dict.fromkeys(each.student for each in handed_in)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from ...data.decoding import printable
+from ...data.decoding import is_hidden, printable
 from ...support.checks import InputError
 from .. import exercises, questions
 
@@ -113,7 +113,7 @@ def read_folder(folder: Path) -> list[HandedIn]:
         for path in folder.rglob("*")
         if path.suffix.lower() == ".ipynb"
         and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not is_hidden(path.relative_to(folder).as_posix())
     )
     if not paths:
         raise InputError(f"{folder} holds no notebooks (*.ipynb).")
@@ -124,7 +124,7 @@ def without_notebook(folder: Path, found: list[HandedIn]) -> list[str]:
     """What else was handed in: names of the files and folders that gave no notebook."""
     known = {each.file.split("/")[0] for each in found}
     names = [printable(path.name) for path in sorted(folder.iterdir())]
-    return [name for name in names if name not in known and not name.startswith(".")]
+    return [name for name in names if name not in known and not is_hidden(name)]
 
 
 def _read(path: Path, folder: Path) -> HandedIn:
