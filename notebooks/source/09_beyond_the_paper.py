@@ -381,7 +381,7 @@ mean_face = truth.mean(dim=0)
 print(f"MSE {(portrait.x_hat - truth).square().mean():.4f}, {kind}")
 print(f"MSE of the mean face {(mean_face - truth).square().mean():.4f}")
 assert (portrait.x_hat - truth).square().mean() < 0.5 * (mean_face - truth).square().mean()
-sv.plots.split_rows(portrait, 2, originals=truth, title="Toy faces of 64 by 64, after a long training")
+sv.plots.split_rows(portrait, 6, originals=truth, title="Toy faces of 64 by 64, after a long training")
 
 # %% [markdown] tags=["slide"]
 # ## 5. Open questions
