@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ CARD = """\
 # {title}
 
 A `{kind}` of the [Split VAE](https://arxiv.org/abs/2202.02738) course's library, `svae_lib`:
-{parameters:,} parameters, images of {channels} x {size} x {size} values in [0, 1].
+{parameters:,} parameters, images of {config.channels} x {config.image_size} x {config.image_size}
+values in [0, 1].
 
 ```python
 from svae_lib.experiments import hub
@@ -32,34 +35,26 @@ model = hub.pull("{repository}")  # in evaluation mode
 """
 
 
-def card(model: VAE, repository: str, about: dict[str, Any], licence: str) -> str:
-    """The model's card: configuration, and what is known of its training, in Markdown."""
-    hub = _package()
-    config = model.config
-    facts = {"SHA-256 of the weights": weights_hash(model), "configuration": config}
+def _card(hub: Any, model: VAE, repository: str, about: dict[str, Any], licence: str) -> str:
+    """The model's card in Markdown: configuration, and what is known of its training."""
+    facts = {"SHA-256 of the weights": weights_hash(model), "configuration": model.config}
     facts |= {k: v for k, v in about.items() if k != "history"}
-    rows = [f"| {name} | {_cell(value)} |" for name, value in facts.items()]
+    cells = {k: str(v).replace("|", "\\|").replace("\n", " ") for k, v in facts.items()}
     text = CARD.format(
         title=repository.partition("/")[2],
         kind=kind_of(model),
         parameters=parameter_count(model),
-        channels=config.channels,
-        size=config.image_size,
+        config=model.config,
         repository=repository,
-        facts="\n".join(rows),
+        facts="\n".join(f"| {name} | {cell} |" for name, cell in cells.items()),
     )
-    tags = ["split-vae", "variational-autoencoder", "image-generation"]
     data = hub.ModelCardData(
         library_name="svae_lib",
         license=licence,
-        tags=tags,
+        tags=["split-vae", "variational-autoencoder", "image-generation"],
         pipeline_tag="unconditional-image-generation",
     )
     return f"---\n{data.to_yaml()}\n---\n\n{text}"
-
-
-def _cell(value: Any) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")
 
 
 def push(
@@ -82,21 +77,16 @@ def push(
     Returns:
         The address of the commit.
     """
-    _check_name(repository)
-    hub = _package()
-    model, about = load_model(path), read_about(path)
-    api = hub.HfApi(token=token)
-    with tempfile.TemporaryDirectory() as folder:
+    with _talking_to_the_hub(repository) as hub, tempfile.TemporaryDirectory() as folder:
+        model, about = load_model(path), read_about(path)
         save_model(Path(folder, FILE), model, about=about)
-        text = card(model, repository, about, licence)
+        text = _card(hub, model, repository, about, licence)
         Path(folder, "README.md").write_text(text, encoding="utf-8")
-        try:
-            api.create_repo(repository, private=private, exist_ok=True)
-            done = api.upload_folder(
-                repo_id=repository, folder_path=folder, commit_message="Upload a model of svae_lib"
-            )
-        except (hub.errors.HfHubHTTPError, hub.errors.LocalTokenNotFoundError) as error:
-            raise InputError(f"{repository} cannot be written: {_first_line(error)}") from error
+        api = hub.HfApi(token=token)
+        api.create_repo(repository, private=private, exist_ok=True)
+        done = api.upload_folder(
+            repo_id=repository, folder_path=folder, commit_message="Upload a model of svae_lib"
+        )
     return str(done.commit_url)
 
 
@@ -115,31 +105,25 @@ def pull(
         token: for a private repository; None takes the one of ``hf auth login``.
         device: where the model is to lie.
     """
-    _check_name(repository)
-    hub = _package()
-    try:
+    with _talking_to_the_hub(repository) as hub:
         path = hub.hf_hub_download(repository, FILE, revision=revision, token=token)
-    except (hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError) as error:
-        raise InputError(f"{repository} cannot be read: {_first_line(error)}") from error
     return load_model(path, device)
 
 
-def _check_name(repository: str) -> None:
-    owner, _, name = repository.partition("/")
-    if not owner or not name or "/" in name:
-        raise InputError(f'the repository must be named "OWNER/NAME", not {repository!r}.')
-
-
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
-def _package() -> Any:
+@contextmanager
+def _talking_to_the_hub(repository: str) -> Iterator[Any]:
+    """The package huggingface_hub, whose errors become an InputError."""
     try:
         import huggingface_hub
-        import huggingface_hub.errors
+        from huggingface_hub import errors
     except ImportError:
         raise InputError(
             "this needs the package huggingface-hub: pip install svae-lib[hub]."
         ) from None
-    return huggingface_hub
+    if repository.count("/") != 1 or not all(repository.split("/")):
+        raise InputError(f'the repository must be named "OWNER/NAME", not {repository!r}.')
+    known = errors.HfHubHTTPError, errors.LocalTokenNotFoundError, errors.LocalEntryNotFoundError
+    try:
+        yield huggingface_hub
+    except known as error:
+        raise InputError(f"{repository}: {' '.join(str(error).split())}") from error

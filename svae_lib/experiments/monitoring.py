@@ -2,17 +2,17 @@
 
 The classes are callbacks (``on_log``) for :meth:`svae_lib.training.Trainer.fit` and ``Run.train``.
 They change neither PyTorch's random generators nor the model's mode, so training is the same with
-them and without. What they cannot write costs a warning, not the training.
+them and without.
 """
 
 from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +44,6 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         model.train(training)
 
 
-@contextmanager
-def _optional(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        warnings.warn(f"{what} cannot be written ({error}); training goes on.", stacklevel=4)
-
-
 @dataclass(frozen=True)
 class Validation:
     """How well a model explains images that it was not trained on; means over the images."""
@@ -74,8 +66,6 @@ def validate(model: VAE, images: Tensor, beta: float = 1.0, *, batch_size: int =
         D/2 (log(2 pi MSE) + 1) + beta KL.
 
     With beta = 1 it is the negative ELBO at the best gamma. It may be negative, being a density's.
-
-    The posterior's noise is the same at every call.
 
     Args:
         model: in any mode; BatchNorm uses its running statistics here.
@@ -104,10 +94,8 @@ def validate(model: VAE, images: Tensor, beta: float = 1.0, *, batch_size: int =
 class SamplePictures:
     """Draws ``samples-STEP.png`` every so often: images, their reconstructions, new images.
 
-    The images and the latent vectors are the same every time, so the pictures can be compared.
-
-    One is also drawn at the last step. Images are uint8 (N, C, S, S); the first ``columns`` are
-    shown.
+    The images, the first ``columns`` of uint8 (N, C, S, S), and the latent vectors are the same
+    every time, so the pictures can be compared. One is also drawn at the last step.
     """
 
     def __init__(self, folder: Path, images: Tensor, every: int = 1000, columns: int = 10) -> None:
@@ -117,12 +105,9 @@ class SamplePictures:
 
     def __call__(self, trainer: Trainer) -> None:
         """Draw, if a multiple of ``every`` has been passed since the last entry."""
-        steps = trainer.history["step"]
-        before = steps[-2] if len(steps) > 1 else 0
-        last = trainer.step == trainer.config.steps
-        if last or trainer.step // self.every > before // self.every:
-            with _optional("a sample picture"):
-                self.draw(trainer.model, trainer.step)
+        before, step = [0, *trainer.history["step"]][-2:]
+        if step == trainer.config.steps or step // self.every > before // self.every:
+            self.draw(trainer.model, trainer.step)
 
     def draw(self, model: VAE, step: int) -> Path:
         """Draw the picture of a step, over an older one, and return its path."""
@@ -140,39 +125,39 @@ class SamplePictures:
 
 
 class TensorBoard:
-    """Writes history, learning rate and speed as TensorBoard events.
+    """Writes history, learning rate and speed as TensorBoard events; a ``with`` block closes them.
 
-    Use it in a ``with`` block, which closes the file. After a resume, what an earlier process wrote
-    beyond the checkpoint is superseded.
-
+    After a resume, what an earlier process wrote beyond the checkpoint is superseded.
     ``tensorboard --logdir FOLDER`` shows them.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._new_writer = _summary_writer()
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise InputError(
+                "TensorBoard is not installed. Train without its events, or install it: "
+                'pip install "svae-lib[monitor]".'
+            ) from None
+        self._open = partial(SummaryWriter, str(folder))
         self._writer: Any = None
         self._last: tuple[int, float] | None = None
 
     def __call__(self, trainer: Trainer) -> None:
         """Write the newest entry of the history."""
-        with _optional("TensorBoard events"):
-            self._write(trainer)
-
-    def _write(self, trainer: Trainer) -> None:
+        step, now = trainer.step, time.perf_counter()
         if self._writer is None:
-            self._writer = self._new_writer(str(self.folder), purge_step=trainer.step)
+            self._writer = self._open(purge_step=step)
         for name, values in trainer.history.items():
             if name != "step":
-                self._writer.add_scalar(f"training/{name}", values[-1], trainer.step)
-        rate = trainer.learning_rate(trainer.step - 1)
-        self._writer.add_scalar("training/learning_rate", rate, trainer.step)
-        now = time.perf_counter()
+                self._writer.add_scalar(f"training/{name}", values[-1], step)
+        rate = trainer.learning_rate(step - 1)
+        self._writer.add_scalar("training/learning_rate", rate, step)
         if self._last is not None:
-            steps, seconds = trainer.step - self._last[0], now - self._last[1]
+            steps, seconds = step - self._last[0], now - self._last[1]
             speed = steps * trainer.config.batch_size / seconds
-            self._writer.add_scalar("speed/images_per_second", speed, trainer.step)
-        self._last = trainer.step, now
+            self._writer.add_scalar("speed/images_per_second", speed, step)
+        self._last = step, now
         self._writer.flush()
 
     def __enter__(self) -> TensorBoard:
@@ -180,16 +165,5 @@ class TensorBoard:
 
     def __exit__(self, *error: object) -> None:
         if self._writer is not None:
-            with _optional("TensorBoard events"):
+            with suppress(OSError):  # the training has warned of it
                 self._writer.close()
-
-
-def _summary_writer() -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise InputError(
-            "TensorBoard is not installed. Train without its events, or install it: "
-            'pip install "svae-lib[monitor]".'
-        ) from None
-    return SummaryWriter

@@ -7,133 +7,72 @@ the files of format 2, which are read, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import msgspec
 from filelock import FileLock
 from msgspec import UNSET, UnsetType
 
 from ..diagnostics import SplitKind
+from ..fid import Score
 from ..likelihood import LikelihoodBound
 from ..support.checks import InputError
 from ..support.files import read_json, write_text
 from ..support.records import convert, to_json
 from .definitions import TABLES
-from .scoring import Metric, Protocol, Reference
+from .scoring import Scoring
 
 FORMAT = 3  # 2: everything in every row
 _OWN = ("model", "model_sha256", "seed")  # of "how": what each model has for itself
-
-_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-_Facts = dict[str, int | float | str | bool | None]
+_VALUES = ("value", "standard_error")  # of a score: what it does not share
 
 
-@dataclass(kw_only=True)
-class _Definition:
-    metric: str
-    network: str
-    weights: str
-    weights_hash: str
-    n: _Count
-    reference: str
-    n_reference: _Count
-    resize: str
-    value_range: str
-
-
-@dataclass(kw_only=True)
-class _Score(_Definition):
-    value: float
-    standard_error: float | None
-
-
-@dataclass(kw_only=True)
+@dataclass
 class _Row:
     source: str
     part: str
-    fid: _Score
-    kid: _Score
-    precision: _Score | UnsetType = UNSET
-    recall: _Score | UnsetType = UNSET
+    fid: Score
+    kid: Score
+    precision: Score | UnsetType = UNSET
+    recall: Score | UnsetType = UNSET
 
 
 @dataclass(kw_only=True)
-class _Latent:
-    latent_dim: _Count
-    active: _Count
-    inactive: _Count
-    law_mean: float
-    law_lowest: float
-    law_highest: float
-
-
-@dataclass(kw_only=True)
-class _Model:
+class _Cell:
     variant: str
     kind: str
-    seed: _Count
+    seed: int
     beta: float
-    components: _Count
-    parameters: _Count
-    train_seconds: Annotated[float, msgspec.Meta(ge=0)]
-    threads: _Count
+    components: int
+    parameters: int
+    train_seconds: float
+    threads: int
     precision: str | UnsetType = UNSET
     format: Literal[1] = 1
     test_mse: float
     test_kl: float | None
-    latent: _Latent
+    latent: dict[str, int | float]
     split: SplitKind | None
     likelihood: LikelihoodBound | UnsetType | None = UNSET
-
-
-@dataclass(kw_only=True)
-class _Cell(_Model):
     rows: list[_Row]
-    how: _Facts
+    how: dict[str, Any]
 
 
-@dataclass(kw_only=True)
-class _StoredCell(_Model):
-    rows: list[tuple[str, str, dict[Metric, tuple[_Count, float, float | None]]]]
-    how: tuple[_Count, _Facts]
-
-
-@dataclass(kw_only=True)
-class _Settings:
+@dataclass(frozen=True, kw_only=True)
+class _Settings(Scoring):
     data: str
-    model: _Facts
-    train: _Facts
-    features: str
-    protocol: Protocol
-    mixture_components: _Count | None
-    second_stage_steps: _Count
-    n: _Count | None = None
-    n_reference: _Count | None = None
-    reference: Reference = "test"
-    likelihood_draws: _Count = 0
+    model: dict[str, Any]
+    train: dict[str, Any]
 
 
-@dataclass(kw_only=True)
-class _Head:
-    format: int
+@dataclass
+class _Table:
+    format: Literal[2, 3]
     table: str
     settings: _Settings
-    claim: list[dict[str, Any]] | UnsetType = UNSET
-
-
-@dataclass(kw_only=True)
-class _Old(_Head):
     cells: list[_Cell]
-
-
-@dataclass(kw_only=True)
-class _Stored(_Head):
-    scores: list[_Definition]
-    how: list[_Facts]
-    cells: list[_StoredCell]
+    claim: list[dict[str, Any]] | UnsetType = UNSET
 
 
 def lock_of(path: Path) -> FileLock:
@@ -163,16 +102,13 @@ def recorded(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _checked(raw: dict[str, Any], path: Path) -> dict[str, Any]:
     """The content of a file, if it is a table of this version."""
-    found = raw.get("format")
-    if isinstance(found, bool) or found not in (2, FORMAT):
-        raise InputError(
-            f"{path} has format {found!r}, this library reads 2 and {FORMAT}: make the table again."
-        )
-    convert(raw, _Stored if found == FORMAT else _Old, path)
-    try:
-        return _unfolded(raw) if found == FORMAT else raw | {"format": FORMAT}
-    except IndexError:
-        raise InputError(f"{path} is damaged: it refers to scores that it does not hold.") from None
+    if raw.get("format") == FORMAT:
+        try:
+            raw = _unfolded(raw)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path} is damaged, or no table ({error!r}).") from None
+    convert(raw, _Table, path)
+    return raw | {"format": FORMAT}
 
 
 def _unfolded(raw: dict[str, Any]) -> dict[str, Any]:
@@ -194,39 +130,34 @@ def _unfolded(raw: dict[str, Any]) -> dict[str, Any]:
 
 def write_table(path: Path, record: dict[str, Any]) -> None:
     """Write a table as :func:`read_table` gives it, whole or not at all, over what was there."""
-    write_text(path, "\n".join(_lines(record)) + "\n", overwrite=True)
-
-
-def _lines(record: dict[str, Any]) -> Iterator[str]:
     scores: dict[str, int] = {}
     hows: dict[str, int] = {}
     cells = []
     for cell in record["cells"]:
         rows = [to_json(_folded(row, scores)) for row in cell["rows"]]
         own = {key: value for key, value in cell["how"].items() if key in _OWN}
-        shared = {key: value for key, value in cell["how"].items() if key not in _OWN}
-        head = cell | {"how": [_place(shared, hows), own]}
+        head = cell | {"how": [_place(cell["how"], _OWN, hows), own]}
         del head["rows"]
         cells.append(to_json(head)[:-1] + ', "rows": [\n' + ",\n".join(rows) + "\n]}")
-    yield f'{{\n"format": {FORMAT},'
-    yield f'"table": {to_json(record["table"])},'
-    yield f'"settings": {to_json(record["settings"])},'
     lists = {"scores": list(scores), "how": list(hows), "cells": cells}
     if "claim" in record:
         lists["claim"] = [to_json(test) for test in record["claim"]]
-    yield ",\n".join(f'"{name}": [\n' + ",\n".join(of) + "\n]" for name, of in lists.items())
-    yield "}"
+    single = {"format": FORMAT, "table": record["table"], "settings": record["settings"]}
+    lines = [f'"{name}": {to_json(value)}' for name, value in single.items()]
+    lines += [f'"{name}": [\n' + ",\n".join(of) + "\n]" for name, of in lists.items()]
+    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n", overwrite=True)
 
 
 def _folded(row: dict[str, Any], scores: dict[str, int]) -> list[Any]:
-    found = {}
-    for metric, score in row.items():
-        if metric not in ("source", "part"):
-            shared = {k: v for k, v in score.items() if k not in ("value", "standard_error")}
-            found[metric] = [_place(shared, scores), score["value"], score["standard_error"]]
+    found = {
+        metric: [_place(score, _VALUES, scores), score["value"], score["standard_error"]]
+        for metric, score in row.items()
+        if metric not in ("source", "part")
+    }
     return [row["source"], row["part"], found]
 
 
-def _place(shared: dict[str, Any], known: dict[str, int]) -> int:
-    """Where a definition stands in its list; a new one is added at the end."""
+def _place(facts: dict[str, Any], own: tuple[str, ...], known: dict[str, int]) -> int:
+    """Where facts, but for a row's or model's own, stand in their list; new ones at the end."""
+    shared = {key: value for key, value in facts.items() if key not in own}
     return known.setdefault(to_json(shared), len(known))
