@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from .. import data
-from ..presets import PRESETS, TrainConfig
+from ..presets import PRESETS
 from ..support.checks import InputError
 from ..support.devices import default_device
 from ..support.files import read_json, write_json
@@ -31,18 +32,17 @@ def demo(
     steps: int | None = None,
     n: int | None = None,
     notebooks: bool = True,
-    seed: int | None = None,
+    seed: int = 0,
     overwrite: bool = False,
 ) -> Path:
-    """Train, sample, score and report; an interrupted demo goes on where it stopped.
+    """Train, sample, score and report; the same call goes on with an interrupted demo.
 
     Args:
         out: folder for the runs and the report.
-        steps: training steps per model; default: those of the demo in ``out``, else those of the
-            preset "quick".
+        steps: training steps per model; default: those of the preset "quick".
         n: images to score, of each kind; default: as many as there are test images.
         notebooks: also execute the first notebooks, where the course is at hand.
-        seed: seeds everything random; default: that of the demo in ``out``, else 0.
+        seed: seeds everything random.
         overwrite: throw away an earlier demo in ``out``.
 
     Returns:
@@ -50,8 +50,11 @@ def demo(
     """
     report, record = out / "report.html", out / "demo.json"
     if overwrite:
-        _clear(out)
-    config = _train_config(out, steps, seed)
+        for folder in (*KINDS, "notebooks"):
+            shutil.rmtree(out / folder, ignore_errors=True)
+        for file in (report, record):
+            file.unlink(missing_ok=True)
+    runs = _runs(out, steps, seed)
     if record.exists() and report.exists():
         print("This demo is finished already (svae demo --overwrite makes it anew).")
         _show(read_json(record)["table"], report)
@@ -60,20 +63,19 @@ def demo(
     with _stage("data", seconds):
         sets = data.load("mnist-5k")
         print(f"{len(sets.train)} training and {len(sets.test)} test images. {sets.source}")
-    runs, subjects = {}, []
-    for kind, name in KINDS.items():
-        with _stage(f"train the {name}", seconds):
-            runs[kind] = _begun(out / kind) or Run.create(
-                out / kind, kind, "mnist-5k", PRESETS["quick"].model, config
-            )
-            runs[kind].train(sets.train).check_finished()
-    for kind, name in KINDS.items():
-        with _stage(f"score the {name}", seconds):
-            model = runs[kind].load_model(default_device())
-            result = evaluate(model, sets, Scoring(n=n, seed=config.seed))
-            runs[kind].save_evaluation(result, overwrite=True)
-            subjects.append(Subject(name, runs[kind], result))
-    executed: list[Path] = []
+    for run in runs:
+        with _stage(f"train the {KINDS[run.kind]}", seconds):
+            if not (run.folder / "run.json").exists():
+                Run.create(**vars(run))
+            run.train(sets.train).check_finished()
+    subjects = []
+    for run in runs:
+        with _stage(f"score the {KINDS[run.kind]}", seconds):
+            model = run.load_model(default_device())
+            result = evaluate(model, sets, Scoring(n=n, seed=seed))
+            run.save_evaluation(result, overwrite=True)
+            subjects.append(Subject(KINDS[run.kind], run, result))
+    executed: list[str] = []
     if notebooks:
         with _stage("execute the first notebooks", seconds):
             executed = _execute_notebooks(out / "notebooks")
@@ -104,43 +106,28 @@ def _stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
     seconds[name] = round(time.perf_counter() - start, 1)
 
 
-def _clear(out: Path) -> None:
-    """Remove an earlier demo, and nothing else that may lie there."""
-    for folder in (*KINDS, "notebooks"):
-        shutil.rmtree(out / folder, ignore_errors=True)
-    for file in ("report.html", "demo.json"):
-        (out / file).unlink(missing_ok=True)
-
-
 def _show(table: str, report: Path) -> None:
     print(f"\n{table}\n\nreport: {report.resolve()}")
 
 
-def _train_config(out: Path, steps: int | None, seed: int | None) -> TrainConfig:
-    """The settings that the demo in ``out`` was begun with, or else those that are asked for."""
-    begun = next((run.train_config for kind in KINDS if (run := _begun(out / kind))), None)
-    if begun is None:
-        usual = PRESETS["quick"].train
-        return replace(
-            usual,
-            steps=usual.steps if steps is None else steps,
-            seed=usual.seed if seed is None else seed,
-        )
-    for name, asked, there in (("steps", steps, begun.steps), ("seed", seed, begun.seed)):
-        if asked not in (None, there):
+def _runs(out: Path, steps: int | None, seed: int) -> list[Run]:
+    """The demo's runs; one that was begun with other settings is an InputError."""
+    preset = PRESETS["quick"]
+    train = replace(preset.train, steps=preset.train.steps if steps is None else steps, seed=seed)
+    runs = [Run(out / kind, kind, preset.data, preset.model, train) for kind in KINDS]
+    for run in runs:
+        begun = Run.open(run.folder) if (run.folder / "run.json").exists() else run
+        if begun != run:
+            there = begun.train_config
             raise InputError(
-                f"{out} holds a demo that was begun with --{name} {there}, not {asked}: leave the "
-                "option out to go on with that demo, choose another --out, or throw it away with "
+                f"{out} holds a demo that was begun with --steps {there.steps} --seed "
+                f"{there.seed}: go on with these, choose another --out, or throw it away with "
                 "--overwrite."
             )
-    return begun
+    return runs
 
 
-def _begun(folder: Path) -> Run | None:
-    return Run.open(folder) if (folder / "run.json").exists() else None
-
-
-def _summary(subjects: list[Subject], executed: list[Path]) -> str:
+def _summary(subjects: list[Subject], executed: list[str]) -> str:
     vae, split = (subject.result.score("mixture").value for subject in subjects)
     text = (
         "Both models have the same encoder and decoder but for the last layer, and were trained "
@@ -148,31 +135,23 @@ def _summary(subjects: list[Subject], executed: list[Path]) -> str:
         f"{vae:.1f} (VAE) and {split:.1f} (Split VAE, mixed image). "
         f"The split is {subjects[-1].result.split}. "
     )
-    if executed:
-        text += "Executed notebooks: " + ", ".join(f"notebooks/{p.name}" for p in executed) + "."
-    return text
+    return text + (f"Executed notebooks: {', '.join(executed)}." if executed else "")
 
 
-def _execute_notebooks(folder: Path) -> list[Path]:
-    """Run the first notebooks in the smoke profile and keep the executed copies."""
+def _execute_notebooks(folder: Path) -> list[str]:
+    """Run the first notebooks in the smoke profile, keep the executed copies, and name them."""
     source = Path(__file__).parents[2] / "notebooks"
-    found = [source / name for name in NOTEBOOKS if (source / name).exists()]
-    if not found:
-        print("The course's notebooks are not beside the library: none is executed.")
+    if not source.exists() or find_spec("nbclient") is None:
+        print("None is executed: that needs Jupyter, and the course's notebooks beside the library")
         return []
-    try:
-        import nbformat
-        from nbclient import NotebookClient
-    except ImportError:
-        print("Jupyter is not installed: no notebook is executed.")
-        return []
+    import nbformat
+    from nbclient import NotebookClient
+
     folder.mkdir(parents=True, exist_ok=True)
     profile = os.environ.setdefault("SVAE_PROFILE", "smoke")
-    done = []
-    for path in found:
-        print(f"{path.name} (profile {profile})", flush=True)
-        notebook = nbformat.read(path, as_version=4)
+    for name in NOTEBOOKS:
+        print(f"{name} (profile {profile})", flush=True)
+        notebook = nbformat.read(source / name, as_version=4)
         NotebookClient(notebook, timeout=600, resources={"metadata": {"path": source}}).execute()
-        nbformat.write(notebook, folder / path.name)
-        done.append(folder / path.name)
-    return done
+        nbformat.write(notebook, folder / name)
+    return [f"{folder.name}/{name}" for name in NOTEBOOKS]

@@ -1,18 +1,19 @@
-"""Models on the Hugging Face Hub: one safetensors file, and a card made of its header."""
+"""Models on the Hugging Face Hub: one safetensors file, and a card made of its header.
+
+Needs the extra ``hub``. What the Hub refuses raises the errors of the package huggingface_hub.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub as hub
 import torch
 
 from ..models import VAE, parameter_count
-from ..support.checks import InputError
 from .checkpoints import kind_of, load_model, read_about, save_model, weights_hash
 
 FILE = "model.safetensors"
@@ -35,13 +36,13 @@ model = hub.pull("{repository}")  # in evaluation mode
 """
 
 
-def _card(hub: Any, model: VAE, repository: str, about: dict[str, Any], licence: str) -> str:
+def _card(model: VAE, repository: str, about: dict[str, Any], licence: str) -> str:
     """The model's card in Markdown: configuration, and what is known of its training."""
     facts = {"SHA-256 of the weights": weights_hash(model), "configuration": model.config}
     facts |= {k: v for k, v in about.items() if k != "history"}
     cells = {k: str(v).replace("|", "\\|").replace("\n", " ") for k, v in facts.items()}
     text = CARD.format(
-        title=repository.partition("/")[2],
+        title=repository.split("/")[-1],
         kind=kind_of(model),
         parameters=parameter_count(model),
         config=model.config,
@@ -77,10 +78,10 @@ def push(
     Returns:
         The address of the commit.
     """
-    with _talking_to_the_hub(repository) as hub, tempfile.TemporaryDirectory() as folder:
-        model, about = load_model(path), read_about(path)
+    model, about = load_model(path), read_about(path)
+    with tempfile.TemporaryDirectory() as folder:
         save_model(Path(folder, FILE), model, about=about)
-        text = _card(hub, model, repository, about, licence)
+        text = _card(model, repository, about, licence)
         Path(folder, "README.md").write_text(text, encoding="utf-8")
         api = hub.HfApi(token=token)
         api.create_repo(repository, private=private, exist_ok=True)
@@ -105,25 +106,4 @@ def pull(
         token: for a private repository; None takes the one of ``hf auth login``.
         device: where the model is to lie.
     """
-    with _talking_to_the_hub(repository) as hub:
-        path = hub.hf_hub_download(repository, FILE, revision=revision, token=token)
-    return load_model(path, device)
-
-
-@contextmanager
-def _talking_to_the_hub(repository: str) -> Iterator[Any]:
-    """The package huggingface_hub, whose errors become an InputError."""
-    try:
-        import huggingface_hub
-        from huggingface_hub import errors
-    except ImportError:
-        raise InputError(
-            "this needs the package huggingface-hub: pip install svae-lib[hub]."
-        ) from None
-    if repository.count("/") != 1 or not all(repository.split("/")):
-        raise InputError(f'the repository must be named "OWNER/NAME", not {repository!r}.')
-    known = errors.HfHubHTTPError, errors.LocalTokenNotFoundError, errors.LocalEntryNotFoundError
-    try:
-        yield huggingface_hub
-    except known as error:
-        raise InputError(f"{repository}: {' '.join(str(error).split())}") from error
+    return load_model(hub.hf_hub_download(repository, FILE, revision=revision, token=token), device)

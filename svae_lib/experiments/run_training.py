@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..support.files import write_json
 from ..support.provenance import provenance
-from ..support.streams import say
 from ..training import Trainer
 from .checkpoints import images_facts, save_model, save_trainer
 from .monitoring import validate
@@ -62,7 +61,7 @@ class Training:
             try:
                 self.save_model(entries[-1])
             except OSError as error:  # what ended the training says more
-                say(f"The model of step {entries[-1]} could not be saved: {error}")
+                print(f"The model of step {entries[-1]} could not be saved: {error}")
 
     def save_checkpoint(self) -> None:
         """Save the trainer's state, then delete all checkpoints but the newest few and the best."""

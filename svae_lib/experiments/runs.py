@@ -31,7 +31,6 @@ from ..support.checks import InputError, check_counts
 from ..support.distributed import join
 from ..support.files import claimed, expand, is_leftover, read_json, write_json
 from ..support.signals import stop_requests
-from ..support.streams import say
 from ..support.tensor_files import DamagedFile
 from ..training import Trainer, check_trainable
 from .checkpoints import (
@@ -213,7 +212,7 @@ class Run:
                 restore_trainer(trainer, path)
                 break
             except DamagedFile as error:
-                say(f"{error} Going back to the checkpoint before it, or to the beginning.")
+                print(f"{error} Going back to the checkpoint before it, or to the beginning.")
         return trainer
 
     def checkpoints(self) -> list[Path]:
