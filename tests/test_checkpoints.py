@@ -197,7 +197,7 @@ def test_images_of_another_set_are_noticed_wherever_they_are(
         changed = blobs.clone()
         changed[place] ^= 1
         other = sv.Trainer(sv.build_model("vae", tiny), changed, fast, "cpu")
-        with pytest.raises(sv.InputError, match=r"differs in hash of the images \("):
+        with pytest.raises(sv.InputError, match=r"differs in images_sha256 \("):
             restore_trainer(other, tmp_path / "t")
 
 
@@ -281,7 +281,7 @@ def test_other_conditions_are_said_when_training_goes_on(
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("kind", 3), ("model", {"latent_dim": 2**62}), ("about", []), ("x", 1)]
+    ("field", "value"), [("kind", 3), ("model", {"latent_dim": 2}), ("about", []), ("x", 1)]
 )
 def test_a_model_with_another_header_is_refused(tiny, tmp_path: Path, field, value) -> None:
     path = tmp_path / "m.safetensors"

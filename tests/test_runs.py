@@ -461,14 +461,6 @@ def test_curves_that_do_not_fit_are_refused_before_any_work(
 # ---------------------------------------------------------------------- kills and errors
 
 
-def test_what_a_kill_left_of_a_new_folder_does_not_count(tiny, fast, blobs, tmp_path: Path) -> None:
-    for name in (".run.abc.partial.json", ".lock", ".lock-1"):
-        (tmp_path / name).write_text("half")
-    run = Run.create(tmp_path, "vae", "blobs", tiny, fast)
-    run.train(blobs, device="cpu", progress=False)
-    assert not list(tmp_path.rglob("*.partial*"))
-
-
 def test_a_damaged_state_is_passed_over_for_the_checkpoint_before(run: Run, blobs, capsys) -> None:
     run.train(blobs, device="cpu", progress=False, checkpoint_every=5)
     rewrite(run.checkpoints()[-1], header=lambda facts: facts.update(step="3"))

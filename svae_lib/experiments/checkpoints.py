@@ -21,7 +21,6 @@ from ..support.checks import InputError
 from ..support.files import embedded, expand
 from ..support.records import convert
 from ..support.tensor_files import (
-    DamagedFile,
     check_fit,
     digest,
     read_header,
@@ -155,11 +154,8 @@ def _model_facts(model: VAE) -> dict[str, Any]:
 
 
 def _rebuild(path: Path, tensors: dict[str, Tensor], facts: _ModelFacts | _TrainerFacts) -> VAE:
-    try:
-        with torch.device("meta"):  # layers without memory: first see whether the weights fit
-            expected = build_model(facts.kind, facts.model).state_dict()
-    except RuntimeError as error:
-        raise DamagedFile(f"{path} does not hold a model of this version ({error}).") from None
+    with torch.device("meta"):  # layers without memory: first see whether the weights fit
+        expected = build_model(facts.kind, facts.model).state_dict()
     check_fit(path, tensors, expected)
     model = build_model(facts.kind, facts.model)
     model.load_state_dict(tensors)
@@ -238,24 +234,17 @@ def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
 
 
 def _check_same_run(trainer: Trainer, facts: _TrainerFacts, path: Path) -> None:
-    images = images_facts(trainer.images)
-    here = _identity(kind_of(trainer.model), trainer.model.config, trainer.config, **images)
-    there = _identity(facts.kind, facts.model, facts.train, facts.images, facts.images_sha256)
-    different = [f"{k} ({there[k]} there, {here[k]} here)" for k in here if here[k] != there[k]]
-    if different:
+    """Everything must agree but the number of steps, and of the parts they are taken in."""
+    model, own, images = trainer.model, trainer.config, images_facts(trainer.images)
+    here = {"kind": kind_of(model), **asdict(model.config), **asdict(own), **images}
+    there = {**vars(facts), **asdict(facts.model), **asdict(facts.train)}
+    del here["steps"], here["accumulate"]
+    if different := [key for key in here if here[key] != there[key]]:
+        listed = ", ".join(f"{k} ({there[k]} there, {here[k]} here)" for k in different)
         raise InputError(
-            f"{path} belongs to another run: it differs in {', '.join(different)}. "
+            f"{path} belongs to another run: it differs in {listed}. "
             "Resume with the settings it was started with, or start a new run."
         )
-
-
-def _identity(
-    kind: str, model: ModelConfig, train: TrainConfig, images: int, images_sha256: str
-) -> dict[str, Any]:
-    """What must agree for a training to go on; steps and their parts may change."""
-    settings = asdict(model) | asdict(train)
-    del settings["steps"], settings["accumulate"]
-    return {"kind": kind, **settings, "images": images, "hash of the images": images_sha256[:12]}
 
 
 def _restore_adam(optimizer: torch.optim.Adam, tensors: dict[str, Tensor]) -> None:

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..baselines import is_deterministic
 from ..data import to_float
@@ -32,18 +31,6 @@ from ..training import Trainer
 _SEED = 0  # of noise and latent vectors, which are the same at every call
 
 
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Context: evaluation mode without gradients; afterwards the mode is as before."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)
-
-
 @dataclass(frozen=True)
 class Validation:
     """How well a model explains images that it was not trained on; means over the images."""
@@ -56,6 +43,7 @@ class Validation:
     """KL divergence in nats per image."""
 
 
+@torch.no_grad()
 def validate(model: VAE, images: Tensor, beta: float = 1.0, *, batch_size: int = 500) -> Validation:
     """Loss on held-out images that can be compared between steps and between runs.
 
@@ -78,12 +66,14 @@ def validate(model: VAE, images: Tensor, beta: float = 1.0, *, batch_size: int =
     device = device_of(model)
     noise = prior_latents(len(images), shape.latent_dim, _SEED)
     squared_error, kl = torch.zeros(2, device=device)
-    with evaluating(model):
-        for part, its_noise in zip(images.split(batch_size), noise.split(batch_size), strict=True):
-            x = to_float(part.to(device))
-            out = model(x, its_noise.to(device))
-            squared_error += reconstruction_error(x, out.x_hat).sum()
-            kl += kl_divergence(out.mu, out.log_var).sum()
+    training = model.training
+    model.eval()
+    for part, its_noise in zip(images.split(batch_size), noise.split(batch_size), strict=True):
+        x = to_float(part.to(device))
+        out = model(x, its_noise.to(device))
+        squared_error += reconstruction_error(x, out.x_hat).sum()
+        kl += kl_divergence(out.mu, out.log_var).sum()
+    model.train(training)
     mse = squared_error.item() / images.numel()
     mean_kl = 0.0 if is_deterministic(model) else kl.item() / len(images)  # points have none
     values = images[0].numel()
@@ -109,6 +99,7 @@ class SamplePictures:
         if step == trainer.config.steps or step // self.every > before // self.every:
             self.draw(trainer.model, trainer.step)
 
+    @torch.no_grad()
     def draw(self, model: VAE, step: int) -> Path:
         """Draw the picture of a step, over an older one, and return its path."""
         from torchvision.utils import save_image  # here: its import takes seconds
@@ -116,8 +107,10 @@ class SamplePictures:
         device = device_of(model)
         x = to_float(self.images.to(device))
         z = prior_latents(len(x), model.config.latent_dim, _SEED).to(device)
-        with evaluating(model):
-            rows = torch.cat((x, model.reconstruct(x).x_hat, model.decode(z).x_hat))
+        training = model.training
+        model.eval()
+        rows = torch.cat((x, model.reconstruct(x).x_hat, model.decode(z).x_hat))
+        model.train(training)
         path = self.folder / f"samples-{step}.png"
         with atomic_path(path, overwrite=True) as temporary:
             save_image(rows.cpu(), temporary, nrow=len(x), padding=2, pad_value=1.0)

@@ -1,4 +1,4 @@
-"""Tables as files: read with types and limits, written with a row of scores per line.
+"""Tables as files: read as dictionaries, written with a row of scores per line.
 
 A file has what many rows share (feature network, reference, versions) once, in the lists "scores"
 and "how"; rows and models name it by its place there. In memory each row carries all of it, as in
@@ -7,72 +7,19 @@ the files of format 2, which are read, too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock
-from msgspec import UNSET, UnsetType
 
-from ..diagnostics import SplitKind
-from ..fid import Score
-from ..likelihood import LikelihoodBound
 from ..support.checks import InputError
 from ..support.files import read_json, write_text
-from ..support.records import convert, to_json
+from ..support.records import to_json
 from .definitions import TABLES
-from .scoring import Scoring
 
 FORMAT = 3  # 2: everything in every row
 _OWN = ("model", "model_sha256", "seed")  # of "how": what each model has for itself
 _VALUES = ("value", "standard_error")  # of a score: what it does not share
-
-
-@dataclass
-class _Row:
-    source: str
-    part: str
-    fid: Score
-    kid: Score
-    precision: Score | UnsetType = UNSET
-    recall: Score | UnsetType = UNSET
-
-
-@dataclass(kw_only=True)
-class _Cell:
-    variant: str
-    kind: str
-    seed: int
-    beta: float
-    components: int
-    parameters: int
-    train_seconds: float
-    threads: int
-    precision: str | UnsetType = UNSET
-    format: Literal[1] = 1
-    test_mse: float
-    test_kl: float | None
-    latent: dict[str, int | float]
-    split: SplitKind | None
-    likelihood: LikelihoodBound | UnsetType | None = UNSET
-    rows: list[_Row]
-    how: dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Settings(Scoring):
-    data: str
-    model: dict[str, Any]
-    train: dict[str, Any]
-
-
-@dataclass
-class _Table:
-    format: Literal[2, 3]
-    table: str
-    settings: _Settings
-    cells: list[_Cell]
-    claim: list[dict[str, Any]] | UnsetType = UNSET
 
 
 def lock_of(path: Path) -> FileLock:
@@ -102,13 +49,16 @@ def recorded(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _checked(raw: dict[str, Any], path: Path) -> dict[str, Any]:
     """The content of a file, if it is a table of this version."""
-    if raw.get("format") == FORMAT:
-        try:
-            raw = _unfolded(raw)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path} is damaged, or no table ({error!r}).") from None
-    convert(raw, _Table, path)
-    return raw | {"format": FORMAT}
+    if (found := raw.get("format")) not in (2, FORMAT):
+        raise InputError(
+            f"{path} has format {found!r}, this library reads 2 and {FORMAT}: make the table again."
+        )
+    if missing := {"table", "settings", "cells"} - raw.keys():
+        raise InputError(f"{path} is no table: it has no {', '.join(sorted(missing))}.")
+    try:
+        return _unfolded(raw) if found == FORMAT else raw | {"format": FORMAT}
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged: its scores cannot be read ({error!r}).") from None
 
 
 def _unfolded(raw: dict[str, Any]) -> dict[str, Any]:

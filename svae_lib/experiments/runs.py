@@ -29,7 +29,7 @@ from ..models import VAE
 from ..presets import ModelConfig, TrainConfig, check_config
 from ..support.checks import InputError, check_counts
 from ..support.distributed import join
-from ..support.files import claimed, expand, is_leftover, read_json, write_json
+from ..support.files import claimed, expand, read_json, write_json
 from ..support.signals import stop_requests
 from ..support.tensor_files import DamagedFile
 from ..training import Trainer, check_trainable
@@ -88,19 +88,15 @@ class Run:
         train_config: TrainConfig,
         held_out: int = 0,
     ) -> Run:
-        """Start a new folder.
+        """Start a new folder, which is missing or empty; otherwise it is a FileExistsError.
 
-        Args:
-            folder: missing or empty; what a killed process left half written does not count.
-                Otherwise it is a FileExistsError.
-            kind: of model, a name in :data:`svae_lib.experiments.checkpoints.MODEL_KINDS`.
-            data: name for :func:`svae_lib.data.load`.
-            model_config, train_config, held_out: the fields of the same names.
+        ``kind`` is a name in :data:`svae_lib.experiments.checkpoints.MODEL_KINDS`, ``data`` one for
+        :func:`svae_lib.data.load`.
         """
         folder = expand(folder)
         check_kind(kind)
         run = cls(folder, kind, data, model_config, train_config, held_out)
-        if folder.exists() and not (folder.is_dir() and all(map(is_leftover, folder.iterdir()))):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise FileExistsError(
                 f"{folder} exists already and is not empty: choose another --out, continue it "
                 "with --resume, or remove it yourself."
