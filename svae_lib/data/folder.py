@@ -27,8 +27,7 @@ SMALLEST, LARGEST = 8, 1024  # pixels
 TRAIN_PARTS = ("train", "training")  # names of folders, in any case
 TEST_PARTS = ("test", "testing", "val", "valid", "validation")  # the first there is taken
 UNREAD = (  # endings of pictures, with .avif and .webp where Pillow lacks them
-    "ai arw avif cr2 cr3 dng eps exr hdr heic heif ico j2k jp2 jxl nef orf pef psd qoi raf raw rw2 "
-    "svg tga webp xcf"
+    "arw avif cr2 cr3 dng exr hdr heic heif ico jp2 jxl nef psd raf raw rw2 svg tga webp"
 )
 
 Files = list[tuple[str, str]]  # names in the folder, with / on every system, and classes
@@ -49,14 +48,14 @@ def load_folder(
     Its subfolders are classes (files in deeper folders belong to the class above). If it has the
     subfolders train and test (or val), these are the two parts; otherwise a random share of each
     class is the test part: a hash of the seed and a file's name decides, so adding or removing a
-    file moves at most two others. Both parts are shuffled, so that the first images of each are a
-    fair sample of all classes. Hidden files and folders are left out, and links to folders are
-    followed.
+    file moves at most two others. Copies of one image may land in both parts: remove them first.
+    Both parts are shuffled, so that the first images of each are a fair sample of all classes.
+    Hidden files and folders are left out, and links to folders are followed.
 
     Files of any common kind are converted: 16 bits are scaled to 8, transparent pixels turn white,
-    and of several pictures in a file the first is taken. 32-bit pixels and files of more than 89
-    million pixels or 512 MiB are refused. The images are decoded once, and kept without loss beside
-    the other prepared data until the files change.
+    and of several pictures in a file the first is taken. 32-bit pixels and images of more than 89
+    million pixels are refused. The images are decoded once, and kept without loss beside the other
+    prepared data until the files change.
 
     Args:
         path: the folder.
@@ -69,21 +68,17 @@ def load_folder(
     """
     folder = expand(path)
     _check_options(folder, size, channels, test, seed, on_broken)
-    train, held_out = (_shuffled(part, seed) for part in _parts(folder, test, seed, on_broken))
+    train, held_out = (_shuffled(part, seed) for part in _parts(folder, test, seed))
     names, classes = zip(*train, *held_out, strict=True)
-    images, good = prepare(
-        folder_source(folder, names),
-        Recipe(int(size), int(channels)),  # a NumPy integer is not for JSON
-        cache_folder("prepared"),
-        "folder",
-        on_broken=on_broken,
-    )
+    recipe = Recipe(int(size), int(channels))  # a NumPy integer is not for JSON
+    source, cache = folder_source(folder, names), cache_folder("prepared")
+    images, good = prepare(source, recipe, cache, "folder", on_broken)
     label_names = sorted(set(classes))
     labels = torch.tensor([label_names.index(label) for label in classes])[good]
     split = int(good[: len(train)].sum())
     if split == 0 or split == len(labels):
         raise InputError(f"{folder}: without the broken images one part of the split is empty.")
-    title = printable(folder.resolve().name)
+    title = folder.resolve().name
     return ImageSets(
         name=printable(name or f"{PREFIX}{folder}"),
         train=images[:split],
@@ -91,13 +86,13 @@ def load_folder(
         train_labels=labels[:split],
         test_labels=labels[split:],
         label_names=tuple(map(printable, label_names)),
-        source=f"Images of the folder {title}, central squares of {size}x{size}.",
+        source=printable(f"Images of the folder {title}, central squares of {size}x{size}."),
     )
 
 
 def load_folder_spec(name: str, root: str | os.PathLike[str] | None = None) -> ImageSets:
     """Load ``folder:PATH?option=value&option=value``; PATH is relative to ``root`` if given."""
-    path, _, query = name.removeprefix(PREFIX).partition("?")
+    path, query = _parsed(name)
     if not path:
         raise InputError(f"{name!r} names no folder: write folder:PATH.")
     options: dict[str, Any] = {}
@@ -110,17 +105,28 @@ def load_folder_spec(name: str, root: str | os.PathLike[str] | None = None) -> I
             options[option] = OPTIONS[option](value)
         except ValueError as error:
             raise InputError(f"{name!r}: an option is no number ({error}).") from None
-    return load_folder(_place(path, root), name=name, **options)
+    return load_folder(Path(root or ".") / expand(path), name=name, **options)
 
 
-def absolute_spec(name: str, root: str | os.PathLike[str] | None = None) -> str:
-    """``folder:PATH?options`` with PATH absolute: the same folder wherever it is loaded from."""
-    path, mark, query = name.removeprefix(PREFIX).partition("?")
-    return f"{PREFIX}{_place(path, root).resolve()}{mark}{query}" if path else name
+def absolute(name: str, root: str | os.PathLike[str] | None = None) -> str:
+    """The name under which :func:`load` finds the same images from any working directory.
+
+    Args:
+        name: a data set's; any but ``folder:PATH`` is returned as it is.
+        root: what a relative PATH starts from; by default the working directory.
+    """
+    path, query = _parsed(name)
+    if not (name.startswith(PREFIX) and path):
+        return name
+    place = (Path(root or ".") / expand(path)).resolve()
+    return f"{PREFIX}{place}?{query}" if query else f"{PREFIX}{place}"
 
 
-def _place(path: str, root: str | os.PathLike[str] | None) -> Path:
-    return Path(root or ".") / expand(path)
+def _parsed(name: str) -> tuple[str, str]:
+    """PATH and options of ``folder:PATH?options``; a "?" without a "=" after it is in PATH."""
+    whole = name.removeprefix(PREFIX)
+    path, mark, query = whole.rpartition("?")
+    return (path, query) if mark and "=" in query else (whole, "")
 
 
 def _check_options(
@@ -130,61 +136,49 @@ def _check_options(
         raise InputError(f"{folder} is not a folder.")
     check_counts(size=size, channels=channels)
     check_seed(seed)
-    check_positive(or_zero=True, test=test)
+    check_positive(test=test)
     if not SMALLEST <= size <= LARGEST:
         raise InputError(f"size must be {SMALLEST} to {LARGEST} pixels, not {size}.")
     if channels not in (1, 3):
         raise InputError(f"channels must be 1 (greyscale) or 3 (RGB), not {channels}.")
-    if not 0 < test < 1:
+    if test >= 1:
         raise InputError(f"test is the share of test images, between 0 and 1, not {test}.")
     if on_broken not in ("refuse", "skip"):
         raise InputError(f'on_broken must be "refuse" or "skip", not {on_broken!r}.')
 
 
-def _parts(folder: Path, test: float, seed: int, on_broken: OnBroken = "refuse") -> list[Files]:
+def _parts(folder: Path, test: float, seed: int) -> list[Files]:
     """The files to train on and those to test on."""
-    files = image_names(folder, on_broken)
+    files = image_names(folder)
     if len(files) < 2:
         raise InputError(
             f"{folder} holds {len(files)} images; at least two are needed, one to train on and "
             f"one to test on. Known are the endings {', '.join(sorted(SUFFIXES))}."
         )
-    counts = Counter(file.split("/")[0] if "/" in file else "" for file in files)
-    parts = _first(counts, TRAIN_PARTS), _first(counts, TEST_PARTS)
-    if all(parts):
-        if beside := sorted(counts.keys() - {*parts}):
-            count = sum(counts[top] for top in beside)
-            where = ", ".join(f"{counts[top]} in {top or '.'}/" for top in beside)
-            _warn(f"{folder}: {count} images outside {_and(*parts)} are left out ({where}).")
-        return [_within(files, f"{part}/") for part in parts]
+    tops = {file.split("/")[0] for file in files if "/" in file}
+    train, held_out = _first(tops, TRAIN_PARTS), _first(tops, TEST_PARTS)
+    if train and held_out:
+        parts = [_within(files, f"{part}/") for part in (train, held_out)]
+        if beside := len(files) - sum(map(len, parts)):
+            _warn(f"{folder}: {beside} images outside {train}/ and {held_out}/ are left out.")
+        return parts
     _check_names(folder, files)
     return _random_split(_within(files, ""), test, seed)
 
 
-def image_names(folder: Path, on_broken: OnBroken = "refuse") -> list[str]:
-    """Names of all images in a folder and those below it, sorted."""
-    names, unreadable = _walk(folder)
-    if unreadable:
-        text = printable(f"{unreadable[0].filename} cannot be read ({unreadable[0].strerror})")
-        if on_broken == "refuse":
-            raise InputError(f"{text}: make it readable, or leave it out with on_broken=skip.")
-        _warn(f"left out: {text}.")
-    endings = Counter(PurePosixPath(name).suffix.lower() for name in names)
-    if unread := sorted(endings.keys() & {f".{ending}" for ending in UNREAD.split()} - SUFFIXES):
-        count = sum(endings[ending] for ending in unread)
-        _warn(f"{folder}: {count} files are left out ({', '.join(unread)}): save them as PNG.")
-    return sorted(name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES)
-
-
-def _walk(folder: Path) -> tuple[list[str], list[OSError]]:
-    """Files below a folder, and the errors from folders that cannot be read.
+def image_names(folder: Path) -> list[str]:
+    """Names of all images in a folder and those below it, with / on every system, sorted.
 
     Links to folders are followed, and each folder is entered only once.
     """
+
+    def refuse(error: OSError) -> None:
+        text = f"{error.filename} cannot be read ({error.strerror}): make it readable or remove it."
+        raise InputError(printable(text))
+
     names: list[str] = []
-    unreadable: list[OSError] = []
     entered: set[str] = set()
-    for place, below, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
+    for place, below, files in os.walk(folder, onerror=refuse, followlinks=True):
         real = os.path.realpath(place)
         if real in entered:
             below.clear()  # a link back to where we have been
@@ -196,43 +190,34 @@ def _walk(folder: Path) -> tuple[list[str], list[OSError]]:
         )
         above = Path(place).relative_to(folder)
         names += [(above / name).as_posix() for name in files if not is_hidden(name)]
-    return names, unreadable
+    endings = Counter(PurePosixPath(name).suffix.lower() for name in names)
+    if unread := sorted(endings.keys() & {f".{ending}" for ending in UNREAD.split()} - SUFFIXES):
+        count = sum(endings[ending] for ending in unread)
+        _warn(f"{folder}: {count} files are left out ({', '.join(unread)}): save them as PNG.")
+    return sorted(name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES)
 
 
 def _first(folders: Iterable[str], names: tuple[str, ...]) -> str:
-    """The folder whose name comes first in ``names``, in any case (lower case first), or ""."""
-    found = (folder for folder in folders if folder.lower() in names)
-    return min(found, key=lambda name: (names.index(name.lower()), name.swapcase()), default="")
+    """The folder whose name, in any case, comes first in ``names``, or ""."""
+    found = [folder for folder in folders if folder.lower() in names]
+    return min(found, key=lambda folder: (names.index(folder.lower()), folder), default="")
 
 
 def _check_names(folder: Path, files: list[str]) -> None:
     """Refuse train/ and test/ at another depth; warn if only one is there, and becomes a class."""
-    found: dict[str, set[str]] = {}  # names of parts, by the folder that holds them
-    for place in {above for file in files for above in PurePosixPath(file).parents}:
-        if place.name.lower() in TRAIN_PARTS + TEST_PARTS:
-            found.setdefault(place.parent.as_posix(), set()).add(place.name)
-    names = set().union(*found.values())
-    if _has_both(names):
-        holder = min(found, key=lambda place: (not _has_both(found[place]), place))
+    above = {place for file in files for place in PurePosixPath(file).parents}
+    parts = sorted(place for place in above if place.name.lower() in TRAIN_PARTS + TEST_PARTS)
+    if len({place.name.lower() in TRAIN_PARTS for place in parts}) == 2:
         raise InputError(
-            printable(f"{folder} has {_and(*names)} too deep, as in {holder}/: ")
-            + "put train/ and test/ at the top, with the classes in them, or name a folder with "
-            "both at its top."
+            printable(f"{folder} has parts too deep, as {parts[0]}/: put train/ and test/ at its ")
+            + "top, with the classes in them, or name a folder with both at its top."
         )
-    if names:
-        _warn(f"{folder}: without its counterpart, {_and(*names)} is no part of its own.")
-
-
-def _has_both(names: Iterable[str]) -> bool:
-    return bool(_first(names, TRAIN_PARTS) and _first(names, TEST_PARTS))
-
-
-def _and(*folders: str) -> str:
-    return " and ".join(f"{folder}/" for folder in sorted(folders))
+    if parts:
+        _warn(f"{folder}: without its counterpart, {parts[0]}/ is no part of its own.")
 
 
 def _warn(text: str) -> None:
-    warnings.warn(printable(text), stacklevel=5)
+    warnings.warn(printable(text), stacklevel=4)
 
 
 def _within(files: list[str], prefix: str) -> Files:

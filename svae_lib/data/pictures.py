@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..support.checks import InputError, check_counts, check_seed
 from ..support.files import expand
-from .decoding import decode, read_file, reason
+from .decoding import decode, reason
 from .folder import image_names
 
 
@@ -65,7 +65,7 @@ class Pictures:
 
 def _read(path: Path, channels: int) -> Tensor:
     try:
-        pixels = decode(read_file(path), None, channels)
+        pixels = decode(path.read_bytes(), None, channels)
     except Exception as error:  # whatever a decoder raises
         raise InputError(f"{path} cannot be read as a picture: {reason(error)}.") from None
     return torch.from_numpy(pixels.copy())
