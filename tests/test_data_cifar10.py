@@ -83,7 +83,6 @@ def place(
     [
         ("cifar-10-batches-py", "."),
         ("cifar10/cifar-10-batches-py", "."),
-        ("cifar-10-batches-py", "cifar-10-batches-py"),
         ("cifar-10-python.tar.gz", "."),
         ("cache/downloads/cifar10/cifar-10-python.tar.gz", None),
     ],

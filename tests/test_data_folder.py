@@ -114,8 +114,7 @@ def test_other_pictures_are_counted_in_one_warning(mine: Path) -> None:
     with pytest.warns(UserWarning) as said:
         load_folder(mine)
     assert len(said) == 1
-    for part in ("3 ", ".cr2", ".heic", ".svg"):
-        assert part in str(said[0].message)
+    assert "3 files are left out" in str(said[0].message)
 
 
 def test_endings_of_the_formats_that_pillow_has(mine: Path) -> None:
@@ -334,14 +333,14 @@ def test_a_question_mark_in_a_name(mine: Path) -> None:
     [
         ("", "names no folder"),
         ("nowhere", "is not a folder"),
-        ("mine?sise=3", "unknown option 'sise'; the known ones are size, channels"),
-        ("mine?size=big", "no number"),
-        ("mine?size=4", "size must be 8 to 1024"),
-        ("mine?channels=2", "channels must be 1"),
-        ("mine?test=1", "between 0 and 1"),
-        ("mine?test=0", "test must be positive"),
-        ("mine?on_broken=maybe", "on_broken must be"),
-        ("mine?seed=-1", "seed must be at least 0"),
+        ("mine?sise=3", r"unknown field `sise`\. The options are size"),
+        ("mine?size=big", "`int`, got `str`"),
+        ("mine?size=4", "`int` >= 8"),
+        ("mine?channels=2", r"2 - at `\$\.channels`"),
+        ("mine?test=1", "`float` < 1"),
+        ("mine?test=0", "`float` > 0"),
+        ("mine?on_broken=maybe", r"on_broken \(refuse or skip"),
+        ("mine?seed=-1", r">= 0 - at `\$\.seed`"),
     ],
 )
 def test_bad_specs(mine: Path, spec: str, reason: str) -> None:
@@ -352,21 +351,15 @@ def test_bad_specs(mine: Path, spec: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"size": "16"}, "size must be a whole number, not '16'"),
-        ({"channels": 1.0}, "channels must be a whole number"),
-        ({"test": "0.2"}, "test must be a number, not '0.2'"),
-        ({"seed": -1}, "seed must be at least 0"),
+        ({"size": "big"}, r"`int`, got `str` - at `\$\.size`"),
+        ({"channels": 1.0}, r"`int`, got `float` - at `\$\.channels`"),
+        ({"seed": -1}, r"`int` >= 0 - at `\$\.seed`"),
     ],
 )
 def test_bad_options(mine: Path, option, message: str) -> None:
     add(mine, "1.png", "2.png")
     with pytest.raises(InputError, match=message):
         load_folder(mine, **option)
-
-
-def test_whole_numbers_of_numpy_are_taken(mine: Path) -> None:
-    add(mine, "1.png", "2.png")
-    assert load_folder(mine, size=np.int64(16)).train.shape == (1, 3, 16, 16)
 
 
 def test_a_path_is_told_how_to_be_a_name(mine: Path) -> None:

@@ -18,7 +18,7 @@ from ..support.checks import InputError
 from .decoding import is_hidden
 from .download import RemoteFile, fetch_all
 from .image_sets import ImageSets
-from .places import cache_folder, own_folder
+from .places import cache_folder, own_file
 from .preparation import Recipe, Source, folder_source, prepare, zip_source
 
 SOURCE = (
@@ -38,11 +38,14 @@ ARCHIVE = RemoteFile(
     ),
     "00d2c5bc6d35e252742224ab0c1e8fcb",  # as published, and in torchvision
 )
-FOLDER = "img_align_celeba"
-PLACES = tuple(  # below the user's folder; some copies have the folder twice
-    f"{above}{name}"
-    for above in ("", "celeba/", "CelebA/", "CelebA/Img/")
-    for name in (f"{FOLDER}/{FOLDER}", FOLDER, ARCHIVE.name)
+FOLDER, FIRST = "img_align_celeba", "000001.jpg"
+PLACES = (  # below the user's folder; some copies have the folder twice
+    FIRST,
+    *(
+        f"{above}{name}"
+        for above in ("", "celeba/", "CelebA/", "CelebA/Img/")
+        for name in (f"{FOLDER}/{FOLDER}/{FIRST}", f"{FOLDER}/{FIRST}", ARCHIVE.name)
+    ),
 )
 ADVICE = (
     "The file is offered at https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html "
@@ -65,12 +68,14 @@ def load_celeba(root: str | os.PathLike[str] | None = None) -> ImageSets:
     Raises:
         InputError: files are missing or damaged, or cannot be downloaded.
     """
-    place = _find(root)
+    hint = f"put {ARCHIVE.name} ({ARCHIVE.hash_text}) into it, or the folder {FOLDER}. {ADVICE}"
+    place = own_file(root, PLACES, f"CelebA: {hint}")
     if place is None:
         (place,) = fetch_all([ARCHIVE], cache_folder("downloads") / "celeba", "celeba", ADVICE)
-    if place.is_dir():
-        names = [path.name for path in place.iterdir()]
-        return _prepare(folder_source(place, _images(place, names)))
+    if place.name == FIRST:
+        folder = place.parent
+        names = [path.name for path in folder.iterdir()]
+        return _prepare(folder_source(folder, _images(folder, names)))
     try:
         archive = zipfile.ZipFile(place)
     except (zipfile.BadZipFile, NotImplementedError) as error:
@@ -80,24 +85,6 @@ def load_celeba(root: str | os.PathLike[str] | None = None) -> ImageSets:
         ) from None
     with archive:
         return _prepare(zip_source(archive, _images(place, archive.namelist())))
-
-
-def _find(root: str | os.PathLike[str] | None) -> Path | None:
-    """The zip or the folder of images in the user's folder, or None."""
-    own = own_folder(root)
-    if own is None:
-        return None
-    if (own / "000001.jpg").exists():
-        return own
-    for place in PLACES:
-        if (own / place).exists():
-            return own / place
-    if root is None:
-        return None
-    raise InputError(
-        f"{own} does not hold CelebA: put {ARCHIVE.name} ({ARCHIVE.hash_text}) into it, or the "
-        f"folder {FOLDER} with its images. {ADVICE}"
-    )
 
 
 def _images(place: Path, names: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ import torch
 from ..support.checks import InputError
 from .download import RemoteFile, check_hash, fetch_all
 from .image_sets import ImageSets
-from .places import cache_folder, own_folder, writing
+from .places import cache_folder, own_file
 
 SOURCE = (
     "CIFAR-10's 50,000 training and 10,000 test photographs (A. Krizhevsky, 2009), selected from "
@@ -29,8 +29,12 @@ ARCHIVE = RemoteFile(
     ),
     "c58f30108f718f92721af3b95e74349a",  # as published on the data set's page
 )
-BATCHES = "cifar-10-batches-py"  # the folder in the archive
-SUBFOLDERS = (".", "cifar10", "cifar-10", "CIFAR10")
+BATCHES, FIRST = "cifar-10-batches-py", "data_batch_1"  # the archive's folder, and a file in it
+PLACES = tuple(  # below the user's folder
+    f"{above}{name}"
+    for above in ("", "cifar10/", "cifar-10/", "CIFAR10/")
+    for name in (f"{BATCHES}/{FIRST}", ARCHIVE.name)
+)
 
 
 def load_cifar10(root: str | os.PathLike[str] | None = None) -> ImageSets:
@@ -43,37 +47,19 @@ def load_cifar10(root: str | os.PathLike[str] | None = None) -> ImageSets:
     Raises:
         InputError: files are missing or damaged, or cannot be downloaded.
     """
-    place = _find(root)
+    hint = f"put {ARCHIVE.name} ({ARCHIVE.hash_text}) into it, or the folder {BATCHES}"
+    missing = f"CIFAR-10: {hint}; or leave root out to download it."
+    place = own_file(root, PLACES, missing)
     if place is None:
         (place,) = fetch_all([ARCHIVE], cache_folder("downloads") / "cifar10", "cifar10")
-    if place.is_dir():
-        return _read(place)
+    if place.name == FIRST:
+        return _read(place.parent)
     from torchvision.datasets.utils import extract_archive  # here: its import takes seconds
 
     check_hash(place, ARCHIVE)
     with tempfile.TemporaryDirectory() as temporary:
-        with writing(Path(temporary)):
-            extract_archive(place, temporary)
+        extract_archive(place, temporary)
         return _read(Path(temporary) / BATCHES)
-
-
-def _find(root: str | os.PathLike[str] | None) -> Path | None:
-    """The folder of batches or the archive in the user's folder, or None."""
-    own = own_folder(root)
-    if own is None:
-        return None
-    if own.name == BATCHES:
-        return own
-    for folder in (own / below for below in SUBFOLDERS):
-        for place in (folder / BATCHES, folder / ARCHIVE.name):
-            if place.exists():
-                return place
-    if root is None:
-        return None
-    raise InputError(
-        f"{own} does not hold CIFAR-10: put {ARCHIVE.name} ({ARCHIVE.hash_text}) into it, or the "
-        f"folder {BATCHES}; or leave root out to download it."
-    )
 
 
 def _read(folder: Path) -> ImageSets:

@@ -90,10 +90,7 @@ def to_8_bits(image: Image.Image, file: Image.Image, channels: int) -> Image.Ima
         image = _scaled(image, file)
     elif image.mode in ("I", "F"):
         raise ValueError(f"pixels of mode {image.mode} have no known range: save 8 or 16 bits")
-    if image.mode == "La":  # with alpha multiplied in; Pillow converts it to LA alone
-        image = image.convert("LA")
-    alpha = image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info
-    if alpha or (image.palette is not None and image.palette.mode == "RGBA"):
+    if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     if image.mode not in ("1", "L"):  # not every mode can be converted to greyscale at once

@@ -15,7 +15,7 @@ from pathlib import Path
 from ..support.checks import InputError
 from ..support.files import atomic_path, file_hash
 from ..support.progress import counter
-from .places import VARIABLE, one_at_a_time, writing
+from .places import VARIABLE, make_once
 
 TIMEOUT = 20.0  # seconds of silence after which a connection is given up
 ROUNDS = 3  # how often all the mirrors are tried
@@ -55,18 +55,12 @@ class RemoteFile:
 def fetch(file: RemoteFile, folder: Path) -> Path:
     """Download a file unless ``folder`` has it, and return its path.
 
-    If several processes want the file at once, one downloads it and the others wait.
-
     Raises:
         DownloadError: no mirror delivered the file.
         InputError: the file that is there has the wrong hash, or the folder cannot be written.
     """
     target = folder / file.name
-    if not target.exists():
-        with one_at_a_time(target):
-            if not target.exists():
-                _download(file, target)
-                return target
+    make_once(target, lambda: _download(file, target))
     check_hash(target, file)
     return target
 
@@ -121,7 +115,7 @@ def _deliver(file: RemoteFile, url: str, target: Path) -> None:
 
     bar = counter(1, file.name, "B", scaled=True)  # pooch sets the total
     receive = pooch.HTTPDownloader(bar, chunk_size=1 << 16, timeout=TIMEOUT, headers=HEADERS)
-    with writing(target.parent), atomic_path(target) as partial:
+    with atomic_path(target) as partial:
         try:
             with bar:
                 receive(url, str(partial), None)

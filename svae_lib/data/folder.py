@@ -6,15 +6,15 @@ import hashlib
 import os
 import urllib.parse
 import warnings
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Literal
 
+import msgspec
 import numpy as np
 import torch
 
-from ..support.checks import InputError, check_counts, check_positive, check_seed
+from ..support.checks import InputError
 from ..support.files import expand
 from .decoding import SUFFIXES, is_hidden, printable
 from .image_sets import ImageSets
@@ -22,15 +22,23 @@ from .places import cache_folder
 from .preparation import OnBroken, Recipe, folder_source, prepare
 
 PREFIX = "folder:"
-OPTIONS = {"size": int, "channels": int, "test": float, "seed": int, "on_broken": str}
-SMALLEST, LARGEST = 8, 1024  # pixels
 TRAIN_PARTS = ("train", "training")  # names of folders, in any case
 TEST_PARTS = ("test", "testing", "val", "valid", "validation")  # the first there is taken
 UNREAD = (  # endings of pictures, with .avif and .webp where Pillow lacks them
-    "arw avif cr2 cr3 dng exr hdr heic heif ico jp2 jxl nef psd raf raw rw2 svg tga webp"
+    ".arw .avif .cr2 .cr3 .dng .exr .heic .heif .ico .jp2 .jxl .nef .psd .raw .svg .tga .webp"
 )
 
 Files = list[tuple[str, str]]  # names in the folder, with / on every system, and classes
+
+
+class Options(msgspec.Struct, forbid_unknown_fields=True):
+    """What may follow ``folder:PATH?``; :func:`load_folder` says what it means."""
+
+    size: Annotated[int, msgspec.Meta(ge=8, le=1024)] = 64
+    channels: Literal[1, 3] = 3
+    test: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.1
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
+    on_broken: OnBroken = "refuse"
 
 
 def load_folder(
@@ -59,7 +67,7 @@ def load_folder(
 
     Args:
         path: the folder.
-        size: height and width in pixels.
+        size: height and width in pixels, 8 to 1024.
         channels: 1 (greyscale) or 3 (RGB).
         test: share of the images to test on, in (0, 1).
         seed: for the random split and order.
@@ -67,12 +75,13 @@ def load_folder(
         name: of the result; "folder:PATH" by default.
     """
     folder = expand(path)
-    _check_options(folder, size, channels, test, seed, on_broken)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder.")
+    _options(str(path), size=size, channels=channels, test=test, seed=seed, on_broken=on_broken)
     train, held_out = (_shuffled(part, seed) for part in _parts(folder, test, seed))
     names, classes = zip(*train, *held_out, strict=True)
-    recipe = Recipe(int(size), int(channels))  # a NumPy integer is not for JSON
-    source, cache = folder_source(folder, names), cache_folder("prepared")
-    images, good = prepare(source, recipe, cache, "folder", on_broken)
+    source, recipe = folder_source(folder, names), Recipe(size, channels)
+    images, good = prepare(source, recipe, cache_folder("prepared"), "folder", on_broken)
     label_names = sorted(set(classes))
     labels = torch.tensor([label_names.index(label) for label in classes])[good]
     split = int(good[: len(train)].sum())
@@ -95,17 +104,9 @@ def load_folder_spec(name: str, root: str | os.PathLike[str] | None = None) -> I
     path, query = _parsed(name)
     if not path:
         raise InputError(f"{name!r} names no folder: write folder:PATH.")
-    options: dict[str, Any] = {}
-    for option, value in urllib.parse.parse_qsl(query, keep_blank_values=True):
-        if option not in OPTIONS:
-            raise InputError(
-                f"{name!r}: unknown option {option!r}; the known ones are {', '.join(OPTIONS)}."
-            )
-        try:
-            options[option] = OPTIONS[option](value)
-        except ValueError as error:
-            raise InputError(f"{name!r}: an option is no number ({error}).") from None
-    return load_folder(Path(root or ".") / expand(path), name=name, **options)
+    options = _options(name, **dict(urllib.parse.parse_qsl(query, keep_blank_values=True)))
+    place = Path(root or ".") / expand(path)
+    return load_folder(place, name=name, **msgspec.structs.asdict(options))
 
 
 def absolute(name: str, root: str | os.PathLike[str] | None = None) -> str:
@@ -129,22 +130,15 @@ def _parsed(name: str) -> tuple[str, str]:
     return (path, query) if mark and "=" in query else (whole, "")
 
 
-def _check_options(
-    folder: Path, size: int, channels: int, test: float, seed: int, on_broken: str
-) -> None:
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder.")
-    check_counts(size=size, channels=channels)
-    check_seed(seed)
-    check_positive(test=test)
-    if not SMALLEST <= size <= LARGEST:
-        raise InputError(f"size must be {SMALLEST} to {LARGEST} pixels, not {size}.")
-    if channels not in (1, 3):
-        raise InputError(f"channels must be 1 (greyscale) or 3 (RGB), not {channels}.")
-    if test >= 1:
-        raise InputError(f"test is the share of test images, between 0 and 1, not {test}.")
-    if on_broken not in ("refuse", "skip"):
-        raise InputError(f'on_broken must be "refuse" or "skip", not {on_broken!r}.')
+def _options(name: str, **given: object) -> Options:
+    """Options as numbers and text, or as text alone, once their names and ranges are checked."""
+    try:
+        return msgspec.convert(given, Options, strict=False)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f"{name}: {error}. The options are size (8 to 1024 pixels), channels (1 or 3), test "
+            "(the share of test images, between 0 and 1), seed and on_broken (refuse or skip)."
+        ) from None
 
 
 def _parts(folder: Path, test: float, seed: int) -> list[Files]:
@@ -190,11 +184,13 @@ def image_names(folder: Path) -> list[str]:
         )
         above = Path(place).relative_to(folder)
         names += [(above / name).as_posix() for name in files if not is_hidden(name)]
-    endings = Counter(PurePosixPath(name).suffix.lower() for name in names)
-    if unread := sorted(endings.keys() & {f".{ending}" for ending in UNREAD.split()} - SUFFIXES):
-        count = sum(endings[ending] for ending in unread)
-        _warn(f"{folder}: {count} files are left out ({', '.join(unread)}): save them as PNG.")
-    return sorted(name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES)
+    if unread := [name for name in names if _suffix(name) in {*UNREAD.split()} - SUFFIXES]:
+        _warn(f"{folder}: {len(unread)} files are left out ({unread[0]}, ...): save them as PNG.")
+    return sorted(name for name in names if _suffix(name) in SUFFIXES)
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
 
 
 def _first(folders: Iterable[str], names: tuple[str, ...]) -> str:

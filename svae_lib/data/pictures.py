@@ -24,9 +24,6 @@ class Pictures:
         folder: hidden files and folders in it are left out, and links to folders are followed.
         batch_size: pictures in a batch, at most.
         seed: of the random order, so that the first pictures are a fair sample of all.
-
-    Raises:
-        InputError: no such folder, or a bad option.
     """
 
     def __init__(
@@ -34,12 +31,11 @@ class Pictures:
     ) -> None:
         check_counts(batch_size=batch_size)
         check_seed(seed)
-        self.folder = expand(folder)
+        self.folder, self.batch_size = expand(folder), batch_size
         if not self.folder.is_dir():
             raise InputError(f"{folder} is not a folder.")
         files = image_names(self.folder)
         self._files = [files[i] for i in np.random.default_rng(seed).permutation(len(files))]
-        self.batch_size = batch_size
 
     def __len__(self) -> int:
         return len(self._files)

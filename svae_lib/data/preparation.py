@@ -27,7 +27,7 @@ from ..support.checks import InputError
 from ..support.files import atomic_path, read_json, write_json
 from ..support.progress import counter
 from .decoding import decode, printable, reason
-from .places import one_at_a_time, writing
+from .places import make_once
 
 VERSION = 3  # raise it when the same files give other pixels
 BLOCK = 128  # images in memory at a time
@@ -57,12 +57,9 @@ def folder_source(folder: Path, names: Sequence[str]) -> Source:
     """Files in a folder and its subfolders, identified by path, size and time of change."""
     digest = hashlib.sha256(os.fsencode(folder.resolve()))
     for name in names:
-        try:
-            status = (folder / name).stat()
-            seen = f"{status.st_size}\0{status.st_mtime_ns}"
-        except OSError as error:  # a link to nowhere: a broken image, named with the others
-            seen = str(error.strerror)
-        digest.update(b"\n" + os.fsencode(name) + f"\0{seen}".encode())
+        status = (folder / name).stat()
+        seen = f"\0{status.st_size}\0{status.st_mtime_ns}"
+        digest.update(b"\n" + os.fsencode(name) + seen.encode())
     return Source(names, lambda name: (folder / name).read_bytes(), digest.hexdigest())
 
 
@@ -101,20 +98,12 @@ def prepare(
     key = json.dumps([VERSION, asdict(recipe), source.fingerprint])
     name = f"{label}-{recipe.size}px-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     array, noted = folder / f"{name}.npy", folder / f"{name}.json"
-    if not array.exists():
-        with one_at_a_time(array):
-            if not array.exists():
-                _make(source, recipe, array, noted, label, on_broken)
+    make_once(array, lambda: _make(source, recipe, array, noted, label, on_broken))
     broken = read_json(noted, dict[str, dict[str, str]])["broken"]
     _refuse(broken, on_broken)
     if broken:
         warnings.warn(f"left out: {_first(broken)}.", stacklevel=3)
-    try:
-        images = torch.from_numpy(np.load(array, mmap_mode="c", allow_pickle=False))
-    except (ValueError, OSError) as error:
-        raise InputError(
-            f"{array} is damaged ({error}). Delete it; it is made again from the images."
-        ) from None
+    images = torch.from_numpy(np.load(array, mmap_mode="c", allow_pickle=False))
     good = torch.tensor([printable(name) not in broken for name in source.names])
     return images[: good.sum()], good
 
@@ -134,7 +123,6 @@ def _make(
             return reason(error)
 
     with (
-        writing(array.parent),
         atomic_path(array) as partial,
         partial.open("wb") as file,
         counter(len(source.names), f"preparing {label}", "image") as bar,

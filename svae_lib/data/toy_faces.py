@@ -92,16 +92,13 @@ def draw_faces(n: int, seed: int, image_size: int = 64) -> tuple[Tensor, Tensor]
     try:
         for start in range(0, n, chunk):
             part = slice(start, start + chunk)
-            painted = paint(named(factors[part]), places[part], image_size)
+            columns = factors[part].T[..., None, None, None]
+            named = dict(zip(FACTOR_NAMES, columns, strict=True))
+            painted = paint(named, places[part], image_size)
             images[part] = painted.mul_(255).add_(0.5).clamp_(0, 255)  # + 0.5 and cut: rounded
     finally:
         torch.set_num_threads(threads)
     return images, factors
-
-
-def named(factors: Tensor) -> dict[str, Tensor]:
-    """The columns of ``factors`` (N, F) by name, each as (N, 1, 1, 1)."""
-    return dict(zip(FACTOR_NAMES, factors.T[..., None, None, None], strict=True))
 
 
 def load_toy_faces(
