@@ -37,7 +37,8 @@ def photographs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, by
     monkeypatch.setattr(celeba, "COUNT", COUNT)
     monkeypatch.setattr(celeba, "VALID_START", VALID)
     monkeypatch.setattr(celeba, "TEST_START", TEST)
-    monkeypatch.setattr(celeba, "cache_folder", lambda name: tmp_path / "cache" / name)
+    for module in (celeba, download):
+        monkeypatch.setattr(module, "cache_folder", lambda name: tmp_path / "cache" / name)
     order = np.random.default_rng(0).permutation(COUNT)
     return {f"{number + 1:06}.jpg": jpeg(number) for number in order}
 

@@ -32,7 +32,7 @@ def batches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, tuple]
     monkeypatch.delenv("SVAE_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(download, "ROUNDS", 1)
-    monkeypatch.setattr(cifar10, "cache_folder", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(download, "cache_folder", lambda name: tmp_path / "cache" / name)
     rng = np.random.default_rng(0)
     made = {
         name: (

@@ -17,9 +17,16 @@ import pytest
 import torch
 
 from svae_lib import data
-from svae_lib.data import digits, download
-from svae_lib.data.digits import FASHION_MNIST, MNIST, STEMS, IdxSet, load_idx_set
+from svae_lib.data import download, places
+from svae_lib.data.digits import FASHION_MNIST, MNIST, IdxSet, load_idx_set
 from svae_lib.support.checks import InputError
+
+STEMS = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -42,9 +49,9 @@ def kind(contents: list[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.delenv("SVAE_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(download, "ROUNDS", 1)
-    monkeypatch.setattr(digits, "cache_folder", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(download, "cache_folder", lambda name: tmp_path / "cache" / name)
     hashes = tuple(hashlib.sha256(content).hexdigest() for content in contents)
-    monkeypatch.setattr(digits, "SHARED", tmp_path / "share")
+    monkeypatch.setattr(places, "SHARED", tmp_path / "share")
     return replace(MNIST, sha256=hashes, mirrors=("http://127.0.0.1:9/",))
 
 
@@ -59,7 +66,7 @@ def place(folder: Path, contents: list[bytes], packed: bool = True, dots: bool =
     return folder
 
 
-@pytest.mark.parametrize("below", MNIST.folders)
+@pytest.mark.parametrize("below", ["MNIST/raw", "MNIST", "mnist", "raw", "."])
 def test_layouts(kind: IdxSet, contents: list[bytes], tmp_path: Path, below: str) -> None:
     place(tmp_path / "mine" / below, contents)
     sets = load_idx_set(kind, tmp_path / "mine")
@@ -170,7 +177,7 @@ def test_download_and_a_second_load(
 
 
 def test_fashion_mnist_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = os.environ.get("SVAE_FASHION_MNIST", str(digits.SHARED / "fashion-mnist"))
+    folder = os.environ.get("SVAE_FASHION_MNIST", str(places.SHARED / "fashion-mnist"))
     if not Path(folder).is_dir():
         pytest.skip(
             "needs the four files of Fashion-MNIST: install Debian's package "

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from svae_lib.data import download
-from svae_lib.data.download import DownloadError, RemoteFile, fetch, fetch_all
+from svae_lib.data.download import DownloadError, RemoteFile, fetch, find
 from svae_lib.support.checks import InputError
 
 CONTENT = random.Random(0).randbytes(200_000)
@@ -232,17 +232,19 @@ def test_existing_file_with_another_hash_is_left_alone(
     assert asked(server) == []
 
 
-def test_offline_gets_one_sentence(tmp_path: Path) -> None:
+def test_offline_gets_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "own_folder", lambda root: None)
+    monkeypatch.setattr(download, "cache_folder", lambda kind: tmp_path / kind)
     with socket.socket() as unused:  # bound, not listening: nobody answers at this port
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
-        files = [RemoteFile(name, (url + name,), MD5) for name in ("a.gz", "b.gz")]
+        wanted = RemoteFile("a.gz", (url + "a.gz",), MD5)
         with pytest.raises(DownloadError) as caught:
-            fetch_all(files, tmp_path / "there", "mnist", "Or do without.")
+            find(wanted, ("a.gz",), None, "mnist", f"{wanted} and b.gz", "Or do without.")
     message = str(caught.value)
     for part in ("mnist", "refused", "a.gz", "b.gz", MD5, "SVAE_DATA", "root="):
         assert part in message
-    assert str(tmp_path / "there") in message
+    assert str(tmp_path / "downloads" / "mnist") in message
     assert message.endswith("Or do without.")
 
 

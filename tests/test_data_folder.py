@@ -270,7 +270,7 @@ def test_a_part_with_nothing_but_broken_images(mine: Path, part: str) -> None:
         (mine / part / name).write_bytes(b"no image")
     with (
         pytest.warns(UserWarning, match="left out"),
-        pytest.raises(InputError, match="one part of the split is empty"),
+        pytest.raises(InputError, match=f"the {part} images are empty"),
     ):
         load_folder(mine, size=8, on_broken="skip")
 
@@ -333,7 +333,7 @@ def test_a_question_mark_in_a_name(mine: Path) -> None:
     [
         ("", "names no folder"),
         ("nowhere", "is not a folder"),
-        ("mine?sise=3", r"unknown field `sise`\. The options are size"),
+        ("mine?sise=3", r"unknown field `sise`\. A folder's options are size"),
         ("mine?size=big", "`int`, got `str`"),
         ("mine?size=4", "`int` >= 8"),
         ("mine?channels=2", r"2 - at `\$\.channels`"),
@@ -360,6 +360,11 @@ def test_bad_options(mine: Path, option, message: str) -> None:
     add(mine, "1.png", "2.png")
     with pytest.raises(InputError, match=message):
         load_folder(mine, **option)
+
+
+def test_options_may_be_text(mine: Path) -> None:
+    add(mine, "1.png", "2.png")
+    assert load_folder(mine, size="16").train.shape == (1, 3, 16, 16)
 
 
 def test_a_path_is_told_how_to_be_a_name(mine: Path) -> None:

@@ -14,7 +14,10 @@ from svae_lib.support.checks import InputError
 
 def test_root_goes_before_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SVAE_DATA", raising=False)
+    monkeypatch.setattr(places, "SHARED", tmp_path / "share")
     assert places.own_folder(None) is None
+    (tmp_path / "share").mkdir()
+    assert places.own_folder(None) == tmp_path / "share"
     monkeypatch.setenv("SVAE_DATA", str(tmp_path))
     assert places.own_folder(None) == tmp_path
     (tmp_path / "root").mkdir()

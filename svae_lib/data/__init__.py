@@ -34,9 +34,7 @@ __all__ = [
     "to_uint8",
 ]
 
-Loader = Callable[[str | os.PathLike[str] | None], ImageSets]
-
-LOADERS: dict[str, Loader] = {
+LOADERS: dict[str, Callable[[str | os.PathLike[str] | None], ImageSets]] = {
     "mnist-5k": load_mnist_5k,
     "toy-faces": load_toy_faces,
     "toy-faces-32k": partial(load_toy_faces, name="toy-faces-32k"),

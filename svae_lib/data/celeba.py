@@ -16,9 +16,9 @@ import torch
 
 from ..support.checks import InputError
 from .decoding import is_hidden
-from .download import RemoteFile, fetch_all
+from .download import RemoteFile, find
 from .image_sets import ImageSets
-from .places import cache_folder, own_file
+from .places import cache_folder
 from .preparation import Recipe, Source, folder_source, prepare, zip_source
 
 SOURCE = (
@@ -39,13 +39,10 @@ ARCHIVE = RemoteFile(
     "00d2c5bc6d35e252742224ab0c1e8fcb",  # as published, and in torchvision
 )
 FOLDER, FIRST = "img_align_celeba", "000001.jpg"
-PLACES = (  # below the user's folder; some copies have the folder twice
-    FIRST,
-    *(
-        f"{above}{name}"
-        for above in ("", "celeba/", "CelebA/", "CelebA/Img/")
-        for name in (f"{FOLDER}/{FOLDER}/{FIRST}", f"{FOLDER}/{FIRST}", ARCHIVE.name)
-    ),
+PLACES = tuple(  # below the user's folder; some copies have the folder twice
+    f"{above}{name}"
+    for above in ("", "celeba/", "CelebA/", "CelebA/Img/")
+    for name in (f"{FOLDER}/{FOLDER}/{FIRST}", f"{FOLDER}/{FIRST}", FIRST, ARCHIVE.name)
 )
 ADVICE = (
     "The file is offered at https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html "
@@ -68,20 +65,16 @@ def load_celeba(root: str | os.PathLike[str] | None = None) -> ImageSets:
     Raises:
         InputError: files are missing or damaged, or cannot be downloaded.
     """
-    hint = f"put {ARCHIVE.name} ({ARCHIVE.hash_text}) into it, or the folder {FOLDER}. {ADVICE}"
-    place = own_file(root, PLACES, f"CelebA: {hint}")
-    if place is None:
-        (place,) = fetch_all([ARCHIVE], cache_folder("downloads") / "celeba", "celeba", ADVICE)
+    wanted = f"{ARCHIVE}, or the folder {FOLDER},"
+    place = find(ARCHIVE, PLACES, root, "celeba", wanted, ADVICE)
     if place.name == FIRST:
-        folder = place.parent
-        names = [path.name for path in folder.iterdir()]
-        return _prepare(folder_source(folder, _images(folder, names)))
+        names = [path.name for path in place.parent.iterdir()]
+        return _prepare(folder_source(place.parent, _images(place.parent, names)))
     try:
         archive = zipfile.ZipFile(place)
     except (zipfile.BadZipFile, NotImplementedError) as error:
         raise InputError(
-            f"{place} is damaged or no zip file ({error}); the genuine one has the "
-            f"{ARCHIVE.hash_text}."
+            f"{place} is damaged or no zip file ({error}); the genuine one is {ARCHIVE}."
         ) from None
     with archive:
         return _prepare(zip_source(archive, _images(place, archive.namelist())))
@@ -100,6 +93,13 @@ def _images(place: Path, names: Sequence[str]) -> list[str]:
 
 def _prepare(source: Source) -> ImageSets:
     images, _ = prepare(source, RECIPE, cache_folder("prepared"), "celeba")
-    train, test = images[:VALID_START], images[TEST_START:]
-    labels = [torch.zeros(len(part), dtype=torch.int64) for part in (train, test)]
-    return ImageSets("celeba", train, test, *labels, ("face",), SOURCE)
+    labels = torch.zeros(COUNT, dtype=torch.int64)
+    return ImageSets(
+        name="celeba",
+        train=images[:VALID_START],
+        test=images[TEST_START:],
+        train_labels=labels[:VALID_START],
+        test_labels=labels[TEST_START:],
+        label_names=("face",),
+        source=SOURCE,
+    )

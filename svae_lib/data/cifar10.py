@@ -13,9 +13,8 @@ from pathlib import Path
 import torch
 
 from ..support.checks import InputError
-from .download import RemoteFile, check_hash, fetch_all
+from .download import RemoteFile, check_hash, find
 from .image_sets import ImageSets
-from .places import cache_folder, own_file
 
 SOURCE = (
     "CIFAR-10's 50,000 training and 10,000 test photographs (A. Krizhevsky, 2009), selected from "
@@ -47,11 +46,7 @@ def load_cifar10(root: str | os.PathLike[str] | None = None) -> ImageSets:
     Raises:
         InputError: files are missing or damaged, or cannot be downloaded.
     """
-    hint = f"put {ARCHIVE.name} ({ARCHIVE.hash_text}) into it, or the folder {BATCHES}"
-    missing = f"CIFAR-10: {hint}; or leave root out to download it."
-    place = own_file(root, PLACES, missing)
-    if place is None:
-        (place,) = fetch_all([ARCHIVE], cache_folder("downloads") / "cifar10", "cifar10")
+    place = find(ARCHIVE, PLACES, root, "cifar10", f"{ARCHIVE}, or the folder {BATCHES},")
     if place.name == FIRST:
         return _read(place.parent)
     from torchvision.datasets.utils import extract_archive  # here: its import takes seconds
@@ -69,9 +64,9 @@ def _read(folder: Path) -> ImageSets:
         parts = [CIFAR10(folder.parent, train=train) for train in (True, False)]
     except RuntimeError:
         raise InputError(
-            f"{folder} is incomplete or damaged: replace it by what {ARCHIVE.name} "
-            f"({ARCHIVE.hash_text}) holds."
+            f"{folder} is incomplete or damaged: replace it by the one in {ARCHIVE}."
         ) from None
     train, test = (torch.from_numpy(part.data).permute(0, 3, 1, 2) for part in parts)
-    labels = [torch.tensor(part.targets) for part in parts]
-    return ImageSets("cifar10", train, test, *labels, tuple(parts[0].classes), SOURCE)
+    train_labels, test_labels = (torch.tensor(part.targets) for part in parts)
+    names = tuple(parts[0].classes)
+    return ImageSets("cifar10", train, test, train_labels, test_labels, names, SOURCE)

@@ -1,7 +1,6 @@
 """MNIST and Fashion-MNIST: 60,000 + 10,000 greyscale images of 28x28 in IDX files.
 
-The four files are found in torchvision's layout, in a flat folder, plain or gzip, and for
-Fashion-MNIST where Debian's package dataset-fashion-mnist puts it; otherwise downloaded.
+The four files may be plain or gzip, in torchvision's layout or in one folder.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import gzip
 import hashlib
 import os
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,8 @@ import torch
 from torch import Tensor
 
 from ..support.checks import InputError
-from .download import RemoteFile, fetch_all, with_hashes
+from .download import RemoteFile, find
 from .image_sets import ImageSets, pad
-from .places import cache_folder, own_folder
-
-# order: images and labels to train on, images and labels to test on
-STEMS = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-SHARED = Path("/usr/share/datasets")  # where a system keeps data sets, in folders of their names
 
 
 @dataclass(frozen=True)
@@ -39,8 +29,8 @@ class IdxSet:
     Attributes:
         name: as :func:`svae_lib.data.load` knows it.
         original: torchvision's class, which has the MD5 of the packed files and the class names.
-        mirrors: where ``STEMS`` + ".gz" can be downloaded.
-        sha256: of the unpacked files, in the order of ``STEMS``, since copies that were packed
+        mirrors: where its files can be downloaded.
+        sha256: of the unpacked files, in the order of ``files``, since copies that were packed
             again have another MD5. Computed from files whose MD5 was right.
         source: a sentence on its origin.
     """
@@ -60,16 +50,18 @@ class IdxSet:
 
     @property
     def files(self) -> list[RemoteFile]:
-        """What to download."""
+        """Images and labels to train on, images and labels to test on."""
         return [
             RemoteFile(name, tuple(mirror + name for mirror in self.mirrors), md5)
             for name, md5 in self.reader.resources
         ]
 
-    @property
-    def folders(self) -> tuple[str, ...]:
-        """Where the files may be below the user's folder."""
-        return (f"{self.original}/raw", self.original, self.name, "raw", ".")
+    def places(self, file: RemoteFile) -> Iterator[str]:
+        """Where a file may be below the user's folder, packed or not."""
+        stem = file.name.removesuffix(".gz")
+        for folder in (f"{self.original}/raw", self.original, self.name, "raw", "."):
+            for name in (stem, stem.replace("-idx", ".idx")):  # both spellings are common
+                yield from (f"{folder}/{name}.gz", f"{folder}/{name}")
 
 
 MNIST = IdxSet(
@@ -109,16 +101,10 @@ FASHION_MNIST = IdxSet(
 def load_idx_set(kind: IdxSet, root: str | os.PathLike[str] | None = None) -> ImageSets:
     """MNIST or Fashion-MNIST: uint8 (60000, 1, 32, 32) and (10000, 1, 32, 32).
 
-    Args:
-        kind: which data set.
-        root: folder that holds the files; nothing is downloaded when it is given.
-
-    Raises:
-        InputError: files are missing or damaged, or cannot be downloaded.
+    ``root`` is the folder that holds the files; nothing is downloaded when it is given.
     """
-    paths = _find(kind, root)
-    if paths is None:
-        paths = fetch_all(kind.files, cache_folder("downloads") / kind.name, kind.name)
+    wanted = f"{', '.join(map(str, kind.files))}, packed or not,"
+    paths = [find(file, kind.places(file), root, kind.name, wanted) for file in kind.files]
     train, train_labels, test, test_labels = map(_values, paths, kind.sha256)
     return ImageSets(
         name=kind.name,
@@ -130,32 +116,6 @@ def load_idx_set(kind: IdxSet, root: str | os.PathLike[str] | None = None) -> Im
         label_names=tuple(name.split(" - ")[0].lower() for name in kind.reader.classes),
         source=kind.source,
     )
-
-
-def _find(kind: IdxSet, root: str | os.PathLike[str] | None) -> list[Path] | None:
-    """The four files in the user's folder or the system's, or None if they must be fetched."""
-    own = own_folder(root)
-    folders = [own / below for below in kind.folders] if own else []
-    if root is None:
-        folders.append(SHARED / kind.name)
-    for folder in folders:
-        paths = [path for stem in STEMS if (path := _file(folder, stem))]
-        if len(paths) == len(STEMS):
-            return paths
-    if root is None:
-        return None
-    raise InputError(
-        f"{own} does not hold {kind.name}: put {with_hashes(kind.files)}, packed or not, into it "
-        f"or into one of {', '.join(kind.folders[:-1])} below it; or leave root out to download "
-        "them."
-    )
-
-
-def _file(folder: Path, stem: str) -> Path | None:
-    """The file of this name, packed or not; "images.idx3" is another common spelling."""
-    other = stem.replace("-idx", ".idx")
-    names = (f"{stem}.gz", stem, f"{other}.gz", other)
-    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def _values(path: Path, sha256: str) -> Tensor:

@@ -6,16 +6,17 @@ been checked.
 
 from __future__ import annotations
 
+import os
 import time
 import urllib.parse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..support.checks import InputError
 from ..support.files import atomic_path, file_hash
 from ..support.progress import counter
-from .places import VARIABLE, make_once
+from .places import VARIABLE, cache_folder, make_once, own_folder
 
 TIMEOUT = 20.0  # seconds of silence after which a connection is given up
 ROUNDS = 3  # how often all the mirrors are tried
@@ -46,10 +47,8 @@ class RemoteFile:
     digest: str
     algorithm: str = "md5"
 
-    @property
-    def hash_text(self) -> str:
-        """The hash as messages show it."""
-        return f"{self.algorithm.upper()} {self.digest}"
+    def __str__(self) -> str:
+        return f"{self.name} ({self.algorithm.upper()} {self.digest})"
 
 
 def fetch(file: RemoteFile, folder: Path) -> Path:
@@ -65,23 +64,40 @@ def fetch(file: RemoteFile, folder: Path) -> Path:
     return target
 
 
-def fetch_all(files: Sequence[RemoteFile], folder: Path, name: str, advice: str = "") -> list[Path]:
-    """Download the files of the data set ``name``; when that fails, say how to place them by hand.
+def find(
+    file: RemoteFile,
+    places: Iterable[str],
+    root: str | os.PathLike[str] | None,
+    name: str,
+    wanted: str,
+    advice: str = "",
+) -> Path:
+    """A file of the data set ``name``: the user's own, or else downloaded.
 
-    ``advice`` is a further sentence for those who cannot download.
+    Args:
+        file: what to download.
+        places: where the user's may be below ``root`` or the folder that SVAE_DATA names.
+        root: the user's folder; nothing is downloaded when it is given.
+        name: the data set, as messages call it.
+        wanted: what to put into the folder, for those who have nothing there and cannot download.
+        advice: a further sentence for them.
     """
+    own = own_folder(root)
+    for place in places:
+        if own and (own / place).is_file():
+            return own / place
+    if root is not None:
+        told = (
+            f"{own} does not hold {name}: put {wanted} into it, or leave root out to download it."
+        )
+        raise InputError(f"{told} {advice}".rstrip())
+    folder = cache_folder("downloads") / name
     try:
-        return [fetch(file, folder) for file in files]
+        return fetch(file, folder)
     except DownloadError as error:
-        raise DownloadError(
-            f"{name}: {error}. Put {with_hashes(files)} into {folder}, or into a folder of your "
-            f"own that root= or the variable {VARIABLE} names.{' ' + advice if advice else ''}"
-        ) from None
-
-
-def with_hashes(files: Iterable[RemoteFile]) -> str:
-    """The files and their hashes, to tell the user what to put into the folder."""
-    return ", ".join(f"{file.name} ({file.hash_text})" for file in files)
+        told = f"{name}: {error}. Put {wanted} into {folder}, or into a folder of your own that "
+        told += f"root= or the variable {VARIABLE} names. {advice}"
+        raise DownloadError(told.rstrip()) from None
 
 
 def check_hash(path: Path, file: RemoteFile) -> None:

@@ -8,7 +8,7 @@ import urllib.parse
 import warnings
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -77,17 +77,17 @@ def load_folder(
     folder = expand(path)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder.")
-    _options(str(path), size=size, channels=channels, test=test, seed=seed, on_broken=on_broken)
-    train, held_out = (_shuffled(part, seed) for part in _parts(folder, test, seed))
+    given = {"size": size, "channels": channels, "test": test, "seed": seed, "on_broken": on_broken}
+    options = _options(given)
+    parts = _parts(folder, options.test, options.seed)
+    train, held_out = (_shuffled(part, options.seed) for part in parts)
     names, classes = zip(*train, *held_out, strict=True)
-    source, recipe = folder_source(folder, names), Recipe(size, channels)
-    images, good = prepare(source, recipe, cache_folder("prepared"), "folder", on_broken)
+    source, recipe = folder_source(folder, names), Recipe(options.size, options.channels)
+    images, good = prepare(source, recipe, cache_folder("prepared"), "folder", options.on_broken)
     label_names = sorted(set(classes))
     labels = torch.tensor([label_names.index(label) for label in classes])[good]
     split = int(good[: len(train)].sum())
-    if split == 0 or split == len(labels):
-        raise InputError(f"{folder}: without the broken images one part of the split is empty.")
-    title = folder.resolve().name
+    title, side = folder.resolve().name, options.size
     return ImageSets(
         name=printable(name or f"{PREFIX}{folder}"),
         train=images[:split],
@@ -95,7 +95,7 @@ def load_folder(
         train_labels=labels[:split],
         test_labels=labels[split:],
         label_names=tuple(map(printable, label_names)),
-        source=printable(f"Images of the folder {title}, central squares of {size}x{size}."),
+        source=printable(f"Images of the folder {title}, central squares of {side}x{side}."),
     )
 
 
@@ -104,7 +104,7 @@ def load_folder_spec(name: str, root: str | os.PathLike[str] | None = None) -> I
     path, query = _parsed(name)
     if not path:
         raise InputError(f"{name!r} names no folder: write folder:PATH.")
-    options = _options(name, **dict(urllib.parse.parse_qsl(query, keep_blank_values=True)))
+    options = _options(dict(urllib.parse.parse_qsl(query, keep_blank_values=True)))
     place = Path(root or ".") / expand(path)
     return load_folder(place, name=name, **msgspec.structs.asdict(options))
 
@@ -112,9 +112,7 @@ def load_folder_spec(name: str, root: str | os.PathLike[str] | None = None) -> I
 def absolute(name: str, root: str | os.PathLike[str] | None = None) -> str:
     """The name under which :func:`load` finds the same images from any working directory.
 
-    Args:
-        name: a data set's; any but ``folder:PATH`` is returned as it is.
-        root: what a relative PATH starts from; by default the working directory.
+    A relative PATH starts from ``root``, by default the working directory.
     """
     path, query = _parsed(name)
     if not (name.startswith(PREFIX) and path):
@@ -130,13 +128,13 @@ def _parsed(name: str) -> tuple[str, str]:
     return (path, query) if mark and "=" in query else (whole, "")
 
 
-def _options(name: str, **given: object) -> Options:
-    """Options as numbers and text, or as text alone, once their names and ranges are checked."""
+def _options(given: dict[str, Any]) -> Options:
+    """Options given as numbers or as text, once their names and ranges are checked."""
     try:
         return msgspec.convert(given, Options, strict=False)
     except msgspec.ValidationError as error:
         raise InputError(
-            f"{name}: {error}. The options are size (8 to 1024 pixels), channels (1 or 3), test "
+            f"{error}. A folder's options are size (8 to 1024 pixels), channels (1 or 3), test "
             "(the share of test images, between 0 and 1), seed and on_broken (refuse or skip)."
         ) from None
 
@@ -184,13 +182,10 @@ def image_names(folder: Path) -> list[str]:
         )
         above = Path(place).relative_to(folder)
         names += [(above / name).as_posix() for name in files if not is_hidden(name)]
-    if unread := [name for name in names if _suffix(name) in {*UNREAD.split()} - SUFFIXES]:
+    endings = {name: PurePosixPath(name).suffix.lower() for name in names}
+    if unread := [name for name in names if endings[name] in {*UNREAD.split()} - SUFFIXES]:
         _warn(f"{folder}: {len(unread)} files are left out ({unread[0]}, ...): save them as PNG.")
-    return sorted(name for name in names if _suffix(name) in SUFFIXES)
-
-
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
+    return sorted(name for name in names if endings[name] in SUFFIXES)
 
 
 def _first(folders: Iterable[str], names: tuple[str, ...]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -48,7 +47,12 @@ class Pictures:
         """
         waiting: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
         for name in self._files:
-            picture = _read(self.folder / name, channels)
+            try:
+                pixels = decode((self.folder / name).read_bytes(), None, channels)
+            except Exception as error:  # whatever a decoder raises
+                told = f"{self.folder / name} cannot be read as a picture: {reason(error)}."
+                raise InputError(told) from None
+            picture = torch.from_numpy(pixels.copy())
             waiting[picture.shape].append(picture)
             fullest = max(waiting, key=lambda shape: len(waiting[shape]))
             held = sum(map(len, waiting.values()))
@@ -57,11 +61,3 @@ class Pictures:
                 yield torch.stack(waiting.pop(fullest))
         for pictures in waiting.values():
             yield torch.stack(pictures)
-
-
-def _read(path: Path, channels: int) -> Tensor:
-    try:
-        pixels = decode(path.read_bytes(), None, channels)
-    except Exception as error:  # whatever a decoder raises
-        raise InputError(f"{path} cannot be read as a picture: {reason(error)}.") from None
-    return torch.from_numpy(pixels.copy())

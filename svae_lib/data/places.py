@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
@@ -12,34 +12,19 @@ from ..support.checks import InputError
 from ..support.files import expand, user_cache
 
 VARIABLE = "SVAE_DATA"
+SHARED = Path("/usr/share/datasets")  # where Debian's packages put data sets
 
 
 def own_folder(root: str | os.PathLike[str] | None) -> Path | None:
-    """The folder that the user named: ``root``, else the variable SVAE_DATA, else None."""
-    named = root if root is not None else os.environ.get(VARIABLE) or None
-    if named is None:
-        return None
-    folder = expand(named)
-    if not folder.is_dir():
-        origin = "root" if root is not None else VARIABLE
+    """The folder of data that is there: ``root``, else what SVAE_DATA names, else the system's."""
+    named = os.environ.get(VARIABLE) if root is None else root
+    folder = expand(named or SHARED)
+    if folder.is_dir():
+        return folder
+    if named:
+        origin = VARIABLE if root is None else "root"
         raise InputError(f"{origin} names {folder}, which is not a folder.")
-    return folder
-
-
-def own_file(
-    root: str | os.PathLike[str] | None, places: Iterable[str], missing: str
-) -> Path | None:
-    """The first of ``places`` that is in the user's folder; None if it must be downloaded.
-
-    An InputError ends with ``missing`` where ``root`` is given and holds none of them.
-    """
-    own = own_folder(root)
-    for place in places if own else ():
-        if (own / place).is_file():
-            return own / place
-    if root is None:
-        return None
-    raise InputError(f"{own} does not hold {missing}")
+    return None
 
 
 def cache_folder(kind: str) -> Path:

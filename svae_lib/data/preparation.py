@@ -82,13 +82,10 @@ def prepare(
 ) -> tuple[Tensor, Tensor]:
     """The images of a source as one array, which is made once and then found again.
 
-    If another process is preparing the same images, this one waits for it.
-
     Args:
         source: of the files; the array keeps their order.
         recipe: for decoding them.
-        folder: where the array is kept, under a name that begins with ``label``.
-        label: such as "celeba".
+        folder, label: where the array is kept, and how its name begins.
         on_broken: "refuse" raises where a file is not an image, "skip" leaves it out.
 
     Returns:
