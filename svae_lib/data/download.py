@@ -21,10 +21,7 @@ from .places import VARIABLE, cache_folder, make_once, own_folder
 TIMEOUT = 20.0  # seconds of silence after which a connection is given up
 ROUNDS = 3  # how often all the mirrors are tried
 PAUSE = 1.0  # seconds before the second round, doubled before the third
-HEADERS = {
-    "User-Agent": "svae-lib (course on variational image generation)",
-    "Accept-Encoding": "identity",
-}
+HEADERS = {"User-Agent": "svae-lib (course on variational image generation)"}
 
 
 class DownloadError(InputError):

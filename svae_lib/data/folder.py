@@ -79,8 +79,10 @@ def load_folder(
         raise InputError(f"{folder} is not a folder.")
     given = {"size": size, "channels": channels, "test": test, "seed": seed, "on_broken": on_broken}
     options = _options(given)
-    parts = _parts(folder, options.test, options.seed)
-    train, held_out = (_shuffled(part, options.seed) for part in parts)
+    train, held_out = (
+        [part[i] for i in np.random.default_rng(options.seed).permutation(len(part))]
+        for part in _parts(folder, options.test, options.seed)
+    )
     names, classes = zip(*train, *held_out, strict=True)
     source, recipe = folder_source(folder, names), Recipe(options.size, options.channels)
     images, good = prepare(source, recipe, cache_folder("prepared"), "folder", options.on_broken)
@@ -216,10 +218,6 @@ def _within(files: list[str], prefix: str) -> Files:
     names = [file for file in files if file.startswith(prefix)]
     classes = [name.removeprefix(prefix).rpartition("/")[0].split("/")[0] for name in names]
     return [(name, label or "images") for name, label in zip(names, classes, strict=True)]
-
-
-def _shuffled(files: Files, seed: int) -> Files:
-    return [files[i] for i in np.random.default_rng(seed).permutation(len(files))]
 
 
 def _random_split(files: Files, test: float, seed: int) -> list[Files]:

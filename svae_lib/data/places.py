@@ -28,10 +28,7 @@ def own_folder(root: str | os.PathLike[str] | None) -> Path | None:
 
 
 def cache_folder(kind: str) -> Path:
-    """Folder for "downloads" or "prepared" data: in a checkout's data/, or else in the cache.
-
-    It need not exist yet.
-    """
+    """Folder for "downloads" or "prepared" data: in a checkout's data/, or else in the cache."""
     checkout = Path(__file__).resolve().parents[2]
     if (checkout / "pyproject.toml").exists() and os.access(checkout / "data", os.W_OK):
         return checkout / "data" / kind

@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -30,7 +31,7 @@ from .decoding import decode, printable, reason
 from .places import make_once
 
 VERSION = 3  # raise it when the same files give other pixels
-BLOCK = 128  # images in memory at a time
+BLOCK = 32  # images that a thread decodes at a time
 MOST_THREADS = 8
 OnBroken = Literal["refuse", "skip"]
 
@@ -111,26 +112,32 @@ def _make(
     """Decode the files, block by block, and write the array and the list of broken files."""
     how, broken = asdict(recipe), {}
     shape = (len(source.names), recipe.channels, recipe.size, recipe.size)
+    threads = min(torch.get_num_threads(), MOST_THREADS)
 
-    def decoded(name: str) -> bytes | str:
-        """An image's values, or the reason why there is none."""
-        try:
-            return decode(source.read(name), **how).tobytes()
-        except Exception as error:  # whatever a decoder raises
-            return reason(error)
+    def decoded(names: Sequence[str]) -> list[bytes | str]:
+        """For each file the image's values, or the reason why there are none."""
+        found: list[bytes | str] = []
+        for name in names:
+            try:
+                found.append(decode(source.read(name), **how).tobytes())
+            except Exception as error:  # whatever a decoder raises
+                found.append(reason(error))
+        return found
 
     with (
         atomic_path(array) as partial,
         partial.open("wb") as file,
         counter(len(source.names), f"preparing {label}", "image") as bar,
-        ThreadPoolExecutor(min(torch.get_num_threads(), MOST_THREADS)) as pool,
+        ThreadPoolExecutor(threads) as pool,
     ):
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         end = file.tell() + math.prod(shape)
-        for start in range(0, len(source.names), BLOCK):
-            names = source.names[start : start + BLOCK]
-            for name, image in zip(names, pool.map(decoded, names), strict=True):
+        for start in range(0, len(source.names), threads * BLOCK):
+            names = source.names[start : start + threads * BLOCK]
+            blocks = [names[i : i + BLOCK] for i in range(0, len(names), BLOCK)]
+            images = chain.from_iterable(pool.map(decoded, blocks))
+            for name, image in zip(names, images, strict=True):
                 if isinstance(image, str):
                     broken[printable(name)] = image
                 else:
