@@ -122,7 +122,7 @@ def test_interrupted_work_leaves_nothing_and_begins_again(files: Files, tmp_path
 
 
 def test_the_first_broken_image_is_named_and_refused(files: Files, tmp_path: Path) -> None:
-    files.spoil(17, 20)
+    files.spoil(17, 24)
     for _ in range(2):
         with pytest.raises(InputError, match=r"^17\.png is broken.*skip"):
             files.prepare(tmp_path)

@@ -84,17 +84,14 @@ def find(
         if own and (own / place).is_file():
             return own / place
     if root is not None:
-        told = (
-            f"{own} does not hold {name}: put {wanted} into it, or leave root out to download it."
-        )
+        told = f"{own} does not hold {name}: put {wanted} into it, or download it without root."
         raise InputError(f"{told} {advice}".rstrip())
     folder = cache_folder("downloads") / name
     try:
         return fetch(file, folder)
     except DownloadError as error:
-        told = f"{name}: {error}. Put {wanted} into {folder}, or into a folder of your own that "
-        told += f"root= or the variable {VARIABLE} names. {advice}"
-        raise DownloadError(told.rstrip()) from None
+        where = f"{folder}, or into a folder of your own that root= or the variable {VARIABLE} names"
+        raise DownloadError(f"{name}: {error}. Put {wanted} into {where}. {advice}".rstrip()) from None
 
 
 def check_hash(path: Path, file: RemoteFile) -> None:
