@@ -90,8 +90,9 @@ def find(
     try:
         return fetch(file, folder)
     except DownloadError as error:
-        where = f"{folder}, or into a folder of your own that root= or the variable {VARIABLE} names"
-        raise DownloadError(f"{name}: {error}. Put {wanted} into {where}. {advice}".rstrip()) from None
+        where = f"{folder}, or into a folder of your own that root= or {VARIABLE} names"
+        told = f"{name}: {error}. Put {wanted} into {where}. {advice}"
+        raise DownloadError(told.rstrip()) from None
 
 
 def check_hash(path: Path, file: RemoteFile) -> None:
