@@ -153,8 +153,8 @@ def _make(
 def _refuse(broken: dict[str, str], on_broken: OnBroken) -> None:
     if broken and on_broken == "refuse":
         raise InputError(
-            f"{_first(broken)}. Repair or remove it, or leave broken images out with "
-            'on_broken="skip" (folder:PATH?on_broken=skip, load_folder).'
+            f"{_first(broken)}. Replace it; of a folder of your own, broken images can be left out "
+            '(folder:PATH?on_broken=skip, or load_folder with on_broken="skip").'
         )
 
 
