@@ -387,3 +387,12 @@ def test_lossless(mine: Path) -> None:
     sets = load_folder(mine, size=32)
     loaded = {image.numpy().tobytes() for image in torch.cat([sets.train, sets.test])}
     assert loaded == {image.transpose(2, 0, 1).tobytes() for image in pixels}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+@pytest.mark.timeout(60)
+def test_a_pipe_is_refused_and_not_waited_for(mine: Path) -> None:
+    add(mine, "1.png", "2.png")
+    os.mkfifo(mine / "3.png")
+    with pytest.raises(InputError, match="no regular file"):
+        load_folder(mine)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import stat
 import threading
 import warnings
 import zipfile
@@ -59,6 +60,8 @@ def folder_source(folder: Path, names: Sequence[str]) -> Source:
     digest = hashlib.sha256(os.fsencode(folder.resolve()))
     for name in names:
         status = (folder / name).stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+            raise InputError(printable(f"{folder / name} is no regular file: remove it."))
         seen = f"\0{status.st_size}\0{status.st_mtime_ns}"
         digest.update(b"\n" + os.fsencode(name) + seen.encode())
     return Source(names, lambda name: (folder / name).read_bytes(), digest.hexdigest())
