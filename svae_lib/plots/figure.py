@@ -54,8 +54,6 @@ class AltFigure(Figure):
 
     alt_text: str = ""
     """What the figure shows, in words."""
-    section: str = "pictures"
-    """Part of a report that it belongs to: pictures, curves or diagnostics."""
 
     def savefig(self, *args: Any, **kwargs: Any) -> None:
         """Save in the course's style: only now does Matplotlib make ticks and a background."""
@@ -72,9 +70,8 @@ def png(figure: Figure, *, scale: int = 1) -> bytes:
     ``scale`` multiplies the figure's own resolution; 2 suits dense screens and print.
     """
     buffer, metadata = io.BytesIO(), {"Software": None, "Description": alt_text_of(figure)}
-    kwargs = {"optimize": True}  # Pillow's
-    dpi = scale * figure.dpi
-    figure.savefig(buffer, format="png", dpi=dpi, metadata=metadata, pil_kwargs=kwargs)
+    options: dict[str, Any] = {"metadata": metadata, "pil_kwargs": {"optimize": True}}
+    figure.savefig(buffer, format="png", dpi=scale * figure.dpi, **options)
     return buffer.getvalue()
 
 
@@ -96,7 +93,7 @@ def show(figure: Figure, alt_text: str | None = None) -> None:
     """Display a figure in a notebook, as an image with alternative text.
 
     Notebook front ends give a plain PNG output no alternative text; an HTML image keeps it. Figures
-    of this module do this by themselves; for your own, pass ``alt_text``.
+    of this package do this by themselves; for your own, pass ``alt_text``.
     """
     if alt_text is not None:
         figure.alt_text = alt_text  # type: ignore[attr-defined]
@@ -154,13 +151,10 @@ def panels_of(count: int, width: float, height: float, *, most: int = 3) -> tupl
     return figure, axes[:count]
 
 
-def finish(
-    figure: AltFigure, title: str | None, words: str, alt: str | None, section: str = "diagnostics"
-) -> AltFigure:
-    """Set title, part of a report, and alternative text: the caller's, or the title and ours."""
+def finish(figure: AltFigure, title: str | None, words: str, alt: str | None) -> AltFigure:
+    """Set the title and the alternative text: the caller's, or the title and ours."""
     if title and figure.get_layout_engine() is not None:
         figure.suptitle(as_text(title, symbols=True), x=0.01, ha="left", fontsize=12)
     lead = f"{as_words(title).rstrip('.')}. " if title else ""
     figure.alt_text = alt if alt is not None else lead + words
-    figure.section = section
     return figure
