@@ -313,6 +313,12 @@ def test_curves_draw_the_history() -> None:
     assert "Split VAE, step 20 to 60: loss from 400 to 80" in figure.alt_text
 
 
+@pytest.mark.parametrize("values", [[3.0], [2.0, 2.0, 2.0], [0.0, 1.0, 0.5]])
+def test_curves_of_one_entry_or_without_change_are_drawn(values: list[float]) -> None:
+    history = {"step": list(range(1, len(values) + 1)), "gamma": values}
+    assert (pixels(plots.training_curves(history, ["gamma"])) < 128).any()
+
+
 def test_variance_law_stacks_both_parts_in_order() -> None:
     stats = statistics()
     (axes,) = plots.variance_law(stats).axes
