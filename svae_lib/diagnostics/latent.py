@@ -79,10 +79,7 @@ def latent_statistics(mu: Tensor, log_var: Tensor) -> LatentStatistics:
         raise InputError(
             f"statistics need at least two images and one latent variable, not {tuple(mu.shape)}."
         )
-    mu, log_var = as_float64(mu), as_float64(log_var)
-    variance_of_means = mu.var(dim=0, correction=0)  # (L,)
-    mean_variance = log_var.exp().mean(dim=0)  # (L,)
-    inactive = (variance_of_means < LOWEST_VARIANCE_OF_MEANS) | (
-        mean_variance > HIGHEST_MEAN_VARIANCE
-    )
-    return LatentStatistics(variance_of_means, mean_variance, inactive)
+    means = as_float64(mu).var(dim=0, correction=0)  # (L,)
+    widths = as_float64(log_var).exp().mean(dim=0)  # (L,)
+    inactive = (means < LOWEST_VARIANCE_OF_MEANS) | (widths > HIGHEST_MEAN_VARIANCE)
+    return LatentStatistics(means, widths, inactive)

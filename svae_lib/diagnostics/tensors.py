@@ -24,7 +24,7 @@ def piecewise(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
 
 
 def check_maps(sigma_map: Tensor) -> None:
-    """Maps must be float (N, 1, H, W) in [0, 1]."""
+    """Sigma must be float (N, 1, H, W) in [0, 1]."""
     if sigma_map.ndim != 4 or sigma_map.shape[1] != 1 or sigma_map.shape[0] == 0:
         raise InputError(
             f"sigma_map must have the shape (N, 1, H, W), not {tuple(sigma_map.shape)}: of a "
@@ -34,7 +34,7 @@ def check_maps(sigma_map: Tensor) -> None:
 
 
 def check_pair(sigma_map: Tensor, images: Tensor) -> None:
-    """Maps must be as for :func:`check_maps`, images float (N, C, H, W) in [0, 1]."""
+    """Sigma and its images, float (N, C, H, W) in [0, 1], must agree, and be large enough."""
     check_maps(sigma_map)
     check_alike(sigma_map, images, "images", ndim=4)
     if min(images.shape[2:]) < SMALLEST:
@@ -43,7 +43,7 @@ def check_pair(sigma_map: Tensor, images: Tensor) -> None:
 
 
 def check_alike(sigma_map: Tensor, others: Tensor, name: str, ndim: int) -> None:
-    """Maps and tensors (N, ..., H, W) of ``ndim`` dimensions must agree in N, H and W."""
+    """Sigma and tensors (N, ..., H, W) of ``ndim`` dimensions must agree in N, H and W."""
     sizes, wanted = ((len(t), *t.shape[-2:]) for t in (others, sigma_map))
     if others.ndim != ndim or sizes != wanted:
         raise InputError(

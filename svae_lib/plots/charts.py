@@ -22,7 +22,6 @@ from .figure import (
     ORANGE,
     PALETTE,
     AltFigure,
-    as_text,
     as_words,
     course_style,
     empty_figure,
@@ -57,9 +56,9 @@ def training_curves(
     figure, panels = panels_of(len(keys), 3.1, 2.9)
     for axes, key in zip(panels, keys, strict=True):
         for i, (name, run) in enumerate(runs.items()):
-            style: dict[str, Any] = {"color": PALETTE[i % 7], "label": as_text(name)}
+            style: dict[str, Any] = {"color": PALETTE[i % 7], "label": name}
             axes.plot(run["step"], run[key], LINES[i % 4], linewidth=1.6, **style)
-        axes.set(title=_NAMES.get(key, as_text(key)), xlabel="step")
+        axes.set(title=_NAMES.get(key, key), xlabel="step")
         if key in _LOGARITHMIC:
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -110,7 +109,7 @@ def variance_law(
         axes.bar(x, means, width=1, color=BLUE, label="var($\\mu$)", **edge)
         axes.bar(x, widths, width=1, bottom=means, color=ORANGE, label="mean var($z|x$)", **edge)
         axes.axhline(1, color=BLACK, linestyle="--", linewidth=1.2, label="the law: 1")
-        axes.set(title=as_text(name), xlabel="latent variable, by var($\\mu$)")
+        axes.set(title=name, xlabel="latent variable, by var($\\mu$)")
         axes.set(xlim=(0.5, len(x) + 0.5), ylim=(0, top))
         axes.grid(False, axis="x")
     panels[0].set_ylabel("variance")
@@ -143,7 +142,7 @@ def score_bars(
     axes = figure.subplots()
     reach = max(abs(value) + error for value, error in bars.values()) or 1.0
     for g, group in enumerate(groups):
-        style: dict[str, Any] = {"color": PALETTE[g % 7], "label": as_text(group) or None}
+        style: dict[str, Any] = {"color": PALETTE[g % 7], "label": group or None}
         own = [(i, *bars[label, group]) for i, label in enumerate(labels) if (label, group) in bars]
         rank, values, errors = zip(*own, strict=True)
         y = [i + (g - (len(groups) - 1) / 2) * thickness for i in rank]
@@ -153,11 +152,11 @@ def score_bars(
         for place, value, error in zip(y, values, errors, strict=True):
             end = max(value, 0) + error + 0.012 * reach
             axes.text(end, place, _with_error(value, error), va="center", fontsize=9)
-    axes.set_yticks(range(len(labels)), [as_text(label) for label in labels])
+    axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.grid(False, axis="y")
     axes.margins(x=0.18)
-    axes.set_xlabel(as_text(xlabel, symbols=True))
+    axes.set_xlabel(xlabel)
     if len(groups) > 1:
         figure.legend(loc="outside lower center", ncols=min(len(groups), 4))
     each = (f"{g} {label} {_with_error(*score)}".strip() for (label, g), score in bars.items())
@@ -220,7 +219,7 @@ def split_plane(
         own = [p for p, group in zip(points, groups, strict=True) if group == name]
         colour, x, y = PALETTE[g % 7], [p.syntactic for p in own], [p.semantic for p in own]
         faces = ["none" if p.label == "none" else colour for p in own]
-        style: dict[str, Any] = {"s": 44, "marker": MARKERS[g % 7], "label": as_text(name) or None}
+        style: dict[str, Any] = {"s": 44, "marker": MARKERS[g % 7], "label": name or None}
         axes.scatter(x, y, facecolors=faces, edgecolors=colour, **style)
     axes.set(xlim=(_LOW, _HIGH), ylim=(_LOW, _HIGH))
     axes.grid(False)

@@ -18,7 +18,6 @@ from .figure import (
     PURPLE,
     SKY,
     AltFigure,
-    as_text,
     course_style,
     finish,
 )
@@ -189,7 +188,7 @@ def _canvas(width: float, height: float, title: str | None) -> tuple[AltFigure, 
     axes.set_axis_off()
     axes.set_aspect("equal")
     if title:
-        figure.text(0.01, 0.97, as_text(title, symbols=True), va="top", fontsize=12)
+        figure.text(0.01, 0.97, title, va="top", fontsize=12)
     return figure, axes
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import io
 import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import matplotlib.style
@@ -42,11 +41,8 @@ _STYLE: dict[str, Any] = {
 }
 
 
-@contextmanager
-def course_style() -> Iterator[None]:
-    """Context or decorator: Matplotlib's defaults and our style, whatever the user's own is."""
-    with matplotlib.style.context(["default", _STYLE]):
-        yield
+course_style = functools.partial(matplotlib.style.context, ["default", _STYLE])
+"""Context or decorator: Matplotlib's defaults and our style, whatever the user's own is."""
 
 
 class AltFigure(Figure):
@@ -108,25 +104,9 @@ def show(figure: Figure, alt_text: str | None = None) -> None:
     display({"text/html": img_tag(figure), "text/plain": alt_text_of(figure)}, raw=True)  # type: ignore[no-untyped-call]
 
 
-_SYMBOL = re.compile(
-    r"(?<![\w$])(\$(?:\\sigma|\\gamma|\\beta|\\mu|[A-Za-z])(?:_(?:\w|\{\w+\}))?\$)(?![\w$])"
-)
-
-
-def as_text(label: str, *, symbols: bool = False) -> str:
-    """Escape the dollars of a name, which Matplotlib would read as the marks of a formula.
-
-    With ``symbols``, single symbols such as ``$x_1$`` stay formulas.
-    """
-    if not symbols:
-        return label.replace("$", r"\$")
-    parts = _SYMBOL.split(label)  # words and symbols in turn
-    return "".join(p if i % 2 else as_text(p) for i, p in enumerate(parts))
-
-
 def as_words(label: str) -> str:
-    """A label for an alternative text: its symbols without the marks of formulas."""
-    return _SYMBOL.sub(lambda found: re.sub(r"[$\\_{}]", "", found[0]), label)
+    """A label for an alternative text: its formulas, such as ``$x_1$``, without their marks."""
+    return re.sub(r"\$(.+?)\$", lambda found: re.sub(r"[\\_{}]", "", found[1]), label)
 
 
 def alt_text_of(figure: Figure) -> str:
@@ -154,7 +134,7 @@ def panels_of(count: int, width: float, height: float, *, most: int = 3) -> tupl
 def finish(figure: AltFigure, title: str | None, words: str, alt: str | None) -> AltFigure:
     """Set the title and the alternative text: the caller's, or the title and ours."""
     if title and figure.get_layout_engine() is not None:
-        figure.suptitle(as_text(title, symbols=True), x=0.01, ha="left", fontsize=12)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     lead = f"{as_words(title).rstrip('.')}. " if title else ""
     figure.alt_text = alt if alt is not None else lead + words
     return figure

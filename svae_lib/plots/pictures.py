@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..support.checks import InputError, check_counts, check_images, check_uint8_images
-from .figure import DPI, MAP_COLOURS, AltFigure, as_text, as_words, course_style, finish
+from .figure import DPI, MAP_COLOURS, AltFigure, as_words, course_style, finish
 
 Images: TypeAlias = Tensor | NDArray[Any]
 """(N, C, H, W), float in [0, 1] or uint8; C is 1 or 3."""
@@ -139,21 +139,19 @@ def interpolation(
 
     Args:
         images: (rows, steps, C, H, W), float in [0, 1] or uint8; at least two steps.
-        labels: one per row.
+        labels: one per row, all different; default: their numbers, where there are several.
     """
     if images.ndim != 5 or images.shape[1] < 2:
         raise InputError(
             f"an interpolation has the shape (rows, steps, C, H, W), not {tuple(images.shape)}."
         )
     count, steps = images.shape[:2]
-    if labels is not None and len(labels) != count:
-        raise InputError(f"{count} rows need {count} labels, not {len(labels)}.")
-    rows = [_pictures(walk, "images") for walk in images]
-    positions = [f"{i / (steps - 1):.2g}" for i in range(steps)]
-    positions[0] = f"$t$ = {positions[0]}"
-    figure = _picture_figure(rows, labels or (), title=title, above=positions)
-    text = f"{count} interpolations of {steps} steps each, from left to right."
-    return finish(figure, title, text, alt)
+    names = labels or ([str(i + 1) for i in range(count)] if count > 1 else [""])
+    rows = dict(zip(names, images, strict=False))
+    if not len(rows) == len(names) == count:
+        raise InputError(f"{count} rows need {count} labels, all different, not {list(names)}.")
+    above = ["$t$ = 0", *(f"{i / (steps - 1):.2g}" for i in range(1, steps))]
+    return image_rows(rows, columns=steps, above=above, title=title, alt=alt)
 
 
 def _pictures(images: Images, name: str, *, as_map: bool = False) -> Pixels:
@@ -220,7 +218,7 @@ def _picture_figure(
 
     def write(x: float, y: float, text: str, **style: Any) -> None:
         """Write at a place in pixels, counted from the upper left."""
-        figure.text(x / all_x, 1 - y / all_y, as_text(text, symbols=True), **style)
+        figure.text(x / all_x, 1 - y / all_y, text, **style)
 
     if heading:
         write(_MARGIN, _MARGIN, "\n".join(heading), va="top", fontsize=11)
@@ -260,6 +258,6 @@ def mosaic(rows: Sequence[Pixels], scale: int) -> Pixels:
 
 def _text_width(text: str) -> int:
     """Width in pixels of the widest line, at the usual size of 10 points."""
-    lines = as_text(text, symbols=True).split("\n")
+    lines = text.split("\n")
     paths = (TextPath((0, 0), line, size=10) for line in lines if line)
     return math.ceil(max((p.get_extents().width for p in paths), default=0) * DPI / 72)
