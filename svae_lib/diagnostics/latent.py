@@ -32,21 +32,16 @@ class LatentStatistics:
         return self.variance_of_means + self.mean_variance
 
     @property
-    def latent_dim(self) -> int:
-        """Number of latent variables, L."""
-        return len(self.inactive)
-
-    @property
     def active_count(self) -> int:
         """Number of variables that are not inactive."""
-        return self.latent_dim - int(self.inactive.sum())
+        return int((~self.inactive).sum())
 
     def summary(self) -> dict[str, float]:
         """The statistics as numbers for a table or a JSON file."""
         return {
-            "latent_dim": self.latent_dim,
+            "latent_dim": len(self.inactive),
             "active": self.active_count,
-            "inactive": self.latent_dim - self.active_count,
+            "inactive": len(self.inactive) - self.active_count,
             "law_mean": self.law.mean().item(),
             "law_lowest": self.law.min().item(),
             "law_highest": self.law.max().item(),

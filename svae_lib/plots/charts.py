@@ -50,7 +50,7 @@ def training_curves(
     alt: str | None = None,
 ) -> AltFigure:
     """A trainer's history, or several by name of run: a panel per quantity, a line per run."""
-    several = history and all(isinstance(value, Mapping) for value in history.values())
+    several = any(isinstance(value, Mapping) for value in history.values())
     runs: Mapping[str, Any] = history if several else {"": history}
     told = [_checked(run, keys, name) for name, run in runs.items()]
     figure, panels = panels_of(len(keys), 3.1, 2.9)
@@ -75,11 +75,9 @@ def _checked(run: History, keys: Sequence[str], name: str) -> str:
     named = f"the run {name}" if name else "the history"
     if missing := [key for key in ("step", *keys) if key not in run]:
         raise InputError(f"{named} has no {missing}; it has {sorted(run)}.")
-    lengths = {len(run[key]) for key in ("step", *keys)}
-    if len(lengths) > 1:
-        raise InputError(f"the lists of {named} differ in length: {sorted(lengths)}.")
-    if lengths == {0}:
-        raise InputError(f"{named} is empty: train for at least one logged step first.")
+    lengths = sorted({len(run[key]) for key in ("step", *keys)})
+    if len(lengths) > 1 or lengths == [0]:
+        raise InputError(f"the lists of {named} must be of one length above 0, not {lengths}.")
     ends = [f"{key} from {run[key][0]:.3g} to {run[key][-1]:.3g}" for key in keys]
     steps = f"step {run['step'][0]:g} to {run['step'][-1]:g}"
     return f"{name + ', ' if name else ''}{steps}: {', '.join(ends)}."

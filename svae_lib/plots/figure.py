@@ -66,8 +66,8 @@ def png(figure: Figure, *, scale: int = 1) -> bytes:
     ``scale`` multiplies the figure's own resolution; 2 suits dense screens and print.
     """
     buffer, metadata = io.BytesIO(), {"Software": None, "Description": alt_text_of(figure)}
-    options: dict[str, Any] = {"metadata": metadata, "pil_kwargs": {"optimize": True}}
-    figure.savefig(buffer, format="png", dpi=scale * figure.dpi, **options)
+    dpi, smaller = scale * figure.dpi, {"optimize": True}
+    figure.savefig(buffer, format="png", dpi=dpi, metadata=metadata, pil_kwargs=smaller)
     return buffer.getvalue()
 
 

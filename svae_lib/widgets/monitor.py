@@ -13,16 +13,32 @@ from ..training import Trainer
 
 
 class TrainingMonitor:
-    """Redraws a trainer's curves in a notebook while it trains; see :func:`training_monitor`.
+    """A monitor of a training: ``trainer.fit(on_log=[training_monitor(trainer)])``.
 
-    ``figure`` holds the curves as last drawn; None before the first entry of the history.
+    The curves appear below the cell and are replaced as the training goes on; the last ones stay
+    in a stored notebook. A kernel that trains could not answer any control, so this is a picture
+    alone, and needs no ipywidgets. Outside notebooks only its ``figure`` changes: the curves as
+    last drawn, None before the first entry of the history.
+
+    Args:
+        trainer: whose history is drawn.
+        keys: quantities of the history, a panel each.
+        every: least seconds between two drawings, each of which takes about a quarter of one.
     """
 
-    def __init__(self, keys: Sequence[str], every: float) -> None:
+    def __init__(
+        self, trainer: Trainer, keys: Sequence[str] = ("loss", "gamma"), *, every: float = 3.0
+    ) -> None:
+        if not keys or set(keys) - set(trainer.history):
+            raise InputError(
+                f"keys must name quantities of the history, {sorted(trainer.history)}, not {keys}."
+            )
         self.keys, self.every = keys, every
         self.figure: AltFigure | None = None
         self._drawn = -math.inf
         self._handle: Any = None
+        if trainer.history["step"]:
+            self(trainer)
 
     def __call__(self, trainer: Trainer) -> None:
         """Draw the history so far, unless that was done less than ``every`` seconds ago."""
@@ -38,31 +54,10 @@ class TrainingMonitor:
         if get_ipython() is None:  # plain Python has nothing to draw into
             return
         output = {"text/html": img_tag(self.figure), "text/plain": self.figure.alt_text}
-        if self._handle is None:
-            self._handle = display(output, raw=True, display_id=True)  # type: ignore[no-untyped-call]
-        else:
+        if self._handle is not None:
             self._handle.update(output, raw=True)
+        else:
+            self._handle = display(output, raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
 
-def training_monitor(
-    trainer: Trainer, keys: Sequence[str] = ("loss", "gamma"), *, every: float = 3.0
-) -> TrainingMonitor:
-    """A monitor of a training: ``trainer.fit(on_log=[training_monitor(trainer)])``.
-
-    The curves appear below the cell and are replaced as the training goes on; the last ones stay
-    in a stored notebook. A kernel that trains could not answer any control, so this is a picture
-    alone, and needs no ipywidgets. Outside notebooks only its ``figure`` changes.
-
-    Args:
-        trainer: whose history is drawn.
-        keys: quantities of the history, a panel each.
-        every: least seconds between two drawings, each of which takes about a quarter of one.
-    """
-    if not keys or set(keys) - set(trainer.history):
-        raise InputError(
-            f"keys must name quantities of the history, {sorted(trainer.history)}, not {keys}."
-        )
-    monitor = TrainingMonitor(keys, every)
-    if trainer.history["step"]:
-        monitor(trainer)
-    return monitor
+training_monitor = TrainingMonitor  # a function's name, as those of the other widgets
