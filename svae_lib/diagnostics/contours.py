@@ -19,7 +19,7 @@ _FAINT = 0.002
 
 
 def contour_agreement(sigma_map: Tensor, images: Tensor) -> Tensor:
-    """Agreement of each map's edges with its image's contours, from -1 to 1.
+    """Agreement of each map's edges with its image's contours, from -1 to 1: float64 (N,).
 
     Let g(u) be the edge strength of u: u blurred by a Gaussian of 1.5 pixels, the length of its
     gradient (central differences, all channels together), blurred again. The agreement is the
@@ -38,9 +38,6 @@ def contour_agreement(sigma_map: Tensor, images: Tensor) -> Tensor:
     Args:
         sigma_map: float (N, 1, H, W) in [0, 1].
         images: float (N, C, H, W) in [0, 1]; H and W at least 8.
-
-    Returns:
-        float64 (N,).
     """
     check_pair(sigma_map, images)
     return _correlation(_edge_profiles(sigma_map), _edge_profiles(images))
