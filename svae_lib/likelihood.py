@@ -167,7 +167,7 @@ def log_probability(x: Tensor, x_hat: Tensor, gamma: float) -> Tensor:
     lower, upper = torch.where(mirrored, -upper, lower), torch.where(mirrored, -lower, upper)
     log_upper = torch.special.log_ndtr(upper)
     log_mass = log_upper + torch.log(-torch.expm1(torch.special.log_ndtr(lower) - log_upper))
-    return log_mass.flatten(1).sum(dim=1)
+    return log_mass.flatten(1).sum(dim=1)  # type: ignore[no-any-return]
 
 
 def _draw(mu: Tensor, log_var: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

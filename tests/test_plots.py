@@ -295,6 +295,7 @@ def test_curves_draw_the_history() -> None:
     assert loss[0].get_linestyle() != loss[1].get_linestyle()
     assert [line.get_color() for line in loss] == list(PALETTE[:2])
     assert "Split VAE, step 20 to 60: loss from 400 to 80" in figure.alt_text
+    assert figure.section == "curves"
 
 
 @pytest.mark.parametrize("values", [[3.0], [2.0, 2.0, 2.0], [0.0, 1.0, 0.5]])

@@ -67,7 +67,7 @@ def training_curves(
     if len(runs) > 1:
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(runs), 4))
-    return finish(figure, title, "Training curves. " + " ".join(told), alt)
+    return finish(figure, title, "Training curves. " + " ".join(told), alt, "curves")
 
 
 def _checked(run: History, keys: Sequence[str], name: str) -> str:
@@ -114,7 +114,7 @@ def variance_law(
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     each = "; ".join(f"{name + ': ' if name else ''}{s}" for name, s in models.items())
     text = f"Stacked bars by var(mu) and mean posterior variance. {each}."
-    return finish(figure, title, text, alt)
+    return finish(figure, title, text, alt, "diagnostics")
 
 
 @course_style()
@@ -158,7 +158,8 @@ def score_bars(
     if len(groups) > 1:
         figure.legend(loc="outside lower center", ncols=min(len(groups), 4))
     each = (f"{g} {label} {_with_error(*score)}".strip() for (label, g), score in bars.items())
-    return finish(figure, title, f"Bars of {as_words(xlabel)}: {'; '.join(each)}.", alt)
+    text = f"Bars of {as_words(xlabel)}: {'; '.join(each)}."
+    return finish(figure, title, text, alt, "diagnostics")
 
 
 def _check_scores(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[float, float]]:
@@ -226,5 +227,6 @@ def split_plane(
     if any(groups):
         figure.legend(loc="outside lower center", ncols=min(len(set(groups)), 4))
     counts = Counter(p.label for p in points).most_common()
-    text = ", ".join(f"{n} {word}" for word, n in counts)
-    return finish(figure, title, f"{len(points)} points on the plane of splits: {text}.", alt)
+    kinds = ", ".join(f"{n} {word}" for word, n in counts)
+    text = f"{len(points)} points on the plane of splits: {kinds}."
+    return finish(figure, title, text, alt, "diagnostics")

@@ -50,6 +50,8 @@ class AltFigure(Figure):
 
     alt_text: str = ""
     """What the figure shows, in words."""
+    section: str = "pictures"
+    """Part of a report that it belongs to: pictures, curves or diagnostics."""
 
     def savefig(self, *args: Any, **kwargs: Any) -> None:
         """Save in the course's style: only now does Matplotlib make ticks and a background."""
@@ -131,10 +133,13 @@ def panels_of(count: int, width: float, height: float, *, most: int = 3) -> tupl
     return figure, axes[:count]
 
 
-def finish(figure: AltFigure, title: str | None, words: str, alt: str | None) -> AltFigure:
-    """Set the title and the alternative text: the caller's, or the title and ours."""
+def finish(
+    figure: AltFigure, title: str | None, words: str, alt: str | None, section: str = "pictures"
+) -> AltFigure:
+    """Set title, part of a report, and alternative text: the caller's, or the title and ours."""
     if title and figure.get_layout_engine() is not None:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     lead = f"{as_words(title).rstrip('.')}. " if title else ""
     figure.alt_text = alt if alt is not None else lead + words
+    figure.section = section
     return figure
