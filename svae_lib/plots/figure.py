@@ -40,7 +40,6 @@ _STYLE: dict[str, Any] = {
     "legend.frameon": False,
 }
 
-
 course_style = functools.partial(matplotlib.style.context, ["default", _STYLE])
 """Context or decorator: Matplotlib's defaults and our style, whatever the user's own is."""
 

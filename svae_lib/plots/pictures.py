@@ -30,8 +30,6 @@ _WIDTH = 900
 """Pixels: the usual width of a figure, which fits a notebook beside its margins."""
 GAP, _MARGIN = 4, 8
 """Pixels between two pictures, and around everything."""
-_MOST = 1000
-"""Pictures in one figure, at most."""
 
 
 @course_style()
@@ -65,9 +63,8 @@ def image_rows(
         rows: label to images (N, C, H, W), all of one height and width; the first ``columns`` of
             each are drawn. ``$x_1$`` in a label is drawn as a symbol.
         columns: images in a row, at most.
-        maps: labels of the rows that hold maps (N, 1, H, W): drawn in colour, with a colour bar
-            from 0 to 1.
-        above: one short text per column, shown above it; none if empty.
+        maps: labels of the rows that hold maps (N, 1, H, W), drawn in colour, with a colour bar.
+        above: one short text per column, shown above it.
     """
     if unknown := set(maps) - set(rows):
         raise InputError(f"maps names {sorted(unknown)}, which are not among the rows.")
@@ -116,10 +113,8 @@ def split_rows(
     shown = weights[:n].float()
     means = ", ".join(f"{mean:.2f}" for mean in shown.mean(dim=(0, 2, 3, 4)).tolist())
     low, high = (bound.item() for bound in shown.aminmax())
-    text = (
-        f"Splits of {len(shown)} images in rows: {_plain(rows)}. The weights of "
-        f"{_plain(list(rows)[-len(ways) - 1 : -1])} average {means}, from {low:.2f} to {high:.2f}."
-    )
+    text = f"Splits of {len(shown)} images in rows: {_plain(rows)}."
+    text += f" The images' weights average {means}, from {low:.2f} to {high:.2f}."
     return finish(figure, title, text, alt)
 
 
@@ -142,9 +137,8 @@ def interpolation(
         labels: one per row, all different; default: their numbers, where there are several.
     """
     if images.ndim != 5 or images.shape[1] < 2:
-        raise InputError(
-            f"an interpolation has the shape (rows, steps, C, H, W), not {tuple(images.shape)}."
-        )
+        shape = tuple(images.shape)
+        raise InputError(f"an interpolation has the shape (rows, steps, C, H, W), not {shape}.")
     count, steps = images.shape[:2]
     names = labels or ([str(i + 1) for i in range(count)] if count > 1 else [""])
     rows = dict(zip(names, images, strict=False))
@@ -169,7 +163,7 @@ def _pictures(images: Images, name: str, *, as_map: bool = False) -> Pixels:
     channels = tensor.shape[1]
     if channels not in ((1,) if as_map else (1, 3)):
         raise InputError(f"{name}: {channels} channels cannot be drawn, only 1 (grey) or 3 (RGB).")
-    if len(tensor) > _MOST:
+    if len(tensor) > 1000:
         raise InputError(f"{len(tensor)} images are too many for a figure: pass {name}[:64].")
     return rgb(tensor, as_map=as_map)
 

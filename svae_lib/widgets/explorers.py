@@ -11,29 +11,27 @@ from ..inference import encode_all, reconstruct_all
 from ..models import VAE
 from ..objective import reconstruction_error
 from ..sampling import explore, mix, prior_latents
-from ..support.checks import InputError, check_counts, check_uint8_images
+from ..support.checks import InputError, check_uint8_images
 from .frames import Frame, draw, parts_of
 from .panel import Panel, Values, load_ipywidgets
 
 
-def latent_explorer(model: VAE, images: Tensor, *, sliders: int = 6) -> Panel:
+def latent_explorer(model: VAE, images: Tensor) -> Panel:
     """Move the most active latent variables of an image, and see what the decoder makes of it.
 
-    The variables with the largest var(mu) get a slider each; the others stay as the image, or the
-    draw from the prior, has them. The controls are ``image`` (where to start), ``z0``, ``z3``, ...
-    (one for each of the variables, named by its index), and the buttons ``reset`` and ``prior``.
+    The six variables with the largest var(mu) get a slider each; the others stay as the image, or
+    the draw from the prior, has them. The controls are ``image`` (where to start), ``z0``, ``z3``
+    and so on, by the index of a variable, and the buttons ``reset`` and ``prior``.
 
     Args:
         model: a VAE or SplitVAE in evaluation mode.
         images: uint8 (N, C, S, S) to start from, at least two; a hundred tell what is active.
-        sliders: latent variables to move; fewer where the model has fewer.
     """
     ipy = load_ipywidgets()
-    check_counts(sliders=sliders)
     means, _ = encode_all(model, images)
     if len(means) < 2:
         raise InputError("give at least 2 images: one does not tell which variables are active.")
-    order = means.var(dim=0, correction=0).argsort(descending=True)[:sliders].tolist()
+    order = means.var(dim=0, correction=0).argsort(descending=True)[:6].tolist()
     reach = max(3, int(means[:, order].abs().max().ceil()))
     layout, fitting = ipy.Layout(width="340px"), ipy.Layout(width="auto")
     limits = {"min": -reach, "max": reach, "step": 0.05, "layout": layout}
