@@ -27,7 +27,7 @@ class TrainingMonitor:
     """
 
     def __init__(
-        self, trainer: Trainer, keys: Sequence[str] = ("loss", "gamma"), *, every: float = 3.0
+        self, trainer: Trainer, keys: Sequence[str] = ("loss", "gamma"), *, every: float = 5.0
     ) -> None:
         if not keys or set(keys) - set(trainer.history):
             raise InputError(
