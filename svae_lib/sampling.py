@@ -56,12 +56,8 @@ class LatentMixture:
         from sklearn.mixture import GaussianMixture  # here: its import takes a second or two
 
         self.components = components
-        self._mixture = GaussianMixture(
-            components,
-            covariance_type="full",
-            reg_covar=regularisation,
-            random_state=seed,
-            max_iter=200,
+        self._mixture = GaussianMixture(  # of full covariances by default
+            components, reg_covar=regularisation, random_state=seed, max_iter=200
         )
 
     def fit(self, latents: Tensor) -> LatentMixture:

@@ -74,16 +74,14 @@ def png(figure: Figure, *, scale: int = 1) -> bytes:
 
 def img_tag(figure: Figure, *, scale: int = 1) -> str:
     """The figure as an HTML ``<img>`` with a data URI, its alternative text and its width."""
-    image = png(figure, scale=scale)
+    return png_tag(png(figure, scale=scale), alt_text_of(figure), scale=scale)
+
+
+def png_tag(image: bytes, alt: str, *, scale: int = 1, more: str = "") -> str:
+    """An HTML ``<img>`` that holds a PNG, with its alternative text, and ``more`` attributes."""
     width = int.from_bytes(image[16:20], "big") // scale  # from the PNG's header
-    return png_tag(image, alt_text_of(figure), f'width="{width}"')
-
-
-def png_tag(image: bytes, alt: str, attributes: str) -> str:
-    """An HTML ``<img>`` that holds a PNG, with its alternative text and further attributes."""
-    data = base64.b64encode(image).decode("ascii")
-    words = html.escape(alt, quote=True)
-    return f'<img alt="{words}" {attributes} src="data:image/png;base64,{data}">'
+    source = "data:image/png;base64," + base64.b64encode(image).decode("ascii")
+    return f'<img alt="{html.escape(alt)}" width="{width}" {more}src="{source}">'
 
 
 def show(figure: Figure, alt_text: str | None = None) -> None:

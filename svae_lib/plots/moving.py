@@ -21,14 +21,13 @@ class MovingPicture:
 
     data: bytes
     """Content of the file; a viewer that cannot animate it shows the last figure."""
-    width: int
     alt_text: str
 
     def __repr__(self) -> str:
         return self.alt_text
 
     def _repr_html_(self) -> str:
-        return png_tag(self.data, self.alt_text, f'width="{self.width}"')
+        return png_tag(self.data, self.alt_text)
 
 
 def moving(figures: Sequence[AltFigure], alt: str) -> MovingPicture:
@@ -52,4 +51,4 @@ def moving(figures: Sequence[AltFigure], alt: str) -> MovingPicture:
         loop=2,
         optimize=True,
     )
-    return MovingPicture(buffer.getvalue(), frames[0].width, alt)
+    return MovingPicture(buffer.getvalue(), alt)

@@ -40,9 +40,8 @@ class Frame:
         buffer = io.BytesIO()
         self.image.save(buffer, "png", compress_level=1)  # more takes longer than it saves
         # With its size known beforehand, nothing jumps when one picture replaces another.
-        width, height = self.image.size
-        size = f'width="{width}" height="{height}" style="max-width: 100%"'
-        image = png_tag(buffer.getvalue(), self.alt_text, size)
+        more = f'height="{self.image.height}" style="max-width: 100%" '
+        image = png_tag(buffer.getvalue(), self.alt_text, more=more)
         return f"{image}<p>{html.escape(self.readout)}</p>" if self.readout else image
 
 
