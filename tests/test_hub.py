@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,10 +30,12 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             assert private and exist_ok
             (folder / name).mkdir(parents=True, exist_ok=True)
 
-        def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> Any:
+        def create_commit(self, name: str, operations: list[Any], *, commit_message: str) -> Any:
             assert commit_message
-            shutil.copytree(folder_path, folder / repo_id, dirs_exist_ok=True)
-            return SimpleNamespace(commit_url=f"https://example.org/{repo_id}")
+            for operation in operations:
+                with operation.as_file() as file:
+                    (folder / name / operation.path_in_repo).write_bytes(file.read())
+            return SimpleNamespace(commit_url=f"https://example.org/{name}")
 
     def download(name: str, file: str, *, revision: str | None, token: str | None) -> str:
         return str(folder / name / file)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from .. import data
 from ..presets import PRESETS
-from ..support.checks import InputError
 from ..support.devices import default_device
 from ..support.files import read_json, write_json
 from .evaluation import evaluate
@@ -54,19 +53,19 @@ def demo(
             shutil.rmtree(out / folder, ignore_errors=True)
         for file in (report, record):
             file.unlink(missing_ok=True)
-    runs = _runs(out, steps, seed)
+    preset = PRESETS["quick"]
+    train = replace(preset.train, steps=preset.train.steps if steps is None else steps, seed=seed)
+    runs = [Run(out / kind, kind, preset.data, preset.model, train).begun() for kind in KINDS]
     if record.exists() and report.exists():
         print("This demo is finished already (svae demo --overwrite makes it anew).")
         _show(read_json(record)["table"], report)
         return report
     seconds: dict[str, float] = {}
     with _stage("data", seconds):
-        sets = data.load("mnist-5k")
+        sets = data.load(preset.data)
         print(f"{len(sets.train)} training and {len(sets.test)} test images. {sets.source}")
     for run in runs:
         with _stage(f"train the {KINDS[run.kind]}", seconds):
-            if not (run.folder / "run.json").exists():
-                Run.create(**vars(run))
             run.train(sets.train).check_finished()
     subjects = []
     for run in runs:
@@ -108,23 +107,6 @@ def _stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
 
 def _show(table: str, report: Path) -> None:
     print(f"\n{table}\n\nreport: {report.resolve()}")
-
-
-def _runs(out: Path, steps: int | None, seed: int) -> list[Run]:
-    """The demo's runs; one that was begun with other settings is an InputError."""
-    preset = PRESETS["quick"]
-    train = replace(preset.train, steps=preset.train.steps if steps is None else steps, seed=seed)
-    runs = [Run(out / kind, kind, preset.data, preset.model, train) for kind in KINDS]
-    for run in runs:
-        begun = Run.open(run.folder) if (run.folder / "run.json").exists() else run
-        if begun != run:
-            there = begun.train_config
-            raise InputError(
-                f"{out} holds a demo that was begun with --steps {there.steps} --seed "
-                f"{there.seed}: go on with these, choose another --out, or throw it away with "
-                "--overwrite."
-            )
-    return runs
 
 
 def _summary(subjects: list[Subject], executed: list[str]) -> str:

@@ -6,15 +6,13 @@ Needs the extra ``hub``. What the Hub refuses raises the errors of the package h
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import huggingface_hub as hub
 import torch
 
 from ..models import VAE, parameter_count
-from .checkpoints import kind_of, load_model, read_about, save_model, weights_hash
+from .checkpoints import kind_of, load_model, read_about, weights_hash
 
 FILE = "model.safetensors"
 CARD = """\
@@ -78,16 +76,14 @@ def push(
     Returns:
         The address of the commit.
     """
-    model, about = load_model(path), read_about(path)
-    with tempfile.TemporaryDirectory() as folder:
-        save_model(Path(folder, FILE), model, about=about)
-        text = _card(model, repository, about, licence)
-        Path(folder, "README.md").write_text(text, encoding="utf-8")
-        api = hub.HfApi(token=token)
-        api.create_repo(repository, private=private, exist_ok=True)
-        done = api.upload_folder(
-            repo_id=repository, folder_path=folder, commit_message="Upload a model of svae_lib"
-        )
+    card = _card(load_model(path), repository, read_about(path), licence)
+    files = [
+        hub.CommitOperationAdd("README.md", card.encode()),
+        hub.CommitOperationAdd(FILE, os.fspath(path)),
+    ]
+    api = hub.HfApi(token=token)
+    api.create_repo(repository, private=private, exist_ok=True)
+    done = api.create_commit(repository, files, commit_message="Upload a model of svae_lib")
     return str(done.commit_url)
 
 

@@ -104,6 +104,17 @@ class Run:
         run._write_settings()
         return run
 
+    def begun(self) -> Run:
+        """This run, in a new folder if it has not begun; where another has, it is an InputError."""
+        if not (self.folder / "run.json").exists():
+            return Run.create(**vars(self))
+        if Run.open(self.folder) != self:
+            raise InputError(
+                f"{self.folder} was begun with other settings, which its run.json tells: go on "
+                "with those, or move it away."
+            )
+        return self
+
     def _write_settings(self, *, overwrite: bool = False) -> None:
         parts = self.kind, self.data, self.model_config, self.train_config, self.held_out
         write_json(self.folder / "run.json", asdict(_Settings(1, *parts)), overwrite=overwrite)
