@@ -19,7 +19,6 @@ from ..models import VAE, SplitVAE
 from ..presets import ModelConfig, TrainConfig
 from ..support.checks import InputError
 from ..support.files import embedded, expand
-from ..support.records import convert
 from ..support.tensor_files import (
     check_fit,
     digest,
@@ -84,11 +83,11 @@ def check_kind(kind: str) -> None:
 
 def kind_of(model: VAE) -> str:
     """Name of the model's class in :data:`MODEL_KINDS`; another class is an InputError."""
-    for kind, cls in MODEL_KINDS.items():
-        if type(model) is cls:
-            return kind
-    name = type(model).__name__
-    raise InputError(f"{name} is none of the library's kinds: add it to checkpoints.MODEL_KINDS.")
+    kinds = {cls: kind for kind, cls in MODEL_KINDS.items()}
+    if (cls := type(model)) not in kinds:
+        name = cls.__name__
+        raise InputError(f"{name} is none of the library's kinds: add it to MODEL_KINDS.")
+    return kinds[cls]
 
 
 def save_model(
@@ -102,11 +101,10 @@ def save_model(
     """Save a model's weights with what is needed to rebuild it.
 
     Args:
-        path: file to write, ``.safetensors`` by custom.
         model: of a class in :data:`MODEL_KINDS`.
         about: facts to keep in the header, as JSON: data, training, scores.
         dtype: store floating-point weights in this type, such as ``torch.float16``.
-        overwrite: replace an existing file; otherwise it is a FileExistsError.
+        overwrite: replace an existing file, which is a FileExistsError otherwise.
     """
     facts = _model_facts(model) | {"about": about or {}}
     write_tensors(path, "model", storable(model.state_dict(), dtype), facts, overwrite=overwrite)
@@ -140,7 +138,8 @@ def _shipped(folder: Path, name: str) -> Path:
 def trained_history(preset: str, kind: str) -> dict[str, list[float]]:
     """How the training of :func:`load_trained`'s model went."""
     path = _shipped(embedded("trained"), f"{preset}-{kind}")
-    return convert(read_about(path).get("history", {}), dict[str, list[float]], path)
+    history: dict[str, list[float]] = read_about(path).get("history", {})
+    return history
 
 
 def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:

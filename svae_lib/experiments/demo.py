@@ -36,16 +36,8 @@ def demo(
 ) -> Path:
     """Train, sample, score and report; the same call goes on with an interrupted demo.
 
-    Args:
-        out: folder for the runs and the report.
-        steps: training steps per model; default: those of the preset "quick".
-        n: images to score, of each kind; default: as many as there are test images.
-        notebooks: also execute the first notebooks, where the course is at hand.
-        seed: seeds everything random.
-        overwrite: throw away an earlier demo in ``out``.
-
-    Returns:
-        Path of the HTML report.
+    ``n`` images of each kind are scored, by default as many as there are test images; ``overwrite``
+    throws away an earlier demo in the folder ``out``. Returns the path of the HTML report.
     """
     report, record = out / "report.html", out / "demo.json"
     if overwrite:
@@ -74,17 +66,16 @@ def demo(
             result = evaluate(model, sets, Scoring(n=n, seed=seed))
             run.save_evaluation(result, overwrite=True)
             subjects.append(Subject(KINDS[run.kind], run, result))
-    executed: list[str] = []
     if notebooks:
         with _stage("execute the first notebooks", seconds):
-            executed = _execute_notebooks(out / "notebooks")
+            _execute_notebooks(out / "notebooks")
     with _stage("draw", seconds):
         write_page(
             report,
             subjects,
             sets,
             title="A VAE and a Split VAE on real digits",
-            summary=_summary(subjects, executed),
+            summary=_summary(subjects),
             made_of={"seconds per stage": seconds},
             more=larger_models(),
             overwrite=True,  # of a demo that was killed before it wrote its record
@@ -109,31 +100,29 @@ def _show(table: str, report: Path) -> None:
     print(f"\n{table}\n\nreport: {report.resolve()}")
 
 
-def _summary(subjects: list[Subject], executed: list[str]) -> str:
+def _summary(subjects: list[Subject]) -> str:
     vae, split = (subject.result.score("mixture").value for subject in subjects)
-    text = (
+    return (
         "Both models have the same encoder and decoder but for the last layer, and were trained "
         "for the same steps on the same digits. Samples from a Gaussian mixture score "
         f"{vae:.1f} (VAE) and {split:.1f} (Split VAE, mixed image). "
-        f"The split is {subjects[-1].result.split}. "
+        f"The split is {subjects[-1].result.split}."
     )
-    return text + (f"Executed notebooks: {', '.join(executed)}." if executed else "")
 
 
-def _execute_notebooks(folder: Path) -> list[str]:
-    """Run the first notebooks in the smoke profile, keep the executed copies, and name them."""
+def _execute_notebooks(folder: Path) -> None:
+    """Run the first notebooks in the smoke profile, and keep the executed copies."""
     source = Path(__file__).parents[2] / "notebooks"
     if not source.exists() or find_spec("nbclient") is None:
-        print("None is executed: that needs Jupyter, and the course's notebooks beside the library")
-        return []
+        print("none: that needs Jupyter, and the course's notebooks beside the library")
+        return
     import nbformat
     from nbclient import NotebookClient
 
     folder.mkdir(parents=True, exist_ok=True)
     profile = os.environ.setdefault("SVAE_PROFILE", "smoke")
     for name in NOTEBOOKS:
-        print(f"{name} (profile {profile})", flush=True)
+        print(f"{folder / name} (profile {profile})", flush=True)
         notebook = nbformat.read(source / name, as_version=4)
         NotebookClient(notebook, timeout=600, resources={"metadata": {"path": source}}).execute()
         nbformat.write(notebook, folder / name)
-    return [f"{folder.name}/{name}" for name in NOTEBOOKS]

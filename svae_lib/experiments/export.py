@@ -34,13 +34,8 @@ def export_onnx(
     The decoder maps ``z`` (N, L) to ``x_hat`` (N, C, S, S) and, where the model splits,
     ``components`` (N, K, C, S, S) and ``weights`` (N, K, 1, S, S); the encoder maps ``images``
     (N, C, S, S) in [0, 1] to ``mu`` and ``log_var`` (N, L); "both" decodes the posterior means.
-    All are float32. The file's metadata hold kind, configuration and the weights' SHA-256.
-
-    Args:
-        model: on any device and in any mode; it is left as it was.
-        path: the file.
-        part: "decoder", "encoder" or "both".
-        overwrite: replace an existing file.
+    All are float32. The file's metadata hold kind, configuration and the weights' SHA-256. The
+    model may be on any device and in any mode, and is left as it was.
 
     Raises:
         InputError: an unknown part, packages are missing, the model cannot be exported, or what
@@ -94,16 +89,15 @@ class _Function(nn.Module):
 
 
 def _exported(function: _Function) -> Any:
-    example, printed = function.example(2), io.StringIO()  # the exporter prints its stages
-    outputs = list(function(example))
+    example = function.example(2)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(printed):
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             return torch.onnx.export(
                 function,
                 (example,),
                 input_names=[function.input],
-                output_names=outputs,
+                output_names=list(function(example)),
                 dynamic_shapes=({0: torch.export.Dim("n")},),
                 opset_version=OPSET,
                 dynamo=True,

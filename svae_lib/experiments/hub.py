@@ -12,6 +12,7 @@ import huggingface_hub as hub
 import torch
 
 from ..models import VAE, parameter_count
+from ..support.files import expand
 from .checkpoints import kind_of, load_model, read_about, weights_hash
 
 FILE = "model.safetensors"
@@ -64,7 +65,7 @@ def push(
     private: bool = True,
     token: str | None = None,
 ) -> str:
-    """Upload a saved model with a card, in one commit; an existing repository gets a new version.
+    """Upload a saved model with a card, in one commit, and return the commit's address.
 
     Args:
         path: of a file that :func:`~svae_lib.experiments.checkpoints.save_model` wrote.
@@ -72,14 +73,11 @@ def push(
         licence: of the weights, as the Hub names it, such as "mit". It depends on your data.
         private: only for you, until you change it; an existing repository stays as it is.
         token: with write access; None takes the one of ``hf auth login``.
-
-    Returns:
-        The address of the commit.
     """
     card = _card(load_model(path), repository, read_about(path), licence)
     files = [
         hub.CommitOperationAdd("README.md", card.encode()),
-        hub.CommitOperationAdd(FILE, os.fspath(path)),
+        hub.CommitOperationAdd(FILE, str(expand(path))),
     ]
     api = hub.HfApi(token=token)
     api.create_repo(repository, private=private, exist_ok=True)
@@ -100,6 +98,5 @@ def pull(
         repository: "OWNER/NAME" on the Hub.
         revision: a commit, tag or branch; name a commit where results must not change.
         token: for a private repository; None takes the one of ``hf auth login``.
-        device: where the model is to lie.
     """
     return load_model(hub.hf_hub_download(repository, FILE, revision=revision, token=token), device)

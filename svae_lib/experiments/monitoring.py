@@ -59,7 +59,6 @@ def validate(model: VAE, images: Tensor, beta: float = 1.0, *, batch_size: int =
         model: in any mode; BatchNorm uses its running statistics here.
         images: uint8 (N, C, S, S).
         beta: weight of the KL divergence in training.
-        batch_size: images at a time.
     """
     shape = model.config
     check_uint8_images(images, channels=shape.channels, image_size=shape.image_size)
@@ -76,9 +75,8 @@ def validate(model: VAE, images: Tensor, beta: float = 1.0, *, batch_size: int =
     model.train(training)
     mse = squared_error.item() / images.numel()
     mean_kl = 0.0 if is_deterministic(model) else kl.item() / len(images)  # points have none
-    values = images[0].numel()
-    best_rate = values / 2 * (math.log(2 * math.pi * max(mse, 1e-12)) + 1)
-    return Validation(best_rate + beta * mean_kl, mse, mean_kl)
+    rate = images[0].numel() / 2 * (math.log(2 * math.pi * max(mse, 1e-12)) + 1)
+    return Validation(rate + beta * mean_kl, mse, mean_kl)
 
 
 class SamplePictures:

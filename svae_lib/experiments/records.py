@@ -30,18 +30,13 @@ def lock_of(path: Path) -> FileLock:
 def read_table(path: Path) -> dict[str, Any]:
     """Read a table's file: table, settings, and a dictionary per model in "cells".
 
-    Raises:
-        InputError: missing, damaged, or of another version.
+    One that is missing, damaged, or of another version is an InputError.
     """
     return _checked(read_json(path, dict[str, Any]), path)
 
 
 def recorded(folder: Path) -> dict[str, dict[str, Any]]:
-    """The tables in a folder by name, the library's own first and in their order.
-
-    Raises:
-        InputError: a damaged file, or a table of another version.
-    """
+    """The tables in a folder by name, as :func:`read_table`, the library's own first."""
     read = {path: read_json(path, dict[str, Any]) for path in sorted(folder.glob("[!.]*.json"))}
     there = {path.stem: _checked(raw, path) for path, raw in read.items() if "cells" in raw}
     return {name: there[name] for name in (*TABLES, *there) if name in there}

@@ -24,8 +24,7 @@ KEPT_CHECKPOINTS = 3
 class Training:
     """The training of a run, with a checkpoint ``every`` so many steps.
 
-    ``validation``: the images held out, uint8 (N, C, S, S); N may be 0. Only the main process
-    writes files.
+    ``validation``: the images held out, uint8 (N, C, S, S); N may be 0.
     """
 
     def __init__(self, run: Run, trainer: Trainer, validation: Tensor, every: int) -> None:

@@ -20,7 +20,7 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -132,8 +132,7 @@ class Run:
     def lengthened(self, steps: int) -> Run:
         """This run with more steps in all, noted in its folder; :meth:`train` takes them.
 
-        With a constant learning rate it ends like a run that was as long from its start. (A cosine
-        schedule is stretched: here the learning rate jumps up.)
+        With a constant learning rate it ends like a run that was as long from its start.
         """
         if steps <= (here := self.train_config.steps):
             raise InputError(f"{self.folder} has {here} steps already: ask for more than {steps}.")
@@ -191,10 +190,7 @@ class Run:
     def check(
         self, images: Tensor, checkpoint_every: int = CHECKPOINT_EVERY, processes: int = 1
     ) -> None:
-        """Raise, before anything is written, what :meth:`train` would raise on these images.
-
-        ``processes`` is the number that will share each batch.
-        """
+        """Raise, before anything is written, what :meth:`train` would raise in each process."""
         check_counts(checkpoint_every=checkpoint_every)
         with torch.device("meta"):  # layers without memory
             model = build_model(self.kind, self.model_config)
@@ -255,7 +251,8 @@ class Run:
 
     def check_trained_on(self, images: Tensor) -> None:
         """Raise if the saved model was trained on others than these: scores would mislead."""
-        about, here = self._about(), images_facts(self.split(images)[0])
+        about = read_about(self.folder / "model.safetensors")
+        here = images_facts(self.split(images)[0])
         if any(about.get(key, here[key]) != here[key] for key in here):
             raise InputError(
                 f"the training images of {self.data} are not those that {self.folder} was trained "
@@ -265,10 +262,8 @@ class Run:
 
     def steps_taken(self) -> int:
         """Training steps behind the saved model."""
-        return int(self._about().get("steps", self.train_config.steps))
-
-    def _about(self) -> dict[str, Any]:
-        return read_about(self.folder / "model.safetensors")
+        about = read_about(self.folder / "model.safetensors")
+        return int(about.get("steps", self.train_config.steps))
 
     def history(self) -> dict[str, list[float]]:
         """The curves of the run, a list per quantity: :attr:`svae_lib.training.Trainer.history`."""
