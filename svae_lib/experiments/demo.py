@@ -113,7 +113,7 @@ def _summary(subjects: list[Subject]) -> str:
 def _execute_notebooks(folder: Path) -> None:
     """Run the first notebooks in the smoke profile, and keep the executed copies."""
     source = Path(__file__).parents[2] / "notebooks"
-    if not source.exists() or find_spec("nbclient") is None:
+    if not (source / NOTEBOOKS[0]).exists() or find_spec("nbclient") is None:
         print("none: that needs Jupyter, and the course's notebooks beside the library")
         return
     import nbformat
