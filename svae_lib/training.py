@@ -33,7 +33,7 @@ from .support.compiling import compile_pays, compiled
 from .support.distributed import join
 from .support.feeding import Feed
 from .support.progress import History, counter
-from .support.rescue import LastGood, Watchers
+from .support.rescue import LastGood, tell
 from .support.signals import stop_requests
 
 METRICS = ("loss", "reconstruction", "kl", "mse")
@@ -105,7 +105,6 @@ class Trainer:
         self.memory_format = memory_format or devices.best_memory_format(self.device)
         if config.sync_norm:
             self.processes.synchronise_norm(model)
-        devices.make_trainable(model)
         self.model = model.to(self.device).to(memory_format=self.memory_format)
         self.feed = Feed(
             images,
@@ -221,7 +220,7 @@ class Trainer:
         """
         target = self.config.steps if steps is None else self.step + steps
         show = progress and self.processes.main
-        watch = Watchers(on_log if self.processes.main else ())
+        watchers = on_log if self.processes.main else ()
         if not self._good:
             self._good.keep()
         self.model.train()
@@ -236,7 +235,7 @@ class Trainer:
                     if entry:
                         self.seconds = before + time.perf_counter()  # for checkpoints
                         bar.set_postfix_str(self._log(), refresh=False)
-                        watch(self)
+                        tell(watchers, self)
                     if (entry or self.processes.alone) and self.processes.any(stop.is_set()):
                         break
             self.processes.average_(self.model.buffers())

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..support.checks import InputError
-from ..support.files import embedded, sha256
+from ..support.files import embedded, file_hash
 from .image_sets import ImageSets, pad
 
 FILE = "mnist-5k.npz"
@@ -33,7 +33,7 @@ def load_mnist_5k(root: str | os.PathLike[str] | None = None) -> ImageSets:
         InputError: the file is missing or its SHA-256 is not the expected one.
     """
     path = embedded(FILE)
-    found = sha256(path)
+    found = file_hash(path)
     if found != SHA256:
         raise InputError(
             f"{path} is damaged: its SHA-256 is {found}, expected {SHA256}. "

@@ -35,9 +35,6 @@ def cache_folder(kind: str) -> Path:
     """Folder for "downloads" or "prepared" data: in a checkout's data/, or else in the cache.
 
     It need not exist yet.
-
-    Raises:
-        InputError: the user has no home folder.
     """
     checkout = Path(__file__).resolve().parents[2]
     if (checkout / "pyproject.toml").exists() and os.access(checkout / "data", os.W_OK):

@@ -20,7 +20,6 @@ from ..presets import ModelConfig, TrainConfig
 from ..support.checks import InputError, check_counts
 from ..support.files import embedded, expand
 from ..support.records import convert
-from ..support.streams import say
 from ..support.tensor_files import (
     DamagedFile,
     check_fit,
@@ -245,7 +244,7 @@ def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     here = _conditions(trainer)
     if changed := [k for k, v in facts.conditions.items() if here.get(k, v) != v]:
         there = ", ".join(f"{k} {facts.conditions[k]} (now {here[k]})" for k in changed)
-        say(f"{path.name} was made with {there}: from here on the run differs in its last bits.")
+        print(f"{path.name} was made with {there}: from here on the run differs in its last bits.")
     _fill(trainer, tensors, adam, facts)
 
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ..support.files import write_json
 from ..support.provenance import provenance
-from ..support.streams import say
 from ..training import Trainer
 from .checkpoints import images_facts, save_model, save_trainer
 from .monitoring import validate
@@ -122,4 +121,4 @@ def _reported(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        say(f"{what} could not be saved ({error}): make room on the disk.")
+        print(f"{what} could not be saved ({error}): make room on the disk.")

@@ -33,7 +33,6 @@ from ..support.distributed import join
 from ..support.files import claimed, expand, is_leftover, read_json, write_json
 from ..support.records import convert
 from ..support.signals import stop_requests
-from ..support.streams import say
 from ..support.tensor_files import DamagedFile
 from ..training import Trainer, check_trainable
 from .checkpoints import (
@@ -248,10 +247,10 @@ class Run:
                 restore_trainer(trainer, path)
                 break
             except DamagedFile as error:
-                say(f"{error} Going back to the checkpoint before it.")
+                print(f"{error} Going back to the checkpoint before it.")
         else:
             if self.checkpoints():
-                say("No checkpoint is left to go back to: training starts from the beginning.")
+                print("No checkpoint is left to go back to: training starts from the beginning.")
         return trainer
 
     def checkpoints(self) -> list[Path]:

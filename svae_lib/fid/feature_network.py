@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..support.checks import InputError, check_counts, check_images
 from ..support.devices import exact_float32
-from ..support.files import sha256
+from ..support.files import file_hash
 from ..support.tensor_files import digest, storable
 
 
@@ -100,7 +100,7 @@ def hash_of_weights(path: Path, network: str, expected: str | None, advice: str)
     """SHA-256 of a file of weights; :class:`InputError` if it is not as ``expected``."""
     if not path.is_file():
         raise InputError(f"{network}'s weights {path} do not exist.")
-    found = sha256(path)
+    found = file_hash(path)
     if expected not in (None, found):
         raise InputError(
             f"{path} is not {network}'s weights: its SHA-256 is {found}, expected {expected}; it "

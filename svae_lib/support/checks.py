@@ -38,7 +38,7 @@ def check_images(
     if not values:
         return
     low, high = (value.item() for value in torch.aminmax(images.detach()))
-    if not (low == low and high == high):  # NaN is not equal to itself
+    if math.isnan(low):
         raise InputError(f"{name} contain NaN: look for broken images or a division by zero.")
     if low < 0 or high > 1:
         raise InputError(

@@ -60,21 +60,15 @@ def compiled(
     alone: bool,
     parts: int,
 ) -> nn.Module:
-    """The module, compiled if that was asked for or pays. Its first output must be a loss.
+    """The module, compiled if that is ``asked`` for, as in :class:`svae_lib.training.Trainer`.
 
-    Args:
-        module: what to compile.
-        asked: as in :class:`svae_lib.training.Trainer`; with None, compile if it pays, and go on
-            without compiling where the compiler does not work.
-        pays: whether compiling pays here.
-        alone: whether this process trains by itself.
-        parts: forward passes per step.
+    With None it is compiled if that ``pays``; a process that trains ``alone`` then goes on without
+    compiling where the compiler does not work. ``parts``: forward passes per step.
     """
     if not (pays if asked is None else asked):
         return module
-    options = asked if isinstance(asked, dict) else None
-    if options is None:
-        options = compiler_options(asked if isinstance(asked, str) else None)
+    mode = asked if isinstance(asked, str) else None
+    options = asked if isinstance(asked, dict) else compiler_options(mode)
     if options.get("triton.cudagraphs") and not (alone and parts == 1):
         raise InputError(
             f"compile={asked!r} makes CUDA graphs, which keep a step's memory for the next one, "
@@ -85,40 +79,26 @@ def compiled(
 
 
 class _Tried(nn.Module):
-    """A compiled module that is tried at its first call, and the plain one where that fails.
-
-    If the error is the model's own, the plain module raises it again.
-    """
+    """A compiled module, which gives way to the plain one if its first call fails."""
 
     def __init__(self, fast: nn.Module, plain: nn.Module) -> None:
         super().__init__()
         self._chosen, self._plain = fast, plain
-        self._known = False
+        self._tried = False
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        if not self._known:
-            self._known = True
-            self._try(*inputs)
-        return self._chosen(*inputs)  # type: ignore[no-any-return]
-
-    def _try(self, *inputs: Tensor) -> None:
-        buffers = list(self._plain.buffers())  # BatchNorm's, which the trial changes
-        before = [buffer.clone() for buffer in buffers]
-        weights = [weight for weight in self._plain.parameters() if weight.requires_grad]
-        try:  # with the backward pass: part of it may be compiled only when it is first needed
-            torch.autograd.grad(self._chosen(*inputs)[0], weights, allow_unused=True)
-        except InputError:
-            raise
+        try:
+            return self._chosen(*inputs)  # type: ignore[no-any-return]
         except Exception as error:
-            self._chosen = self._plain
+            if self._tried or isinstance(error, InputError):
+                raise
+            self._chosen = self._plain  # if the error is the model's own, it raises it again
             said = f"{type(error).__name__}: {error}".strip().split("\n")[0]
             warnings.warn(
                 f"torch.compile does not work here ({said}); training goes on without it, "
                 "more slowly.",
                 stacklevel=2,
             )
+            return self._chosen(*inputs)  # type: ignore[no-any-return]
         finally:
-            torch.clear_autocast_cache()  # its casts belong to the trial's gradients
-            with torch.no_grad():
-                for buffer, value in zip(buffers, before, strict=True):
-                    buffer.copy_(value)
+            self._tried = True

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal, cast, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .checks import InputError
 from .memory import kept_memory
@@ -43,16 +43,12 @@ def find_device(device: torch.device | str | None = None) -> torch.device:
     return found
 
 
-# ---------------------------------------------------------------------- arithmetic
-
-
 def resolve_precision(precision: str, device: torch.device) -> Arithmetic:
-    """Turn "auto" into the fastest arithmetic that the device has in hardware.
+    """Turn "auto" into what the variable SVAE_PRECISION says, else the device's fastest arithmetic.
 
     On CUDA that is bf16 where the card computes in it, otherwise fp16; on a CPU, bf16 where the
-    processor multiplies in it (emulated bf16 is slower than float32:
-    benchmarks/precision_choice.py); elsewhere float32. The environment variable SVAE_PRECISION
-    replaces this choice.
+    processor multiplies in it (emulated, it is slower than float32:
+    benchmarks/precision_choice.py); elsewhere float32.
     """
     if precision == "auto":
         precision = os.environ.get(PRECISION_VARIABLE) or _fastest(device)
@@ -86,19 +82,15 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 
 
 def as_float64(values: Tensor, *, stay: bool = False) -> Tensor:
-    """The values as float64, without gradient; the library converts to float64 only here.
+    """The values as float64 on the CPU, without gradient; the library converts only here.
 
-    They are moved to the CPU; with ``stay``, only from devices without float64, such as Apple's
-    GPUs. They go to the CPU first and to float64 then, since PyTorch cannot do both in one step
-    (it raises, or, in some versions, copies nothing).
+    With ``stay`` they leave only devices without float64, such as Apple's GPUs. They go to the CPU
+    first and to float64 then: PyTorch cannot do both in one step (it raises, or copies nothing).
     """
     values = values.detach()
     if not (stay and values.device.type in ("cpu", "cuda")):
         values = values.cpu()
     return values.to(torch.float64)
-
-
-# ---------------------------------------------------------------------- speed
 
 
 @contextmanager
@@ -125,9 +117,7 @@ def best_memory_format(device: torch.device) -> torch.memory_format:
 
 @contextmanager
 def tuned(device: torch.device) -> Iterator[None]:
-    """Context for many equal steps: cuDNN times its algorithms once per shape and keeps the
-    fastest, and the process keeps its memory: :func:`svae_lib.support.memory.kept_memory`.
-    """
+    """Context for many equal steps: cuDNN searches its fastest algorithms, memory is kept."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = before or device.type == "cuda"
     try:
@@ -142,17 +132,6 @@ def gradients() -> Iterator[None]:
     """Context or decorator in which one can train, even under ``no_grad`` or ``inference_mode``."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
-
-
-def make_trainable(model: nn.Module) -> None:
-    """Replace weights made in inference mode by copies, since such tensors cannot be trained."""
-    for module in model.modules():
-        for name, weight in module.named_parameters(recurse=False):
-            if weight.is_inference():
-                module.register_parameter(name, nn.Parameter(weight.clone()))
-        for name, buffer in module.named_buffers(recurse=False):
-            if buffer.is_inference():
-                setattr(module, name, buffer.clone())
 
 
 def fits(images: Tensor, device: torch.device) -> bool:

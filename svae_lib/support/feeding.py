@@ -2,15 +2,14 @@
 
 The images stay bytes, which take a quarter of the memory and traffic of float32. If they fit on the
 device, they are moved there once. Otherwise (CelebA on a small card, a memory-mapped file) a thread
-gathers the next batch in pinned memory and copies it on a stream of its own, while the device
-computes. What a step sees depends only on (seed, step).
+gathers the next batch in pinned memory while the device computes. What a step sees depends only on
+(seed, step).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -56,9 +55,9 @@ class Feed:
         self.memory_format = memory_format
         self._orders: dict[int, Tensor] = {}
         if not self.resident:
+            self._pinned = device.type == "cuda"
             self._thread = ThreadPoolExecutor(1, "next-batch")
-            self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-            self._next: tuple[int, Future[tuple[Tensor, torch.cuda.Event | None]]] | None = None
+            self._next: tuple[int, Future[Tensor]] | None = None
 
     @property
     def batches_per_epoch(self) -> int:
@@ -86,24 +85,18 @@ class Feed:
             return self.images[self._chosen(step)]
         if self._next is None or self._next[0] != step:  # the first, or out of turn
             self._next = (step, self._thread.submit(self._load, step))
-        batch, copied = self._next[1].result()
+        gathered = self._next[1].result()
         self._next = (step + 1, self._thread.submit(self._load, step + 1))
-        if copied is not None:
-            # The device waits for the copy, Python does not; and the memory is not reused until the
-            # device has finished with this batch.
-            torch.cuda.current_stream(self.device).wait_event(copied)
-            batch.record_stream(torch.cuda.current_stream(self.device))
-        return batch
+        return gathered.to(
+            self.device, non_blocking=self._pinned
+        )  # Python does not wait for the copy
 
-    def _load(self, step: int) -> tuple[Tensor, torch.cuda.Event | None]:
-        """Gather and copy a batch (in the thread); the event tells when the copy is done."""
+    def _load(self, step: int) -> Tensor:
+        """Gather a batch, in the thread: uint8 (n, C, S, S) in main memory."""
         chosen = self._chosen(step)
-        with torch.cuda.stream(self._stream) if self._stream is not None else nullcontext():
-            shape = (len(chosen), *self.images.shape[1:])
-            host = torch.empty(shape, dtype=torch.uint8, pin_memory=self._stream is not None)
-            torch.index_select(self.images, 0, chosen, out=host)
-            batch = host.to(self.device, non_blocking=self._stream is not None)
-            return batch, None if self._stream is None else self._stream.record_event()
+        shape = (len(chosen), *self.images.shape[1:])
+        gathered = torch.empty(shape, dtype=torch.uint8, pin_memory=self._pinned)
+        return torch.index_select(self.images, 0, chosen, out=gathered)
 
     def _chosen(self, step: int) -> Tensor:
         """Indices of this process's images of a step, on the same device as the images."""

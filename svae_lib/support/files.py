@@ -7,7 +7,6 @@ import hashlib
 import os
 import secrets
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,8 +17,6 @@ from filelock import FileLock, Timeout
 
 from .checks import InputError
 from .records import from_json, to_json
-
-_LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # errors of a flush after which data are lost
 
 
 def expand(path: str | os.PathLike[str]) -> Path:
@@ -36,26 +33,19 @@ def atomic_path(target: str | os.PathLike[str], *, overwrite: bool = False) -> I
 
     A reader sees the old file or the new one, never a part: the temporary file is flushed to
     disk and renamed. When the block raises (a full disk, an interrupt), nothing is left behind.
-    A target that cannot be written is refused before the block runs, if that is known by then.
-    Without ``overwrite``, FileExistsError is raised even if the file appeared while the block ran.
+    A target that cannot be written is refused before the block runs. Without ``overwrite``,
+    FileExistsError is raised even if the file appeared while the block ran.
     """
     target = expand(target)
-    _check_free(target, overwrite)
+    check_writable(target, overwrite=overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
     name = f".{target.stem[:40]}.{secrets.token_hex(4)}.partial{target.suffix}"
     temporary = target.with_name(name)
     try:
-        temporary.open("xb").close()  # with the permissions that new files have here
         yield temporary
         flush(temporary)
-        if overwrite:
-            temporary.replace(target)
-        else:
-            _publish(temporary, target)
-    except OSError as error:
-        if str(error.filename) == str(temporary):
-            error.filename = str(target)  # the name that the user knows
-        raise
+        _check_free(target, overwrite)  # another process may have written it in the meantime
+        temporary.replace(target)
     finally:
         with suppress(OSError):  # the error that is already being raised says more
             temporary.unlink()
@@ -80,30 +70,10 @@ def check_writable(target: str | os.PathLike[str], *, overwrite: bool = False) -
         raise OSError(error.errno, error.strerror, str(target)) from None
 
 
-def _publish(temporary: Path, target: Path) -> None:
-    """Give a file its name, unless another process has taken that in the meantime."""
-    try:
-        try:
-            os.link(temporary, target)
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without hard links
-            target.open("xb").close()
-            temporary.replace(target)
-    except FileExistsError:
-        raise FileExistsError(
-            f"{target} exists by now: another process has written it in the meantime."
-        ) from None
-
-
 def flush(path: Path) -> None:
-    """Flush a file to disk, if the file system can."""
+    """Flush a file to disk."""
     with path.open("r+b") as file:  # Windows flushes writable handles only
-        try:
-            os.fsync(file.fileno())
-        except OSError as error:
-            if error.errno in _LOST:
-                raise
+        os.fsync(file.fileno())
 
 
 def write_text(target: str | os.PathLike[str], text: str, *, overwrite: bool = False) -> None:
@@ -131,31 +101,15 @@ def read_json(path: str | os.PathLike[str], wanted: Any = Any) -> Any:
 
 @contextmanager
 def claimed(lock: Path) -> Iterator[bool]:
-    """Hold the lock file ``lock`` in the block; yields False where another process holds it.
-
-    On a file system without locks it yields True, with a warning.
-    """
+    """Hold the lock file ``lock`` in the block; yields False where another process holds it."""
     handle = FileLock(lock)
-    mine = True
     try:
         handle.acquire(timeout=0)
     except Timeout:
-        mine = False
-    except (NotImplementedError, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
-            raise
-        warnings.warn(
-            f"the disk of {lock.parent} has no file locks ({error}): make sure that no other "
-            "process writes there.",
-            stacklevel=3,
-        )
-    try:
-        yield mine
-    finally:
-        handle.release()
-
-
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
+        yield False
+        return
+    with handle:
+        yield True
 
 
 def is_leftover(path: Path) -> bool:
@@ -171,25 +125,16 @@ def user_cache() -> Path:
     """
     if named := os.environ.get("XDG_CACHE_HOME"):
         return expand(named) / "svae"
-    with suppress(RuntimeError):  # no home folder; older releases then return "~/.cache"
-        found = platformdirs.user_cache_path("svae", appauthor=False)
-        if found.is_absolute():
-            return found
-    raise InputError("there is no home folder to keep files in: name a folder with XDG_CACHE_HOME.")
+    return platformdirs.user_cache_path("svae", appauthor=False)
 
 
-def file_hash(path: str | os.PathLike[str], algorithm: str) -> str:
+def file_hash(path: str | os.PathLike[str], algorithm: str = "sha256") -> str:
     """Hash of a file's bytes in hexadecimal; ``algorithm`` is "md5" or "sha256"."""
     digest = hashlib.new(algorithm, usedforsecurity=False)
     with Path(path).open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    return file_hash(path, "sha256")
 
 
 def embedded(name: str) -> Path:

@@ -20,10 +20,9 @@ def counter(
     initial: int = 0,
     scaled: bool = False,
 ) -> tqdm[NoReturn]:
-    """Count up to ``total`` on standard error: tqdm's bar in a terminal or notebook.
+    """Count up to ``total`` on standard error: tqdm's bar in a terminal or notebook, else lines.
 
-    Anything else (a file, a pipe, a scheduler's log) gets lines. Use it in a ``with`` statement,
-    and call its ``update(n)``.
+    Use it in a ``with`` statement, and call its ``update(n)``.
 
     Args:
         total: where the count ends, if that is known.

@@ -25,7 +25,7 @@ class StopRequest(threading.Event):
         self._before = {number: signal.getsignal(number) for number in numbers}
 
     def listen(self) -> None:
-        """Take the next Ctrl-C and every other signal as a request (main thread only)."""
+        """Take the first Ctrl-C and every other signal as a request (main thread only)."""
         for number in self._before:
             signal.signal(number, self._request)
 
@@ -50,25 +50,20 @@ def stop_requests() -> Iterator[StopRequest]:
 
     A second Ctrl-C acts as usual: a person has lost patience. Further SIGTERMs change nothing,
     since launchers and schedulers send several for one stop. Nested contexts share a flag, so a
-    request that stops the inner one cannot interrupt the saving in the outer one. Nor can a second
-    Ctrl-C that comes after the inner one has ended (a third can).
+    request that stops the inner one cannot interrupt the saving in the outer one.
 
     Outside the main thread, where Python allows no signal handlers, the flag is never set.
     """
     if threading.current_thread() is not threading.main_thread():
         yield StopRequest()
-        return
-    if _open:
+    elif _open:
+        yield _open[0]
+    else:
+        flag = StopRequest()
+        _open.append(flag)
+        flag.listen()
         try:
-            yield _open[0]
+            yield flag
         finally:
-            _open[0].listen()
-        return
-    flag = StopRequest()
-    flag.listen()
-    _open.append(flag)
-    try:
-        yield flag
-    finally:
-        _open.clear()
-        flag.leave()
+            _open.clear()
+            flag.leave()

@@ -1,4 +1,4 @@
-"""Let a command go on when its terminal is closed, cut off, or lacks characters."""
+"""Let a command go on when the reader of its output has gone, or its terminal lacks characters."""
 
 from __future__ import annotations
 
@@ -7,41 +7,16 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from types import TracebackType
 from typing import Any, TextIO
-
-
-def quiet_interrupt() -> None:
-    """Let Ctrl-C end ``svae`` or ``python -m svae_lib`` with one line while it is still starting.
-
-    The command handles Ctrl-C itself only after imports that take seconds.
-    """
-    if Path((sys.argv or [""])[0]).stem in ("svae", "-m"):  # "-m": the package is being imported
-        sys.excepthook = _excepthook
-
-
-def _excepthook(
-    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
-) -> None:
-    if not issubclass(kind, KeyboardInterrupt):
-        sys.__excepthook__(kind, error, traceback)
-    elif sys.stderr is not None:
-        print("svae: stopped.", file=sys.stderr)
 
 
 @contextlib.contextmanager
 def lasting_streams() -> Iterator[None]:
     """Let standard output and error accept everything while the block runs.
 
-    Characters that the terminal cannot show are replaced. If the stream is closed, or its reader is
-    gone, what is written is dropped.
+    Characters that the terminal cannot show are replaced. What is written once the reader has gone
+    (as after Ctrl-C in ``svae train | tee log``) is dropped.
     """
-    for number in (0, 1, 2):  # else the next file that is opened would be standard error
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
     with (
         contextlib.redirect_stdout(_lasting(sys.stdout)),
         contextlib.redirect_stderr(_lasting(sys.stderr)),
@@ -50,11 +25,9 @@ def lasting_streams() -> Iterator[None]:
 
 
 def _lasting(stream: TextIO | None) -> Any:
-    if stream is None:
-        return io.TextIOWrapper(io.FileIO(os.devnull, "w"), encoding="utf-8")
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
-    return _Lasting(stream)
+    return None if stream is None else _Lasting(stream)
 
 
 class _Lasting:
@@ -83,9 +56,3 @@ class _Lasting:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
-
-
-def say(text: str) -> None:
-    """Print a line; what the terminal or log cannot show becomes "?"."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding))
