@@ -84,7 +84,7 @@ class Trainer:
         processes: this process among those that train together.
     """
 
-    @devices.gradients()
+    @torch.enable_grad()
     def __init__(
         self,
         model: VAE,
@@ -103,8 +103,8 @@ class Trainer:
         self.config, self.device = config, self.processes.device
         self.precision = devices.resolve_precision(config.precision, self.device)
         self.memory_format = memory_format or devices.best_memory_format(self.device)
-        if config.sync_norm:
-            self.processes.synchronise_norm(model)
+        if config.sync_norm and not self.processes.alone:
+            nn.SyncBatchNorm.convert_sync_batchnorm(model)
         self.model = model.to(self.device).to(memory_format=self.memory_format)
         self.feed = Feed(
             images,
@@ -115,13 +115,12 @@ class Trainer:
             resident=resident,
             memory_format=self.memory_format,
         )
+        if compile is None:  # losses other than the VAE's may do what the compiler cannot handle
+            compile = type(model).loss is VAE.loss and compile_pays(self.device, config.steps)
         self.loss = compiled(
             self.processes.averaging(_BatchLoss(self.model, config.beta)),
             compile,
-            # Losses other than the VAE's may do what the compiler cannot handle.
-            pays=type(model).loss is VAE.loss and compile_pays(self.device, config.steps),
-            alone=self.processes.alone,
-            parts=parts,
+            whole_steps=self.processes.alone and parts == 1,
         )
         self.optimizer = torch.optim.Adam(
             model.parameters(),
@@ -145,7 +144,7 @@ class Trainer:
 
     # ------------------------------------------------------------------ a step
 
-    @devices.gradients()
+    @torch.enable_grad()
     def train_step(self) -> Loss:
         """Take one step and return its loss, in tensors on the device: nothing waits for them."""
         with self._good.explaining_lack_of_memory(self.step + 1):
@@ -194,7 +193,7 @@ class Trainer:
 
     # ------------------------------------------------------------------ the loop
 
-    @devices.gradients()
+    @torch.enable_grad()
     def fit(
         self,
         steps: int | None = None,

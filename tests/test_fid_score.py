@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -113,7 +113,7 @@ def test_a_score_survives_json(
     digits: ImageSets, lenet: FeatureNetwork, reference: torch.Tensor
 ) -> None:
     score = kid(digits.train[:100], reference, lenet, subsets=5)
-    assert Score(**json.loads(json.dumps(score.to_dict()))) == score
+    assert Score(**json.loads(json.dumps(asdict(score)))) == score
 
 
 def test_fewer_images_than_features_warn(

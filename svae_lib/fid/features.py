@@ -22,12 +22,9 @@ def _load_inception(weights: Weights, device: torch.device) -> FeatureNetwork:
     try:  # here: torchvision takes seconds to import
         from .inception import load_inception
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] not in ("pytorch_fid", "torchvision"):
-            raise
-        package = error.name.split(".")[0].replace("_", "-")
         raise InputError(
-            f"Inception needs the package {package}: pip install {package}; or choose the features "
-            "lenet (digits, clothes) or efficientnet-lite0 (photographs)."
+            f"Inception needs the package {error.name}: pip install pytorch-fid torchvision; or "
+            "choose the features lenet (digits, clothes) or efficientnet-lite0 (photographs)."
         ) from None
     return load_inception(weights, device)
 

@@ -1,8 +1,8 @@
 """A small classifier of digits or clothes whose last hidden layer serves as features.
 
 LeNet features for digits are the practice of Binkowski et al. 2018 (section 4); a score with
-them is not comparable with one on Inception features and is always labelled "(LeNet)". The
-weights are trained by scripts/train_lenet.py and come with the library.
+them is not comparable with one on Inception features. scripts/train_lenet.py trains the weights,
+which come with the library.
 """
 
 from __future__ import annotations
@@ -58,13 +58,9 @@ class LeNet(nn.Module):
         return scores
 
 
-class _LeNetFeatures(nn.Module):
-    def __init__(self, lenet: LeNet) -> None:
-        super().__init__()
-        self.lenet = lenet
-
+class _LeNetFeatures(LeNet):
     def forward(self, images: Tensor) -> Tensor:
-        return self.lenet.features(to_32_pixels(images))
+        return self.features(to_32_pixels(images))
 
 
 def to_32_pixels(images: Tensor) -> Tensor:
@@ -84,13 +80,12 @@ def load_lenet(
     path = WEIGHTS_FOLDER / f"lenet-{data}.safetensors" if weights is None else Path(weights)
     expected = read_json(path.with_suffix(".json"))["sha256"] if weights is None else None
     found = hash_of_weights(path, "LeNet", expected, "Install svae_lib again.")
-    lenet = LeNet().float()  # whatever the program's default dtype is
+    lenet = _LeNetFeatures().float()  # whatever the program's default dtype is
     try:
         lenet.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError):
         raise InputError(
-            f"{path} does not hold LeNet's weights ({str(error).splitlines()[0]}): "
-            "take one written by scripts/train_lenet.py."
+            f"{path} does not hold LeNet's weights: take a file of scripts/train_lenet.py."
         ) from None
     return FeatureNetwork(
         name="LeNet",
@@ -101,5 +96,5 @@ def load_lenet(
         resize="none at 32x32, zero-padded from 28x28, else bilinear to 32x32",
         value_range="[0, 1] scaled to [-1, 1]",
         device=device,
-        module=_LeNetFeatures(lenet),
+        module=lenet,
     )

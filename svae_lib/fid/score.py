@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -52,10 +51,6 @@ class Score:
             f"resize {self.resize}; range {self.value_range}]"
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """All fields, for a JSON file."""
-        return asdict(self)
-
 
 def fid(
     images: Images | FeatureStatistics,
@@ -63,8 +58,6 @@ def fid(
     network: FeatureNetwork,
     *,
     reference_name: str = "the reference",
-    batch_size: int = 100,
-    progress: bool = False,
 ) -> Score:
     """Frechet Inception Distance of images from a reference, on any feature network.
 
@@ -76,12 +69,8 @@ def fid(
         reference: the same for the reference.
         network: from :func:`svae_lib.fid.network`.
         reference_name: the reference in words, such as "mnist-5k test".
-        batch_size: images at a time.
-        progress: show progress bars.
     """
-    check_network(network)
-    ours = _statistics(images, network, batch_size, progress)
-    theirs = _statistics(reference, network, batch_size, progress)
+    ours, theirs = (_statistics(given, network) for given in (images, reference))
     if (fewest := min(ours.n, theirs.n)) <= network.dim:
         warnings.warn(
             f"FID ({network.name}) from {fewest} images and {network.dim} features: the covariance "
@@ -102,19 +91,15 @@ def kid(
     subsets: int = 100,
     subset_size: int = 1000,
     seed: int = 0,
-    batch_size: int = 100,
-    progress: bool = False,
 ) -> Score:
     """Kernel Inception Distance of images from a reference, with its standard error.
 
     ``subsets``, ``subset_size`` and ``seed`` are those of :func:`svae_lib.fid.kernel_distance`, the
     other arguments those of :func:`fid`; statistics are not enough.
     """
-    check_network(network)
-    ours = _features(images, network, batch_size, progress)
-    theirs = _features(reference, network, batch_size, progress)
+    ours, theirs = (_features(given, network) for given in (images, reference))
     value, error = kernel_distance(ours, theirs, subsets, subset_size, seed)
-    return _score("KID", value, network, len(ours), reference_name, len(theirs), error=error)
+    return _score("KID", value, network, len(ours), reference_name, len(theirs), error)
 
 
 def precision_recall(
@@ -124,18 +109,12 @@ def precision_recall(
     *,
     reference_name: str = "the reference",
     neighbours: int = NEIGHBOURS,
-    batch_size: int = 100,
-    progress: bool = False,
 ) -> tuple[Score, Score]:
-    """Precision and recall of images: see :func:`svae_lib.fid.shares_inside`.
+    """Precision and recall of images, as :func:`svae_lib.fid.shares_inside` defines them.
 
-    Precision is the share of the images that lie among the reference's, recall the share of the
-    reference that lies among the images. Both depend on the numbers of images. The arguments are
-    those of :func:`fid`; statistics are not enough.
+    The other arguments are those of :func:`fid`; statistics are not enough.
     """
-    check_network(network)
-    ours = _features(images, network, batch_size, progress)
-    theirs = _features(reference, network, batch_size, progress)
+    ours, theirs = (_features(given, network) for given in (images, reference))
     counts, settings = (len(ours), reference_name, len(theirs)), f", k = {neighbours}"
     precision, recall = shares_inside(theirs, ours, neighbours)
     return (
@@ -144,13 +123,12 @@ def precision_recall(
     )
 
 
-def _statistics(
-    images: Images | FeatureStatistics, network: FeatureNetwork, batch_size: int, progress: bool
-) -> FeatureStatistics:
+def _statistics(images: Images | FeatureStatistics, network: FeatureNetwork) -> FeatureStatistics:
     if isinstance(images, Tensor) and images.ndim == 2:
-        return FeatureStatistics.of(_features(images, network, batch_size, progress), network)
+        return FeatureStatistics.of(_features(images, network), network)
     if not isinstance(images, FeatureStatistics):
-        return feature_statistics(images, network, batch_size, progress)
+        return feature_statistics(images, network)
+    check_network(network)
     hashes = {images.weights_hash, network.weights_hash}
     if images.dim != network.dim or (images.weights_hash and len(hashes) > 1):
         raise InputError(
@@ -161,9 +139,10 @@ def _statistics(
     return images
 
 
-def _features(images: Images, network: FeatureNetwork, batch_size: int, progress: bool) -> Tensor:
+def _features(images: Images, network: FeatureNetwork) -> Tensor:
     if not (isinstance(images, Tensor) and images.ndim == 2):
-        return extract_features(images, network, batch_size, progress)
+        return extract_features(images, network)
+    check_network(network)
     if images.shape[1] != network.dim:
         raise InputError(
             f"these features have {images.shape[1]} columns, but {network.name} gives "
@@ -179,18 +158,19 @@ def _score(
     n: int,
     reference: str,
     n_reference: int,
-    *,
     error: float | None = None,
     settings: str = "",
 ) -> Score:
-    alike = ("weights", "weights_hash", "resize", "value_range")
     return Score(
         metric=f"{kind} ({network.name}{settings})",
         value=value,
         standard_error=error,
         network=network.name,
+        weights=network.weights,
+        weights_hash=network.weights_hash,
         n=n,
         reference=reference,
         n_reference=n_reference,
-        **{name: getattr(network, name) for name in alike},
+        resize=network.resize,
+        value_range=network.value_range,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor
@@ -13,8 +12,7 @@ from torch import Tensor
 from .checks import InputError
 from .memory import kept_memory
 
-Arithmetic = Literal["float32", "bf16", "fp16"]
-
+PRECISIONS = ("float32", "bf16", "fp16")
 PRECISION_VARIABLE = "SVAE_PRECISION"
 
 
@@ -43,7 +41,7 @@ def find_device(device: torch.device | str | None = None) -> torch.device:
     return found
 
 
-def resolve_precision(precision: str, device: torch.device) -> Arithmetic:
+def resolve_precision(precision: str, device: torch.device) -> str:
     """Turn "auto" into what the variable SVAE_PRECISION says, else the device's fastest arithmetic.
 
     On CUDA that is bf16 where the card computes in it, otherwise fp16; on a CPU, bf16 where the
@@ -52,15 +50,15 @@ def resolve_precision(precision: str, device: torch.device) -> Arithmetic:
     """
     if precision == "auto":
         precision = os.environ.get(PRECISION_VARIABLE) or _fastest(device)
-    if precision not in get_args(Arithmetic):
+    if precision not in PRECISIONS:
         raise InputError(
-            f"the precision must be one of {get_args(Arithmetic)}, not {precision!r} "
+            f"the precision must be one of {PRECISIONS}, not {precision!r} "
             f'("auto" takes what {PRECISION_VARIABLE} says).'
         )
-    return cast(Arithmetic, precision)
+    return precision
 
 
-def _fastest(device: torch.device) -> Arithmetic:
+def _fastest(device: torch.device) -> str:
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return "bf16" if device.type == "cpu" and cpu_has_bf16() else "float32"
@@ -125,13 +123,6 @@ def tuned(device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.backends.cudnn.benchmark = before
-
-
-@contextmanager
-def gradients() -> Iterator[None]:
-    """Context or decorator in which one can train, even under ``no_grad`` or ``inference_mode``."""
-    with torch.inference_mode(False), torch.enable_grad():
-        yield
 
 
 def fits(images: Tensor, device: torch.device) -> bool:

@@ -100,19 +100,16 @@ class Processes:
         # DDP would overwrite BatchNorm's buffers with the main process's; average_ handles these.
         known = inspect.signature(DistributedDataParallel).parameters  # PyTorch has renamed it
         buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-        devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=devices, **{buffers: False})
+        options: dict[str, Any] = {buffers: False}
+        if self.device.type == "cuda":
+            options["device_ids"] = [self.device]
+        return DistributedDataParallel(module, **options)
 
     def exchange(self, module: nn.Module, now: bool) -> AbstractContextManager[Any]:
         """Context for a backward pass: average gradients ``now``, or leave that to a later pass."""
         if self.alone or now:
             return nullcontext()
         return module.no_sync()  # type: ignore[operator, no-any-return]
-
-    def synchronise_norm(self, model: nn.Module) -> None:
-        """Make BatchNorm take its statistics over the images of all processes, in place."""
-        if not self.alone:
-            nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
     @torch.no_grad()
     def average_(self, tensors: Iterable[Tensor]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import secrets
@@ -44,24 +43,20 @@ def atomic_path(target: str | os.PathLike[str], *, overwrite: bool = False) -> I
     try:
         yield temporary
         flush(temporary)
-        _check_free(target, overwrite)  # another process may have written it in the meantime
+        check_writable(target, overwrite=overwrite)  # it may have appeared in the meantime
         temporary.replace(target)
     finally:
         with suppress(OSError):  # the error that is already being raised says more
             temporary.unlink()
 
 
-def _check_free(target: Path, overwrite: bool) -> None:
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "This is a folder, not a file", str(target))
-    if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} exists already; choose another name or allow overwriting.")
-
-
 def check_writable(target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Raise OSError, before any work is done, if a file cannot be written; leave nothing behind."""
     target = expand(target)
-    _check_free(target, overwrite)
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder, not a file.")
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"{target} exists already; choose another name or allow overwriting.")
     folder = next(folder for folder in target.parents if folder.exists())
     try:
         with tempfile.TemporaryFile(dir=folder):

@@ -15,31 +15,6 @@ class StopRequest(threading.Event):
     terminate = False
     """Whether the system asked (SIGTERM, SIGHUP), so that the whole program should end."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        # SIGHUP: the connection is lost or the laptop was closed; Windows does not have it. Under
-        # nohup it is ignored, and stays so.
-        if (hang_up := getattr(signal, "SIGHUP", None)) is not None:
-            numbers += [hang_up] if signal.getsignal(hang_up) != signal.SIG_IGN else []
-        self._before = {number: signal.getsignal(number) for number in numbers}
-
-    def listen(self) -> None:
-        """Take the first Ctrl-C and every other signal as a request (main thread only)."""
-        for number in self._before:
-            signal.signal(number, self._request)
-
-    def leave(self) -> None:
-        """Restore the previous signal handlers."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _request(self, number: int, frame: FrameType | None) -> None:
-        self.set()
-        self.terminate |= number != signal.SIGINT
-        if number == signal.SIGINT:
-            signal.signal(number, self._before[signal.SIGINT])
-
 
 _open: list[StopRequest] = []  # the flag of a context that is open in the main thread
 
@@ -56,14 +31,33 @@ def stop_requests() -> Iterator[StopRequest]:
     """
     if threading.current_thread() is not threading.main_thread():
         yield StopRequest()
-    elif _open:
+        return
+    if _open:
         yield _open[0]
-    else:
-        flag = StopRequest()
-        _open.append(flag)
-        flag.listen()
-        try:
-            yield flag
-        finally:
-            _open.clear()
-            flag.leave()
+        return
+    stop = StopRequest()
+
+    def request(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        stop.terminate |= number != signal.SIGINT
+        if number == signal.SIGINT:
+            signal.signal(number, before[number])
+
+    before = {number: signal.getsignal(number) for number in _numbers()}
+    _open.append(stop)
+    try:
+        for number in before:
+            signal.signal(number, request)
+        yield stop
+    finally:
+        _open.clear()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _numbers() -> list[int]:
+    # SIGHUP: the connection is lost or the laptop was closed; Windows does not have it. Under
+    # nohup it is ignored, and stays so.
+    hang_up = getattr(signal, "SIGHUP", None)
+    heard = hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([hang_up] if heard else [])]
