@@ -56,8 +56,8 @@ def stop_requests() -> Iterator[StopRequest]:
 
 
 def _numbers() -> list[int]:
-    # SIGHUP: the connection is lost or the laptop was closed; Windows does not have it. Under
-    # nohup it is ignored, and stays so.
-    hang_up = getattr(signal, "SIGHUP", None)
-    heard = hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN
-    return [signal.SIGINT, signal.SIGTERM, *([hang_up] if heard else [])]
+    """The signals to take: SIGHUP (a lost connection) too, unless nohup has it ignored."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows does not have the last
+    numbers: list[int] = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    ignored = numbers[2:] and signal.getsignal(numbers[2]) == signal.SIG_IGN
+    return numbers[:2] if ignored else numbers
