@@ -42,7 +42,8 @@ def atomic_path(target: str | os.PathLike[str], *, overwrite: bool = False) -> I
     temporary = target.with_name(name)
     try:
         yield temporary
-        flush(temporary)
+        with temporary.open("r+b") as file:  # Windows flushes writable handles only
+            os.fsync(file.fileno())
         check_writable(target, overwrite=overwrite)  # it may have appeared in the meantime
         temporary.replace(target)
     finally:
@@ -63,12 +64,6 @@ def check_writable(target: str | os.PathLike[str], *, overwrite: bool = False) -
             pass
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(target)) from None
-
-
-def flush(path: Path) -> None:
-    """Flush a file to disk."""
-    with path.open("r+b") as file:  # Windows flushes writable handles only
-        os.fsync(file.fileno())
 
 
 def write_text(target: str | os.PathLike[str], text: str, *, overwrite: bool = False) -> None:
