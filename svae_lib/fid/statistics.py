@@ -27,8 +27,7 @@ class FeatureStatistics:
 
     Attributes:
         n: vectors seen.
-        network: name of the network that made them, or "".
-        weights_hash: SHA-256 of its weights, or "".
+        network, weights_hash: of the network that made them, or "".
     """
 
     def __init__(self, dim: int, network: str = "", weights_hash: str = "") -> None:
@@ -100,11 +99,8 @@ def feature_statistics(
 ) -> FeatureStatistics:
     """Mean and covariance of the features of all images, the last partial batch included.
 
-    Args:
-        images: uint8 or float (N, C, H, W), floats in [0, 1]; or any iterable of such batches
-            (a generator, a DataLoader of tensors), so that they need not be in memory together.
-        network: from :func:`svae_lib.fid.network`.
-        batch_size: images at a time.
+    ``images`` are uint8 or floats in [0, 1], (N, C, H, W), or any iterable of such batches (a
+    generator, a DataLoader of tensors); they need not be in memory together.
     """
     statistics = _empty(network)
     for batch in _batches(images, network, batch_size):
@@ -114,10 +110,7 @@ def feature_statistics(
 
 @kept_memory()
 def extract_features(images: Images, network: FeatureNetwork, batch_size: int = 100) -> Tensor:
-    """Features of all images, float32 (N, D) on the CPU; for KID, which needs each of them.
-
-    Arguments are those of :func:`feature_statistics`.
-    """
+    """Features of all images, float32 (N, D) on the CPU: see :func:`feature_statistics`."""
     check_network(network)
     return torch.cat([network(batch) for batch in _batches(images, network, batch_size)]).cpu()
 
@@ -131,8 +124,7 @@ def _batches(images: Images, network: FeatureNetwork, batch_size: int) -> Iterat
         if not isinstance(chunk, Tensor) or chunk.ndim != 4:
             what = getattr(chunk, "shape", type(chunk).__name__)
             raise InputError(
-                "images must be a tensor (N, C, H, W) or an iterable of such batches, without "
-                f"labels, but one is {what}."
+                f"images must be (N, C, H, W) or such batches, without labels, but one is {what}."
             )
         for batch in torch.split(chunk, batch_size):
             batch = batch.to(network.device)  # bytes cross the bus, not floats

@@ -26,8 +26,7 @@ def check_images(
 ) -> None:
     """``images`` must be a non-empty float tensor (N, C, H, W) with values in [0, 1].
 
-    Where ``channels`` and ``image_size`` are given, C and H = W must equal them. ``values=False``
-    leaves out the check of the range, which forces a GPU sync.
+    ``values=False`` leaves out the check of the range, which forces a GPU sync.
     """
     _check_shape(images, channels, image_size, name)
     if not images.is_floating_point():

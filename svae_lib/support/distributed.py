@@ -62,8 +62,7 @@ class Processes:
             )
         if sync_norm and not self.alone and self.device.type != "cuda":
             raise InputError(
-                "sync_norm needs GPUs, since PyTorch's SyncBatchNorm does not run on a CPU: train "
-                "in one process, or turn it off (svae train: --train.no-sync-norm)."
+                "sync_norm needs GPUs: turn it off (svae train: --train.no-sync-norm)."
             )
 
     def mean_(self, values: Tensor) -> Tensor:

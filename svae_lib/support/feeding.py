@@ -2,8 +2,7 @@
 
 The images stay bytes, which take a quarter of the memory and traffic of float32. If they fit on the
 device, they are moved there once. Otherwise (CelebA on a small card) a step's images are copied
-from pinned memory: the device works off its queue meanwhile. What a step sees depends only on
-(seed, step).
+from pinned memory while the device works. What a step sees depends only on (seed, step).
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ class Feed:
         batch_size: images per step, over all processes.
         seed: for order and noise.
         device: where batches are wanted.
-        share: takes this process's part of a batch; by default all of it.
-        resident: keep all images on the device; by default, if they fit.
-        memory_format: for the images of a step.
+        share: takes this process's part of a batch; default: all of it.
+        resident: keep all images on the device; default: if they fit.
+        memory_format: of a step's images.
     """
 
     def __init__(

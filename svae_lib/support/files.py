@@ -30,10 +30,9 @@ def expand(path: str | os.PathLike[str]) -> Path:
 def atomic_path(target: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``target`` that takes its name once the block succeeds.
 
-    A reader sees the old file or the new one, never a part: the temporary file is flushed to
-    disk and renamed. When the block raises (a full disk, an interrupt), nothing is left behind.
-    A target that cannot be written is refused before the block runs. Without ``overwrite``,
-    FileExistsError is raised even if the file appeared while the block ran.
+    A reader sees the old file or the new one, never a part. When the block raises (a full disk,
+    an interrupt), nothing is left behind. A target that cannot be written is refused before the
+    block runs, and, without ``overwrite``, one that appears meanwhile afterwards.
     """
     target = expand(target)
     check_writable(target, overwrite=overwrite)
@@ -82,11 +81,9 @@ def read_json(path: str | os.PathLike[str], wanted: Any = Any) -> Any:
 
     An :class:`InputError` says if it is missing, is not JSON, or does not fit the type.
     """
-    try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist.") from None
-    return from_json(content, wanted, path)
+    if not Path(path).exists():
+        raise InputError(f"{path} does not exist.")
+    return from_json(Path(path).read_bytes(), wanted, path)
 
 
 @contextmanager
@@ -128,12 +125,9 @@ def file_hash(path: str | os.PathLike[str], algorithm: str = "sha256") -> str:
 
 
 def embedded(name: str) -> Path:
-    """Path of a file that comes with the course, such as ``"mnist-5k.npz"``.
-
-    A wheel carries it inside the package; a checkout (editable install) has it in ``data/``, and
-    recorded tables in ``results/``.
-    """
+    """Path of a file that comes with the course, such as ``"mnist-5k.npz"``."""
     package = Path(__file__).parents[1]
+    # A wheel has it inside the package; a checkout in data/, and recorded tables in results/.
     for place in (package / "_embedded", package.parent / "data", package.parent):
         if (place / name).exists():
             return place / name

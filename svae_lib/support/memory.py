@@ -1,8 +1,7 @@
-"""Memory that the C library keeps for the next step, instead of returning it to the system.
+"""Memory that glibc keeps for the next step, instead of returning it to the system: mallopt(3).
 
-glibc returns large freed blocks at once, and the next step asks for as many again, which the system
-hands out page by page, each filled with zeros. Training and scoring need tensors of the same sizes
-in every step, so freed memory is kept until they end: see mallopt(3).
+Training and scoring need tensors of the same sizes in every step. The system would hand out their
+memory page by page again, each filled with zeros.
 """
 
 from __future__ import annotations

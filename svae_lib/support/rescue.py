@@ -73,16 +73,14 @@ class LastGood:
             images, parts = self._images, self._parts
             # At least two at a time: BatchNorm cannot normalise a single image.
             finer = next((n for n in range(parts + 1, images // 2 + 1) if images % n == 0), None)
-            advice = "Try a smaller batch_size, a smaller model or a larger device."
-            if finer is not None:
-                advice = (
-                    f"Try accumulate={finer} (svae train: --train.accumulate {finer}), which "
-                    f"processes the same batch in parts of {images // finer}, or a smaller "
-                    "batch_size."
-                )
+            split = finer and (
+                f"accumulate={finer} (svae train: --train.accumulate {finer}), which processes the "
+                f"same batch in parts of {images // finer}, or "
+            )
             raise TrainingOutOfMemory(
-                f"out of memory in step {step}, at {images // parts} images at a time. {advice} "
-                "The model is back at its last good state."
+                f"out of memory in step {step}, at {images // parts} images at a time. Try "
+                f"{split or ''}a smaller batch_size or model. The model is back at its last good "
+                "state."
             ) from None
 
 

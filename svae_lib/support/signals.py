@@ -25,7 +25,8 @@ def stop_requests() -> Iterator[StopRequest]:
 
     A second Ctrl-C acts as usual: a person has lost patience. Further SIGTERMs change nothing,
     since launchers and schedulers send several for one stop. Nested contexts share a flag, so a
-    request that stops the inner one cannot interrupt the saving in the outer one.
+    request that stops the inner one cannot interrupt the saving in the outer one. Nor can a second
+    Ctrl-C that comes after the inner one has ended (a third can).
 
     Outside the main thread, where Python allows no signal handlers, the flag is never set.
     """
@@ -33,7 +34,10 @@ def stop_requests() -> Iterator[StopRequest]:
         yield StopRequest()
         return
     if _open:
-        yield _open[0]
+        try:
+            yield _open[0]
+        finally:  # SIGTERM's handler takes the next Ctrl-C as a request again
+            signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
         return
     stop = StopRequest()
 
