@@ -82,7 +82,6 @@ class FeatureStatistics:
     @classmethod
     def of(cls, features: Tensor, network: FeatureNetwork | None = None) -> FeatureStatistics:
         """Statistics of features (N, D) that are at hand already."""
-        check_tensors(features=features)
         statistics = cls(features.shape[-1]) if network is None else _empty(network)
         statistics.update(features)
         return statistics

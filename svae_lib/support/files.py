@@ -89,13 +89,12 @@ def read_json(path: str | os.PathLike[str], wanted: Any = Any) -> Any:
 @contextmanager
 def claimed(lock: Path) -> Iterator[bool]:
     """Hold the lock file ``lock`` in the block; yields False where another process holds it."""
-    handle = FileLock(lock)
     try:
-        handle.acquire(timeout=0)
+        held = FileLock(lock).acquire(timeout=0)
     except Timeout:
         yield False
         return
-    with handle:
+    with held:
         yield True
 
 
