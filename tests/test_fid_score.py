@@ -159,6 +159,14 @@ def test_a_networks_name_is_no_network(digits: ImageSets, take) -> None:
         take(images, "lenet")
 
 
+def test_broken_features_are_named(lenet: FeatureNetwork, reference: torch.Tensor) -> None:
+    broken = reference.clone()
+    broken[7, 3] = torch.nan
+    for score in (fid, kid):
+        with pytest.raises(InputError, match="contains NaN or infinity: look for broken images"):
+            score(broken, reference, lenet)
+
+
 def test_too_few_images_are_named(
     digits: ImageSets, lenet: FeatureNetwork, reference: torch.Tensor
 ) -> None:

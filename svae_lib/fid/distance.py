@@ -40,7 +40,7 @@ def frechet_distance(
         mu1, mu2: means, (D,).
         sigma1, sigma2: covariances, (D, D), symmetric and positive semi-definite.
     """
-    mean1, mean2 = _mean(mu1, "mu1"), _mean(mu2, "mu2")
+    mean1, mean2 = _float64(mu1, "mu1", "D"), _float64(mu2, "mu2", "D")
     if mean1.shape != mean2.shape:
         raise InputError(
             f"mu1 has {len(mean1)} features and mu2 has {len(mean2)}: "
@@ -91,7 +91,8 @@ def _check_positive(eigenvalues: Tensor, scale: Tensor, name: str) -> None:
         raise InputError(f"{name} is not a covariance: it has a negative eigenvalue.")
 
 
-def _float64(values: ArrayLike | Tensor, name: str) -> Tensor:
+def _float64(values: ArrayLike | Tensor, name: str, *letters: str) -> Tensor:
+    """The values, of a shape with as many dimensions as letters, on the CPU."""
     try:
         tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, float))
         tensor = as_float64(tensor)
@@ -99,20 +100,16 @@ def _float64(values: ArrayLike | Tensor, name: str) -> Tensor:
         raise InputError(
             f"{name} must be an array of numbers, not {type(values).__name__}."
         ) from None
+    if tensor.ndim != len(letters) or tensor.numel() == 0:
+        shape = f"({', '.join(letters)})"
+        raise InputError(f"{name} must have the shape {shape}, not {tuple(tensor.shape)}.")
     if not tensor.isfinite().all():
         raise InputError(f"{name} contains NaN or infinity: look for broken images or features.")
     return tensor
 
 
-def _mean(values: ArrayLike | Tensor, name: str) -> Tensor:
-    mean = _float64(values, name)
-    if mean.ndim != 1 or len(mean) == 0:
-        raise InputError(f"{name} must have the shape (D,), not {tuple(mean.shape)}.")
-    return mean
-
-
 def _covariance(values: ArrayLike | Tensor, dim: int, name: str) -> Tensor:
-    covariance = _float64(values, name)
+    covariance = _float64(values, name, "D", "D")
     if covariance.shape != (dim, dim):
         raise InputError(f"{name} must be {(dim, dim)} like mu1, not {tuple(covariance.shape)}.")
     allowed = 1e-6 * vector_norm(covariance, math.inf).item()
@@ -169,14 +166,10 @@ def kernel_distance(
 
 def pair_of_features(**sets: ArrayLike | Tensor) -> tuple[Tensor, Tensor]:
     """Two sets of features by name, (N, D) and (M, D), in float64 on the CPU."""
-    found = {name: _float64(values, name) for name, values in sets.items()}
-    for name, features in found.items():
-        if features.ndim != 2 or features.numel() == 0:
-            raise InputError(f"{name} must have the shape (N, D), not {tuple(features.shape)}.")
-    first, second = found.values()
+    first, second = (_float64(values, name, "N", "D") for name, values in sets.items())
     if first.shape[1] != second.shape[1]:
         raise InputError(
-            f"{' and '.join(found)} have {first.shape[1]} and {second.shape[1]} columns: "
+            f"{' and '.join(sets)} have {first.shape[1]} and {second.shape[1]} columns: "
             "both must come from the same network."
         )
     return first, second

