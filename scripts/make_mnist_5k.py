@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from svae_lib.support.files import atomic_path, sha256
+from svae_lib.support.files import atomic_path, file_hash
 
 SEED = 0
 TEST_PER_CLASS = 100
@@ -66,7 +66,7 @@ def main() -> None:
         size = temporary.stat().st_size
         if size > SIZE_LIMIT:
             raise ValueError(f"{size} bytes are more than the {SIZE_LIMIT} allowed.")
-    print(f"{options.out}: {size} bytes, SHA-256 {sha256(options.out)}")
+    print(f"{options.out}: {size} bytes, SHA-256 {file_hash(options.out)}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm, trange
 import svae_lib.data
 from svae_lib.data import ImageSets, to_float
 from svae_lib.fid.lenet import WEIGHTS_FOLDER, LeNet, to_32_pixels
-from svae_lib.support.files import atomic_path, sha256, write_json
+from svae_lib.support.files import atomic_path, file_hash, write_json
 
 BATCH = 64
 
@@ -87,7 +87,7 @@ def main() -> None:
         save_file(model.state_dict(), temporary)
     facts = {
         "network": "svae_lib.fid.lenet.LeNet",
-        "sha256": sha256(path),
+        "sha256": file_hash(path),
         "test_accuracy": accuracy(model, sets.test, sets.test_labels),
         "train_images": len(sets.train),
         "test_images": len(sets.test),

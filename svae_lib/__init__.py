@@ -4,10 +4,6 @@ Models (:class:`svae_lib.models.VAE`, :class:`svae_lib.models.SplitVAE`), their 
 sampling, diagnostics and scores; each module is one idea and can be read on its own.
 """
 
-from .support.streams import quiet_interrupt
-
-quiet_interrupt()
-
 from . import (
     baselines,
     course,

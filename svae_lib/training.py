@@ -29,11 +29,11 @@ from .objective import Loss, RunningGamma
 from .presets import TrainConfig, check_config
 from .support import devices
 from .support.checks import InputError, check_uint8_images
-from .support.compiling import compile_pays, compiled
+from .support.compiling import compile_pays, compiled, go_on_without_compiling
 from .support.distributed import join
 from .support.feeding import Feed
 from .support.progress import History, counter
-from .support.rescue import LastGood, Watchers
+from .support.rescue import LastGood, tell
 from .support.signals import stop_requests
 
 METRICS = ("loss", "reconstruction", "kl", "mse")
@@ -84,7 +84,7 @@ class Trainer:
         processes: this process among those that train together.
     """
 
-    @devices.gradients()
+    @torch.enable_grad()
     def __init__(
         self,
         model: VAE,
@@ -103,9 +103,8 @@ class Trainer:
         self.config, self.device = config, self.processes.device
         self.precision = devices.resolve_precision(config.precision, self.device)
         self.memory_format = memory_format or devices.best_memory_format(self.device)
-        if config.sync_norm:
-            self.processes.synchronise_norm(model)
-        devices.make_trainable(model)
+        if config.sync_norm and not self.processes.alone:
+            nn.SyncBatchNorm.convert_sync_batchnorm(model)
         self.model = model.to(self.device).to(memory_format=self.memory_format)
         self.feed = Feed(
             images,
@@ -116,13 +115,14 @@ class Trainer:
             resident=resident,
             memory_format=self.memory_format,
         )
+        if compile is None:  # losses other than the VAE's may do what the compiler cannot handle
+            compile = type(model).loss is VAE.loss and compile_pays(self.device, config.steps)
+            if compile:
+                go_on_without_compiling()  # where it fails: nobody has asked for it
         self.loss = compiled(
             self.processes.averaging(_BatchLoss(self.model, config.beta)),
             compile,
-            # Losses other than the VAE's may do what the compiler cannot handle.
-            pays=type(model).loss is VAE.loss and compile_pays(self.device, config.steps),
-            alone=self.processes.alone,
-            parts=parts,
+            whole_steps=self.processes.alone and parts == 1,
         )
         self.optimizer = torch.optim.Adam(
             model.parameters(),
@@ -146,7 +146,7 @@ class Trainer:
 
     # ------------------------------------------------------------------ a step
 
-    @devices.gradients()
+    @torch.enable_grad()
     def train_step(self) -> Loss:
         """Take one step and return its loss, in tensors on the device: nothing waits for them."""
         with self._good.explaining_lack_of_memory(self.step + 1):
@@ -195,7 +195,7 @@ class Trainer:
 
     # ------------------------------------------------------------------ the loop
 
-    @devices.gradients()
+    @torch.enable_grad()
     def fit(
         self,
         steps: int | None = None,
@@ -221,7 +221,7 @@ class Trainer:
         """
         target = self.config.steps if steps is None else self.step + steps
         show = progress and self.processes.main
-        watch = Watchers(on_log if self.processes.main else ())
+        watchers = on_log if self.processes.main else ()
         if not self._good:
             self._good.keep()
         self.model.train()
@@ -236,7 +236,7 @@ class Trainer:
                     if entry:
                         self.seconds = before + time.perf_counter()  # for checkpoints
                         bar.set_postfix_str(self._log(), refresh=False)
-                        watch(self)
+                        tell(watchers, self)
                     if (entry or self.processes.alone) and self.processes.any(stop.is_set()):
                         break
             self.processes.average_(self.model.buffers())

@@ -10,7 +10,7 @@ import torch
 from svae_lib import data
 from svae_lib.data import ImageSets, mnist5k
 from svae_lib.support.checks import InputError
-from svae_lib.support.files import embedded, sha256
+from svae_lib.support.files import embedded, file_hash
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_embedded_file_is_the_documented_one() -> None:
     path = embedded(mnist5k.FILE)
     assert path.stat().st_size <= 1_500_000
     readme = Path(__file__).parent.parent / "data" / "README.md"
-    assert sha256(path) in readme.read_text(encoding="utf-8")
+    assert file_hash(path) in readme.read_text(encoding="utf-8")
 
 
 def test_damaged_file_is_named_with_its_expected_hash(

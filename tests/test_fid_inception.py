@@ -106,16 +106,14 @@ def test_the_expected_hash_begins_as_the_file_name_says() -> None:
 
 
 def test_a_wrong_file_is_refused(random_weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"random\.pth is not Inception's weights: its SHA-256"):
+    with pytest.raises(
+        InputError, match=r"random\.pth is not Inception's weights, or damaged: its SHA-256"
+    ):
         network("inception", weights=random_weights, device="cpu")
-    for content, message in ((b"", "not a file of PyTorch weights"), (b"<html>quota", "damaged")):
-        (tmp_path / "file.pth").write_bytes(content)
-        with pytest.raises(InputError, match=message):
-            inception.load_inception(tmp_path / "file.pth", CPU, genuine=False)
-    torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(InputError, match="weights of another network"):
-        inception.load_inception(tmp_path / "other.pth", CPU, genuine=False)
-    with pytest.raises(InputError, match="does not exist"):
+    (tmp_path / "file.pth").write_bytes(b"<html>quota")
+    with pytest.raises(InputError, match="or damaged"):
+        network("inception", weights=tmp_path / "file.pth", device="cpu")
+    with pytest.raises(InputError, match="do not exist"):
         network("inception", weights=tmp_path / "none.pth", device="cpu")
 
 
@@ -149,7 +147,7 @@ def test_weights_are_found_by_variable_and_in_the_hub_cache(
     net = network("inception", device="cpu")
     assert (net.name, net.weights_hash) == ("Inception", genuine_hash.digest)
     monkeypatch.setenv(inception.VARIABLE, str(tmp_path / "missing.pth"))
-    with pytest.raises(InputError, match=r"SVAE_INCEPTION names the file .*missing\.pth"):
+    with pytest.raises(InputError, match=r"Inception's weights .*missing\.pth do not exist"):
         network("inception", device="cpu")
     cached.unlink()
     monkeypatch.setenv(inception.VARIABLE, str(random_weights))
@@ -174,16 +172,14 @@ def test_weights_are_downloaded_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    fetched: list[inception.RemoteFile] = []
+    fetched: list[str] = []
 
-    def fetch(file: inception.RemoteFile, folder: Path) -> Path:
-        fetched.append(file)
-        folder.mkdir(parents=True)
-        (folder / file.name).symlink_to(random_weights)
-        return folder / file.name
+    def deliver(file: inception.RemoteFile, url: str, target: Path) -> None:
+        fetched.append(url)
+        target.symlink_to(random_weights)
 
-    monkeypatch.setattr(inception, "fetch", fetch)
+    monkeypatch.setattr(download, "_deliver", deliver)
     for _ in range(2):
         assert network("inception", device="cpu").weights_hash == genuine_hash.digest
-    assert fetched == [genuine_hash]
+    assert fetched == list(genuine_hash.urls)
     assert (tmp_path / "hub" / "checkpoints" / genuine_hash.name).is_file()

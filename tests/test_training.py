@@ -263,7 +263,7 @@ def test_the_history_is_shown_in_one_line_and_is_json(tiny, fast, blobs) -> None
         for kind in MODEL_KINDS
     ],
 )
-@pytest.mark.parametrize("where", ["no_grad", "inference_mode", "float64 by default"])
+@pytest.mark.parametrize("where", ["no_grad", "float64 by default"])
 def test_training_in_a_program_with_other_settings(tiny, fast, blobs, kind, where) -> None:
     expected = trainer(tiny, fast, blobs, kind)
     start = {name: value.clone() for name, value in expected.model.state_dict().items()}
@@ -278,8 +278,9 @@ def test_training_in_a_program_with_other_settings(tiny, fast, blobs, kind, wher
         finally:
             torch.set_default_dtype(torch.float32)
     else:
-        with getattr(torch, where)():
-            t = trainer(tiny, fast, blobs.clone(), kind)  # its weights, too, are made in there
+        model = sv.build_model(kind, tiny, fast.seed)
+        with torch.no_grad():
+            t = sv.Trainer(model, blobs.clone(), fast, "cpu")
             t.fit(3, progress=False)
             t.fit(4, progress=False)
     assert same_weights(t.model, expected.model)
@@ -530,15 +531,9 @@ def test_out_of_memory_names_the_setting_that_helps(tiny, fast, blobs, where: st
     assert t.step == 15
 
 
-@pytest.mark.parametrize(
-    ("change", "at_once", "advice"),
-    [
-        ({"accumulate": 8}, 2, "a smaller model or"),
-        ({"batch_size": 7}, 7, "a smaller batch_size, a smaller model or"),
-    ],
-)
+@pytest.mark.parametrize(("change", "at_once"), [({"accumulate": 8}, 2), ({"batch_size": 7}, 7)])
 def test_out_of_memory_at_the_first_step_with_no_smaller_part(
-    tiny, fast, blobs, change, at_once: int, advice: str
+    tiny, fast, blobs, change, at_once: int
 ) -> None:
     t = trainer(tiny, dataclasses.replace(fast, **change), blobs)
     start = {k: v.clone() for k, v in t.model.state_dict().items()}
@@ -548,7 +543,7 @@ def test_out_of_memory_at_the_first_step_with_no_smaller_part(
         raise torch.OutOfMemoryError
 
     t.model.loss = hungry
-    message = rf"step 1, at {at_once} images.*The parts cannot be smaller: take {advice}"
+    message = rf"step 1, at {at_once} images.*Try a smaller batch_size or model"
     with pytest.raises(sv.TrainingOutOfMemory, match=message):
         t.fit(progress=False)
     assert all(torch.equal(start[k], v) for k, v in t.model.state_dict().items())
@@ -581,11 +576,11 @@ def test_other_errors_pass_unchanged(tiny, fast, blobs) -> None:
 # ---------------------------------------------------------------------- speed
 
 
-def test_prefetched_images_train_to_the_same_weights(tiny, fast, blobs) -> None:
-    resident, prefetched = (trainer(tiny, fast, blobs, resident=r) for r in (True, False))
-    for t in (resident, prefetched):
+def test_copied_images_train_to_the_same_weights(tiny, fast, blobs) -> None:
+    resident, copied = (trainer(tiny, fast, blobs, resident=r) for r in (True, False))
+    for t in (resident, copied):
         t.fit(10, progress=False)
-    assert same_weights(resident.model, prefetched.model)
+    assert same_weights(resident.model, copied.model)
 
 
 def test_no_step_waits_for_its_device(tiny, fast, blobs) -> None:
@@ -661,52 +656,35 @@ def test_a_compiled_trainer_takes_the_same_steps(tiny, fast, blobs, monkeypatch)
     assert set(compiled.model.state_dict()) == set(plain.model.state_dict())
 
 
-def test_training_goes_on_where_the_compiler_does_not_work(
-    tiny, fast, blobs, monkeypatch, recwarn
-) -> None:
-    def compile(module, options):
-        def broken(*args):
-            module(*args)  # BatchNorm has seen the batch, then something fails
-            raise RuntimeError("no Python.h\nand more lines")
-
-        return broken
-
-    monkeypatch.setattr("torch.compile", compile)
-    plain = trainer(tiny, fast, blobs)
-    plain.fit(4, progress=False)
-    with pytest.raises(RuntimeError, match=r"Python\.h"):  # it was asked for
-        trainer(tiny, fast, blobs, compile=True).fit(4, progress=False)
-    monkeypatch.setattr("svae_lib.training.compile_pays", lambda device, steps: True)
-    unasked = trainer(tiny, fast, blobs)
-    unasked.fit(4, progress=False)
-    said = [str(w.message) for w in recwarn if "torch.compile" in str(w.message)]
-    assert len(said) == 1 and "(RuntimeError: no Python.h)" in said[0]
-    assert same_weights(plain.model, unasked.model)
-
-
-def test_an_error_of_the_model_is_not_taken_for_the_compilers(
-    tiny, fast, blobs, monkeypatch
-) -> None:
-    monkeypatch.setattr("torch.compile", lambda module, options: module)
-    monkeypatch.setattr("svae_lib.training.compile_pays", lambda device, steps: True)
-    t = trainer(tiny, fast, blobs)
-
-    def broken(*args):
-        raise RuntimeError("shapes do not match")
-
-    t.model.head = broken
-    with (
-        pytest.warns(UserWarning, match="does not work here"),
-        pytest.raises(RuntimeError, match="shapes do not match"),
-    ):
-        t.fit(progress=False)
-
-
 def test_cuda_graphs_are_for_whole_steps(tiny, fast, blobs) -> None:
     config = dataclasses.replace(fast, accumulate=2)
     for compile in ("reduce-overhead", "max-autotune", {"triton.cudagraphs": True}):
         with pytest.raises(sv.InputError, match=r"accumulate=1: use compile=True"):
             trainer(tiny, config, blobs, compile=compile)
+
+
+def test_where_the_compiler_fails_training_goes_on(tiny, fast, blobs, monkeypatch) -> None:
+    """Only where compiling was the library's choice; whoever asks for it sees the error."""
+
+    def broken(module, options):
+        def backend(graph, inputs):
+            raise RuntimeError("no compiler here")
+
+        return compiler(module, backend=backend)
+
+    import torch._dynamo
+
+    compiler = torch.compile
+    monkeypatch.setattr("torch.compile", broken)
+    monkeypatch.setattr("svae_lib.training.compile_pays", lambda device, steps: True)
+    with torch._dynamo.config.patch(suppress_errors=False):  # and as it was, afterwards
+        with pytest.raises(Exception, match="no compiler here"):
+            trainer(tiny, fast, blobs, compile=True).fit(1, progress=False)
+        torch._dynamo.reset()
+        plain, chosen = trainer(tiny, fast, blobs, compile=False), trainer(tiny, fast, blobs)
+        for t in (plain, chosen):
+            t.fit(2, progress=False)
+    assert chosen.history["loss"] == pytest.approx(plain.history["loss"], rel=1e-5)
 
 
 def test_the_compiler_knows_the_options(tiny, fast, blobs) -> None:
@@ -735,11 +713,13 @@ def test_exact_products_inside_and_what_was_set_outside() -> None:
         torch.set_float32_matmul_precision("highest")
 
 
-def test_what_pays_is_decided_by_device_and_length(monkeypatch) -> None:
+def test_what_pays_is_decided_by_device_and_length(monkeypatch, tmp_path) -> None:
     cpu, card = torch.device("cpu"), torch.device("cuda", 0)
     assert not compiling.compile_pays(cpu, 10**6)
     assert devices.best_memory_format(card) is torch.channels_last
     monkeypatch.setattr(compiling.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(compiling.sysconfig, "get_path", lambda name: tmp_path)
+    (tmp_path / "Python.h").touch()
     monkeypatch.setattr(compiling.shutil, "which", lambda name: name)
     for capability, steps, pays in [
         ((9, 0), 10**6, True),
@@ -748,5 +728,8 @@ def test_what_pays_is_decided_by_device_and_length(monkeypatch) -> None:
     ]:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)
         assert compiling.compile_pays(card, steps) is pays
+    (tmp_path / "Python.h").unlink()
+    assert not compiling.compile_pays(card, 10**6)  # no headers
+    (tmp_path / "Python.h").touch()
     monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
     assert not compiling.compile_pays(card, 10**6)  # no C compiler

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..support.checks import InputError
-from ..support.files import embedded, sha256
+from ..support.files import embedded, file_hash
 from .image_sets import ImageSets, pad
 
 FILE = "mnist-5k.npz"
@@ -26,7 +26,7 @@ def load_mnist_5k(root: str | os.PathLike[str] | None = None) -> ImageSets:
     the same digits in the same order. ``root`` is not used: the file comes with the course.
     """
     path = embedded(FILE)
-    found = sha256(path)
+    found = file_hash(path)
     if found != SHA256:
         raise InputError(
             f"{path} is damaged: its SHA-256 is {found}, expected {SHA256}. "

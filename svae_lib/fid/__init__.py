@@ -8,9 +8,18 @@ A score is defined by network, number of images, reference, resize and range, an
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from ..support.checks import InputError
+from ..support.devices import find_device
 from .distance import frechet_distance, kernel_distance
+from .efficientnet import load_efficientnet
 from .feature_network import FeatureNetwork
-from .features import NETWORKS, network
+from .lenet import load_lenet
 from .neighbours import shares_inside
 from .score import Score, fid, kid, precision_recall
 from .statistics import FeatureStatistics, extract_features, feature_statistics
@@ -30,3 +39,42 @@ __all__ = [
     "precision_recall",
     "shares_inside",
 ]
+
+Weights = str | os.PathLike[str] | None
+Loader = Callable[[Weights, torch.device], FeatureNetwork]
+
+
+def _load_inception(weights: Weights, device: torch.device) -> FeatureNetwork:
+    try:  # here: torchvision takes seconds to import
+        from .inception import load_inception
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"Inception needs the package {error.name}: pip install pytorch-fid torchvision; or "
+            "choose the features lenet (digits, clothes) or efficientnet-lite0 (photographs)."
+        ) from None
+    return load_inception(weights, device)
+
+
+NETWORKS: dict[str, Loader] = {
+    "lenet": partial(load_lenet, "mnist-5k"),
+    "lenet-mnist": partial(load_lenet, "mnist"),
+    "lenet-fashion-mnist": partial(load_lenet, "fashion-mnist"),
+    "inception": _load_inception,
+    "efficientnet-lite0": load_efficientnet,
+}
+
+
+def network(
+    name: str, weights: Weights = None, device: str | torch.device | None = None
+) -> FeatureNetwork:
+    """A feature network, ready to use.
+
+    Args:
+        name: "lenet" (trained on mnist-5k), "lenet-mnist", "lenet-fashion-mnist", "inception"
+            (the network of canonical FID) or "efficientnet-lite0" (natural images, offline).
+        weights: a file to take instead of the network's own weights.
+        device: where it computes; default: a GPU where there is one.
+    """
+    if name not in NETWORKS:
+        raise InputError(f"unknown feature network {name!r}: choose one of {', '.join(NETWORKS)}.")
+    return NETWORKS[name](weights, find_device(device))

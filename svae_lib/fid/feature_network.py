@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..support.checks import InputError, check_counts, check_images
+from ..support.checks import InputError, check_images
 from ..support.devices import exact_float32
-from ..support.files import sha256
+from ..support.files import file_hash
 from ..support.tensor_files import digest, storable
 
 
@@ -18,24 +18,21 @@ from ..support.tensor_files import digest, storable
 class FeatureNetwork:
     """A fixed network that turns images into features, and the facts that define a score.
 
-    Make your own from any module that gives a vector per image::
-
-        net = FeatureNetwork("Mine", "my weights", "", dim=512, channels=3, resize="none",
-                             value_range="[0, 1]", device=torch.device("cpu"), module=my_module)
+    Make your own from any module that gives a vector per image.
 
     Attributes:
         name: what a score prints in brackets, as in "FID (LeNet)".
         weights: which weights, in words.
         weights_hash: SHA-256 of the weights' file, 64 hexadecimal digits; given as "", it becomes
-            that of the module's own tensors. Statistics of another network are recognised by it.
+            that of the module's own tensors. It tells statistics of another network.
         dim: features per image, D.
         channels: of the network's input; greyscale images are repeated for a network of 3.
         resize: how images of another size are brought to the network's, in words.
         value_range: what the network makes of values in [0, 1], in words.
         device: where it computes.
         module: maps float (N, channels, H, W) in [0, 1] to (N, D), resizing included.
-        cpu_batch: images that a CPU gives it at a time: the maps of many large ones fit into no
-            cache. None: all of a batch.
+        cpu_batch: images that a CPU gives it at a time (the maps of many large ones fit into no
+            cache); default: all of a batch.
     """
 
     name: str
@@ -50,27 +47,20 @@ class FeatureNetwork:
     cpu_batch: int | None = None
 
     def __post_init__(self) -> None:
-        if self.cpu_batch is not None:
-            check_counts(cpu_batch=self.cpu_batch)
         self.module.to(self.device, torch.float32).eval().requires_grad_(False)
-        if self.weights_hash:
-            return
-        if not (tensors := storable(self.module.state_dict())):
-            raise InputError("the module has no tensors to tell it by: pass a weights_hash.")
-        object.__setattr__(self, "weights_hash", digest(tensors))
+        if not self.weights_hash:
+            if not (tensors := storable(self.module.state_dict())):
+                raise InputError("the module has no tensors to tell it by: pass a weights_hash.")
+            object.__setattr__(self, "weights_hash", digest(tensors))
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Features of a batch, float32 (N, D) on the network's device.
-
-        The images are float (N, C, H, W) in [0, 1], C = 1 or the network's own channel count.
-        """
+        """Features of float images (N, 1 or channels, H, W) in [0, 1]: float32 (N, D)."""
         check_images(images)
         self.check_channels(images.shape[1])
         images = images.to(self.device, torch.float32).expand(-1, self.channels, -1, -1)
         with torch.inference_mode(), exact_float32():  # a score is the same on every device
-            at_once = len(images) if self.device.type != "cpu" else self.cpu_batch
-            parts = images.split(at_once or len(images))
-            features = torch.cat([self.module(part) for part in parts])
+            at_once = (self.device.type == "cpu" and self.cpu_batch) or len(images)
+            features = torch.cat([self.module(part) for part in images.split(at_once)])
         if features.shape != (len(images), self.dim):
             raise InputError(
                 f"{self.name}'s module must answer {len(images)} images with the shape "
@@ -96,14 +86,14 @@ def check_network(network: object) -> None:
         )
 
 
-def hash_of_weights(path: Path, network: str, expected: str | None, advice: str) -> str:
+def hash_of_weights(path: Path, network: str, expected: str | None) -> str:
     """SHA-256 of a file of weights; :class:`InputError` if it is not as ``expected``."""
     if not path.is_file():
         raise InputError(f"{network}'s weights {path} do not exist.")
-    found = sha256(path)
+    found = file_hash(path)
     if expected not in (None, found):
         raise InputError(
-            f"{path} is not {network}'s weights: its SHA-256 is {found}, expected {expected}; it "
-            f"may be damaged. {advice}"
+            f"{path} is not {network}'s weights, or damaged: its SHA-256 is {found}, expected "
+            f"{expected}. Download or install it again."
         )
     return found

@@ -2,13 +2,12 @@
 
 Its weights are those of Heusel et al. 2017 (TensorFlow's inception-2015-12-05), whose blocks
 differ from torchvision's Inception v3 in their pooling; pytorch-fid has the blocks, which are
-taken from there. Its own constructor downloads the weights; here they are looked for first.
+taken from there.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 
 import torch
@@ -37,14 +36,16 @@ def load_inception(
 ) -> FeatureNetwork:
     """The Inception network of canonical FID; 2048 features after its last pooling.
 
-    The weights (91 MB) are looked for in ``weights``, in the file that SVAE_INCEPTION names, in
-    torch hub's cache, and at last downloaded into that cache. ``genuine=False`` takes any weights
-    in their format, for experiments and tests; scores then say "Inception, other weights".
+    The weights (91 MB) are ``weights``, or the file that SVAE_INCEPTION names, or are kept in torch
+    hub's cache, where they are downloaded at first. ``genuine=False`` takes any weights in their
+    format, for experiments and tests; scores then say "Inception, other weights".
     """
-    path = _find(weights)
-    advice = f"Download {WEIGHTS.urls[0]} again."
-    found = hash_of_weights(path, "Inception", WEIGHTS.digest if genuine else None, advice)
+    given = weights or os.environ.get(VARIABLE)
+    path = Path(given) if given else _downloaded()
+    found = hash_of_weights(path, "Inception", WEIGHTS.digest if genuine else None)
     is_genuine = found == WEIGHTS.digest
+    net = build_inception()
+    net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return FeatureNetwork(
         name="Inception" if is_genuine else "Inception, other weights",
         weights=WEIGHTS.name if is_genuine else path.name,
@@ -54,7 +55,7 @@ def load_inception(
         resize=f"bilinear to {IMAGE_SIZE}x{IMAGE_SIZE} (no antialiasing, as pytorch-fid)",
         value_range="[0, 1] scaled to [-1, 1]",
         device=device,
-        module=_InceptionFeatures(_load(path)),
+        module=_InceptionFeatures(net),
         cpu_batch=4,
     )
 
@@ -90,16 +91,9 @@ def build_inception() -> nn.Module:
     return net.float()  # whatever the program's default dtype is
 
 
-def _find(weights: str | os.PathLike[str] | None) -> Path:
-    """The file of weights, downloaded if it is nowhere."""
-    for source, place in (("weights", weights), (VARIABLE, os.environ.get(VARIABLE))):
-        if place:
-            if not Path(place).is_file():
-                raise InputError(f"{source} names the file {place}, which does not exist.")
-            return Path(place)
+def _downloaded() -> Path:
+    """The file of weights in torch hub's cache."""
     cache = Path(torch.hub.get_dir()) / "checkpoints"
-    if (cache / WEIGHTS.name).is_file():
-        return cache / WEIGHTS.name
     try:
         return fetch(WEIGHTS, cache)
     except InputError as error:  # no network, or no place to write
@@ -109,17 +103,3 @@ def _find(weights: str | os.PathLike[str] | None) -> Path:
             f"into {cache}, or name it with {VARIABLE}; or choose the features lenet "
             "(digits, clothes) or efficientnet-lite0 (photographs)."
         ) from None
-
-
-def _load(path: Path) -> nn.Module:
-    """The network with the weights of a file."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
-        raise InputError(f"{path} is not a file of PyTorch weights; it may be damaged.") from None
-    net = build_inception()
-    try:
-        net.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError):
-        raise InputError(f"{path} holds the weights of another network, not Inception's.") from None
-    return net

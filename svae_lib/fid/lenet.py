@@ -1,8 +1,7 @@
 """A small classifier of digits or clothes whose last hidden layer serves as features.
 
-LeNet features for digits are the practice of Binkowski et al. 2018 (section 4); a score with
-them is not comparable with one on Inception features and is always labelled "(LeNet)". The
-weights are trained by scripts/train_lenet.py and come with the library.
+For digits this is the practice of Binkowski et al. 2018 (section 4); a score is not comparable with
+one on Inception features. scripts/train_lenet.py trains the weights, which the library brings.
 """
 
 from __future__ import annotations
@@ -43,8 +42,7 @@ class LeNet(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """The hidden layer (N, 64), before its nonlinearity: closer to a Gaussian than after it.
 
-        Normalised by the statistics of training: each feature has a variance near 1 on real
-        images, so the scale of a score does not depend on that of the weights.
+        Normalised, so that the scale of a score does not depend on that of the weights.
         """
         x = 2 * images - 1
         for conv in (self.conv1, self.conv2, self.conv3):
@@ -58,13 +56,9 @@ class LeNet(nn.Module):
         return scores
 
 
-class _LeNetFeatures(nn.Module):
-    def __init__(self, lenet: LeNet) -> None:
-        super().__init__()
-        self.lenet = lenet
-
+class _LeNetFeatures(LeNet):
     def forward(self, images: Tensor) -> Tensor:
-        return self.lenet.features(to_32_pixels(images))
+        return self.features(to_32_pixels(images))
 
 
 def to_32_pixels(images: Tensor) -> Tensor:
@@ -83,14 +77,13 @@ def load_lenet(
     """The LeNet trained on ``data``, or one from a file that scripts/train_lenet.py wrote."""
     path = WEIGHTS_FOLDER / f"lenet-{data}.safetensors" if weights is None else Path(weights)
     expected = read_json(path.with_suffix(".json"))["sha256"] if weights is None else None
-    found = hash_of_weights(path, "LeNet", expected, "Install svae_lib again.")
-    lenet = LeNet().float()  # whatever the program's default dtype is
+    found = hash_of_weights(path, "LeNet", expected)
+    lenet = _LeNetFeatures().float()  # whatever the program's default dtype is
     try:
         lenet.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError):
         raise InputError(
-            f"{path} does not hold LeNet's weights ({str(error).splitlines()[0]}): "
-            "take one written by scripts/train_lenet.py."
+            f"{path} does not hold LeNet's weights: take a file of scripts/train_lenet.py."
         ) from None
     return FeatureNetwork(
         name="LeNet",
@@ -101,5 +94,5 @@ def load_lenet(
         resize="none at 32x32, zero-padded from 28x28, else bilinear to 32x32",
         value_range="[0, 1] scaled to [-1, 1]",
         device=device,
-        module=_LeNetFeatures(lenet),
+        module=lenet,
     )

@@ -1,7 +1,4 @@
-"""Precision and recall: quality and variety told apart, by nearest neighbours among features.
-
-Takes numbers, not images; :mod:`svae_lib.fid.score` puts a network in front of it.
-"""
+"""Precision and recall: quality and variety told apart, by nearest neighbours among features."""
 
 from __future__ import annotations
 
@@ -31,12 +28,8 @@ def shares_inside(
     can hold much: compare at equal numbers only. In float64; time grows with N^2, memory with N.
 
     Args:
-        real: features of real images, (N, D), more than ``neighbours``.
-        generated: features of generated images, (M, D), more than ``neighbours``.
+        real, generated: features, (N, D) and (M, D), of more images than ``neighbours``.
         neighbours: k, at least 1.
-
-    Returns:
-        Precision and recall, each in [0, 1].
     """
     check_counts(neighbours=neighbours)
     theirs, ours = pair_of_features(real=real, generated=generated)

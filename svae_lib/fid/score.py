@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -24,9 +23,8 @@ class Score:
         value: the score. FID and KID: lower is better; KID is not multiplied by any power of ten.
             Precision and recall: shares in [0, 1], higher is better.
         standard_error: of KID; None for the others.
-        n: images scored.
+        n, n_reference: images scored, and of the reference.
         reference: what they were compared with, in words.
-        n_reference: images of the reference.
 
     The other fields are those of the :class:`FeatureNetwork`.
     """
@@ -52,10 +50,6 @@ class Score:
             f"resize {self.resize}; range {self.value_range}]"
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """All fields, for a JSON file."""
-        return asdict(self)
-
 
 def fid(
     images: Images | FeatureStatistics,
@@ -63,8 +57,6 @@ def fid(
     network: FeatureNetwork,
     *,
     reference_name: str = "the reference",
-    batch_size: int = 100,
-    progress: bool = False,
 ) -> Score:
     """Frechet Inception Distance of images from a reference, on any feature network.
 
@@ -73,15 +65,11 @@ def fid(
     Args:
         images: uint8 or float (N, C, H, W), batches of them, features (N, D) of this network,
             or their statistics; at least two images.
-        reference: the same for the reference.
+        reference: the same.
         network: from :func:`svae_lib.fid.network`.
         reference_name: the reference in words, such as "mnist-5k test".
-        batch_size: images at a time.
-        progress: show progress bars.
     """
-    check_network(network)
-    ours = _statistics(images, network, batch_size, progress)
-    theirs = _statistics(reference, network, batch_size, progress)
+    ours, theirs = (_statistics(given, network) for given in (images, reference))
     if (fewest := min(ours.n, theirs.n)) <= network.dim:
         warnings.warn(
             f"FID ({network.name}) from {fewest} images and {network.dim} features: the covariance "
@@ -90,7 +78,7 @@ def fid(
             stacklevel=2,
         )
     value = frechet_distance(ours.mean, ours.covariance, theirs.mean, theirs.covariance)
-    return _score("FID", value, network, ours.n, reference_name, theirs.n)
+    return _score("FID", "", value, network, ours.n, reference_name, theirs.n)
 
 
 def kid(
@@ -102,19 +90,15 @@ def kid(
     subsets: int = 100,
     subset_size: int = 1000,
     seed: int = 0,
-    batch_size: int = 100,
-    progress: bool = False,
 ) -> Score:
     """Kernel Inception Distance of images from a reference, with its standard error.
 
-    ``subsets``, ``subset_size`` and ``seed`` are those of :func:`svae_lib.fid.kernel_distance`, the
-    other arguments those of :func:`fid`; statistics are not enough.
+    The arguments are those of :func:`fid` (statistics are not enough) and of
+    :func:`svae_lib.fid.kernel_distance`.
     """
-    check_network(network)
-    ours = _features(images, network, batch_size, progress)
-    theirs = _features(reference, network, batch_size, progress)
+    ours, theirs = (_features(given, network) for given in (images, reference))
     value, error = kernel_distance(ours, theirs, subsets, subset_size, seed)
-    return _score("KID", value, network, len(ours), reference_name, len(theirs), error=error)
+    return _score("KID", "", value, network, len(ours), reference_name, len(theirs), error)
 
 
 def precision_recall(
@@ -124,46 +108,40 @@ def precision_recall(
     *,
     reference_name: str = "the reference",
     neighbours: int = NEIGHBOURS,
-    batch_size: int = 100,
-    progress: bool = False,
 ) -> tuple[Score, Score]:
-    """Precision and recall of images: see :func:`svae_lib.fid.shares_inside`.
+    """Precision and recall of images, as :func:`svae_lib.fid.shares_inside` defines them.
 
-    Precision is the share of the images that lie among the reference's, recall the share of the
-    reference that lies among the images. Both depend on the numbers of images. The arguments are
-    those of :func:`fid`; statistics are not enough.
+    The arguments are those of :func:`fid`; statistics are not enough.
     """
-    check_network(network)
-    ours = _features(images, network, batch_size, progress)
-    theirs = _features(reference, network, batch_size, progress)
-    counts, settings = (len(ours), reference_name, len(theirs)), f", k = {neighbours}"
+    ours, theirs = (_features(given, network) for given in (images, reference))
+    about = network, len(ours), reference_name, len(theirs)
     precision, recall = shares_inside(theirs, ours, neighbours)
+    settings = f", k = {neighbours}"
     return (
-        _score("Precision", precision, network, *counts, settings=settings),
-        _score("Recall", recall, network, *counts, settings=settings),
+        _score("Precision", settings, precision, *about),
+        _score("Recall", settings, recall, *about),
     )
 
 
-def _statistics(
-    images: Images | FeatureStatistics, network: FeatureNetwork, batch_size: int, progress: bool
-) -> FeatureStatistics:
+def _statistics(images: Images | FeatureStatistics, network: FeatureNetwork) -> FeatureStatistics:
     if isinstance(images, Tensor) and images.ndim == 2:
-        return FeatureStatistics.of(_features(images, network, batch_size, progress), network)
+        return FeatureStatistics.of(_features(images, network), network)
     if not isinstance(images, FeatureStatistics):
-        return feature_statistics(images, network, batch_size, progress)
+        return feature_statistics(images, network)
+    check_network(network)
     hashes = {images.weights_hash, network.weights_hash}
     if images.dim != network.dim or (images.weights_hash and len(hashes) > 1):
         raise InputError(
-            f"these statistics ({images.dim} features of {images.network or '?'}, weights "
-            f"{images.weights_hash[:12] or '?'}) are of another network than {network.name} "
-            f"({network.dim} features, weights {network.weights_hash[:12]}): compute them again."
+            f"these statistics ({images.dim} features of {images.network or '?'}) are of another "
+            f"network than {network.name} ({network.dim} features): compute them again."
         )
     return images
 
 
-def _features(images: Images, network: FeatureNetwork, batch_size: int, progress: bool) -> Tensor:
+def _features(images: Images, network: FeatureNetwork) -> Tensor:
     if not (isinstance(images, Tensor) and images.ndim == 2):
-        return extract_features(images, network, batch_size, progress)
+        return extract_features(images, network)
+    check_network(network)
     if images.shape[1] != network.dim:
         raise InputError(
             f"these features have {images.shape[1]} columns, but {network.name} gives "
@@ -174,14 +152,13 @@ def _features(images: Images, network: FeatureNetwork, batch_size: int, progress
 
 def _score(
     kind: str,
+    settings: str,
     value: float,
     network: FeatureNetwork,
     n: int,
     reference: str,
     n_reference: int,
-    *,
     error: float | None = None,
-    settings: str = "",
 ) -> Score:
     alike = ("weights", "weights_hash", "resize", "value_range")
     return Score(

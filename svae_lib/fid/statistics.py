@@ -12,7 +12,6 @@ from ..data import to_float
 from ..support.checks import InputError, check_counts, check_tensors
 from ..support.devices import as_float64
 from ..support.memory import kept_memory
-from ..support.progress import counter
 from .feature_network import FeatureNetwork, check_network
 
 Images = Tensor | Iterable[Tensor]
@@ -24,13 +23,11 @@ class FeatureStatistics:
 
     Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance", equations
     2.1: the batch's own mean and scatter (centred, so nothing cancels) are merged with the
-    running ones. In float64, on the features' device where it has that; memory is O(D^2) whatever
-    the number of images.
+    running ones. In float64, on the features' device where it has that; memory is O(D^2).
 
     Attributes:
         n: vectors seen.
-        network: name of the network that made them, or "".
-        weights_hash: SHA-256 of its weights, or "".
+        network, weights_hash: of the network that made them, or "".
     """
 
     def __init__(self, dim: int, network: str = "", weights_hash: str = "") -> None:
@@ -58,7 +55,7 @@ class FeatureStatistics:
         return self._scatter.cpu() / (self.n - 1)
 
     def update(self, features: Tensor) -> None:
-        """Add a batch of feature vectors (B, D), on any device; NaN and infinity are refused."""
+        """Add a batch of feature vectors (B, D), on any device."""
         check_tensors(features=features)
         if features.ndim != 2 or features.shape[1] != self.dim:
             raise InputError(
@@ -66,8 +63,6 @@ class FeatureStatistics:
             )
         if len(features) == 0:
             return
-        if not features.isfinite().all():
-            raise InputError("features contain NaN or infinity: look for broken images or weights.")
         batch = as_float64(features, stay=True)
         self._mean, self._scatter = self._mean.to(batch.device), self._scatter.to(batch.device)
         mean = batch.mean(dim=0)
@@ -85,70 +80,52 @@ class FeatureStatistics:
     @classmethod
     def of(cls, features: Tensor, network: FeatureNetwork | None = None) -> FeatureStatistics:
         """Statistics of features (N, D) that are at hand already."""
-        check_tensors(features=features)
-        statistics = cls(features.shape[-1]) if network is None else cls.empty(network)
+        statistics = cls(features.shape[-1]) if network is None else _empty(network)
         statistics.update(features)
         return statistics
 
-    @classmethod
-    def empty(cls, network: FeatureNetwork) -> FeatureStatistics:
-        """Statistics of a network's features, before the first of them."""
-        check_network(network)
-        return cls(network.dim, network.name, network.weights_hash)
+
+def _empty(network: FeatureNetwork) -> FeatureStatistics:
+    check_network(network)
+    return FeatureStatistics(network.dim, network.name, network.weights_hash)
 
 
 @kept_memory()
 def feature_statistics(
-    images: Images, network: FeatureNetwork, batch_size: int = 100, progress: bool = False
+    images: Images, network: FeatureNetwork, batch_size: int = 100
 ) -> FeatureStatistics:
     """Mean and covariance of the features of all images, the last partial batch included.
 
-    Args:
-        images: uint8 or float (N, C, H, W), floats in [0, 1]; or any iterable of such batches
-            (a generator, a DataLoader of tensors), so that they need not be in memory together.
-        network: from :func:`svae_lib.fid.network`.
-        batch_size: images at a time.
-        progress: show a progress bar.
+    ``images`` are uint8 or floats in [0, 1], (N, C, H, W), or any iterable of such batches (a
+    generator, a DataLoader of tensors); they need not be in memory together.
     """
-    statistics = FeatureStatistics.empty(network)
-    for batch in _batches(images, network, batch_size, progress):
+    statistics = _empty(network)
+    for batch in _batches(images, network, batch_size):
         statistics.update(network(batch))
     return statistics
 
 
 @kept_memory()
-def extract_features(
-    images: Images, network: FeatureNetwork, batch_size: int = 100, progress: bool = False
-) -> Tensor:
-    """Features of all images, float32 (N, D) on the CPU; for KID, which needs each of them.
-
-    Arguments are those of :func:`feature_statistics`.
-    """
+def extract_features(images: Images, network: FeatureNetwork, batch_size: int = 100) -> Tensor:
+    """Features of all images, float32 (N, D) on the CPU: see :func:`feature_statistics`."""
     check_network(network)
-    parts = [network(batch) for batch in _batches(images, network, batch_size, progress)]
-    return torch.cat(parts).cpu()
+    return torch.cat([network(batch) for batch in _batches(images, network, batch_size)]).cpu()
 
 
-def _batches(
-    images: Images, network: FeatureNetwork, batch_size: int, progress: bool
-) -> Iterator[Tensor]:
+def _batches(images: Images, network: FeatureNetwork, batch_size: int) -> Iterator[Tensor]:
     """Float batches of at most ``batch_size`` images, on the network's device."""
     check_counts(batch_size=batch_size)
     whole = isinstance(images, Tensor) or not isinstance(images, Iterable)
-    total = len(images) if isinstance(images, Tensor) and images.ndim else None
-    found = 0
-    with counter(total, "features", "image", show=progress) as bar:
-        for chunk in [images] if whole else images:
-            if not isinstance(chunk, Tensor) or chunk.ndim != 4:
-                what = getattr(chunk, "shape", type(chunk).__name__)
-                raise InputError(
-                    "images must be a tensor (N, C, H, W) or an iterable of such batches, without "
-                    f"labels, but one is {what}."
-                )
-            for batch in torch.split(chunk, batch_size):
-                batch = batch.to(network.device)  # bytes cross the bus, not floats
-                yield to_float(batch) if batch.dtype == torch.uint8 else batch
-                bar.update(len(batch))
-            found += len(chunk)
-    if found == 0:
+    empty = True
+    for chunk in [images] if whole else images:
+        if not isinstance(chunk, Tensor) or chunk.ndim != 4:
+            what = getattr(chunk, "shape", type(chunk).__name__)
+            raise InputError(
+                f"images must be (N, C, H, W) or such batches, without labels, but one is {what}."
+            )
+        for batch in torch.split(chunk, batch_size):
+            batch = batch.to(network.device)  # bytes cross the bus, not floats
+            yield to_float(batch) if batch.dtype == torch.uint8 else batch
+            empty = False
+    if empty:
         raise InputError("there are no images to compute features of.")

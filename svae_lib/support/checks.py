@@ -26,8 +26,7 @@ def check_images(
 ) -> None:
     """``images`` must be a non-empty float tensor (N, C, H, W) with values in [0, 1].
 
-    Where ``channels`` and ``image_size`` are given, C and H = W must equal them. ``values=False``
-    leaves out the check of the range, which forces a GPU sync.
+    ``values=False`` leaves out the check of the range, which forces a GPU sync.
     """
     _check_shape(images, channels, image_size, name)
     if not images.is_floating_point():
@@ -38,7 +37,7 @@ def check_images(
     if not values:
         return
     low, high = (value.item() for value in torch.aminmax(images.detach()))
-    if not (low == low and high == high):  # NaN is not equal to itself
+    if math.isnan(low):
         raise InputError(f"{name} contain NaN: look for broken images or a division by zero.")
     if low < 0 or high > 1:
         raise InputError(

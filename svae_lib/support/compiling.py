@@ -1,4 +1,4 @@
-"""torch.compile where it pays, with a fallback where it does not work.
+"""torch.compile where it pays.
 
 Only on CUDA: on a CPU, the paper's MNIST model at half its width took a minute to compile and
 trained no faster (bf16, one thread).
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import warnings
+import sysconfig
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .checks import InputError
 
@@ -40,8 +41,8 @@ def compiler_options(mode: str | None = None) -> dict[str, Any]:
 def compile_pays(device: torch.device, steps: int) -> bool:
     """Whether ``torch.compile`` works on this device and the training is long enough to gain.
 
-    Compiling needs Triton, a card that Triton supports (capability 7.0, Volta, or newer) and a C
-    compiler.
+    Compiling needs Triton, a card that Triton supports (capability 7.0, Volta, or newer), a C
+    compiler and Python's headers.
     """
     return (
         steps >= COMPILE_FROM_STEPS
@@ -49,76 +50,31 @@ def compile_pays(device: torch.device, steps: int) -> bool:
         and importlib.util.find_spec("triton") is not None
         and torch.cuda.get_device_capability(device) >= (7, 0)
         and any(map(shutil.which, ("cc", "gcc", "clang")))
+        and Path(sysconfig.get_path("include"), "Python.h").exists()
     )
 
 
-def compiled(
-    module: nn.Module,
-    asked: bool | str | dict[str, Any] | None,
-    *,
-    pays: bool,
-    alone: bool,
-    parts: int,
-) -> nn.Module:
-    """The module, compiled if that was asked for or pays. Its first output must be a loss.
+def go_on_without_compiling() -> None:
+    """Where compiling fails, let PyTorch warn and compute step by step: no training ends for it."""
+    import torch._dynamo  # here: its import takes a second
 
-    Args:
-        module: what to compile.
-        asked: as in :class:`svae_lib.training.Trainer`; with None, compile if it pays, and go on
-            without compiling where the compiler does not work.
-        pays: whether compiling pays here.
-        alone: whether this process trains by itself.
-        parts: forward passes per step.
+    torch._dynamo.config.suppress_errors = True
+
+
+def compiled(
+    module: nn.Module, asked: bool | str | dict[str, Any], *, whole_steps: bool
+) -> nn.Module:
+    """The module, compiled as ``asked``: see :class:`svae_lib.training.Trainer`.
+
+    ``whole_steps``: a training step is one forward pass in one process.
     """
-    if not (pays if asked is None else asked):
+    if not asked:
         return module
-    options = asked if isinstance(asked, dict) else None
-    if options is None:
-        options = compiler_options(asked if isinstance(asked, str) else None)
-    if options.get("triton.cudagraphs") and not (alone and parts == 1):
+    mode = asked if isinstance(asked, str) else None
+    options = asked if isinstance(asked, dict) else compiler_options(mode)
+    if options.get("triton.cudagraphs") and not whole_steps:
         raise InputError(
             f"compile={asked!r} makes CUDA graphs, which keep a step's memory for the next one, "
             "so it needs a single process and accumulate=1: use compile=True."
         )
-    fast: nn.Module = torch.compile(module, options=options)  # type: ignore[assignment]
-    return _Tried(fast, module) if asked is None and alone else fast
-
-
-class _Tried(nn.Module):
-    """A compiled module that is tried at its first call, and the plain one where that fails.
-
-    If the error is the model's own, the plain module raises it again.
-    """
-
-    def __init__(self, fast: nn.Module, plain: nn.Module) -> None:
-        super().__init__()
-        self._chosen, self._plain = fast, plain
-        self._known = False
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        if not self._known:
-            self._known = True
-            self._try(*inputs)
-        return self._chosen(*inputs)  # type: ignore[no-any-return]
-
-    def _try(self, *inputs: Tensor) -> None:
-        buffers = list(self._plain.buffers())  # BatchNorm's, which the trial changes
-        before = [buffer.clone() for buffer in buffers]
-        weights = [weight for weight in self._plain.parameters() if weight.requires_grad]
-        try:  # with the backward pass: part of it may be compiled only when it is first needed
-            torch.autograd.grad(self._chosen(*inputs)[0], weights, allow_unused=True)
-        except InputError:
-            raise
-        except Exception as error:
-            self._chosen = self._plain
-            said = f"{type(error).__name__}: {error}".strip().split("\n")[0]
-            warnings.warn(
-                f"torch.compile does not work here ({said}); training goes on without it, "
-                "more slowly.",
-                stacklevel=2,
-            )
-        finally:
-            torch.clear_autocast_cache()  # its casts belong to the trial's gradients
-            with torch.no_grad():
-                for buffer, value in zip(buffers, before, strict=True):
-                    buffer.copy_(value)
+    return torch.compile(module, options=options)  # type: ignore[return-value]

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Literal, cast, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .checks import InputError
 from .memory import kept_memory
 
-Arithmetic = Literal["float32", "bf16", "fp16"]
-
+PRECISIONS = ("float32", "bf16", "fp16")
 PRECISION_VARIABLE = "SVAE_PRECISION"
 
 
@@ -43,28 +41,24 @@ def find_device(device: torch.device | str | None = None) -> torch.device:
     return found
 
 
-# ---------------------------------------------------------------------- arithmetic
-
-
-def resolve_precision(precision: str, device: torch.device) -> Arithmetic:
-    """Turn "auto" into the fastest arithmetic that the device has in hardware.
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """Turn "auto" into what the variable SVAE_PRECISION says, else the device's fastest arithmetic.
 
     On CUDA that is bf16 where the card computes in it, otherwise fp16; on a CPU, bf16 where the
-    processor multiplies in it (emulated bf16 is slower than float32:
-    benchmarks/precision_choice.py); elsewhere float32. The environment variable SVAE_PRECISION
-    replaces this choice.
+    processor multiplies in it (emulated, it is slower than float32:
+    benchmarks/precision_choice.py); elsewhere float32.
     """
     if precision == "auto":
         precision = os.environ.get(PRECISION_VARIABLE) or _fastest(device)
-    if precision not in get_args(Arithmetic):
+    if precision not in PRECISIONS:
         raise InputError(
-            f"the precision must be one of {get_args(Arithmetic)}, not {precision!r} "
+            f"the precision must be one of {PRECISIONS}, not {precision!r} "
             f'("auto" takes what {PRECISION_VARIABLE} says).'
         )
-    return cast(Arithmetic, precision)
+    return precision
 
 
-def _fastest(device: torch.device) -> Arithmetic:
+def _fastest(device: torch.device) -> str:
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return "bf16" if device.type == "cpu" and cpu_has_bf16() else "float32"
@@ -86,19 +80,15 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 
 
 def as_float64(values: Tensor, *, stay: bool = False) -> Tensor:
-    """The values as float64, without gradient; the library converts to float64 only here.
+    """The values as float64 on the CPU, without gradient; the library converts only here.
 
-    They are moved to the CPU; with ``stay``, only from devices without float64, such as Apple's
-    GPUs. They go to the CPU first and to float64 then, since PyTorch cannot do both in one step
-    (it raises, or, in some versions, copies nothing).
+    With ``stay`` they leave only devices without float64, such as Apple's GPUs. They go to the CPU
+    first and to float64 then: PyTorch cannot do both in one step (it raises, or copies nothing).
     """
     values = values.detach()
     if not (stay and values.device.type in ("cpu", "cuda")):
         values = values.cpu()
     return values.to(torch.float64)
-
-
-# ---------------------------------------------------------------------- speed
 
 
 @contextmanager
@@ -125,9 +115,7 @@ def best_memory_format(device: torch.device) -> torch.memory_format:
 
 @contextmanager
 def tuned(device: torch.device) -> Iterator[None]:
-    """Context for many equal steps: cuDNN times its algorithms once per shape and keeps the
-    fastest, and the process keeps its memory: :func:`svae_lib.support.memory.kept_memory`.
-    """
+    """Context for many equal steps: cuDNN searches its fastest algorithms, memory is kept."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = before or device.type == "cuda"
     try:
@@ -135,24 +123,6 @@ def tuned(device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.backends.cudnn.benchmark = before
-
-
-@contextmanager
-def gradients() -> Iterator[None]:
-    """Context or decorator in which one can train, even under ``no_grad`` or ``inference_mode``."""
-    with torch.inference_mode(False), torch.enable_grad():
-        yield
-
-
-def make_trainable(model: nn.Module) -> None:
-    """Replace weights made in inference mode by copies, since such tensors cannot be trained."""
-    for module in model.modules():
-        for name, weight in module.named_parameters(recurse=False):
-            if weight.is_inference():
-                module.register_parameter(name, nn.Parameter(weight.clone()))
-        for name, buffer in module.named_buffers(recurse=False):
-            if buffer.is_inference():
-                setattr(module, name, buffer.clone())
 
 
 def fits(images: Tensor, device: torch.device) -> bool:

@@ -1,8 +1,7 @@
-"""Several processes that train one model together, each on its own device.
+"""Several processes that train one model together, each on its own device: docs/scaling.md.
 
-``accelerate launch -m svae_lib train ...`` or ``torchrun -m svae_lib train ...`` starts them;
-Hugging Face accelerate gives each its rank and its device. A step's batch and noise are the same as
-in a single process, and each process takes its slice. docs/scaling.md explains the rest.
+``accelerate launch`` or ``torchrun`` starts them; Hugging Face accelerate gives each its rank and
+its device. A step's batch and noise are those of a single process, and each takes its slice.
 """
 
 from __future__ import annotations
@@ -47,8 +46,7 @@ class Processes:
     def share(self, batch: Tensor, parts: int = 1) -> Tensor:
         """This process's share of a step's batch (N, ...): (N / count, ...).
 
-        If a step has several parts, it takes a share of each part in turn: a part holds the same
-        images however many processes work on it.
+        It takes a share of each part: a part holds the same images whatever the processes' number.
         """
         if self.alone:
             return batch
@@ -64,8 +62,7 @@ class Processes:
             )
         if sync_norm and not self.alone and self.device.type != "cuda":
             raise InputError(
-                "sync_norm needs GPUs, since PyTorch's SyncBatchNorm does not run on a CPU: train "
-                "in one process, or turn it off (svae train: --train.no-sync-norm)."
+                "sync_norm needs GPUs: turn it off (svae train: --train.no-sync-norm)."
             )
 
     def mean_(self, values: Tensor) -> Tensor:
@@ -85,29 +82,19 @@ class Processes:
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """Context that the main process runs first; the others then find what it has downloaded.
-
-        If it fails in the main process, the others raise an :class:`InputError`.
-        """
-        if not self.main and self.any(False):
-            raise InputError("the main process could not go on; its message says why.")
-        failed = True
-        try:
-            yield
-            failed = False
-        finally:
-            if self.main:
-                self.any(failed)
-
-    # ------------------------------------------------------------------ the model
+        """Context that the main process runs first; if it fails, the launcher ends the others."""
+        if not self.main:
+            self.any(False)
+        yield
+        if self.main:
+            self.any(False)
 
     def averaging(self, module: nn.Module) -> nn.Module:
         """The module with gradients averaged over the processes during each backward pass."""
         if self.alone:
             return module
         # DDP would overwrite BatchNorm's buffers with the main process's; average_ handles these.
-        # (PyTorch has renamed the argument.)
-        known = inspect.signature(DistributedDataParallel).parameters
+        known = inspect.signature(DistributedDataParallel).parameters  # PyTorch has renamed it
         buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
         options: dict[str, Any] = {buffers: False}
         if self.device.type == "cuda":
@@ -120,31 +107,22 @@ class Processes:
             return nullcontext()
         return module.no_sync()  # type: ignore[operator, no-any-return]
 
-    def synchronise_norm(self, model: nn.Module) -> None:
-        """Make BatchNorm take its statistics over the images of all processes, in place."""
-        if not self.alone:
-            nn.SyncBatchNorm.convert_sync_batchnorm(model)
-
     @torch.no_grad()
     def average_(self, tensors: Iterable[Tensor]) -> None:
-        """Replace each floating-point tensor by its mean over the processes, in one exchange.
+        """Replace each floating-point tensor by its mean over the processes.
 
-        This is for BatchNorm's running statistics. They are weighted sums of the batches'
-        statistics, so averaging them now and then equals averaging at every step.
+        BatchNorm's running statistics are weighted sums of the batches' statistics, so averaging
+        them now and then equals averaging at every step.
         """
-        floating = [t for t in tensors if t.is_floating_point()]
-        if self.alone or not floating:
-            return
-        means = self.mean_(torch.cat([t.flatten() for t in floating]))
-        for tensor, mean in zip(floating, means.split([t.numel() for t in floating]), strict=True):
-            tensor.copy_(mean.view_as(tensor))
+        for tensor in tensors:
+            if tensor.is_floating_point():
+                self.mean_(tensor)
 
 
 def join(device: torch.device | str | None = None) -> Processes:
     """This process's place among those that a launcher started; may be called again.
 
-    Args:
-        device: "cpu" to stay on the CPU; by default this process's own GPU, if there is one.
+    It computes on its own GPU, if there is one; with ``device="cpu"``, on the CPU.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes(find_device(device))

@@ -1,16 +1,13 @@
 """Where the training images are kept, and how the batch of a step gets to the device.
 
 The images stay bytes, which take a quarter of the memory and traffic of float32. If they fit on the
-device, they are moved there once. Otherwise (CelebA on a small card, a memory-mapped file) a thread
-gathers the next batch in pinned memory and copies it on a stream of its own, while the device
-computes. What a step sees depends only on (seed, step).
+device, they are moved there once. Otherwise (CelebA on a small card) a step's images are copied
+from pinned memory while the device works. What a step sees depends only on (seed, step).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -29,14 +26,9 @@ def stream_seed(seed: int, stream: int, index: int) -> int:
 class Feed:
     """The images and the noise of each step, on the device.
 
-    Args:
-        images: uint8 (N, C, S, S), perhaps memory-mapped.
-        batch_size: images per step, over all processes.
-        seed: for order and noise.
-        device: where batches are wanted.
-        share: takes this process's part of a batch; by default all of it.
-        resident: keep all images on the device; by default, if they fit.
-        memory_format: for the images of a step.
+    The images are uint8 (N, C, S, S), perhaps memory-mapped, ``batch_size`` of them per step over
+    all processes; ``share`` takes this process's part of a batch. All images are ``resident`` on
+    the device by default if they fit.
     """
 
     def __init__(
@@ -50,15 +42,11 @@ class Feed:
         resident: bool | None = None,
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
-        self.resident = fits(images, device) if resident is None else resident
-        self.images = images.to(device) if self.resident else images
+        resident = fits(images, device) if resident is None else resident
+        self.images = images.to(device) if resident else images
         self.batch_size, self.seed, self.device, self.share = batch_size, seed, device, share
         self.memory_format = memory_format
         self._orders: dict[int, Tensor] = {}
-        if not self.resident:
-            self._thread = ThreadPoolExecutor(1, "next-batch")
-            self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-            self._next: tuple[int, Future[tuple[Tensor, torch.cuda.Event | None]]] | None = None
 
     @property
     def batches_per_epoch(self) -> int:
@@ -67,7 +55,7 @@ class Feed:
 
     def batch(self, step: int) -> Tensor:
         """This process's images of a step, counted from 0: float32 (n, C, S, S) in [0, 1]."""
-        images = self._bytes(step)
+        images = self._to_device(self.images[self._chosen(step)])
         # Convolutions look at strides. Images of one channel are contiguous in every format, so
         # converting changes nothing: they must be created in the format to have its strides.
         x = torch.empty_like(images, dtype=torch.float32, memory_format=self.memory_format)
@@ -81,38 +69,18 @@ class Feed:
         noise = torch.randn(shape, generator=generator, device=self.device, dtype=torch.float32)
         return self.share(noise)
 
-    def _bytes(self, step: int) -> Tensor:
-        if self.resident:
-            return self.images[self._chosen(step)]
-        if self._next is None or self._next[0] != step:  # the first, or out of turn
-            self._next = (step, self._thread.submit(self._load, step))
-        batch, copied = self._next[1].result()
-        self._next = (step + 1, self._thread.submit(self._load, step + 1))
-        if copied is not None:
-            # The device waits for the copy, Python does not; and the memory is not reused until the
-            # device has finished with this batch.
-            torch.cuda.current_stream(self.device).wait_event(copied)
-            batch.record_stream(torch.cuda.current_stream(self.device))
-        return batch
-
-    def _load(self, step: int) -> tuple[Tensor, torch.cuda.Event | None]:
-        """Gather and copy a batch (in the thread); the event tells when the copy is done."""
-        chosen = self._chosen(step)
-        with torch.cuda.stream(self._stream) if self._stream is not None else nullcontext():
-            shape = (len(chosen), *self.images.shape[1:])
-            host = torch.empty(shape, dtype=torch.uint8, pin_memory=self._stream is not None)
-            torch.index_select(self.images, 0, chosen, out=host)
-            batch = host.to(self.device, non_blocking=self._stream is not None)
-            return batch, None if self._stream is None else self._stream.record_event()
-
     def _chosen(self, step: int) -> Tensor:
         """Indices of this process's images of a step, on the same device as the images."""
         epoch, batch = divmod(step, self.batches_per_epoch)
         if epoch not in self._orders:
             generator = torch.Generator().manual_seed(stream_seed(self.seed, ORDER, epoch))
             order = torch.randperm(len(self.images), generator=generator)
-            if self.images.is_cuda:  # from pinned memory, so that Python does not wait
-                order = order.pin_memory().to(self.device, non_blocking=True)
-            self._orders = {epoch: order.to(self.images.device)}
+            self._orders = {epoch: self._to_device(order) if self.images.is_cuda else order}
         start = batch * self.batch_size
         return self.share(self._orders[epoch][start : start + self.batch_size])
+
+    def _to_device(self, values: Tensor) -> Tensor:
+        """Move to the device; to a GPU from pinned memory, so that Python does not wait."""
+        if self.device.type == "cuda" and not values.is_cuda:
+            return values.pin_memory().to(self.device, non_blocking=True)
+        return values.to(self.device)

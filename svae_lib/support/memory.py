@@ -1,9 +1,7 @@
-"""Memory that the C library keeps for the next step, instead of returning it to the system.
+"""Memory that glibc keeps for the next step, instead of returning it to the system: mallopt(3).
 
-glibc returns large freed blocks to the system at once. The next step asks for as many again, and
-the system hands them out page by page, each filled with zeros. Training and scoring need tensors of
-the same sizes in every step, so freed memory is kept until they end: see mallopt(3). Other C
-libraries are left alone.
+Training and scoring need tensors of the same sizes in every step. The system would hand out their
+memory page by page again, each filled with zeros.
 """
 
 from __future__ import annotations
@@ -26,33 +24,30 @@ _users = 0
 
 @contextmanager
 def kept_memory() -> Iterator[None]:
-    """Context in which the process keeps the memory that it frees, and returns it at the end.
+    """Context in which the process keeps the memory that it frees; the last to end returns it.
 
-    Peak memory may be somewhat higher than without it (docs/speed.md has measurements). Contexts
-    may be nested, and may overlap between threads: the last to end returns the memory.
+    Peak memory may be somewhat higher (measured in docs/speed.md). Does nothing without glibc.
     """
     global _users
-    libc = _glibc()
-    if libc is None:
-        yield
-        return
     with _lock:
         _users += 1
         if _users == 1:
-            _set(libc, _KEEP)
+            _set(_KEEP)
     try:
         yield
     finally:
         with _lock:
             _users -= 1
             if _users == 0:
-                _set(libc, _USUAL)
-                libc.malloc_trim(0)
+                _set(_USUAL)
 
 
-def _set(libc: ctypes.CDLL, options: dict[int, int]) -> None:
-    for option, value in options.items():
-        libc.mallopt(option, value)
+def _set(options: dict[int, int]) -> None:
+    if libc := _glibc():
+        for option, value in options.items():
+            libc.mallopt(option, value)
+        if options is _USUAL:
+            libc.malloc_trim(0)
 
 
 @cache

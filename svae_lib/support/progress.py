@@ -20,18 +20,10 @@ def counter(
     initial: int = 0,
     scaled: bool = False,
 ) -> tqdm[NoReturn]:
-    """Count up to ``total`` on standard error: tqdm's bar in a terminal or notebook.
+    """Count up to ``total`` on standard error: tqdm's bar in a terminal or notebook, else lines.
 
-    Anything else (a file, a pipe, a scheduler's log) gets lines. Use it in a ``with`` statement,
-    and call its ``update(n)``.
-
-    Args:
-        total: where the count ends, if that is known.
-        what: what is being done, such as "features".
-        unit: what is counted.
-        show: False prints nothing.
-        initial: where the count starts.
-        scaled: show thousands as k, millions as M.
+    Use it in a ``with`` statement, and call its ``update(n)``. ``what`` is being done, such as
+    "scoring"; ``unit`` is what is counted, from ``initial`` on; ``scaled`` shows thousands as k.
     """
     on_screen = sys.stderr.isatty() or _in_notebook()
     return tqdm(

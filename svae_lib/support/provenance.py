@@ -41,14 +41,9 @@ def commit() -> str:
     here = Path(__file__).parents[1]
     if not (here.parent / ".git").exists():  # a wheel's, perhaps inside another checkout
         return "unknown"
+    describe = ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude", "*"]
     try:
-        found = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude", "*"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
+        found = subprocess.check_output(describe, stderr=subprocess.DEVNULL, text=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return found.stdout.strip()
+    return found.strip()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,10 +25,7 @@ class TrainingOutOfMemory(RuntimeError):
 class LastGood:
     """A copy of a model's weights and statistics, on its device, to go back to.
 
-    Args:
-        model: its state is copied from the first :meth:`keep` on.
-        images: their number per step and process.
-        parts: number of parts in which a step's images are processed, one after another.
+    ``images``: their number per step and process; ``parts``: in which they are processed.
     """
 
     def __init__(self, model: nn.Module, images: int, parts: int) -> None:
@@ -38,16 +35,13 @@ class LastGood:
     def __bool__(self) -> bool:
         return bool(self._state)
 
-    @torch.no_grad()
     def keep(self) -> None:
         """Copy the model's state, replacing the previous copy."""
-        state = self._model.state_dict()
-        if not self._state:
-            self._state = {name: value.clone() for name, value in state.items()}
-        for floating in (True, False):  # one launch for all tensors of a type
-            names = [name for name in state if state[name].is_floating_point() == floating]
-            if names:
-                torch._foreach_copy_([self._state[n] for n in names], [state[n] for n in names])
+        for name, value in self._model.state_dict().items():
+            if name in self._state:
+                self._state[name].copy_(value)
+            else:
+                self._state[name] = value.clone()
 
     def restore(self) -> None:
         """Bring the model back to the copy, if there is one, and drop its gradients."""
@@ -76,45 +70,30 @@ class LastGood:
                 raise
             traceback.clear_frames(error.__traceback__)  # they hold the step's tensors
             self.restore()
+            images, parts = self._images, self._parts
+            # At least two at a time: BatchNorm cannot normalise a single image.
+            finer = next((n for n in range(parts + 1, images // 2 + 1) if images % n == 0), None)
+            split = finer and (
+                f"accumulate={finer} (svae train: --train.accumulate {finer}), which processes the "
+                f"same batch in parts of {images // finer}, or "
+            )
             raise TrainingOutOfMemory(
-                f"out of memory in step {step}, at {self._images // self._parts} images at a time. "
-                + self._advice()
+                f"out of memory in step {step}, at {images // parts} images at a time. Try "
+                f"{split or ''}a smaller batch_size or model. The model is back at its last good "
+                "state."
             ) from None
-
-    def _advice(self) -> str:
-        images, parts = self._images, self._parts
-        # At least two at a time: BatchNorm cannot normalise a single image.
-        finer = next((n for n in range(parts + 1, images // 2 + 1) if images % n == 0), None)
-        if finer is None:
-            smaller = "" if images // parts <= 2 else "a smaller batch_size, "
-            return f"The parts cannot be smaller: take {smaller}a smaller model or a larger device."
-        return (
-            f"Try accumulate={finer} (svae train: --train.accumulate {finer}), which processes the "
-            f"same batch in parts of {images // finer}, or a smaller batch_size. The model is back "
-            "at its last good state."
-        )
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether an allocation failed, in PyTorch, the driver, NVIDIA's libraries or on the CPU."""
-    said = str(error)
     words = ("out of memory", "DefaultCPUAllocator", "STATUS_ALLOC_FAILED")
-    return isinstance(error, torch.cuda.OutOfMemoryError) or any(word in said for word in words)
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(w in str(error) for w in words)
 
 
-class Watchers(Generic[T]):
-    """Functions that watch a training. If one raises an OSError (a full disk), warn once."""
-
-    def __init__(self, functions: Sequence[Callable[[T], None]]) -> None:
-        self._functions = functions
-        self._warned: set[int] = set()
-
-    def __call__(self, watched: T) -> None:
-        """Call them all."""
-        for number, function in enumerate(self._functions):
-            try:
-                function(watched)
-            except OSError as error:
-                if number not in self._warned:
-                    self._warned.add(number)
-                    warnings.warn(f"{error}: training goes on without it.", stacklevel=3)
+def tell(watchers: Iterable[Callable[[T], None]], watched: T) -> None:
+    """Call them all; one that cannot write (a full disk) is warned about, and the rest goes on."""
+    for watcher in watchers:
+        try:
+            watcher(watched)
+        except OSError as error:
+            warnings.warn(f"{error}: training goes on without it.", stacklevel=2)

@@ -15,31 +15,6 @@ class StopRequest(threading.Event):
     terminate = False
     """Whether the system asked (SIGTERM, SIGHUP), so that the whole program should end."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        # SIGHUP: the connection is lost or the laptop was closed; Windows does not have it. Under
-        # nohup it is ignored, and stays so.
-        if (hang_up := getattr(signal, "SIGHUP", None)) is not None:
-            numbers += [hang_up] if signal.getsignal(hang_up) != signal.SIG_IGN else []
-        self._before = {number: signal.getsignal(number) for number in numbers}
-
-    def listen(self) -> None:
-        """Take the next Ctrl-C and every other signal as a request (main thread only)."""
-        for number in self._before:
-            signal.signal(number, self._request)
-
-    def leave(self) -> None:
-        """Restore the previous signal handlers."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _request(self, number: int, frame: FrameType | None) -> None:
-        self.set()
-        self.terminate |= number != signal.SIGINT
-        if number == signal.SIGINT:
-            signal.signal(number, self._before[signal.SIGINT])
-
 
 _open: list[StopRequest] = []  # the flag of a context that is open in the main thread
 
@@ -61,14 +36,32 @@ def stop_requests() -> Iterator[StopRequest]:
     if _open:
         try:
             yield _open[0]
-        finally:
-            _open[0].listen()
+        finally:  # SIGTERM's handler takes the next Ctrl-C as a request again
+            signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
         return
-    flag = StopRequest()
-    flag.listen()
-    _open.append(flag)
+    stop = StopRequest()
+
+    def request(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        stop.terminate |= number != signal.SIGINT
+        if number == signal.SIGINT:
+            signal.signal(number, before[number])
+
+    before = {number: signal.getsignal(number) for number in _numbers()}
+    _open.append(stop)
     try:
-        yield flag
+        for number in before:
+            signal.signal(number, request)
+        yield stop
     finally:
         _open.clear()
-        flag.leave()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _numbers() -> list[int]:
+    """The signals to take: SIGHUP (a lost connection) too, unless nohup has it ignored."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows does not have the last
+    numbers: list[int] = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    ignored = numbers[2:] and signal.getsignal(numbers[2]) == signal.SIG_IGN
+    return numbers[:2] if ignored else numbers
