@@ -328,7 +328,7 @@ def test_strangers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(sv.InputError, match="holds the table splits, not k-way"):
         reproduce("k-way", results=tmp_path)
     path.write_text(json.dumps(bare("k-way")))
-    with pytest.raises(sv.InputError, match="another model, train, mixture_components"):
+    with pytest.raises(sv.InputError, match="another mixture_components, model, train"):
         reproduce("k-way", results=tmp_path)
 
 

@@ -16,7 +16,8 @@ from ..experiments.records import read_table
 from ..experiments.report import format_table
 from ..experiments.summaries import summarise
 from ..experiments.tables import reproduce
-from .pictures import check_free, save_figure
+from ..support.files import check_writable
+from .pictures import save_figure
 
 
 @dataclass(kw_only=True)
@@ -95,7 +96,7 @@ class Splits(_Table):
 
     def __call__(self) -> None:
         if self.picture is not None:
-            check_free(self.picture)
+            check_writable(self.picture)
         options = {name: value for name, value in vars(self).items() if name != "picture"}
         path = reproduce("splits", **options)
         record = read_table(path)

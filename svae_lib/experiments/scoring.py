@@ -25,7 +25,6 @@ from ..support.checks import InputError, check_counts, check_seed
 
 FORMAT = 1
 AUTHORS_COUNT = 10_000
-MOST_COMPONENTS, IMAGES_PER_COMPONENT = 100, 100
 Metric = Literal["fid", "kid", "precision", "recall"]
 Protocol = Literal["clean", "paper"]
 Reference = Literal["test", "train"]
@@ -100,13 +99,12 @@ class Scoring:
             self,
             n=n,
             n_reference=n_reference,
-            mixture_components=self.mixture_components or usual_components(len(sets.train)),
+            mixture_components=self.components(sets),
         )
 
-
-def usual_components(images: int) -> int:
-    """Gaussians in a mixture where nobody says: one per 100 training images, 1 to 100."""
-    return max(1, min(images // IMAGES_PER_COMPONENT, MOST_COMPONENTS))
+    def components(self, sets: ImageSets) -> int:
+        """Gaussians in the mixture, by default one per 100 training images, 1 to 100."""
+        return self.mixture_components or max(1, min(len(sets.train) // 100, 100))
 
 
 def check_metric(metric: str) -> None:
