@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -90,7 +91,7 @@ def _work(todo: Sequence[Plan], root: Path | None, device: str | None, until: fl
     work_off(todo, root=root, device=device, until=until)
 
 
-def _worker(*work: object) -> None:
+def _worker(*work: Any) -> None:
     try:
         _work(*work)
     except (InputError, KeyboardInterrupt):  # the reasons have been said
