@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -92,20 +92,22 @@ def evaluate(
     reference = Features.of(theirs[: how.n_reference].split(batch_size), network)
     real = Features.of(_some(others, how.n, how.seed).split(batch_size), network)
     name = f"{sets.name} {'test' if how.reference == 'test' else 'training images'}"
-    scorer = _Scorer(network, reference, name, how.seed)
-    rows = [scorer.row("real", "x", real)]
+    scored = partial(_row, reference=reference, network=network, name=name, seed=how.seed)
+    rows = [scored("real", "x", real)]
     squared_error = 0.0
     for source, z in latents.items():
         chosen = iter(_half(len(z), how.seed).split(batch_size))
         originals = iter(test.split(batch_size))
         found: dict[str, Features] = defaultdict(partial(Features, network))
-        for out in _decoded(model, z, batch_size, source, progress):
-            if source == "REC":
-                original = to_float(next(originals).to(out.x_hat.device))
-                squared_error += (original - out.x_hat).square().sum().item()
-            for part, features in _features_by_part(out, next(chosen), network).items():
-                found[part].add(features)
-        rows += [scorer.row(source, part, features) for part, features in found.items()]
+        with counter(len(z), f"scoring {source}", "image", show=progress) as bar:
+            for out in decode_batches(model, z, batch_size):  # they stay on the device
+                if source == "REC":
+                    original = to_float(next(originals).to(out.x_hat.device))
+                    squared_error += (original - out.x_hat).square().sum().item()
+                for part, features in _features_by_part(out, next(chosen), network).items():
+                    found[part].add(features)
+                bar.update(len(out.x_hat))
+        rows += [scored(source, part, features) for part, features in found.items()]
     return Evaluation(
         rows=tuple(rows),
         test_mse=squared_error / test.numel(),
@@ -208,39 +210,25 @@ class Features:
         return torch.cat(self._kept)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Scorer:
-    """Scores features against those of one reference."""
-
-    network: FeatureNetwork
-    reference: Features
-    name: str
-    seed: int
-
-    def row(self, source: str, part: str, found: Features) -> Row:
-        kept = found.kept, self.reference.kept, self.network
-        kid_of: dict[str, Any] = {
-            "subsets": KID_SUBSETS,
-            "subset_size": KID_SUBSET_SIZE,
-            "seed": self.seed,
-        }
-        statistics = found.statistics, self.reference.statistics, self.network
-        return Row(
-            source,
-            part,
-            fid.fid(*statistics, reference_name=self.name),
-            fid.kid(*kept, reference_name=self.name, **kid_of),
-            *fid.precision_recall(*kept, reference_name=self.name),
-        )
-
-
-def _decoded(
-    model: VAE, z: Tensor, batch_size: int, source: str, progress: bool
-) -> Iterator[Decoded]:
-    with counter(len(z), f"scoring {source}", "image", show=progress) as bar:
-        for out in decode_batches(model, z, batch_size):  # they stay on the device
-            yield out
-            bar.update(len(out.x_hat))
+def _row(
+    source: str,
+    part: str,
+    found: Features,
+    reference: Features,
+    network: FeatureNetwork,
+    **how: Any,
+) -> Row:
+    """Scores of features against those of the reference; ``how`` has its name and a seed."""
+    name = {"reference_name": how["name"]}
+    kept = found.kept, reference.kept, network
+    subsets = {"subsets": KID_SUBSETS, "subset_size": KID_SUBSET_SIZE, "seed": how["seed"]}
+    return Row(
+        source,
+        part,
+        fid.fid(found.statistics, reference.statistics, network, **name),
+        fid.kid(*kept, **name, **subsets),
+        *fid.precision_recall(*kept, **name),
+    )
 
 
 def _half(n: int, seed: int) -> Tensor:

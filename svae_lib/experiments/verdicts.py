@@ -113,7 +113,8 @@ def verdict_table(records: Mapping[str, Record], *, folded: bool = False) -> str
 
 def _headed(claim: str, published: str, rows: list[Row]) -> list[Row]:
     """Rows with the claim and the paper's scale in front; what repeats is left out."""
-    told, last = [], ""
+    told: list[Row] = []
+    last = ""
     for scale, *rest in rows:
         first = ("", "") if told else (claim, published)
         told.append((*first, "as above" if scale == last else scale, *rest))
@@ -187,7 +188,7 @@ def _halves_of_digits(records: Mapping[str, Record]) -> list[Row]:
     above, n = test.seeds - test.below, test.seeds
     p = binomtest(above, n).pvalue
     told = f"mean of the halves: above x with {above} of {n} seeds (exploratory; p {p:.0e})"
-    rows = [(str(n), told, "undecided" if test.below else "the opposite, here")]
+    rows: list[Row] = [(str(n), told, "undecided" if test.below else "the opposite, here")]
     for beta in (1.0, 4.0, 16.0):
         mean, better = (claim_of(pooled(records, beta), half) for half in ("mean", "better"))
         told = f"β {beta:g}: mean below x with {mean.below}, better half with {better.below}"
