@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import tyro
 
 from .._version import __version__
+from ..experiments.definitions import named
 from ..experiments.runs import Run
 from ..presets import PRESETS
 from ..support.checks import InputError
@@ -104,10 +105,7 @@ def _commands(arguments: list[str]) -> Any:
     early.add_argument("--preset", default=Train.preset)
     early.add_argument("--resume")
     asked = early.parse_known_args(arguments)[0]
-    if asked.preset not in PRESETS:
-        known = ", ".join(PRESETS)
-        raise InputError(f"unknown preset {asked.preset!r}; the known ones are {known}.")
-    preset = PRESETS[asked.preset]
+    preset = named(asked.preset, PRESETS, "preset")
     start = Train(model=preset.model, train=preset.train)
     if asked.resume:
         run = Run.open(asked.resume)

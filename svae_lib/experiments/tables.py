@@ -21,12 +21,12 @@ import torch
 from .. import data, fid
 from ..data import ImageSets
 from ..models import parameter_count
-from ..presets import ModelConfig, Preset, TrainConfig
+from ..presets import PRESETS, ModelConfig, Preset, TrainConfig
 from ..support.checks import InputError, check_seed
 from ..support.files import claimed
 from ..support.rescue import TrainingDiverged, TrainingOutOfMemory
 from ..training import Trainer
-from .definitions import TABLES, Table, Variant, table_named
+from .definitions import TABLES, Table, Variant, named
 from .evaluation import evaluate
 from .records import FORMAT, lock_of, read_table, recorded, write_table
 from .runs import Run
@@ -88,10 +88,12 @@ class Plan:
 
         With fewer steps a second stage is shorter in proportion.
         """
-        table = table_named(name)
+        table = named(name, TABLES, "table")
         if seeds is not None and len(seeds) == 0:
             raise InputError("seeds is empty: give at least one, or None for the table's.")
-        preset, scoring = table.resolved(), table.scoring
+        preset, scoring = table.preset, table.scoring
+        if isinstance(preset, str):
+            preset = named(preset, PRESETS, "preset")
         if steps is not None:
             share = min(1.0, steps / preset.train.steps)
             preset = replace(preset, train=replace(preset.train, steps=steps))
