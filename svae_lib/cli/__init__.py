@@ -32,21 +32,11 @@ from .scores import Evaluate, Fid, Report
 from .tables import Campaign, Demo, Reproduce, Splits
 from .train import Train
 
-COMMANDS: dict[str, type] = {
-    "train": Train,
-    "evaluate": Evaluate,
-    "sample": Sample,
-    "reconstruct": Reconstruct,
-    "info": Info,
-    "report": Report,
-    "fid": Fid,
-    "export": Export,
-    "reproduce": Reproduce,
-    "campaign": Campaign,
-    "splits": Splits,
-    "demo": Demo,
-    "grade": Grade,
-}
+COMMANDS = (
+    *(Train, Evaluate, Sample, Reconstruct, Info, Report, Fid, Export),
+    *(Reproduce, Campaign, Splits, Demo, Grade),
+)
+"""In the order of the help page; each goes by its class's name."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -117,7 +107,6 @@ def _commands(arguments: list[str]) -> Any:
             train=run.train_config,
         )
     union: Any = Annotated[Train, tyro.conf.subcommand("train", default=start)]
-    for command, cls in COMMANDS.items():
-        if cls is not Train:
-            union = union | Annotated[cls, tyro.conf.subcommand(command)]
+    for command in COMMANDS[1:]:
+        union = union | Annotated[command, tyro.conf.subcommand(command.__name__.lower())]
     return union

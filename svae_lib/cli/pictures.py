@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,11 +10,10 @@ from typing import Literal
 import torch
 import tyro
 from matplotlib.figure import Figure
-from PIL import Image
 
 from .. import data, fid, plots
 from .._version import __version__
-from ..data import to_float, to_uint8
+from ..data import to_float
 from ..experiments.checkpoints import MODEL_KINDS, load_model, read_about
 from ..experiments.evaluation import fitting_images
 from ..experiments.export import TOLERANCE, Part, export_onnx
@@ -30,20 +28,18 @@ from ..support.files import atomic_path, check_writable
 
 @dataclass
 class Sample:
-    """Draw new images from a trained run and save them as one picture, or one file each."""
+    """Draw new images from a trained run and save them as one picture."""
 
     run: tyro.conf.Positional[Path]
     """Folder that svae train made."""
     out: Path
-    """PNG file for a picture of all, or with --separate a new folder."""
+    """PNG file."""
     n: int = 64
     """Number of images."""
     source: Literal["prior", "mixture"] = "prior"
     """Draw latent vectors from N(0, 1), or from a mixture fitted as svae evaluate fits it."""
     mixture_components: int | None = None
     """Gaussians in the mixture; default: those of svae evaluate."""
-    separate: bool = False
-    """One PNG per image, in a folder."""
     seed: int = 0
     """Seeds everything random."""
     root: Path | None = None
@@ -62,10 +58,7 @@ class Sample:
             mixture = LatentMixture(scoring.components(sets), seed=self.seed).fit(mu)
             z = mixture.sample(self.n, self.seed)
         images = decode_all(model, z).x_hat
-        if self.separate:
-            _save_each(self.out, images)
-        else:
-            save_figure(self.out, plots.image_grid(images, title=f"samples ({self.source})"))
+        save_figure(self.out, plots.image_grid(images, title=f"samples ({self.source})"))
         print(f"{self.n} images: {self.out}")
 
 
@@ -150,13 +143,3 @@ def save_figure(path: Path, figure: Figure) -> None:
     """Save a figure as PNG."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
-
-
-def _save_each(folder: Path, images: torch.Tensor) -> None:
-    """A PNG per image in a new folder, which gets its name when all are written."""
-    unfinished = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    for index, pixels in enumerate(to_uint8(images).permute(0, 2, 3, 1).numpy()):
-        Image.fromarray(pixels.squeeze()).save(unfinished / f"{index:05d}.png")
-    unfinished.rename(folder)

@@ -8,16 +8,13 @@ from pathlib import Path
 
 import tyro
 
-from .. import plots
 from ..experiments.campaign import campaign, plans, status
-from ..experiments.claim import claim_tests, kinds_of, summarise_claim
+from ..experiments.claim import claim_tests, summarise_claim
 from ..experiments.demo import demo
 from ..experiments.records import read_table
 from ..experiments.report import format_table
 from ..experiments.summaries import summarise
 from ..experiments.tables import reproduce
-from ..support.files import check_writable
-from .pictures import save_figure
 
 
 @dataclass(kw_only=True)
@@ -91,19 +88,9 @@ class Campaign(_Tables):
 class Splits(_Table):
     """Train the many small Split VAEs of the table "splits", and test the claim about halves."""
 
-    picture: Path | None = None
-    """PNG file for the plane of the two measures, a point per run."""
-
     def __call__(self) -> None:
-        if self.picture is not None:
-            check_writable(self.picture)
-        options = {name: value for name, value in vars(self).items() if name != "picture"}
-        path = reproduce("splits", **options)
-        record = read_table(path)
-        if self.picture is not None:
-            names = [f"beta {cell['beta']:g}" for cell in record["cells"] if cell["split"]]
-            save_figure(self.picture, plots.split_plane(kinds_of(record), names))
-        print(format_table(*summarise_claim(claim_tests(record))))
+        path = reproduce("splits", **vars(self))
+        print(format_table(*summarise_claim(claim_tests(read_table(path)))))
         print(f"every run: {path}")
 
 

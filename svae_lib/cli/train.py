@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from .. import data
-from ..experiments.checkpoints import MODEL_KINDS
 from ..experiments.monitoring import SamplePictures, TensorBoard
 from ..experiments.runs import Run
 from ..presets import PRESETS, ModelConfig, TrainConfig
@@ -52,8 +51,6 @@ class Train:
     def __call__(self) -> None:
         if (self.out is None) == (self.resume is None):
             raise InputError("give either --out FOLDER for a new run or --resume FOLDER.")
-        if self.kind not in MODEL_KINDS:
-            raise InputError(f"--kind must be one of {', '.join(MODEL_KINDS)}.")
         processes = join(self.device)
         with contextlib.ExitStack() as stack:
             with processes.main_first():  # it may download, and it makes the folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from math import exp
 from typing import Any
@@ -23,7 +23,6 @@ PLANNED = 5
 """Questions that were written down before their runs, and asked of an interval or a sign test: two
 of same-beta, one each of likelihood, reconstructions and photographs."""
 HALF_WIDTH = "mnist-half-width"
-_NOT_YET = (HALF_WIDTH, "–", "not yet run", "–")
 _NAMES = {"lenet": "LeNet", "lenet-mnist": "LeNet", "efficientnet-lite0": "EfficientNet-Lite0"}
 _DIGITS = ("mnist-5k", "same-beta", "splits", "likelihood", "reconstructions", "k-way")
 
@@ -59,35 +58,22 @@ def verdicts(records: Mapping[str, Record]) -> list[Row]:
     photographs, larger = records["photographs"], records.get(HALF_WIDTH, {"cells": []})
     digits = _scale([records[name] for name in _DIGITS if name in records], "5,000 digits")
     colour = _scale([photographs], "photographs")
-    ran = bool(_seeds_of_both(larger))
-    mnist = _scale([larger], "MNIST") if ran else ""
+
+    def at_half_width(row_of: Callable[[Record], Row]) -> Row:
+        if not _seeds_of_both(larger):
+            return HALF_WIDTH, "–", "not yet run", "–"
+        return _scale([larger], "MNIST"), *row_of(larger)
+
+    samples: list[Row] = [(digits, *row) for row in _gains_on_digits(records)]
+    samples += [(colour, *_gain_on_photographs(photographs)), at_half_width(_gains)]
+    halves: list[Row] = [(digits, *row) for row in _halves_of_digits(records)]
+    halves += [at_half_width(_halves)]
+    active: list[Row] = [(digits, *_active(records["mnist-5k"])), (colour, *_active(photographs))]
+    active += [at_half_width(_active)]
     return [
-        *_headed(
-            "1 Better samples than a VAE",
-            _published(),
-            [
-                *((digits, *row) for row in _gains_on_digits(records)),
-                (colour, *_gain_on_photographs(photographs)),
-                (mnist, *_gains_at_half_width(larger)) if ran else _NOT_YET,
-            ],
-        ),
-        *_headed(
-            "2 Better halves of semantic splits",
-            "as above",
-            [
-                *((digits, *row) for row in _halves_of_digits(records)),
-                (mnist, *_halves_at_half_width(larger)) if ran else _NOT_YET,
-            ],
-        ),
-        *_headed(
-            "3 More active latent variables",
-            "as above",
-            [
-                (digits, *_active(records["mnist-5k"])),
-                (colour, *_active(photographs)),
-                (mnist, *_active(larger)) if ran else _NOT_YET,
-            ],
-        ),
+        *_headed("1 Better samples than a VAE", _published(), samples),
+        *_headed("2 Better halves of semantic splits", "as above", halves),
+        *_headed("3 More active latent variables", "as above", active),
     ]
 
 
@@ -156,11 +142,9 @@ def _gains_on_digits(records: Mapping[str, Record]) -> list[Row]:
         rows.append((str(gap.n), told, _about(gap)))
     gap = paired_difference(records["reconstructions"], *_pair("REC", ", beta 1"))
     wide = _one_of(PLANNED, gap)
-    told = (
-        f"reconstructions: FID {_interval(gap)}; for all {PLANNED} planned questions "
-        f"± {wide.half_width:.2f}"
-    )
-    rows.append((str(gap.n), told, _about(wide, " (reconstructions, not samples)")))
+    told = f"reconstructions: FID {_interval(gap)}; for all {PLANNED} planned questions "
+    says = _about(wide, " (reconstructions, not samples)")
+    rows.append((str(gap.n), f"{told}± {wide.half_width:.2f}", says))
     gap = likelihood_difference(records["likelihood"], "split-vae, beta 1", "vae, beta 1")
     told = f"log p(x) of test digits: {_interval(gap)} nats an image, a factor of "
     lower = replace(gap, mean=-gap.mean)  # as for FID: below 0 is a gain
@@ -173,7 +157,7 @@ def _gain_on_photographs(record: Record) -> Row:
     return str(gap.n), f"mixture samples: KID {_interval(gap, digits=4)}", _about(gap)
 
 
-def _gains_at_half_width(record: Record) -> Row:
+def _gains(record: Record) -> Row:
     split, plain = (scores_by_seed(record, *row) for row in _pair("mixture"))
     gaps = [split[seed] - plain[seed] for seed in _seeds_of_both(record)]
     below = sum(gap < 0 for gap in gaps)
@@ -198,7 +182,7 @@ def _halves_of_digits(records: Mapping[str, Record]) -> list[Row]:
     return rows
 
 
-def _halves_at_half_width(record: Record) -> Row:
+def _halves(record: Record) -> Row:
     cells = [cell for cell in record["cells"] if cell["split"] and not died(cell)]
     kinds = [cell["split"]["label"] for cell in cells]
     if not (n := kinds.count("semantic")):
