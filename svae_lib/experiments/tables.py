@@ -183,6 +183,7 @@ class Plan:
             with lock_of(self.path):
                 record = self.record()
                 record["cells"].append(scored)
+                record.pop("claim", None)  # a test that older versions kept: of fewer cells
                 write_table(self.path, record)
 
 
