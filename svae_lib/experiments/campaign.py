@@ -45,12 +45,7 @@ def campaign(
 ) -> None:
     """Work off plans as :func:`work_off` does, with one thread in each process.
 
-    Args:
-        todo: what is to be made.
-        hours: stop after this time; a model trained by then is scored.
-        processes: models trained at once.
-        root: folder with the data sets' files.
-        device: where to train and score.
+    It ends after some hours, or when all is done; so many processes work at once.
 
     Raises:
         InputError: a bad argument, or as in :func:`work_off`.

@@ -220,15 +220,10 @@ def write_report(
             raise InputError(f"the figure {heading!r} has no alt_text: say what it shows.")
         image = Markup(img_tag(figure, scale=2))  # made and escaped by img_tag
         sections[section].append((heading, image, explanation))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["fact"] = fact
-    html = environment.get_template("report.html.j2").render(
+    source = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
+    options = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
+    html = jinja2.Template(source, undefined=jinja2.StrictUndefined, **options).render(
+        fact=fact,
         title=title,
         summary=summary,
         columns=columns,

@@ -8,9 +8,8 @@ their x1, the other half with their x2, as in the paper.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from torch import Tensor
@@ -95,12 +94,8 @@ class Scoring:
                 f"there are {available} {self.reference} images, too few for a reference of "
                 f"{n_reference}: lower n_reference, or n where only that is given."
             )
-        return dataclasses.replace(
-            self,
-            n=n,
-            n_reference=n_reference,
-            mixture_components=self.components(sets),
-        )
+        components = self.components(sets)
+        return replace(self, n=n, n_reference=n_reference, mixture_components=components)
 
     def components(self, sets: ImageSets) -> int:
         """Gaussians in the mixture, by default one per 100 training images, 1 to 100."""

@@ -159,12 +159,9 @@ def scores_by_seed(
 
 
 def _bounds(record: dict[str, Any], variant: str, bound: str) -> dict[int, float]:
-    """A bound by seed."""
-    return {
-        cell["seed"]: float(cell["likelihood"][bound])
-        for cell in record["cells"]
-        if cell["variant"] == variant and cell.get("likelihood") and not died(cell)
-    }
+    """A bound by seed, of the runs that did not die."""
+    cells = [cell for cell in record["cells"] if cell["variant"] == variant and not died(cell)]
+    return {c["seed"]: float(c["likelihood"][bound]) for c in cells if c.get("likelihood")}
 
 
 def _mean(values: dict[int, float], none: str = "–") -> str:
