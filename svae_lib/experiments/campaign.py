@@ -45,7 +45,7 @@ def campaign(
 ) -> None:
     """Work off plans as :func:`work_off` does, with one thread in each process.
 
-    It ends after some hours, or when all is done; so many processes work at once.
+    It ends after ``hours``, and trains ``processes`` models at once.
 
     Raises:
         InputError: a bad argument, or as in :func:`work_off`.
