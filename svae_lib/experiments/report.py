@@ -221,7 +221,7 @@ def write_report(
         image = Markup(img_tag(figure, scale=2))  # made and escaped by img_tag
         sections[section].append((heading, image, explanation))
     source = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
-    options = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
+    options: dict[str, Any] = dict.fromkeys(("autoescape", "trim_blocks", "lstrip_blocks"), True)
     html = jinja2.Template(source, undefined=jinja2.StrictUndefined, **options).render(
         fact=fact,
         title=title,
