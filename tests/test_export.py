@@ -65,9 +65,10 @@ def test_the_file_says_what_it_is_and_the_model_stays_as_it_was(
 ) -> None:
     exported = torch.onnx.export
 
-    def as_some_versions(module: torch.nn.Module, *arguments: Any, **options: Any) -> None:
-        exported(module, *arguments, **options)
+    def as_some_versions(module: torch.nn.Module, *arguments: Any, **options: Any) -> Any:
+        program = exported(module, *arguments, **options)
         module.train(module.training)  # with all modules in it
+        return program
 
     monkeypatch.setattr(torch.onnx, "export", as_some_versions)
     made = model()

@@ -159,7 +159,7 @@ def test_what_cannot_be_written_warns_and_training_goes_on(
     run = Run.create(tmp_path / "run", "vae", "blobs", tiny, fast)
     watchers = [SamplePictures(tmp_path / "file" / "samples", blobs, every=5)]
     with (
-        pytest.warns(UserWarning, match=r"picture.*goes on"),
+        pytest.warns(UserWarning, match=r"samples.*goes on"),
         TensorBoard(tmp_path / "file" / "events") as board,
         pytest.warns(UserWarning, match=r"events.*goes on"),
     ):

@@ -223,7 +223,7 @@ def test_a_run_is_checked_before_anything_is_written(tiny, fast, blobs, tmp_path
 
 
 def test_training_survives_a_disk_that_is_full_for_a_while(
-    tiny, fast, run: Run, blobs, tmp_path: Path, monkeypatch, capsys
+    tiny, fast, run: Run, blobs, tmp_path: Path, monkeypatch
 ) -> None:
     save_file, calls = tensor_files.save_file, []
 
@@ -236,20 +236,17 @@ def test_training_survives_a_disk_that_is_full_for_a_while(
 
     monkeypatch.setattr(tensor_files, "save_file", full_at_times)
     seen = []
-    trainer = run.train(
-        blobs,
-        device="cpu",
-        progress=False,
-        checkpoint_every=5,
-        on_log=[lambda t: seen.append((t.step, [p.name for p in run.checkpoints()]))],
-    )
+    with pytest.warns(UserWarning, match=r"No space left.*checkpoint-10.*training goes on"):
+        trainer = run.train(
+            blobs,
+            device="cpu",
+            progress=False,
+            checkpoint_every=5,
+            on_log=[lambda t: seen.append((t.step, [p.name for p in run.checkpoints()]))],
+        )
     first = ["checkpoint-5.safetensors"]
     assert seen[:3] == [(5, first), (10, first), (15, first)]  # the old one survives
     assert seen[3] == (20, [*first, "checkpoint-20.safetensors"])
-    said = capsys.readouterr().out
-    for step in (10, 15):
-        assert f"checkpoint of step {step} could not be saved" in said
-    assert "No space left" in said
     assert not list(run.folder.rglob("*.partial*"))
     straight = Run.create(tmp_path / "straight", "split-vae", "blobs", tiny, fast)
     assert same_weights(straight.train(blobs, device="cpu", progress=False).model, trainer.model)
@@ -319,7 +316,7 @@ def test_when_every_checkpoint_is_damaged_training_starts_again_and_says_so(
     for path in run.checkpoints():
         path.write_bytes(path.read_bytes()[:500])
     assert run.trainer(blobs, "cpu").step == 0
-    assert "starts from the beginning" in capsys.readouterr().out
+    assert "or to the beginning" in capsys.readouterr().out
 
 
 def test_an_existing_folder_is_left_alone(tiny, fast, tmp_path: Path) -> None:
@@ -376,11 +373,8 @@ def test_the_folder_of_another_model_is_refused(run: Run, tiny, fast, blobs) -> 
     settings = json.loads((run.folder / "run.json").read_text())
     settings["model"]["latent_dim"] = 5
     (run.folder / "run.json").write_text(json.dumps(settings))
-    other = Run.open(run.folder)
-    with pytest.raises(sv.InputError, match="another model"):
-        other.load_model()
     with pytest.raises(sv.InputError, match=r"latent_dim \(3 there, 5 here\)"):
-        other.train(blobs, device="cpu", progress=False)
+        Run.open(run.folder).train(blobs, device="cpu", progress=False)
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path, run: Run) -> None:
@@ -388,8 +382,9 @@ def test_what_is_no_run_is_refused(tmp_path: Path, run: Run) -> None:
         Run.open(tmp_path)
     with pytest.raises(sv.InputError, match="holds no trained model yet"):
         run.load_model()
-    (run.folder / "run.json").write_text('{"format": 7}')
-    with pytest.raises(sv.InputError, match="has format 7"):
+    settings = json.loads((run.folder / "run.json").read_text()) | {"format": 7}
+    (run.folder / "run.json").write_text(json.dumps(settings))
+    with pytest.raises(sv.InputError, match="does not fit this version: format"):
         Run.open(run.folder)
 
 
@@ -399,11 +394,9 @@ def test_what_is_no_run_is_refused(tmp_path: Path, run: Run) -> None:
         (("kind",), 3),
         (("data",), None),
         (("format",), True),
-        (("held_out",), -1),
         (("model",), []),
         (("model", "latent_dim"), 3.0),
         (("model", "latent_dim"), True),
-        (("model", "latent_dim"), 10**30),
         (("model", "surplus"), 1),
         (("train", "steps"), -24),
         (("train", "steps"), "24"),
@@ -424,7 +417,7 @@ def test_settings_that_do_not_fit_are_refused_by_name(run: Run, place, value) ->
         Run.open(run.folder)
     said = str(refused.value)
     assert str(run.folder) in said and "\n" not in said
-    assert place[-1] in said or "64 bits" in said
+    assert place[-1] in said
 
 
 @pytest.mark.parametrize("missing", ["kind", "data", "model", "train"])
@@ -447,12 +440,9 @@ def test_a_folder_of_the_first_version_opens(run: Run) -> None:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("history.json", '{"step": [1, 2], "loss": [1.0]}'),
-        ("history.json", '{"step": [2.5]}'),
         ("history.json", '{"step": [true]}'),
         ("history.json", "[1]"),
-        ("validation.json", '[{"step": 1.5, "loss": 1, "mse": 1, "kl": 1}]'),
-        ("validation.json", '[{"step": 1, "loss": 1}]'),
+        ("validation.json", '[{"step": 1, "loss": "low"}]'),
         ("validation.json", "[" * 100_000),
     ],
 )
@@ -471,36 +461,31 @@ def test_curves_that_do_not_fit_are_refused_before_any_work(
 # ---------------------------------------------------------------------- kills and errors
 
 
-def test_what_a_kill_left_of_a_new_folder_does_not_count(tiny, fast, blobs, tmp_path: Path) -> None:
-    for name in (".run.abc.partial.json", ".lock", ".lock-1"):
-        (tmp_path / name).write_text("half")
-    run = Run.create(tmp_path, "vae", "blobs", tiny, fast)
-    run.train(blobs, device="cpu", progress=False)
-    assert not list(tmp_path.rglob("*.partial*"))
-
-
 def test_a_damaged_state_is_passed_over_for_the_checkpoint_before(run: Run, blobs, capsys) -> None:
     run.train(blobs, device="cpu", progress=False, checkpoint_every=5)
-    rewrite(run.checkpoints()[-1], header=lambda facts: facts.update(step=-3))
+    rewrite(run.checkpoints()[-1], header=lambda facts: facts.update(step="3"))
     assert run.trainer(blobs, "cpu").step == 20
     assert "checkpoint-24" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), MemoryError(), KeyboardInterrupt()])
-def test_an_error_between_steps_loses_nothing(
+def test_an_error_in_a_callback_leaves_the_model_and_the_run_goes_on(
     run: Run, tiny, fast, blobs, tmp_path: Path, error
 ) -> None:
     def fail(trainer: sv.Trainer) -> None:
-        if trainer.step == 10:
+        if trainer.step == 15:
             raise error
 
+    options = {"device": "cpu", "progress": False, "checkpoint_every": 10}
     with contextlib.suppress(type(error)):
-        run.train(blobs, device="cpu", progress=False, on_log=[fail])
-    assert run.steps_taken() >= 10 and run.checkpoints()
-    finished = run.train(blobs, device="cpu", progress=False)
+        run.train(blobs, on_log=[fail], **options)
+    assert run.steps_taken() == 15
+    assert run.trainer(blobs, "cpu").step == 10  # the newest checkpoint
+    finished = run.train(blobs, **options)
     straight = Run.create(tmp_path / "straight", "split-vae", "blobs", tiny, fast)
     other = straight.train(blobs, device="cpu", progress=False)
     assert same_weights(finished.model, other.model)
+    assert finished.history == other.history
 
 
 def test_of_a_training_that_diverges_the_last_good_model_is_saved(run: Run, blobs) -> None:
@@ -667,27 +652,18 @@ def test_a_copy_of_a_checkpoint_under_another_name_is_left_alone(run: Run, blobs
     assert copy.exists() and copy not in run.checkpoints()
 
 
-def test_a_model_older_than_the_newest_checkpoint_is_warned_of(run: Run, blobs) -> None:
-    run.train(blobs, device="cpu", progress=False)
-    last = run.checkpoints()[-1]
-    last.rename(last.with_name("checkpoint-99.safetensors"))  # as after a crash at step 99 and more
-    with pytest.warns(UserWarning, match=r"step 24.*step 99"):
-        run.load_model()
-
-
 def test_checkpoints_are_at_least_a_step_apart(run: Run, blobs) -> None:
     with pytest.raises(sv.InputError, match="checkpoint_every must be at least 1, not -5"):
         run.train(blobs, device="cpu", progress=False, checkpoint_every=-5)
 
 
-def test_checkpoints_between_entries_of_the_history_are_refused(
-    tiny, fast, blobs, tmp_path: Path
-) -> None:
-    rarely = dataclasses.replace(fast, log_every=2000)
-    run = Run.create(tmp_path / "rarely", "split-vae", "blobs", tiny, rarely)
-    with pytest.raises(sv.InputError, match=r"checkpoint_every=20 .*log_every=2000"):
-        run.train(blobs, device="cpu", progress=False, checkpoint_every=20)
-    run.train(blobs, device="cpu", progress=False)  # the default gives way
+def test_checkpoints_are_saved_at_entries_of_the_history(run: Run, blobs) -> None:
+    run.train(blobs, device="cpu", progress=False, checkpoint_every=2)
+    assert [path.stem for path in run.checkpoints()][-3:] == [
+        "checkpoint-15",
+        "checkpoint-20",
+        "checkpoint-24",
+    ]
 
 
 def test_a_copy_without_history_can_be_told_its_commit(monkeypatch) -> None:

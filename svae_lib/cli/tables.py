@@ -101,11 +101,11 @@ class Demo:
     out: Path = Path("runs/demo")
     """Folder for the runs and the report; a finished demo in it is kept, see --overwrite."""
     steps: int | None = None
-    """Training steps per model; default: those of the unfinished demo, or of the preset "quick"."""
+    """Training steps per model; default: those of the preset "quick"."""
     notebooks: bool = True
     """Execute the first notebooks, where the course is at hand."""
-    seed: int | None = None
-    """Seeds everything random; default: that of the unfinished demo, or 0."""
+    seed: int = 0
+    """Seeds everything random."""
     overwrite: bool = False
     """Throw away an earlier demo in this folder and start again."""
 

@@ -11,7 +11,7 @@ import torch
 
 from .. import data
 from ..experiments.monitoring import SamplePictures, TensorBoard
-from ..experiments.runs import Run
+from ..experiments.runs import CHECKPOINT_EVERY, Run
 from ..presets import PRESETS, ModelConfig, TrainConfig
 from ..support.checks import InputError
 from ..support.distributed import Processes, join, leave
@@ -37,8 +37,8 @@ class Train:
     """Folder with the data set's files, where they are on this machine already."""
     device: str | None = None
     """cuda, cpu, ...; default: a GPU where there is one."""
-    checkpoint_every: int | None = None
-    """Steps between two checkpoints, not below --train.log-every; default: 1000 or that."""
+    checkpoint_every: int = CHECKPOINT_EVERY
+    """Steps between two checkpoints; they are saved only every --train.log-every steps."""
     held_out: int = 0
     """Training images to keep back; the checkpoint with the lowest loss on them is kept too."""
     samples_every: int | None = None

@@ -17,12 +17,9 @@ from torch import Tensor, nn
 from ..baselines import AE, RAEGP, RAEL2, BetaVAE, SmallVAE
 from ..models import VAE, SplitVAE
 from ..presets import ModelConfig, TrainConfig
-from ..support.checks import InputError, check_counts
+from ..support.checks import InputError
 from ..support.files import embedded, expand
-from ..support.records import convert
-from ..support.streams import say
 from ..support.tensor_files import (
-    DamagedFile,
     check_fit,
     digest,
     read_header,
@@ -65,20 +62,8 @@ class _TrainerFacts:
     history: History
     scaler: dict[str, int | float]
     images: int
-    images_sha256: str = ""  # older files have none
-    conditions: dict[str, str] = field(default_factory=dict)  # nor these
-
-    def __post_init__(self) -> None:
-        check_counts(lowest=0, step=self.step, summed=self.summed, images=self.images)
-        check_history(self.history)
-
-
-def check_history(history: Any, source: object = "the history") -> None:
-    """Raise InputError unless its lists are of one length and its steps rise."""
-    steps = history.get("step", [])
-    rising = all(isinstance(b, int) and a < b for a, b in zip([0, *steps], steps, strict=False))
-    if not rising or any(len(values) != len(steps) for values in history.values()):
-        raise InputError(f"{source} needs lists of one length, and whole steps that rise.")
+    images_sha256: str
+    conditions: dict[str, str] = field(default_factory=dict)  # older files have none
 
 
 def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
@@ -98,11 +83,11 @@ def check_kind(kind: str) -> None:
 
 def kind_of(model: VAE) -> str:
     """Name of the model's class in :data:`MODEL_KINDS`; another class is an InputError."""
-    for kind, cls in MODEL_KINDS.items():
-        if type(model) is cls:
-            return kind
-    name = type(model).__name__
-    raise InputError(f"{name} is none of the library's kinds: add it to checkpoints.MODEL_KINDS.")
+    kinds = {cls: kind for kind, cls in MODEL_KINDS.items()}
+    if (cls := type(model)) not in kinds:
+        name = cls.__name__
+        raise InputError(f"{name} is none of the library's kinds: add it to MODEL_KINDS.")
+    return kinds[cls]
 
 
 def save_model(
@@ -116,11 +101,10 @@ def save_model(
     """Save a model's weights with what is needed to rebuild it.
 
     Args:
-        path: file to write, ``.safetensors`` by custom.
         model: of a class in :data:`MODEL_KINDS`.
         about: facts to keep in the header, as JSON: data, training, scores.
         dtype: store floating-point weights in this type, such as ``torch.float16``.
-        overwrite: replace an existing file; otherwise it is a FileExistsError.
+        overwrite: replace an existing file, which is a FileExistsError otherwise.
     """
     facts = _model_facts(model) | {"about": about or {}}
     write_tensors(path, "model", storable(model.state_dict(), dtype), facts, overwrite=overwrite)
@@ -154,13 +138,14 @@ def _shipped(folder: Path, name: str) -> Path:
 def trained_history(preset: str, kind: str) -> dict[str, list[float]]:
     """How the training of :func:`load_trained`'s model went."""
     path = _shipped(embedded("trained"), f"{preset}-{kind}")
-    return convert(read_about(path).get("history", {}), dict[str, list[float]], path)
+    history: dict[str, list[float]] = read_about(path).get("history", {})
+    return history
 
 
 def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The facts that were saved with a model or a set of weights, without reading the weights."""
-    path = expand(path)
-    return convert(read_header(path).get("about", {}), dict[str, Any], path)
+    about: dict[str, Any] = read_header(expand(path)).get("about", {})
+    return about
 
 
 def _model_facts(model: VAE) -> dict[str, Any]:
@@ -168,12 +153,9 @@ def _model_facts(model: VAE) -> dict[str, Any]:
 
 
 def _rebuild(path: Path, tensors: dict[str, Tensor], facts: _ModelFacts | _TrainerFacts) -> VAE:
-    try:
-        with torch.device("meta"):  # layers without memory: first see whether the weights fit
-            expected = build_model(facts.kind, facts.model).state_dict()
-    except RuntimeError as error:
-        raise DamagedFile(f"{path} does not hold a model of this version ({error}).") from None
-    check_fit(path, tensors, expected, half=True)
+    with torch.device("meta"):  # layers without memory: first see whether the weights fit
+        expected = build_model(facts.kind, facts.model).state_dict()
+    check_fit(path, tensors, expected)
     model = build_model(facts.kind, facts.model)
     model.load_state_dict(tensors)
     return model
@@ -184,9 +166,14 @@ def save_trainer(path: str | os.PathLike[str], trainer: Trainer) -> None:
 
     Random numbers and the position in the epoch depend on (seed, step) alone.
     """
-    tensors = _model_and_sums(trainer)
+    tensors: dict[str, Tensor] = {f"model.{k}": v for k, v in trainer.model.state_dict().items()}
     for index, state in trainer.optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{k}": v for k, v in state.items()}
+    tensors |= {
+        "gamma.value": trainer.gamma.value,
+        "gamma.running": trainer.gamma.running,
+        "log.sums": trainer._sums,
+    }
     facts = _model_facts(trainer.model) | {
         "train": asdict(trainer.config),
         "step": trainer.step,
@@ -198,16 +185,6 @@ def save_trainer(path: str | os.PathLike[str], trainer: Trainer) -> None:
         **images_facts(trainer.images),
     }
     write_tensors(path, "trainer", storable(tensors), facts, overwrite=True)
-
-
-def _model_and_sums(trainer: Trainer) -> dict[str, Tensor]:
-    """All tensors of a training but Adam's."""
-    tensors: dict[str, Tensor] = {f"model.{k}": v for k, v in trainer.model.state_dict().items()}
-    return tensors | {
-        "gamma.value": trainer.gamma.value,
-        "gamma.running": trainer.gamma.running,
-        "log.sums": trainer._sums,
-    }
 
 
 def _conditions(trainer: Trainer) -> dict[str, str]:
@@ -236,65 +213,14 @@ def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     path = expand(path)
     tensors, facts = read_tensors(path, "trainer", _TrainerFacts)
     _check_same_run(trainer, facts, path)
-    adam = {name: tensors.pop(name) for name in list(tensors) if name.startswith("adam.")}
-    check_fit(path, tensors, _model_and_sums(trainer))
-    check_fit(path, adam, _adam_like(trainer, adam))
-    for name, known in (("history", trainer.history), ("scaler", trainer.scaler.state_dict())):
-        if (found := getattr(facts, name)) and known and found.keys() != known.keys():
-            raise DamagedFile(f"{path} does not fit: its {name} holds {', '.join(found)}.")
+    weights = _model_tensors(tensors)
+    check_fit(path, weights, trainer.model.state_dict())
     here = _conditions(trainer)
     if changed := [k for k, v in facts.conditions.items() if here.get(k, v) != v]:
         there = ", ".join(f"{k} {facts.conditions[k]} (now {here[k]})" for k in changed)
-        say(f"{path.name} was made with {there}: from here on the run differs in its last bits.")
-    _fill(trainer, tensors, adam, facts)
-
-
-def _check_same_run(trainer: Trainer, facts: _TrainerFacts, path: Path) -> None:
-    images = images_facts(trainer.images)
-    own = kind_of(trainer.model), trainer.model.config, trainer.config, images["images"]
-    here = _identity(*own)
-    there = _identity(facts.kind, facts.model, facts.train, facts.images)
-    different = [f"{k} ({there[k]} there, {here[k]} here)" for k in here if here[k] != there[k]]
-    if not different and facts.images_sha256 not in ("", images["images_sha256"]):
-        different = ["the pixels of the training images"]
-    if different:
-        raise InputError(
-            f"{path} belongs to another run: it differs in {', '.join(different)}. "
-            "Resume with the settings it was started with, or start a new run."
-        )
-
-
-def _identity(kind: str, model: ModelConfig, train: TrainConfig, images: int) -> dict[str, Any]:
-    """What must agree for a training to go on; steps and their parts may change."""
-    settings = asdict(model) | asdict(train)
-    del settings["steps"], settings["accumulate"]
-    return {"kind": kind, **settings, "images": images}
-
-
-def _adam_like(trainer: Trainer, found: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What Adam keeps of each parameter that the file names."""
-    expected: dict[str, Tensor] = {}
-    step = torch.zeros((), dtype=torch.float32)
-    for index, parameter in enumerate(trainer.model.parameters()):
-        if any(name.startswith(f"adam.{index}.") for name in found):
-            parts = {"exp_avg": parameter, "exp_avg_sq": parameter, "step": step}
-            expected |= {f"adam.{index}.{name}": like for name, like in parts.items()}
-    return expected
-
-
-def _fill(
-    trainer: Trainer, tensors: dict[str, Tensor], adam: dict[str, Tensor], facts: _TrainerFacts
-) -> None:
-    trainer.model.load_state_dict(_model_tensors(tensors))
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in adam.items():
-        _, index, key = name.split(".")
-        state.setdefault(int(index), {})[key] = tensor
-    trainer.optimizer.load_state_dict({**trainer.optimizer.state_dict(), "state": state})
-    for parameter, moments in trainer.optimizer.state.items():
-        for key, value in moments.items():
-            if value.shape == parameter.shape:  # fused Adam wants the parameter's memory format
-                moments[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        print(f"{path.name} was made with {there}: from here on the run differs in its last bits.")
+    trainer.model.load_state_dict(weights)
+    _restore_adam(trainer.optimizer, tensors)
     trainer.gamma.value.copy_(tensors["gamma.value"])
     trainer.gamma.running.copy_(tensors["gamma.running"])
     trainer._sums.copy_(tensors["log.sums"])
@@ -304,6 +230,33 @@ def _fill(
     trainer.step, trainer.seconds = facts.step, facts.seconds
     trainer.history.update(facts.history)
     trainer._good.keep()  # a divergence goes back to this state, not to one before it
+
+
+def _check_same_run(trainer: Trainer, facts: _TrainerFacts, path: Path) -> None:
+    """Everything must agree but the number of steps, and of the parts they are taken in."""
+    model, own, images = trainer.model, trainer.config, images_facts(trainer.images)
+    here = {"kind": kind_of(model), **asdict(model.config), **asdict(own), **images}
+    there = {**vars(facts), **asdict(facts.model), **asdict(facts.train)}
+    del here["steps"], here["accumulate"]
+    if different := [key for key in here if here[key] != there[key]]:
+        listed = ", ".join(f"{k} ({there[k]} there, {here[k]} here)" for k in different)
+        raise InputError(
+            f"{path} belongs to another run: it differs in {listed}. "
+            "Resume with the settings it was started with, or start a new run."
+        )
+
+
+def _restore_adam(optimizer: torch.optim.Adam, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("adam."):
+            _, index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    for parameter, moments in optimizer.state.items():
+        for key, value in moments.items():
+            if value.shape == parameter.shape:  # fused Adam wants the parameter's memory format
+                moments[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def load_checkpoint(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> VAE:
@@ -337,7 +290,7 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
     """
     path = expand(path)
     tensors, _ = read_tensors(path, _WEIGHTS, dict[str, dict[str, Any]])
-    check_fit(path, tensors, network.state_dict(), half=True)
+    check_fit(path, tensors, network.state_dict())
     network.load_state_dict(tensors)
     network.eval()
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
 import os
 import warnings
-from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -35,13 +34,8 @@ def export_onnx(
     The decoder maps ``z`` (N, L) to ``x_hat`` (N, C, S, S) and, where the model splits,
     ``components`` (N, K, C, S, S) and ``weights`` (N, K, 1, S, S); the encoder maps ``images``
     (N, C, S, S) in [0, 1] to ``mu`` and ``log_var`` (N, L); "both" decodes the posterior means.
-    All are float32. The file's metadata hold kind, configuration and the weights' SHA-256.
-
-    Args:
-        model: on any device and in any mode; it is left as it was.
-        path: the file.
-        part: "decoder", "encoder" or "both".
-        overwrite: replace an existing file.
+    All are float32. The file's metadata hold kind, configuration and the weights' SHA-256. The
+    model may be on any device and in any mode, and is left as it was.
 
     Raises:
         InputError: an unknown part, packages are missing, the model cannot be exported, or what
@@ -50,19 +44,22 @@ def export_onnx(
     """
     if part not in get_args(Part):
         raise InputError(f"part must be decoder, encoder or both, not {part!r}.")
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401  the exporter needs it
+    except ImportError as error:
+        raise InputError(
+            f'exporting needs the package {error.name}: pip install "svae-lib[export]".'
+        ) from None
     about = {"library": __version__, "kind": kind_of(model), "part": part}
     about |= {"config": json.dumps(asdict(model.config)), "sha256": weights_hash(model)}
-    onnx, runtime = _packages()
-    with atomic_path(path, overwrite=overwrite) as temporary, _at_rest(model):
-        module = _Function(model, part)
-        # Some versions of the exporter leave every module in the mode of the outermost one: in
-        # training mode the comparison below would fail, and change the running statistics.
-        module.eval()
-        _export(module, _example(model, part, 2), temporary)
-        file = onnx.load(str(temporary))
-        onnx.helper.set_model_props(file, about)
-        onnx.save(file, str(temporary))
-        _check(module, temporary, [_example(model, part, n) for n in (1, 5)], runtime)
+    with atomic_path(path, overwrite=overwrite) as temporary, torch.no_grad():
+        function = _Function(copy.deepcopy(model).cpu(), part).eval()
+        program = _exported(function)
+        program.model.metadata_props.update(about)
+        program.save(temporary, external_data=False)
+        cpu = ["CPUExecutionProvider"]
+        _check(function, onnxruntime.InferenceSession(temporary, providers=cpu))
 
 
 class _Function(nn.Module):
@@ -71,68 +68,41 @@ class _Function(nn.Module):
     def __init__(self, model: VAE, part: Part) -> None:
         super().__init__()
         self.model, self.part = model, part
-        splits = model.decode(_example(model, "decoder", 1)).components is not None
-        decoded = ("x_hat", "components", "weights") if splits else ("x_hat",)
-        encoded = ("mu", "log_var")
         self.input = "z" if part == "decoder" else "images"
-        self.outputs = {"encoder": encoded, "decoder": decoded, "both": encoded + decoded}[part]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        if self.part != "decoder":
+            found["mu"], found["log_var"] = self.model.encode(x)
+        if self.part != "encoder":
+            out = self.model.decode(found.get("mu", x))
+            found |= {name: value for name, value in vars(out).items() if value is not None}
+        return found
+
+    def example(self, n: int) -> Tensor:
+        """A random input of n latent vectors or images."""
+        generator, shape = torch.Generator().manual_seed(n), self.model.config
         if self.part == "decoder":
-            return self._decode(x)
-        mu, log_var = self.model.encode(x)
-        return (mu, log_var) if self.part == "encoder" else (mu, log_var, *self._decode(mu))
-
-    def _decode(self, z: Tensor) -> tuple[Tensor, ...]:
-        out = self.model.decode(z)
-        if out.components is None or out.weights is None:
-            return (out.x_hat,)
-        return out.x_hat, out.components, out.weights
+            return torch.randn(n, shape.latent_dim, generator=generator)
+        size = shape.channels, shape.image_size, shape.image_size
+        return torch.rand(n, *size, generator=generator)
 
 
-@contextlib.contextmanager
-def _at_rest(model: VAE) -> Iterator[None]:
-    """The model in evaluation mode on the CPU, and afterwards as it was before."""
-    modes = [(module, module.training) for module in model.modules()]
-    device = next(model.parameters()).device
+def _exported(function: _Function) -> Any:
+    example = function.example(2)
     try:
-        model.to("cpu").eval()
-        with torch.no_grad():
-            yield
-    finally:
-        model.to(device)
-        for module, training in modes:
-            module.training = training
-
-
-def _example(model: VAE, part: Part, n: int) -> Tensor:
-    """A random input of n latent vectors or images."""
-    generator = torch.Generator().manual_seed(n)
-    c, s = model.config.channels, model.config.image_size
-    if part == "decoder":
-        return torch.randn(n, model.config.latent_dim, generator=generator)
-    return torch.rand(n, c, s, s, generator=generator)
-
-
-def _export(module: _Function, example: Tensor, path: Path) -> None:
-    stages = io.StringIO()  # the exporter prints them
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(stages):
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
-            torch.onnx.export(
-                module,
+            return torch.onnx.export(
+                function,
                 (example,),
-                path,
-                input_names=[module.input],
-                output_names=list(module.outputs),
+                input_names=[function.input],
+                output_names=list(function(example)),
                 dynamic_shapes=({0: torch.export.Dim("n")},),
                 opset_version=OPSET,
                 dynamo=True,
-                external_data=False,
                 verbose=False,
             )
-    except OSError:
-        raise
     except Exception as error:  # whatever the exporter meets in a model of the user's own
         first = str(error).strip().split("\n")[0]
         raise InputError(
@@ -140,26 +110,13 @@ def _export(module: _Function, example: Tensor, path: Path) -> None:
         ) from error
 
 
-def _check(module: _Function, path: Path, examples: list[Tensor], runtime: Any) -> None:
-    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    for example in examples:
-        found = session.run(None, {module.input: example.numpy()})
-        for name, ours, theirs in zip(module.outputs, module(example), found, strict=True):
+def _check(function: _Function, session: Any) -> None:
+    for example in map(function.example, (1, 5)):
+        found = session.run(None, {function.input: example.numpy()})
+        for (name, ours), theirs in zip(function(example).items(), found, strict=True):
             worst = (ours - torch.from_numpy(theirs)).abs().max().item()
             if not worst <= TOLERANCE:  # NaN included
                 raise InputError(
                     f"the exported file does not compute what PyTorch computes: {name} differs by "
                     f"{worst:.2g}. It was not kept; another version of onnx may help."
                 )
-
-
-def _packages() -> tuple[Any, Any]:
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401  the exporter needs it
-    except ImportError as error:
-        raise InputError(
-            f'exporting needs the package {error.name}: pip install "svae-lib[export]".'
-        ) from None
-    return onnx, onnxruntime

@@ -19,7 +19,31 @@ SHOWN = 8  # images per row
 
 def larger_models() -> list[tuple[str, Figure, str]]:
     """Heading, figure and caption of each picture; takes some seconds."""
-    return [*_faces(), _digits()]
+    faces, _ = draw_faces(SHOWN, TEST_SEED)
+    truth = to_float(faces)
+    model, trained = _trained("faces-split-vae")
+    out = reconstruct_all(model, faces)
+    error = (out.x_hat - truth).square().mean().item()
+    mu, _ = encode_all(model, faces)
+    walk = decode_all(model, interpolate(mu[0], mu[1], SHOWN)).x_hat
+    vae, trained_vae = _trained("mnist-half-width-vae")
+    return [
+        (
+            "Split VAE: faces never seen",
+            plots.split_rows(out, SHOWN, originals=truth),
+            f"{trained} The mean squared error on these is {error:.4f}.",
+        ),
+        (
+            "Split VAE: from one face to another",
+            plots.interpolation(walk[None]),
+            "Latent vectors on the way between the first two faces above, decoded.",
+        ),
+        (
+            "VAE: digits",
+            sampled_rows(vae, load("mnist-5k").train[:1000], gaussians=10, n=SHOWN),
+            f"{trained_vae} Latent vectors from the prior, and from a mixture of 10 Gaussians.",
+        ),
+    ]
 
 
 def _trained(name: str) -> tuple[VAE, str]:
@@ -32,41 +56,8 @@ def _trained(name: str) -> tuple[VAE, str]:
     )
 
 
-def _faces() -> list[tuple[str, Figure, str]]:
-    model, trained = _trained("faces-split-vae")
-    faces, _ = draw_faces(SHOWN, TEST_SEED)
-    truth = to_float(faces)
-    out = reconstruct_all(model, faces)
-    error = (out.x_hat - truth).square().mean().item()
-    mu, _ = encode_all(model, faces)
-    walk = decode_all(model, interpolate(mu[0], mu[1], SHOWN)).x_hat
-    return [
-        (
-            "Split VAE: faces never seen",
-            plots.split_rows(out, SHOWN, originals=truth),
-            f"{trained} The mean squared error on these is {error:.4f}.",
-        ),
-        (
-            "Split VAE: from one face to another",
-            plots.interpolation(walk[None]),
-            "Latent vectors on the way between the first two faces above, decoded.",
-        ),
-    ]
-
-
-def _digits() -> tuple[str, Figure, str]:
-    model, trained = _trained("mnist-half-width-vae")
-    figure = sampled_rows(model, load("mnist-5k").train[:1000], gaussians=10, n=SHOWN)
-    said = f"{trained} Latent vectors from the prior, and from a mixture of 10 Gaussians."
-    return "VAE: digits", figure, said
-
-
 def sampled_rows(model: VAE, images: Tensor, *, gaussians: int, n: int) -> Figure:
     """Samples from the prior, and from a mixture fitted on the posterior means of ``images``."""
     mixture = LatentMixture(gaussians).fit(encode_all(model, images)[0])
-    return plots.image_rows(
-        {
-            "prior": sample_prior(model, n).x_hat,
-            "mixture": sample_mixture(model, mixture, n).x_hat,
-        }
-    )
+    samples = sample_prior(model, n).x_hat, sample_mixture(model, mixture, n).x_hat
+    return plots.image_rows(dict(zip(("prior", "mixture"), samples, strict=True)))

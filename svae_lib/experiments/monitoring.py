@@ -2,22 +2,21 @@
 
 The classes are callbacks (``on_log``) for :meth:`svae_lib.training.Trainer.fit` and ``Run.train``.
 They change neither PyTorch's random generators nor the model's mode, so training is the same with
-them and without. What they cannot write costs a warning, not the training.
+them and without.
 """
 
 from __future__ import annotations
 
 import math
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..baselines import is_deterministic
 from ..data import to_float
@@ -32,26 +31,6 @@ from ..training import Trainer
 _SEED = 0  # of noise and latent vectors, which are the same at every call
 
 
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Context: evaluation mode without gradients; afterwards the mode is as before."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)
-
-
-@contextmanager
-def _optional(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        warnings.warn(f"{what} cannot be written ({error}); training goes on.", stacklevel=4)
-
-
 @dataclass(frozen=True)
 class Validation:
     """How well a model explains images that it was not trained on; means over the images."""
@@ -64,6 +43,7 @@ class Validation:
     """KL divergence in nats per image."""
 
 
+@torch.no_grad()
 def validate(model: VAE, images: Tensor, beta: float = 1.0, *, batch_size: int = 500) -> Validation:
     """Loss on held-out images that can be compared between steps and between runs.
 
@@ -75,39 +55,35 @@ def validate(model: VAE, images: Tensor, beta: float = 1.0, *, batch_size: int =
 
     With beta = 1 it is the negative ELBO at the best gamma. It may be negative, being a density's.
 
-    The posterior's noise is the same at every call.
-
     Args:
         model: in any mode; BatchNorm uses its running statistics here.
         images: uint8 (N, C, S, S).
         beta: weight of the KL divergence in training.
-        batch_size: images at a time.
     """
     shape = model.config
     check_uint8_images(images, channels=shape.channels, image_size=shape.image_size)
     device = device_of(model)
     noise = prior_latents(len(images), shape.latent_dim, _SEED)
     squared_error, kl = torch.zeros(2, device=device)
-    with evaluating(model):
-        for part, its_noise in zip(images.split(batch_size), noise.split(batch_size), strict=True):
-            x = to_float(part.to(device))
-            out = model(x, its_noise.to(device))
-            squared_error += reconstruction_error(x, out.x_hat).sum()
-            kl += kl_divergence(out.mu, out.log_var).sum()
+    training = model.training
+    model.eval()
+    for part, its_noise in zip(images.split(batch_size), noise.split(batch_size), strict=True):
+        x = to_float(part.to(device))
+        out = model(x, its_noise.to(device))
+        squared_error += reconstruction_error(x, out.x_hat).sum()
+        kl += kl_divergence(out.mu, out.log_var).sum()
+    model.train(training)
     mse = squared_error.item() / images.numel()
     mean_kl = 0.0 if is_deterministic(model) else kl.item() / len(images)  # points have none
-    values = images[0].numel()
-    best_rate = values / 2 * (math.log(2 * math.pi * max(mse, 1e-12)) + 1)
-    return Validation(best_rate + beta * mean_kl, mse, mean_kl)
+    rate = images[0].numel() / 2 * (math.log(2 * math.pi * max(mse, 1e-12)) + 1)
+    return Validation(rate + beta * mean_kl, mse, mean_kl)
 
 
 class SamplePictures:
     """Draws ``samples-STEP.png`` every so often: images, their reconstructions, new images.
 
-    The images and the latent vectors are the same every time, so the pictures can be compared.
-
-    One is also drawn at the last step. Images are uint8 (N, C, S, S); the first ``columns`` are
-    shown.
+    The images, the first ``columns`` of uint8 (N, C, S, S), and the latent vectors are the same
+    every time, so the pictures can be compared. One is also drawn at the last step.
     """
 
     def __init__(self, folder: Path, images: Tensor, every: int = 1000, columns: int = 10) -> None:
@@ -117,13 +93,11 @@ class SamplePictures:
 
     def __call__(self, trainer: Trainer) -> None:
         """Draw, if a multiple of ``every`` has been passed since the last entry."""
-        steps = trainer.history["step"]
-        before = steps[-2] if len(steps) > 1 else 0
-        last = trainer.step == trainer.config.steps
-        if last or trainer.step // self.every > before // self.every:
-            with _optional("a sample picture"):
-                self.draw(trainer.model, trainer.step)
+        before, step = [0, *trainer.history["step"]][-2:]
+        if step == trainer.config.steps or step // self.every > before // self.every:
+            self.draw(trainer.model, trainer.step)
 
+    @torch.no_grad()
     def draw(self, model: VAE, step: int) -> Path:
         """Draw the picture of a step, over an older one, and return its path."""
         from torchvision.utils import save_image  # here: its import takes seconds
@@ -131,8 +105,10 @@ class SamplePictures:
         device = device_of(model)
         x = to_float(self.images.to(device))
         z = prior_latents(len(x), model.config.latent_dim, _SEED).to(device)
-        with evaluating(model):
-            rows = torch.cat((x, model.reconstruct(x).x_hat, model.decode(z).x_hat))
+        training = model.training
+        model.eval()
+        rows = torch.cat((x, model.reconstruct(x).x_hat, model.decode(z).x_hat))
+        model.train(training)
         path = self.folder / f"samples-{step}.png"
         with atomic_path(path, overwrite=True) as temporary:
             save_image(rows.cpu(), temporary, nrow=len(x), padding=2, pad_value=1.0)
@@ -140,39 +116,39 @@ class SamplePictures:
 
 
 class TensorBoard:
-    """Writes history, learning rate and speed as TensorBoard events.
+    """Writes history, learning rate and speed as TensorBoard events; a ``with`` block closes them.
 
-    Use it in a ``with`` block, which closes the file. After a resume, what an earlier process wrote
-    beyond the checkpoint is superseded.
-
+    After a resume, what an earlier process wrote beyond the checkpoint is superseded.
     ``tensorboard --logdir FOLDER`` shows them.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._new_writer = _summary_writer()
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise InputError(
+                "TensorBoard is not installed. Train without its events, or install it: "
+                'pip install "svae-lib[monitor]".'
+            ) from None
+        self._open = partial(SummaryWriter, str(folder))
         self._writer: Any = None
         self._last: tuple[int, float] | None = None
 
     def __call__(self, trainer: Trainer) -> None:
         """Write the newest entry of the history."""
-        with _optional("TensorBoard events"):
-            self._write(trainer)
-
-    def _write(self, trainer: Trainer) -> None:
+        step, now = trainer.step, time.perf_counter()
         if self._writer is None:
-            self._writer = self._new_writer(str(self.folder), purge_step=trainer.step)
+            self._writer = self._open(purge_step=step)
         for name, values in trainer.history.items():
             if name != "step":
-                self._writer.add_scalar(f"training/{name}", values[-1], trainer.step)
-        rate = trainer.learning_rate(trainer.step - 1)
-        self._writer.add_scalar("training/learning_rate", rate, trainer.step)
-        now = time.perf_counter()
+                self._writer.add_scalar(f"training/{name}", values[-1], step)
+        rate = trainer.learning_rate(step - 1)
+        self._writer.add_scalar("training/learning_rate", rate, step)
         if self._last is not None:
-            steps, seconds = trainer.step - self._last[0], now - self._last[1]
+            steps, seconds = step - self._last[0], now - self._last[1]
             speed = steps * trainer.config.batch_size / seconds
-            self._writer.add_scalar("speed/images_per_second", speed, trainer.step)
-        self._last = trainer.step, now
+            self._writer.add_scalar("speed/images_per_second", speed, step)
+        self._last = step, now
         self._writer.flush()
 
     def __enter__(self) -> TensorBoard:
@@ -180,16 +156,5 @@ class TensorBoard:
 
     def __exit__(self, *error: object) -> None:
         if self._writer is not None:
-            with _optional("TensorBoard events"):
+            with suppress(OSError):  # the training has warned of it
                 self._writer.close()
-
-
-def _summary_writer() -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise InputError(
-            "TensorBoard is not installed. Train without its events, or install it: "
-            'pip install "svae-lib[monitor]".'
-        ) from None
-    return SummaryWriter

@@ -17,11 +17,10 @@ from __future__ import annotations
 import os
 import re
 import signal
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -30,16 +29,13 @@ from ..models import VAE
 from ..presets import ModelConfig, TrainConfig, check_config
 from ..support.checks import InputError, check_counts
 from ..support.distributed import join
-from ..support.files import claimed, expand, is_leftover, read_json, write_json
-from ..support.records import convert
+from ..support.files import claimed, expand, read_json, write_json
 from ..support.signals import stop_requests
-from ..support.streams import say
 from ..support.tensor_files import DamagedFile
 from ..training import Trainer, check_trainable
 from .checkpoints import (
     History,
     build_model,
-    check_history,
     check_kind,
     images_facts,
     load_checkpoint,
@@ -48,10 +44,8 @@ from .checkpoints import (
     restore_trainer,
 )
 from .evaluation import Evaluation
-from .monitoring import Validation
 from .run_training import Training
 
-FORMAT = 1
 CHECKPOINT_EVERY = 1000  # steps
 
 
@@ -59,22 +53,12 @@ CHECKPOINT_EVERY = 1000  # steps
 class _Settings:
     """The content of run.json."""
 
-    format: int
+    format: Literal[1]
     kind: str
     data: str
     model: ModelConfig
     train: TrainConfig
     held_out: int = 0
-
-    def __post_init__(self) -> None:
-        check_counts(lowest=0, held_out=self.held_out)
-
-
-@dataclass(frozen=True)
-class _Validated(Validation):
-    """An entry of validation.json."""
-
-    step: int
 
 
 @dataclass(frozen=True)
@@ -104,19 +88,15 @@ class Run:
         train_config: TrainConfig,
         held_out: int = 0,
     ) -> Run:
-        """Start a new folder.
+        """Start a new folder, which is missing or empty; otherwise it is a FileExistsError.
 
-        Args:
-            folder: missing or empty; what a killed process left half written does not count.
-                Otherwise it is a FileExistsError.
-            kind: of model, a name in :data:`svae_lib.experiments.checkpoints.MODEL_KINDS`.
-            data: name for :func:`svae_lib.data.load`.
-            model_config, train_config, held_out: the fields of the same names.
+        ``kind`` is a name in :data:`svae_lib.experiments.checkpoints.MODEL_KINDS`, ``data`` one for
+        :func:`svae_lib.data.load`.
         """
         folder = expand(folder)
         check_kind(kind)
         run = cls(folder, kind, data, model_config, train_config, held_out)
-        if folder.exists() and not (folder.is_dir() and all(map(is_leftover, folder.iterdir()))):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise FileExistsError(
                 f"{folder} exists already and is not empty: choose another --out, continue it "
                 "with --resume, or remove it yourself."
@@ -124,10 +104,20 @@ class Run:
         run._write_settings()
         return run
 
+    def begun(self) -> Run:
+        """This run, in a new folder if it has not begun; where another has, it is an InputError."""
+        if not (self.folder / "run.json").exists():
+            return Run.create(**vars(self))
+        if Run.open(self.folder) != self:
+            raise InputError(
+                f"{self.folder} was begun with other settings, which its run.json tells: go on "
+                "with those, or move it away."
+            )
+        return self
+
     def _write_settings(self, *, overwrite: bool = False) -> None:
         parts = self.kind, self.data, self.model_config, self.train_config, self.held_out
-        settings = asdict(_Settings(FORMAT, *parts))
-        write_json(self.folder / "run.json", settings, overwrite=overwrite)
+        write_json(self.folder / "run.json", asdict(_Settings(1, *parts)), overwrite=overwrite)
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> Run:
@@ -136,17 +126,13 @@ class Run:
         path = folder / "run.json"
         if not path.is_file():
             raise InputError(f"{folder} is not a run: it has no run.json (svae train makes one).")
-        read = read_json(path, dict[str, Any])
-        if read.get("format", FORMAT) != FORMAT:
-            raise InputError(f"{folder} has format {read['format']}, this library reads {FORMAT}.")
-        found = convert(read, _Settings, path)
+        found: _Settings = read_json(path, _Settings)
         return cls(folder, found.kind, found.data, found.model, found.train, found.held_out)
 
     def lengthened(self, steps: int) -> Run:
         """This run with more steps in all, noted in its folder; :meth:`train` takes them.
 
-        With a constant learning rate it ends like a run that was as long from its start. (A cosine
-        schedule is stretched: here the learning rate jumps up.)
+        With a constant learning rate it ends like a run that was as long from its start.
         """
         if steps <= (here := self.train_config.steps):
             raise InputError(f"{self.folder} has {here} steps already: ask for more than {steps}.")
@@ -159,19 +145,19 @@ class Run:
         images: Tensor,
         *,
         device: torch.device | str | None = None,
-        checkpoint_every: int | None = None,
+        checkpoint_every: int = CHECKPOINT_EVERY,
         progress: bool = True,
         on_log: Sequence[Callable[[Trainer], None]] = (),
     ) -> Trainer:
         """Train to the end, or go on where an earlier call stopped, and save the model.
 
-        Whatever ends the training, what was learnt is saved first.
+        Whatever ends the training, the model is saved first.
 
         Args:
             images: uint8 (N, C, S, S), the same at every call.
             device: where to train.
-            checkpoint_every: steps between two checkpoints, at least ``log_every``, since they
-                are saved at entries of the history; default: 1000, or ``log_every`` if more.
+            checkpoint_every: steps between two checkpoints. They are saved at entries of the
+                history, so at least ``log_every`` steps apart.
             progress: show a progress bar.
             on_log: called with the trainer after each new entry of the history.
 
@@ -180,7 +166,7 @@ class Run:
             SystemExit: SIGTERM asked the program to end.
             KeyboardInterrupt: Ctrl-C came after the last step.
         """
-        every = self._checkpoint_every(checkpoint_every)
+        check_counts(checkpoint_every=checkpoint_every)
         rank = join(device).rank  # processes that train together have a lock each
         with claimed(self.folder / (f".lock-{rank}" if rank else ".lock")) as mine:
             if not mine:
@@ -191,7 +177,7 @@ class Run:
                 leftover.unlink(missing_ok=True)
             self.validation()  # can it be read?
             trainer = self.trainer(images, device)
-            training = Training(self, trainer, self.split(images)[1], every)
+            training = Training(self, trainer, self.split(images)[1], checkpoint_every)
             with stop_requests() as stop:  # also while saving: launchers send several SIGTERMs
                 training.fit(progress, on_log)
         # All is saved. A script must neither go on with half a training nor ignore the request.
@@ -202,42 +188,23 @@ class Run:
         return trainer
 
     def check(
-        self, images: Tensor, checkpoint_every: int | None = None, processes: int = 1
+        self, images: Tensor, checkpoint_every: int = CHECKPOINT_EVERY, processes: int = 1
     ) -> None:
-        """Raise, before anything is written, what :meth:`train` would raise on these images.
-
-        ``processes`` is the number that will share each batch.
-        """
-        self._checkpoint_every(checkpoint_every)
-        self._check_held_out(images)
+        """Raise, before anything is written, what :meth:`train` would raise in each process."""
+        check_counts(checkpoint_every=checkpoint_every)
         with torch.device("meta"):  # layers without memory
             model = build_model(self.kind, self.model_config)
-        check_trainable(images[self.held_out :], model, self.train_config, processes)
-
-    def _checkpoint_every(self, asked: int | None) -> int:
-        log_every = self.train_config.log_every
-        if asked is None:
-            return max(CHECKPOINT_EVERY, log_every)
-        check_counts(checkpoint_every=asked)
-        if asked < log_every:
-            raise InputError(
-                f"checkpoint_every={asked} is more often than log_every={log_every}, the steps "
-                f"after which checkpoints can be saved: ask for {log_every} or more."
-            )
-        return asked
+        check_trainable(self.split(images)[0], model, self.train_config, processes)
 
     def split(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The images to train on, and the ``held_out`` others: the same at every call."""
         if self.held_out == 0:
             return images, images[:0]
-        self._check_held_out(images)
+        if self.held_out >= len(images):
+            raise InputError(f"{self.held_out} images cannot be held out of {len(images)}.")
         generator = torch.Generator().manual_seed(self.train_config.seed)
         order = torch.randperm(len(images), generator=generator)
         return images[order[self.held_out :]], images[order[: self.held_out]]
-
-    def _check_held_out(self, images: Tensor) -> None:
-        if 0 < self.held_out >= len(images):
-            raise InputError(f"{self.held_out} images cannot be held out of {len(images)}.")
 
     def trainer(self, images: Tensor, device: torch.device | str | None = None) -> Trainer:
         """A trainer for this run, at its newest readable checkpoint if there is one."""
@@ -248,10 +215,7 @@ class Run:
                 restore_trainer(trainer, path)
                 break
             except DamagedFile as error:
-                say(f"{error} Going back to the checkpoint before it.")
-        else:
-            if self.checkpoints():
-                say("No checkpoint is left to go back to: training starts from the beginning.")
+                print(f"{error} Going back to the checkpoint before it, or to the beginning.")
         return trainer
 
     def checkpoints(self) -> list[Path]:
@@ -265,11 +229,10 @@ class Run:
         rated = [path for path in self.checkpoints() if step_of(path) in losses]
         return min(rated, key=lambda path: losses[step_of(path)], default=None)
 
-    def validation(self) -> list[dict[str, float]]:
+    def validation(self) -> list[dict[str, int | float]]:
         """Step, loss, mse and kl of the held-out images, an entry per checkpoint made."""
         path = self.folder / "validation.json"
-        entries = read_json(path, list[_Validated]) if path.is_file() else []
-        return [asdict(entry) for entry in entries]
+        return read_json(path, list[dict[str, int | float]]) if path.is_file() else []
 
     def load_model(self, device: torch.device | str = "cpu", *, best: bool = False) -> VAE:
         """The trained model, or the one of the ``best`` validation loss, in evaluation mode."""
@@ -284,40 +247,27 @@ class Run:
         if not path.is_file():
             here = self.folder
             raise InputError(f"{here} holds no trained model yet: svae train --resume {here}")
-        model = load_model(path, device)
-        if model.config != self.model_config:
-            raise InputError(f"{path} is of another model than {self.folder / 'run.json'} says.")
-        newest = max(map(step_of, self.checkpoints()), default=0)
-        if newest > (saved := self.steps_taken()):
-            warnings.warn(
-                f"{path} is of step {saved}, but training was interrupted at step {newest} or "
-                f"later: svae train --resume {self.folder} brings the model up to date.",
-                stacklevel=2,
-            )
-        return model
+        return load_model(path, device)
 
     def check_trained_on(self, images: Tensor) -> None:
         """Raise if the saved model was trained on others than these: scores would mislead."""
-        here = images_facts(self.split(images)[0])
         about = read_about(self.folder / "model.safetensors")
-        there = {key: about.get(key, here[key]) for key in here}  # an older file does not say
-        if here != there:
+        here = images_facts(self.split(images)[0])
+        if any(about.get(key, here[key]) != here[key] for key in here):
             raise InputError(
-                f"the training images of {self.data} ({here['images']}) are not those that "
-                f"{self.folder} was trained on ({there['images']}), which may be test images now: "
-                "bring the files back as they were, or train a new run."
+                f"the training images of {self.data} are not those that {self.folder} was trained "
+                "on, which may be test images now: bring the files back as they were, or train a "
+                "new run."
             )
 
     def steps_taken(self) -> int:
         """Training steps behind the saved model."""
-        path = self.folder / "model.safetensors"
-        return convert(read_about(path).get("steps", self.train_config.steps), int, path)
+        about = read_about(self.folder / "model.safetensors")
+        return int(about.get("steps", self.train_config.steps))
 
     def history(self) -> dict[str, list[float]]:
         """The curves of the run, a list per quantity: :attr:`svae_lib.training.Trainer.history`."""
-        path = self.folder / "history.json"
-        history: dict[str, list[float]] = read_json(path, History)
-        check_history(history, path)
+        history: dict[str, list[float]] = read_json(self.folder / "history.json", History)
         return history
 
     def evaluation_path(self, protocol: str, weights: str, reference: str = "test") -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,9 +19,13 @@ _NOT_FINITE = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
 def to_json(value: Any, indent: int | None = None) -> str:
     """JSON of dictionaries, lists, text and numbers; infinity and NaN become strings."""
+
+    def named(x: Any) -> Any:
+        return json.dumps(float(x)) if isinstance(x, float) and not math.isfinite(x) else x
+
     try:
-        return json.dumps(_named(value), indent=indent, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
+        return json.dumps(_each(value, named), indent=indent)
+    except TypeError as error:
         raise InputError(
             f"facts must be text, numbers, lists and dictionaries ({error}): "
             "turn tensors and arrays into lists with tolist()."
@@ -30,10 +35,11 @@ def to_json(value: Any, indent: int | None = None) -> str:
 def from_json(text: str | bytes, wanted: Any, source: str | os.PathLike[str]) -> Any:
     """What :func:`to_json` wrote, as the type ``wanted``: see :func:`convert`."""
     try:
-        value = _numbered(json.loads(text, parse_int=_int64))
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{source} is not valid JSON ({error}); it may be damaged.") from None
-    return convert(value, wanted, source)
+    numbered = _each(value, lambda x: _NOT_FINITE.get(x, x) if isinstance(x, str) else x)
+    return convert(numbered, wanted, source)
 
 
 def convert(value: Any, wanted: type[T], source: str | os.PathLike[str]) -> T:
@@ -41,12 +47,7 @@ def convert(value: Any, wanted: type[T], source: str | os.PathLike[str]) -> T:
 
     Types must match: True is not a number and 3.0 not an integer, but an integer may stand for a
     float. A dataclass's own checks run too. A wrong, missing or surplus field raises an
-    :class:`InputError` that names the file and the field.
-
-    Args:
-        value: as JSON holds it.
-        wanted: a dataclass or any other type that msgspec knows, such as ``list[float]``.
-        source: the file, for the message.
+    :class:`InputError` that names the file ``source`` and the field.
     """
     try:
         found = msgspec.convert(value, wanted, strict=True)
@@ -59,37 +60,21 @@ def convert(value: Any, wanted: type[T], source: str | os.PathLike[str]) -> T:
     return found
 
 
-def _int64(digits: str) -> int:
-    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
-        raise ValueError("an integer beyond 64 bits")
-    return int(digits)
-
-
-def _named(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return json.dumps(float(value))
+def _each(value: Any, change: Callable[[Any], Any]) -> Any:
+    """The same dictionaries and lists with everything else in them changed."""
     if isinstance(value, dict):
-        return {key: _named(item) for key, item in value.items()}
-    return [_named(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _numbered(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _numbered(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_numbered(item) for item in value]
-    return _NOT_FINITE.get(value, value) if isinstance(value, str) else value
+        return {key: _each(item, change) for key, item in value.items()}
+    return [_each(x, change) for x in value] if isinstance(value, list | tuple) else change(value)
 
 
 def _surplus(given: Any, known: Any) -> str | None:
     """The first field that was given but is not known, with its place: "model.size"."""
     if isinstance(given, list) and isinstance(known, list):
-        pairs = [(f"[{i}]", a, b) for i, (a, b) in enumerate(zip(given, known, strict=True))]
-    elif isinstance(given, dict) and isinstance(known, dict):
-        if unknown := sorted(given.keys() - known.keys()):
-            return str(unknown[0])
-        pairs = [(key, given[key], known[key]) for key in given]
-    else:
-        return None
-    found = ((name, _surplus(a, b)) for name, a, b in pairs)
-    return next((f"{name}.{inner}" for name, inner in found if inner), None)
+        return next(filter(None, map(_surplus, given, known)), None)
+    if isinstance(given, dict) and isinstance(known, dict):
+        for key, value in given.items():
+            if key not in known:
+                return str(key)
+            if inner := _surplus(value, known[key]):
+                return f"{key}.{inner}"
+    return None

@@ -11,7 +11,6 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,20 +26,11 @@ from .records import convert, from_json, to_json
 
 T = TypeVar("T")
 FORMAT = 1
+_FRAME = ("format", "what", "library", "sha256")  # of every file's header
 
 
 class DamagedFile(InputError):
     """A file that was cut short, changed, or not written by this library."""
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """What the header of every file has."""
-
-    format: int
-    what: str
-    library: str
-    sha256: str
 
 
 def write_tensors(
@@ -52,7 +42,7 @@ def write_tensors(
     overwrite: bool = False,
 ) -> None:
     """Write tensors and facts about them as a file that holds ``what``; see ``atomic_path``."""
-    frame = {"format": FORMAT, "what": what, "library": __version__, "sha256": digest(tensors)}
+    frame = dict(zip(_FRAME, (FORMAT, what, __version__, digest(tensors)), strict=True))
     header = {"svae_lib": to_json(frame | facts)}
     with atomic_path(path, overwrite=overwrite) as temporary:
         try:
@@ -68,17 +58,13 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     with _noticing_damage(path), safe_open(path, framework="pt") as file:
         text = (file.metadata() or {})["svae_lib"]
         header: dict[str, Any] = from_json(text, dict[str, Any], path)
-    if header.get("format") != FORMAT:
+        number, _, library, _ = (header[key] for key in _FRAME)
+    if number != FORMAT:
         raise InputError(
-            f"{path} has format {header.get('format')}, this library reads {FORMAT}: "
-            f"it was written by svae_lib {header.get('library')}."
+            f"{path} has format {number}, this library reads {FORMAT}: "
+            f"it was written by svae_lib {library}."
         )
-    with _noticing_damage(path):
-        convert({key: header[key] for key in _FRAME if key in header}, _Frame, path)
     return header
-
-
-_FRAME = _Frame.__annotations__
 
 
 def read_tensors(
@@ -108,27 +94,15 @@ def _noticing_damage(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def check_fit(
-    path: str | os.PathLike[str],
-    tensors: Mapping[str, Tensor],
-    expected: Mapping[str, Tensor],
-    *,
-    half: bool = False,
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 ) -> None:
-    """Raise :class:`DamagedFile` unless names, shapes and types of the tensors are as expected.
-
-    With ``half``, floating-point numbers may be stored in another precision.
-    """
+    """Raise :class:`DamagedFile` unless names and shapes of the tensors are as expected."""
     for name in sorted(tensors.keys() | expected.keys()):
-        there, here = (_form(some.get(name), half) for some in (tensors, expected))
+        there, here = (
+            tuple(some[name].shape) if name in some else "missing" for some in (tensors, expected)
+        )
         if there != here:
             raise DamagedFile(f"{path} does not fit: {name} is {there} there and {here} here.")
-
-
-def _form(tensor: Tensor | None, half: bool) -> str:
-    if tensor is None:
-        return "missing"
-    floating = half and tensor.is_floating_point()
-    return f"{tuple(tensor.shape)} {'float' if floating else str(tensor.dtype).split('.')[1]}"
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
@@ -141,12 +115,13 @@ def digest(tensors: dict[str, Tensor]) -> str:
 
 
 def storable(tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    """Tensors, such as a ``state_dict``, contiguous on the CPU; floats in ``dtype`` if given."""
+    """Tensors, such as a ``state_dict``, contiguous on the CPU; floats in ``dtype`` if given.
+
+    Running statistics stay exact: there are few, and their range may be large.
+    """
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    if dtype is None:
-        return stored
-    return {
-        # The running statistics stay exact: there are few, and their range may be large.
-        name: x.to(dtype) if x.is_floating_point() and "running_" not in name else x
-        for name, x in stored.items()
-    }
+    if dtype is not None:
+        for name, tensor in stored.items():
+            if tensor.is_floating_point() and "running_" not in name:
+                stored[name] = tensor.to(dtype)
+    return stored
