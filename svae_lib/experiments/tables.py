@@ -158,12 +158,7 @@ class Plan:
             if not mine or cell not in self.missing():
                 return
             print(f"{self.name}: {cell[0]}, seed {cell[1]}", flush=True)
-            if not (wanted.folder / "run.json").exists():
-                Run.create(**vars(wanted))
-            if (run := Run.open(wanted.folder)) != wanted:
-                raise InputError(
-                    f"{run.folder} was begun with other settings than the table's: move it away."
-                )
+            run = wanted.begun()
             trainer = run.train(sets.train, on_log=(stop_if_late,), **how)
             trainer.check_finished()
             scoring = replace(self.scoring, seed=run.train_config.seed)
