@@ -103,7 +103,7 @@ def test_images_are_scored_as_if_they_had_been_saved(split, network) -> None:
             return network.module(images)
 
     recording = dataclasses.replace(network, module=Recording())
-    (out,) = evaluation._decoded(split, torch.randn(9, 4), 20, "prior", False)
+    out = decode_all(split, torch.randn(9, 4))
     evaluation._features_by_part(out, evaluation._half(9, seed=0), recording)
     levels = 255 * torch.cat(seen)
     assert levels.shape[0] == 3 * 9 and (levels - levels.round()).abs().max() < 1e-4

@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from svae_lib import plots
-from svae_lib.experiments import _html
-from svae_lib.experiments._html import format_table, write_report
+from svae_lib.experiments.report import fact, format_table, write_report
 from svae_lib.support.checks import InputError
 
 COLUMNS = ["model", "image", "FID (LeNet)"]
@@ -217,6 +216,5 @@ def test_words_stay_left_and_a_table_may_be_empty() -> None:
 
 
 def test_facts() -> None:
-    facts = [True, None, "", 0.1234567, [1, 2.5], {"a": 1, "b": [True]}, (), "text", 12345]
-    expected = ["yes", "–", "–", "0.1235", "1, 2.5", "a: 1, b: yes", "–", "text", "12345"]
-    assert [_html.fact(value) for value in facts] == expected
+    facts = [True, None, "", 0.1234567, "text", 12345]
+    assert [fact(value) for value in facts] == ["yes", "–", "–", "0.1235", "text", "12345"]

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import io
+import os
 import re
 import sys
 import warnings
-from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from .._version import __version__
+from ..experiments.definitions import named
+from ..experiments.runs import Run
 from ..presets import PRESETS
 from ..support.checks import InputError
-from ..support.files import expand
 from ..support.rescue import TrainingDiverged, TrainingOutOfMemory
 from ..support.streams import lasting_streams
 from .grade import Grade
@@ -32,21 +32,11 @@ from .scores import Evaluate, Fid, Report
 from .tables import Campaign, Demo, Reproduce, Splits
 from .train import Train
 
-COMMANDS: dict[str, type] = {
-    "train": Train,
-    "evaluate": Evaluate,
-    "sample": Sample,
-    "reconstruct": Reconstruct,
-    "info": Info,
-    "report": Report,
-    "fid": Fid,
-    "export": Export,
-    "reproduce": Reproduce,
-    "campaign": Campaign,
-    "splits": Splits,
-    "demo": Demo,
-    "grade": Grade,
-}
+COMMANDS = (
+    *(Train, Evaluate, Sample, Reconstruct, Info, Report, Fid, Export),
+    *(Reproduce, Campaign, Splits, Demo, Grade),
+)
+"""In the order of the help page; each goes by its class's name."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,21 +49,16 @@ def main(arguments: list[str] | None = None) -> int:
     usual, warnings.formatwarning = warnings.formatwarning, _one_line
     with lasting_streams():
         try:
-            _at_home(_parse(arguments))()
+            _parse([_at_home(argument) for argument in arguments])()
             sys.stdout.flush()
-        except (InputError, OSError) as error:
+        except (InputError, OSError, TrainingDiverged, TrainingOutOfMemory) as error:
             print(f"svae: {error}", file=sys.stderr)
-            return 2
-        except (TrainingDiverged, TrainingOutOfMemory) as error:
-            print(f"svae: {error}", file=sys.stderr)
-            return 1
+            return 1 if isinstance(error, TrainingDiverged | TrainingOutOfMemory) else 2
         except KeyboardInterrupt:
             print("svae: stopped.", file=sys.stderr)
             return 130
         finally:
             warnings.formatwarning = usual
-            with contextlib.suppress(OSError):
-                sys.stdout.flush()
     return 0
 
 
@@ -97,30 +82,31 @@ def _parse(arguments: list[str]) -> Any:
         raise InputError(" ".join(words.split())) from None
 
 
-def _at_home(value: Any) -> Any:
-    """A command with ~ in its paths as the home folder: most shells leave it after "--out="."""
-    if isinstance(value, Path):
-        return expand(value)
-    if isinstance(value, tuple):
-        return tuple(map(_at_home, value))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        named = {f.name: _at_home(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return dataclasses.replace(value, **named)
-    return value
+def _at_home(argument: str) -> str:
+    """An argument with ~ as the home folder: most shells leave it after "--out="."""
+    option, equals, value = argument.rpartition("=")
+    return option + equals + os.path.expanduser(value)  # noqa: PTH111  not always a path
 
 
 def _commands(arguments: list[str]) -> Any:
-    """All commands as one union type; the preset asked for gives the defaults of "train"."""
+    """All commands as one union type; the preset or run asked for gives the defaults of "train"."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     early.add_argument("--version", action="version", version=f"svae_lib {__version__}")
-    early.add_argument("--preset", default="quick")
-    name = early.parse_known_args(arguments)[0].preset
-    if name not in PRESETS:
-        raise InputError(f"unknown preset {name!r}; the known ones are {', '.join(PRESETS)}.")
-    preset = PRESETS[name]
-    start = Train(preset=name, model=preset.model, train=preset.train)
+    early.add_argument("--preset", default=Train.preset)
+    early.add_argument("--resume")
+    asked = early.parse_known_args(arguments)[0]
+    preset = named(asked.preset, PRESETS, "preset")
+    start = Train(model=preset.model, train=preset.train)
+    if asked.resume:
+        run = Run.open(asked.resume)
+        start = Train(
+            kind=run.kind,
+            data=run.data,
+            held_out=run.held_out,
+            model=run.model_config,
+            train=run.train_config,
+        )
     union: Any = Annotated[Train, tyro.conf.subcommand("train", default=start)]
-    for command, cls in COMMANDS.items():
-        if cls is not Train:
-            union = union | Annotated[cls, tyro.conf.subcommand(command)]
+    for command in COMMANDS[1:]:
+        union = union | Annotated[command, tyro.conf.subcommand(command.__name__.lower())]
     return union

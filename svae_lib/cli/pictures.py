@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,48 +10,44 @@ from typing import Literal
 import torch
 import tyro
 from matplotlib.figure import Figure
-from PIL import Image
 
 from .. import data, fid, plots
 from .._version import __version__
-from ..data import to_float, to_uint8
+from ..data import to_float
 from ..experiments.checkpoints import MODEL_KINDS, load_model, read_about
 from ..experiments.evaluation import fitting_images
 from ..experiments.export import TOLERANCE, Part, export_onnx
 from ..experiments.runs import Run
-from ..experiments.scoring import usual_components
+from ..experiments.scoring import Scoring
 from ..inference import decode_all, encode_all, reconstruct_all
 from ..models import VAE, parameter_count
 from ..presets import PRESETS
 from ..sampling import LatentMixture, prior_latents
-from ..support.checks import check_seed
 from ..support.files import atomic_path, check_writable
 
 
 @dataclass
 class Sample:
-    """Draw new images from a trained run and save them as one picture, or one file each."""
+    """Draw new images from a trained run and save them as one picture."""
 
     run: tyro.conf.Positional[Path]
     """Folder that svae train made."""
     out: Path
-    """PNG file for a picture of all, or with --separate a new folder."""
+    """PNG file."""
     n: int = 64
     """Number of images."""
     source: Literal["prior", "mixture"] = "prior"
     """Draw latent vectors from N(0, 1), or from a mixture fitted as svae evaluate fits it."""
     mixture_components: int | None = None
     """Gaussians in the mixture; default: those of svae evaluate."""
-    separate: bool = False
-    """One PNG per image, in a folder."""
     seed: int = 0
     """Seeds everything random."""
     root: Path | None = None
     """Folder with the data set's files (for the mixture)."""
 
     def __call__(self) -> None:
-        check_free(self.out)
-        check_seed(self.seed)
+        check_writable(self.out)
+        scoring = Scoring(mixture_components=self.mixture_components, seed=self.seed)
         run = Run.open(self.run)
         model = run.load_model()
         if self.source == "prior":
@@ -60,14 +55,10 @@ class Sample:
         else:
             sets = data.load(run.data, self.root)
             mu, _ = encode_all(model, fitting_images(sets, self.seed))
-            components = self.mixture_components
-            components = usual_components(len(sets.train)) if components is None else components
-            z = LatentMixture(components, seed=self.seed).fit(mu).sample(self.n, self.seed)
+            mixture = LatentMixture(scoring.components(sets), seed=self.seed).fit(mu)
+            z = mixture.sample(self.n, self.seed)
         images = decode_all(model, z).x_hat
-        if self.separate:
-            _save_each(self.out, images)
-        else:
-            save_figure(self.out, plots.image_grid(images, title=f"samples ({self.source})"))
+        save_figure(self.out, plots.image_grid(images, title=f"samples ({self.source})"))
         print(f"{self.n} images: {self.out}")
 
 
@@ -85,7 +76,7 @@ class Reconstruct:
     """Folder with the data set's files."""
 
     def __call__(self) -> None:
-        check_free(self.out)
+        check_writable(self.out)
         run = Run.open(self.run)
         model = run.load_model()
         images = data.load(run.data, self.root).test[: self.n]
@@ -148,27 +139,7 @@ def _model_in(path: Path) -> VAE:
     return Run.open(path).load_model() if path.is_dir() else load_model(path)
 
 
-def check_free(path: Path) -> None:
-    """Raise FileExistsError if a file is there already: before minutes are spent on another."""
-    if path.exists():
-        raise FileExistsError(f"{path} exists already: choose another name.")
-
-
 def save_figure(path: Path, figure: Figure) -> None:
     """Save a figure as PNG."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
-
-
-def _save_each(folder: Path, images: torch.Tensor) -> None:
-    """A PNG per image in a new folder, which appears when all are written."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        dir=folder.parent, prefix=f".{folder.name}.", suffix=".partial"
-    ) as temporary:
-        made = Path(temporary) / folder.name
-        made.mkdir()
-        for index, pixels in enumerate(to_uint8(images).permute(0, 2, 3, 1).numpy()):
-            Image.fromarray(pixels.squeeze()).save(made / f"{index:05d}.png")
-        check_free(folder)
-        made.rename(folder)

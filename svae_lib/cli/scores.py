@@ -93,14 +93,10 @@ class Report(_Scored):
         runs = [Run.open(folder) for folder in self.runs]
         if not runs or len({run.data for run in runs}) > 1:
             raise InputError("name one run, or several of one data set.")
-        names = told_apart([run.folder for run in runs])
         self._network()
-        for run in runs:
-            run.history()
         sets = data.load(runs[0].data, self.root)
         subjects = [
-            Subject(f"{run.kind} ({name})", run, self._score(run, sets))
-            for name, run in zip(names, runs, strict=True)
+            Subject(f"{run.kind} ({run.folder})", run, self._score(run, sets)) for run in runs
         ]
         title = f"Trained on {runs[0].data}"
         write_page(self.out, subjects, sets, title=title, overwrite=self.overwrite)
@@ -151,13 +147,3 @@ def _counted(pictures: Pictures, channels: int) -> Iterator[Tensor]:
         for batch in pictures.batches(channels):
             yield batch
             bar.update(len(batch))
-
-
-def told_apart(folders: list[Path]) -> list[str]:
-    """Each folder's name, with as much of the path before it as tells it from the others."""
-    paths = [folder.resolve().parts for folder in folders]
-    for depth in range(1, max(map(len, paths)) + 1):
-        names = ["/".join(parts[-depth:]) for parts in paths]
-        if len(set(names)) == len(names):
-            return names
-    raise InputError("name each run once.")

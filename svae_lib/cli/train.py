@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from .. import data
-from ..experiments.checkpoints import MODEL_KINDS
 from ..experiments.monitoring import SamplePictures, TensorBoard
 from ..experiments.runs import CHECKPOINT_EVERY, Run
 from ..presets import PRESETS, ModelConfig, TrainConfig
@@ -53,8 +51,6 @@ class Train:
     def __call__(self) -> None:
         if (self.out is None) == (self.resume is None):
             raise InputError("give either --out FOLDER for a new run or --resume FOLDER.")
-        if self.kind not in MODEL_KINDS:
-            raise InputError(f"--kind must be one of {', '.join(MODEL_KINDS)}.")
         processes = join(self.device)
         with contextlib.ExitStack() as stack:
             with processes.main_first():  # it may download, and it makes the folder
@@ -88,29 +84,17 @@ class Train:
         return Run.open(self.out)
 
     def _resumed(self, run: Run) -> Run:
-        """The run with its own settings, which no option may contradict but --train.accumulate."""
-        usual = PRESETS[Train.preset]
-        given: list[tuple[object, object, object]] = [  # here, by default, in the run
-            (self.kind, Train.kind, run.kind),
-            (self._data_asked_for(), None, data.absolute(run.data, self.root)),
-            (self.held_out, Train.held_out, run.held_out),
-            (self.model, usual.model, run.model_config),
-            (_in_one_part(self.train), _in_one_part(usual.train), _in_one_part(run.train_config)),
-        ]
-        if any(asked not in (default, own) for asked, default, own in given):
+        """The run with its own settings, which no option may change but --train.accumulate."""
+        accumulate = self.train.accumulate
+        resumed = replace(run, train_config=replace(run.train_config, accumulate=accumulate))
+        asked = run.folder, self.kind, self._data_name(), self.model, self.train, self.held_out
+        same_data = data.absolute(run.data, self.root)
+        if self.preset != Train.preset or Run(*asked) != replace(resumed, data=same_data):
             raise InputError(
                 f"--resume goes on with the settings of {run.folder}: of preset, kind, data, "
                 "held-out, model and train options it takes --train.accumulate alone."
             )
-        if self.train.accumulate == PRESETS[self.preset].train.accumulate:
-            return run
-        train = dataclasses.replace(run.train_config, accumulate=self.train.accumulate)
-        return dataclasses.replace(run, train_config=train)
-
-    def _data_asked_for(self) -> str | None:
-        """The data set that was asked for, by its name or that of a preset."""
-        named = self.data is not None or self.preset != Train.preset
-        return self._data_name() if named else None
+        return resumed
 
     def _data_name(self) -> str:
         """The data set to train on, by a name that is valid in any working directory."""
@@ -128,7 +112,3 @@ class Train:
         if self.tensorboard:
             watchers.append(stack.enter_context(TensorBoard(folder / "events")))
         return watchers
-
-
-def _in_one_part(train: TrainConfig) -> TrainConfig:
-    return dataclasses.replace(train, accumulate=1)

@@ -6,213 +6,115 @@ and locks, which the system drops with the process, who works on what. So it sur
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from .. import data
 from ..support.checks import InputError, check_counts, check_positive
 from ..support.files import claimed
-from ..support.rescue import TrainingDiverged, TrainingOutOfMemory
 from ..support.signals import stop_requests
-from ..support.tensor_files import DamagedFile, read_header
-from ..training import Trainer
+from ..support.tensor_files import read_header
 from .definitions import CAMPAIGNS
-from .runs import Run, step_of
-from .tables import Cell, Plan
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a campaign is run."""
-
-    hours: float | None = None
-    """Stop after this time; default: when all is done. A model trained by then is scored."""
-    processes: int = 1
-    """Models trained at once, each in a process of its own with one thread."""
-    nice: int = 0
-    """Added to the processes' niceness, such as 19, so that other work goes first."""
-    root: Path | None = None
-    """Folder with the data sets' files."""
-    device: str | None = None
-    """cuda, cpu, ..."""
-
-    def __post_init__(self) -> None:
-        check_counts(processes=self.processes)
-        check_counts(lowest=0, nice=self.nice)
-        if self.hours is not None:
-            check_positive(hours=self.hours)
-
-
-@dataclass(frozen=True)
-class State:
-    """How far a model of a campaign is."""
-
-    table: str
-    model: str
-    seed: int
-    state: str
-    """"done", "running", "begun" or "to do"."""
-    step: int
-    steps: int
-    hours_left: float | None
-    """Of training, in one process; None where no training so far tells how fast it is."""
+from .runs import step_of
+from .tables import Cell, Plan, work_off
 
 
 def plans(names: Sequence[str], results: Path, runs: Path) -> list[Plan]:
-    """What campaigns or tables consist of, in this order; "TABLE:0,1" is these seeds alone."""
+    """What campaigns or tables consist of, in this order."""
     if not names:
         raise InputError(f"name a campaign ({', '.join(CAMPAIGNS)}) or tables.")
-    found = []
-    for name in chain.from_iterable(CAMPAIGNS.get(given, (given,)) for given in names):
-        table, _, numbers = name.partition(":")
-        try:
-            seeds = tuple(map(int, numbers.split(","))) if numbers else None
-        except ValueError:
-            raise InputError(f"{name!r} must be a table, or TABLE:0,1 for some seeds.") from None
-        found.append(Plan.of(table, results, runs, seeds=seeds))
-    return found
+    parts = [part for name in names for part in CAMPAIGNS.get(name, ((name, None),))]
+    return [Plan.of(table, results, runs, seeds=seeds) for table, seeds in parts]
 
 
-def campaign(todo: Sequence[Plan], options: Options) -> bool:
-    """Work off plans, one after the other, and return whether every model could be made.
+def campaign(
+    todo: Sequence[Plan],
+    *,
+    hours: float = math.inf,
+    processes: int = 1,
+    root: Path | None = None,
+    device: str | None = None,
+) -> None:
+    """Work off plans as :func:`work_off` does, with one thread in each process.
 
-    Where a model cannot be made, standard error says why, and the next one is taken.
+    It ends after ``hours``, and trains ``processes`` models at once.
 
     Raises:
-        InputError: another campaign works on these runs, or a file of another version or settings.
+        InputError: a bad argument, or as in :func:`work_off`.
         KeyboardInterrupt: Ctrl-C; everything is saved.
         SystemExit: SIGTERM; everything is saved.
     """
-    runs = todo[0].runs
+    check_counts(processes=processes)
+    if hours != math.inf:
+        check_positive(hours=hours)
     for plan in todo:
-        plan.made()
-    runs.mkdir(parents=True, exist_ok=True)
-    with claimed(runs / ".campaign.lock") as mine:
-        if not mine:
-            raise InputError(f"another campaign is at work in {runs}: wait for it, or stop it.")
-        end = None if options.hours is None else time.time() + 3600 * options.hours
-        if options.processes == 1:
-            return _work(todo, options, end)
-        return _share(todo, options, end)
-
-
-def _share(todo: Sequence[Plan], options: Options, end: float | None) -> bool:
-    """Let several processes work; each takes the next model that is free."""
+        plan.record()  # can all files be used?
+    work = todo, root, device, time.time() + 3600 * hours
+    if processes == 1:
+        _work(*work)
+        return
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")  # read when they import torch
     context = multiprocessing.get_context("spawn")
-    workers = [
-        context.Process(target=_worker, args=(todo, options, end)) for _ in range(options.processes)
-    ]
+    workers = [context.Process(target=_worker, args=work) for _ in range(processes)]
     with stop_requests() as stop:
         for worker in workers:
             worker.start()
-        asked = False
-        while any(worker.is_alive() for worker in workers):
-            if stop.is_set() and not asked:
-                asked = True
-                for worker in workers:
-                    worker.terminate()
-            workers[-1].join(0.2) if workers[-1].is_alive() else time.sleep(0.2)
+        while any(worker.is_alive() for worker in workers) and not stop.wait(0.2):
+            pass
+        for worker in workers:
+            worker.terminate()  # it saves; nothing, where it has ended
+        for worker in workers:
+            worker.join()
     if stop.terminate:
         raise SystemExit(128 + signal.SIGTERM)
     if stop.is_set():
         raise KeyboardInterrupt
-    return all(worker.exitcode == 0 for worker in workers)
+    if any(worker.exitcode for worker in workers):
+        raise InputError("some models could not be made, for the reasons above.")
 
 
-def _worker(todo: Sequence[Plan], options: Options, end: float | None) -> None:
-    """One process of a campaign; its exit code is 0 if all went well."""
-    try:
-        sys.exit(0 if _work(todo, options, end) else 2)
-    except OSError as error:
-        print(f"svae: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _work(todo: Sequence[Plan], options: Options, end: float | None) -> bool:
-    """Make models in their order until all are made, or time is up."""
+def _work(todo: Sequence[Plan], root: Path | None, device: str | None, until: float) -> None:
     torch.set_num_threads(1)
-    if options.nice and hasattr(os, "nice"):
-        os.nice(options.nice)
-
-    def late() -> bool:
-        return end is not None and time.time() >= end
-
-    def stop_if_late(trainer: Trainer) -> None:
-        if late() and trainer.step < trainer.config.steps:
-            signal.raise_signal(signal.SIGINT)  # the trainer ends its step and saves
-
-    failed: set[tuple[str, Cell]] = set()
-    load = lru_cache(maxsize=1)(data.load)
-    took = True
-    while took and not late():  # again: another process may have released a model
-        took = False
-        for cell_plan in (replace(plan, cells=(cell,)) for plan in todo for cell in plan.cells):
-            key = cell_plan.name, cell_plan.cells[0]
-            if late():
-                break
-            if key in failed:
-                continue
-            try:
-                done = cell_plan.work_off(
-                    root=options.root, device=options.device, on_log=(stop_if_late,), load=load
-                )
-                took |= bool(list(done))
-            except (InputError, TrainingDiverged, TrainingOutOfMemory) as error:
-                failed.add(key)
-                print(f"svae: {cell_plan.name}: {error}", file=sys.stderr, flush=True)
-            except KeyboardInterrupt:
-                if not late():
-                    raise
-    return not failed
+    work_off(todo, root=root, device=device, until=until)
 
 
-def status(todo: Sequence[Plan]) -> list[State]:
-    """How far each model of the plans is, each once; nothing is written but empty locks."""
-    found: dict[tuple[str, Cell], State] = {}
+def _worker(*work: Any) -> None:
+    try:
+        _work(*work)
+    except (InputError, KeyboardInterrupt):  # the reasons have been said
+        sys.exit(1)
+
+
+def status(todo: Sequence[Plan]) -> tuple[list[str], list[list[str]]]:
+    """How far each model of the plans is, as columns and rows of text.
+
+    The hours left are those of training, by the speed so far. Nothing is written but empty locks.
+    """
+    rows: dict[tuple[str, Cell], list[str]] = {}
     for plan in todo:
-        done, steps = plan.made(), plan.preset.train.steps
-        reached = {cell: _reached(plan.folder(*cell)) for cell in plan.cells}
-        usual = [seconds / step for step, seconds in reached.values() if seconds]
-        usual = usual or [cell["train_seconds"] / steps for cell in plan.record()["cells"]]
-        for cell, (step, seconds) in reached.items():
-            variant, seed = cell
-            state = "begun" if (plan.folder(*cell) / "run.json").exists() else "to do"
-            hours = None
-            if cell in done:
-                state, step, hours = "done", steps, 0.0
-            elif _held(plan.lock(*cell)):
-                state = "running"
-            if hours is None and usual:
-                rate = seconds / step if seconds else sum(usual) / len(usual)
-                hours = (steps - step) * rate / 3600
-            new = State(plan.name, variant.name, seed, state, step, steps, hours)
-            found.setdefault((plan.name, cell), new)
-    return list(found.values())
-
-
-def _reached(folder: Path) -> tuple[int, float]:
-    """Steps and seconds of training behind a run's newest checkpoint; 0 where nothing tells."""
-    if not (folder / "run.json").exists():
-        return 0, 0.0
-    for path in reversed(Run.open(folder).checkpoints()):
-        try:
-            return step_of(path), float(read_header(path)["seconds"])
-        except (DamagedFile, KeyError, TypeError, ValueError):
-            continue
-    return 0, 0.0
+        missing = plan.missing()
+        for cell, run in plan.cells.items():
+            steps = run.train_config.steps
+            state, step, hours = "done", steps, "0.0"
+            if cell in missing:
+                state, step, hours = "to do", 0, "unknown"
+                if newest := run.checkpoints()[-1:]:
+                    state, step = "begun", step_of(newest[0])
+                    hours = f"{read_header(newest[0])['seconds'] * (steps / step - 1) / 3600:.1f}"
+                if _held(plan.lock(cell)):
+                    state = "running"
+            name, seed = cell
+            told = [plan.name, name, str(seed), state, f"{step:,} of {steps:,}", hours]
+            rows[plan.name, cell] = told
+    return ["table", "model", "seed", "state", "step", "hours left"], list(rows.values())
 
 
 def _held(lock: Path) -> bool:
@@ -221,21 +123,3 @@ def _held(lock: Path) -> bool:
         return False
     with claimed(lock) as free:
         return not free
-
-
-def told(states: Sequence[State]) -> tuple[list[str], list[list[str]], str]:
-    """Columns, rows and a sentence on what is left."""
-    columns = ["table", "model", "seed", "state", "step", "hours left"]
-    rows = []
-    for s in states:
-        left_for = "unknown" if s.hours_left is None else f"{s.hours_left:.1f}"
-        step = f"{s.step:,} of {s.steps:,}"
-        rows.append([s.table, s.model, str(s.seed), s.state, step, left_for])
-    left = [s for s in states if s.state != "done"]
-    if not left:
-        return columns, rows, f"all {len(states)} models are done."
-    known = [s.hours_left for s in left if s.hours_left is not None]
-    text = f"{len(left)} of {len(states)} models are left: {sum(known):.1f} hours of one process"
-    if unknown := len(left) - len(known):
-        text += f", and {unknown} whose speed on this machine is not known yet"
-    return columns, rows, text + " (scoring not counted)."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -15,11 +15,11 @@ from torch import Tensor
 from .. import fid
 from ..baselines import SecondStage, is_deterministic
 from ..data import ImageSets, to_float, to_uint8
-from ..diagnostics import SplitKind, latent_statistics, split_kind
+from ..diagnostics import latent_statistics, split_kind
 from ..fid import FeatureNetwork, FeatureStatistics
 from ..fid.feature_network import check_network
 from ..inference import decode_all, decode_batches, device_of, encode_all
-from ..likelihood import LikelihoodBound, fitted_gamma, likelihood_bound
+from ..likelihood import fitted_gamma, likelihood_bound
 from ..models import VAE, Decoded
 from ..objective import kl_divergence
 from ..sampling import LatentMixture, prior_latents
@@ -27,7 +27,7 @@ from ..support.checks import check_counts
 from ..support.memory import kept_memory
 from ..support.progress import counter
 from ..support.provenance import provenance
-from .checkpoints import MODEL_KINDS, kind_of, weights_hash
+from .checkpoints import MODEL_KINDS, weights_hash
 from .scoring import AUTHORS_COUNT, PROTOCOLS, Evaluation, Row, Scoring
 
 __all__ = ["PROTOCOLS", "Evaluation", "Row", "Scoring", "evaluate", "fitting_images"]
@@ -79,69 +79,85 @@ def evaluate(
         check_network(network)
         how = dataclasses.replace(how, features=network.name)
     network.check_channels(model.config.channels)
-    assert how.n is not None and how.n_reference is not None and how.mixture_components is not None
-    _warn_if_sorted(sets, how)
-    test = sets.test[: how.n]
+    n, seed = how.n, how.seed
+    assert n is not None and how.n_reference is not None and how.mixture_components is not None
+    _warn_if_sorted(sets, how.reference, how.n_reference)
+
+    test, training = sets.test[:n], fitting_images(sets, seed)
     mu, log_var = encode_all(model, test, batch_size)
-    paper = how.protocol == "paper"
-    fitting = sets.test[:AUTHORS_COUNT] if paper else fitting_images(sets, how.seed)
+    fitting = sets.test[:AUTHORS_COUNT] if how.protocol == "paper" else training
     posteriors = encode_all(model, fitting, batch_size)
-    mixture = LatentMixture(how.mixture_components, seed=how.seed).fit(posteriors[0])
-    latents = {"REC": mu, **_draw(posteriors, mixture, how, progress)}
+    mixture = LatentMixture(how.mixture_components, seed=seed).fit(posteriors[0])
+    latents = {"REC": mu, "prior": prior_latents(n, mu.shape[1], seed)}
+    latents["mixture"] = mixture.sample(n, seed)
+    if steps := how.second_stage_steps:
+        stage = SecondStage(mu.shape[1], steps=steps, seed=seed)
+        stage.fit(*posteriors, progress=progress)
+        latents["two-stage"] = stage.sample(n, seed)
+
     theirs, others = how.parts(sets)
     reference = Features.of(theirs[: how.n_reference].split(batch_size), network)
-    real = Features.of(_some(others, how.n, how.seed).split(batch_size), network)
+    real = Features.of(_some(others, n, seed).split(batch_size), network)
     name = f"{sets.name} {'test' if how.reference == 'test' else 'training images'}"
-    scorer = _Scorer(network, reference, name, how.seed)
-    rows = [scorer.row("real", "x", real)]
+    rows = [real.row("real", "x", reference, name, seed)]
     squared_error = 0.0
     for source, z in latents.items():
-        chosen = iter(_half(len(z), how.seed).split(batch_size))
+        chosen = iter(_half(len(z), seed).split(batch_size))
         originals = iter(test.split(batch_size))
         found: dict[str, Features] = defaultdict(partial(Features, network))
-        for out in _decoded(model, z, batch_size, source, progress):
-            if source == "REC":
-                original = to_float(next(originals).to(out.x_hat.device))
-                squared_error += (original - out.x_hat).square().sum().item()
-            for part, features in _features_by_part(out, next(chosen), network).items():
-                found[part].add(features)
-        rows += [scorer.row(source, part, features) for part, features in found.items()]
-    return Evaluation(
-        rows=tuple(rows),
-        test_mse=squared_error / test.numel(),
-        test_kl=None if is_deterministic(model) else kl_divergence(mu, log_var).mean().item(),
-        latent=latent_statistics(mu, log_var),
-        split=_split(model, test[:500], mu[:500], batch_size),
-        likelihood=_likelihood(model, sets, test, how, batch_size, progress),
-        mixture=mixture,
-        scoring=how,
-        made=_made(model, sets, len(fitting)),
-    )
+        with counter(len(z), f"scoring {source}", "image", show=progress) as bar:
+            for out in decode_batches(model, z, batch_size):  # they stay on the device
+                if source == "REC":
+                    original = to_float(next(originals).to(out.x_hat.device))
+                    squared_error += (original - out.x_hat).square().sum().item()
+                for part, features in _features_by_part(out, next(chosen), network).items():
+                    found[part].add(features)
+                bar.update(len(out.x_hat))
+        rows += [part.row(source, of, reference, name, seed) for of, part in found.items()]
 
-
-def _made(model: VAE, sets: ImageSets, fitted_on: int) -> dict[str, Any]:
-    own = type(model) not in MODEL_KINDS.values()
-    return {
-        "model": type(model).__name__ if own else kind_of(model),
+    points = is_deterministic(model)
+    bound = None
+    if how.likelihood_draws and not points:
+        # Of training images, whatever the protocol: the mixture's may be those of the test.
+        gamma = fitted_gamma(model, training, seed, batch_size)
+        draws = {"draws": how.likelihood_draws, "seed": seed, "batch_size": batch_size}
+        bound = likelihood_bound(model, test, gamma, **draws, progress=progress)
+    first = decode_all(model, mu[:500], batch_size)
+    split = None
+    if first.weights is not None:
+        split = split_kind(first.sigma_map, to_float(test[:500]), first.components)
+    kinds = {cls: kind for kind, cls in MODEL_KINDS.items()}
+    made = {
+        "model": kinds.get(type(model), type(model).__name__),
         "model_sha256": weights_hash(model),
         "data": sets.name,
-        "mixture_fitted_on": fitted_on,
+        "mixture_fitted_on": len(fitting),
         "kid_subsets": KID_SUBSETS,
         "kid_subset_size": KID_SUBSET_SIZE,
         **provenance(device_of(model)),
     }
+    return Evaluation(
+        rows=tuple(rows),
+        test_mse=squared_error / test.numel(),
+        test_kl=None if points else kl_divergence(mu, log_var).mean().item(),
+        latent=latent_statistics(mu, log_var),
+        split=split,
+        likelihood=bound,
+        mixture=mixture,
+        scoring=how,
+        made=made,
+    )
 
 
-def _warn_if_sorted(sets: ImageSets, how: Scoring) -> None:
+def _warn_if_sorted(sets: ImageSets, reference: str, n: int) -> None:
     """Warn if the reference would be a part of images that are sorted by class."""
-    labels = sets.test_labels if how.reference == "test" else sets.train_labels
-    assert how.n_reference is not None
-    if min(how.n_reference, KEPT) == len(labels) or labels.ndim != 1:  # factors are no classes
+    labels = sets.test_labels if reference == "test" else sets.train_labels
+    if min(n, KEPT) == len(labels) or labels.ndim != 1:  # factors are no classes
         return
     if bool((labels.diff() >= 0).all() and labels[0] != labels[-1]):
         warnings.warn(
-            f"the {how.reference} images are sorted by class, so that the first of them are no "
-            "fair reference: shuffle images and labels together.",
+            f"the {reference} images are sorted by class, so that the first of them are no fair "
+            "reference: shuffle images and labels together.",
             UserWarning,
             stacklevel=4,  # past the decorator, to who called evaluate
         )
@@ -163,28 +179,12 @@ def _order(n: int, seed: int) -> Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
 
 
-def _draw(
-    posteriors: tuple[Tensor, Tensor], mixture: LatentMixture, how: Scoring, progress: bool
-) -> dict[str, Tensor]:
-    """Latent vectors (n, L) of the sources of new images, from the posteriors to be fitted."""
-    mu, log_var = posteriors
-    assert how.n is not None
-    drawn = {
-        "prior": prior_latents(how.n, mu.shape[1], how.seed),
-        "mixture": mixture.sample(how.n, how.seed),
-    }
-    if how.second_stage_steps:
-        stage = SecondStage(mu.shape[1], steps=how.second_stage_steps, seed=how.seed)
-        stage.fit(mu, log_var, progress=progress)
-        drawn["two-stage"] = stage.sample(how.n, how.seed)
-    return drawn
-
-
 class Features:
     """Statistics of all feature vectors for FID, the first for the other scores: bounded memory."""
 
     def __init__(self, network: FeatureNetwork) -> None:
-        self.statistics = FeatureStatistics(network.dim, network.name, network.weights_hash)
+        self.network = network
+        self.statistics = FeatureStatistics.empty(network)
         self._kept: list[Tensor] = []
 
     def add(self, features: Tensor) -> None:
@@ -207,40 +207,17 @@ class Features:
         """The first vectors, at most KEPT: float32 (M, D)."""
         return torch.cat(self._kept)
 
-
-@dataclasses.dataclass(frozen=True)
-class _Scorer:
-    """Scores features against those of one reference."""
-
-    network: FeatureNetwork
-    reference: Features
-    name: str
-    seed: int
-
-    def row(self, source: str, part: str, found: Features) -> Row:
-        kept = found.kept, self.reference.kept, self.network
-        kid_of: dict[str, Any] = {
-            "subsets": KID_SUBSETS,
-            "subset_size": KID_SUBSET_SIZE,
-            "seed": self.seed,
-        }
-        statistics = found.statistics, self.reference.statistics, self.network
+    def row(self, source: str, part: str, reference: Features, name: str, seed: int) -> Row:
+        """Scores against a reference of this name."""
+        both = self.kept, reference.kept, self.network
+        subsets: dict[str, Any] = {"subsets": KID_SUBSETS, "subset_size": KID_SUBSET_SIZE}
         return Row(
             source,
             part,
-            fid.fid(*statistics, reference_name=self.name),
-            fid.kid(*kept, reference_name=self.name, **kid_of),
-            *fid.precision_recall(*kept, reference_name=self.name),
+            fid.fid(self.statistics, reference.statistics, self.network, reference_name=name),
+            fid.kid(*both, reference_name=name, seed=seed, **subsets),
+            *fid.precision_recall(*both, reference_name=name),
         )
-
-
-def _decoded(
-    model: VAE, z: Tensor, batch_size: int, source: str, progress: bool
-) -> Iterator[Decoded]:
-    with counter(len(z), f"scoring {source}", "image", show=progress) as bar:
-        for out in decode_batches(model, z, batch_size):  # they stay on the device
-            yield out
-            bar.update(len(out.x_hat))
 
 
 def _half(n: int, seed: int) -> Tensor:
@@ -262,21 +239,3 @@ def _features_by_part(out: Decoded, chosen: Tensor, network: FeatureNetwork) -> 
     if len(parts) == 3:  # x, x1, x2
         parts["mix"] = torch.where(chosen.to(parts["x1"].device), parts["x1"], parts["x2"])
     return parts
-
-
-def _split(model: VAE, images: Tensor, mu: Tensor, batch_size: int) -> SplitKind | None:
-    out = decode_all(model, mu, batch_size)
-    if out.weights is None:
-        return None
-    return split_kind(out.sigma_map, to_float(images), out.components)
-
-
-def _likelihood(
-    model: VAE, sets: ImageSets, test: Tensor, how: Scoring, batch_size: int, progress: bool
-) -> LikelihoodBound | None:
-    if how.likelihood_draws == 0 or is_deterministic(model):
-        return None
-    # Of training images, whatever the protocol: the mixture's may be those of the test.
-    gamma = fitted_gamma(model, fitting_images(sets, how.seed), how.seed, batch_size)
-    how_many = {"draws": how.likelihood_draws, "seed": how.seed, "batch_size": batch_size}
-    return likelihood_bound(model, test, gamma, **how_many, progress=progress)

@@ -6,26 +6,34 @@ For one run or for several that are compared, of whatever kind: a VAE, a SplitVA
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import torch
+import jinja2
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from .. import plots
+from .._version import __version__
 from ..data import ImageSets, to_float
-from ..inference import decode_all, reconstruct_all
-from ..models import VAE
+from ..inference import reconstruct_all
+from ..plots.figure import alt_text_of, img_tag
 from ..sampling import sample_mixture, sample_prior
 from ..support.checks import InputError
+from ..support.files import check_writable, write_text
 from ..support.provenance import provenance
-from ._html import Pictures, format_table, write_report
 from .runs import Run
 from .scoring import PROTOCOLS, Evaluation
 
-__all__ = ["Subject", "format_table", "score_table", "write_page", "write_report"]
-
 SHOWN = 10  # images per row of a picture
+Pictures = Iterable[tuple[str, Figure, str]]
+"""Heading, figure and explanation of each."""
+_LARGER = "What a larger model buys"
+_NOTHING = "–"
+_NUMBER = re.compile(r"[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%| ± [\d.,]+)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,19 +126,33 @@ def _caption(subjects: list[Subject]) -> str:
 
 
 def _figures(subjects: list[Subject], sets: ImageSets) -> list[tuple[str, Figure, str]]:
-    models = {s.name: s.run.load_model() for s in subjects}
     test = sets.test[:SHOWN]
-    reconstructions = {name: reconstruct_all(m, test).x_hat for name, m in models.items()}
-    samples: dict[str, torch.Tensor] = {}
+    rebuilt, samples, histories = {"original": to_float(test)}, {}, {}
+    splits: list[tuple[str, Figure, str]] = []
+    laws = []
     for s in subjects:
-        model, result, seed = models[s.name], s.result, s.result.scoring.seed
+        model, result, seed = s.run.load_model(), s.result, s.result.scoring.seed
+        answer = reconstruct_all(model, test)
+        drawn = sample_mixture(model, result.mixture, SHOWN, seed)
+        rebuilt[s.name] = answer.x_hat
         samples[f"{s.name}, prior"] = sample_prior(model, SHOWN, seed).x_hat
-        samples[f"{s.name}, mixture"] = sample_mixture(model, result.mixture, SHOWN, seed).x_hat
-    histories = {s.name: s.run.history() for s in subjects}
+        samples[f"{s.name}, mixture"] = drawn.x_hat
+        histories[s.name] = s.run.history()
+        laws.append(
+            (f"Variance law, {s.name}", plots.variance_law(result.latent), f"{result.latent}.")
+        )
+        if result.split is not None:
+            told = "The map sigma, the images, and their mixture x = sigma x1 + (1 - sigma) x2. "
+            told += f"The split is {result.split}."
+            of_samples = "The same for samples from the mixture."
+            splits += [
+                (f"The split of reconstructions, {s.name}", plots.split_rows(answer, SHOWN), told),
+                (f"The split of samples, {s.name}", plots.split_rows(drawn, SHOWN), of_samples),
+            ]
     return [
         (
             "Originals and reconstructions",
-            plots.image_rows({"original": to_float(test), **reconstructions}),
+            plots.image_rows(rebuilt),
             "Test images, and each model's answer from the posterior mean.",
         ),
         (
@@ -138,36 +160,13 @@ def _figures(subjects: list[Subject], sets: ImageSets) -> list[tuple[str, Figure
             plots.image_rows(samples),
             "Latent vectors from the prior, and from a mixture fitted on the training means.",
         ),
-        *(part for s in subjects for part in _splits(s, models[s.name], test)),
+        *splits,
         (
             "Loss, KL divergence and gamma",
             plots.training_curves(histories, keys=("loss", "kl", "gamma")),
             "Over the training steps; each point is a mean over the steps before it.",
         ),
-        *(
-            (f"Variance law, {s.name}", plots.variance_law(s.result.latent), f"{s.result.latent}.")
-            for s in subjects
-        ),
-    ]
-
-
-def _splits(subject: Subject, model: VAE, test: torch.Tensor) -> list[tuple[str, Figure, str]]:
-    """The rows sigma, x1, x2, x of a model that splits."""
-    if subject.result.split is None:
-        return []
-    z = subject.result.mixture.sample(SHOWN, subject.result.scoring.seed)
-    return [
-        (
-            f"The split of reconstructions, {subject.name}",
-            plots.split_rows(reconstruct_all(model, test), n=SHOWN),
-            "The map sigma, the images, and their mixture x = sigma x1 + (1 - sigma) x2. "
-            f"The split is {subject.result.split}.",
-        ),
-        (
-            f"The split of samples, {subject.name}",
-            plots.split_rows(decode_all(model, z), n=SHOWN),
-            "The same for samples from the mixture.",
-        ),
+        *laws,
     ]
 
 
@@ -189,3 +188,88 @@ def _made_of(subjects: list[Subject]) -> dict[str, Any]:
             **{k: f"{v:.4g}" for k, v in s.result.latent.summary().items()},
         }
     return made
+
+
+def write_report(
+    path: Path,
+    *,
+    title: str,
+    summary: str,
+    table: tuple[Sequence[str], Sequence[Sequence[Any]], str],
+    figures: Pictures,
+    larger: Pictures = (),
+    made_of: Mapping[str, Mapping[str, Any]],
+    overwrite: bool = False,
+) -> None:
+    """Write one HTML file that needs no network and no other files; whole or not at all.
+
+    The table is columns, rows and caption. Figures are those of :mod:`svae_lib.plots`, or others
+    with an attribute ``alt_text``; ``larger`` holds those of larger models, at the end. ``made_of``
+    holds facts by name in groups, such as versions.
+    """
+    check_writable(path, overwrite=overwrite)  # before the work of drawing
+    columns, rows, caption = table
+    cells, numeric = _cells(columns, rows)
+    panels = [(getattr(panel[1], "section", "pictures").capitalize(), panel) for panel in figures]
+    panels += [(_LARGER, panel) for panel in larger]
+    sections: dict[str, list[tuple[str, Markup, str]]] = {
+        name: [] for name in ("Pictures", "Curves", "Diagnostics", _LARGER)
+    }
+    for section, (heading, figure, explanation) in panels:
+        if not alt_text_of(figure):
+            raise InputError(f"the figure {heading!r} has no alt_text: say what it shows.")
+        image = Markup(img_tag(figure, scale=2))  # made and escaped by img_tag
+        sections[section].append((heading, image, explanation))
+    source = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
+    options: dict[str, Any] = dict.fromkeys(("autoescape", "trim_blocks", "lstrip_blocks"), True)
+    html = jinja2.Template(source, undefined=jinja2.StrictUndefined, **options).render(
+        fact=fact,
+        title=title,
+        summary=summary,
+        columns=columns,
+        rows=cells,
+        numeric=numeric,
+        caption=caption,
+        sections={name: shown for name, shown in sections.items() if shown},
+        made_of=made_of,
+        written=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        version=__version__,
+    )
+    write_text(path, html, overwrite=overwrite)
+
+
+def format_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table as plain text for the terminal: numbers to the right, words to the left.
+
+    Args:
+        columns: headings, at least one.
+        rows: cells: text, numbers or None, as many in a row as there are columns.
+    """
+    cells, numeric = _cells(columns, rows)
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+
+    def text(line: Sequence[str]) -> str:
+        pairs = zip(line, widths, numeric, strict=True)
+        return "  ".join(c.rjust(w) if right else c.ljust(w) for c, w, right in pairs).rstrip()
+
+    return "\n".join(map(text, [columns, ["-" * width for width in widths], *cells]))
+
+
+def _cells(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> tuple[list[list[str]], list[bool]]:
+    """All cells as text, and which columns hold numbers."""
+    if not columns or any(len(row) != len(columns) for row in rows):
+        raise InputError("a table needs columns, and in each row a cell for each of them.")
+    cells = [[fact(value) for value in row] for row in rows]
+    known = [{row[i] for row in cells} - {_NOTHING} for i in range(len(columns))]
+    return cells, [bool(found) and all(map(_NUMBER.fullmatch, found)) for found in known]
+
+
+def fact(value: Any) -> str:
+    """A fact for a reader: fractions short, None as a dash."""
+    if value is None or value == "":
+        return _NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -8,9 +8,8 @@ their x1, the other half with their x2, as in the paper.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from torch import Tensor
@@ -25,7 +24,6 @@ from ..support.checks import InputError, check_counts, check_seed
 
 FORMAT = 1
 AUTHORS_COUNT = 10_000
-MOST_COMPONENTS, IMAGES_PER_COMPONENT = 100, 100
 Metric = Literal["fid", "kid", "precision", "recall"]
 Protocol = Literal["clean", "paper"]
 Reference = Literal["test", "train"]
@@ -96,17 +94,12 @@ class Scoring:
                 f"there are {available} {self.reference} images, too few for a reference of "
                 f"{n_reference}: lower n_reference, or n where only that is given."
             )
-        return dataclasses.replace(
-            self,
-            n=n,
-            n_reference=n_reference,
-            mixture_components=self.mixture_components or usual_components(len(sets.train)),
-        )
+        components = self.components(sets)
+        return replace(self, n=n, n_reference=n_reference, mixture_components=components)
 
-
-def usual_components(images: int) -> int:
-    """Gaussians in a mixture where nobody says: one per 100 training images, 1 to 100."""
-    return max(1, min(images // IMAGES_PER_COMPONENT, MOST_COMPONENTS))
+    def components(self, sets: ImageSets) -> int:
+        """Gaussians in the mixture, by default one per 100 training images, 1 to 100."""
+        return self.mixture_components or max(1, min(len(sets.train) // 100, 100))
 
 
 def check_metric(metric: str) -> None:

@@ -7,7 +7,11 @@ table at once: each takes the next cell that nobody has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+import signal
+import sys
+import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +21,12 @@ import torch
 from .. import data, fid
 from ..data import ImageSets
 from ..models import parameter_count
-from ..presets import ModelConfig, Preset, TrainConfig
+from ..presets import PRESETS, ModelConfig, Preset, TrainConfig
 from ..support.checks import InputError, check_seed
 from ..support.files import claimed
+from ..support.rescue import TrainingDiverged, TrainingOutOfMemory
 from ..training import Trainer
-from .definitions import TABLES, Table, Variant, table_named
+from .definitions import TABLES, Table, Variant, named
 from .evaluation import evaluate
 from .records import FORMAT, lock_of, read_table, recorded, write_table
 from .runs import Run
@@ -53,20 +58,22 @@ __all__ = [
     "summarise_likelihood",
 ]
 
-Cell = tuple[Variant, int]
-"""A model of a table and its seed."""
+Cell = tuple[str, int]
+"""A model's name in its table, and its seed."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A table that is to be made: its models' settings, and where all of it lies."""
+    """A table that is to be made."""
 
     name: str
-    preset: Preset
-    cells: tuple[Cell, ...]
+    path: Path
+    """Of the table's file."""
+    settings: dict[str, Any]
+    """What all cells have in common, for the file."""
     scoring: Scoring
-    results: Path
-    runs: Path
+    cells: dict[Cell, Run]
+    """The run of each cell, which may not have begun."""
 
     @classmethod
     def of(
@@ -81,51 +88,28 @@ class Plan:
 
         With fewer steps a second stage is shorter in proportion.
         """
-        table = table_named(name)
+        table = named(name, TABLES, "table")
         if seeds is not None and len(seeds) == 0:
             raise InputError("seeds is empty: give at least one, or None for the table's.")
-        seeds = table.seeds if seeds is None else seeds
-        for seed in seeds:
-            check_seed(seed)
-        preset, scoring = table.resolved(), table.scoring
+        preset, scoring = table.preset, table.scoring
+        if isinstance(preset, str):
+            preset = named(preset, PRESETS, "preset")
         if steps is not None:
             share = min(1.0, steps / preset.train.steps)
             preset = replace(preset, train=replace(preset.train, steps=steps))
             if second := scoring.second_stage_steps:
                 scoring = replace(scoring, second_stage_steps=max(1, round(share * second)))
-        cells = tuple((variant, seed) for seed in seeds for variant in table.variants)
-        return cls(name, preset, cells, scoring, results, runs)
-
-    @property
-    def path(self) -> Path:
-        """The table's file."""
-        return self.results / f"{self.name}.json"
-
-    def folder(self, variant: Variant, seed: int) -> Path:
-        """Folder of a cell's run."""
-        name = f"{variant.name}-{seed}".replace(" ", "")
-        return self.runs / f"{self.name}-{self.preset.train.steps}" / name
-
-    def lock(self, variant: Variant, seed: int) -> Path:
-        """The file that the process at work on a cell has locked."""
-        folder = self.folder(variant, seed)
-        return folder.with_name(folder.name + ".lock")
-
-    def train_config(self, variant: Variant, seed: int) -> TrainConfig:
-        """How a cell is trained."""
-        beta = self.preset.train.beta if variant.beta is None else variant.beta
-        return replace(self.preset.train, seed=seed, beta=beta)
-
-    def settings(self) -> dict[str, Any]:
-        """What all cells have in common, for the file; some defaults are left out there."""
-        scoring, usual = asdict(self.scoring), asdict(Scoring())
-        always = ("features", "protocol", "mixture_components", "second_stage_steps")
-        return {
-            "data": self.preset.data,
-            "model": asdict(self.preset.model),
-            "train": _without_seed(self.preset.train),
-            **{k: v for k, v in scoring.items() if k in always or v != usual[k]},
-        }
+        cells = {}
+        for seed in table.seeds if seeds is None else seeds:
+            check_seed(seed)
+            for variant in table.variants:
+                folder = f"{name}-{preset.train.steps}/{variant.name}-{seed}".replace(" ", "")
+                model = replace(preset.model, components=variant.components)
+                beta = preset.train.beta if variant.beta is None else variant.beta
+                train = replace(preset.train, seed=seed, beta=beta)
+                run = Run(runs / folder, variant.kind, preset.data, model, train)
+                cells[variant.name, seed] = run
+        return cls(name, results / f"{name}.json", _settings(preset, scoring), scoring, cells)
 
     def record(self) -> dict[str, Any]:
         """The table as far as it is made.
@@ -133,106 +117,116 @@ class Plan:
         Raises:
             InputError: its file is damaged, or of another table, version or settings.
         """
-        path, settings = self.path, self.settings()
-        if not path.exists():
-            return {"format": FORMAT, "table": self.name, "settings": settings, "cells": []}
-        record = read_table(path)
+        if not self.path.exists():
+            return {"format": FORMAT, "table": self.name, "settings": self.settings, "cells": []}
+        record = read_table(self.path)
         if record["table"] != self.name:
             raise InputError(
-                f"{path} holds the table {record['table']}, not {self.name}: move it away."
+                f"{self.path} holds the table {record['table']}, not {self.name}: move it away."
             )
-        here, there = _complete(settings), _complete(record["settings"])
+        here, there = _complete(self.settings), _complete(record["settings"])
         if different := [k for k in here | there if here.get(k) != there.get(k)]:
             raise InputError(
-                f"{path} was made with another {', '.join(different)}: move it away, or use the "
-                "settings it was made with."
+                f"{self.path} was made with another {', '.join(different)}: move it away, or use "
+                "the settings it was made with."
             )
         return record
 
-    def made(self) -> dict[Cell, dict[str, Any]]:
-        """What :meth:`record` has of the cells that are wanted; another beta is an InputError."""
-        there = {(cell["variant"], cell["seed"]): cell for cell in self.record()["cells"]}
-        found = {}
-        for variant, seed in self.cells:
-            if cell := there.get((variant.name, seed)):
-                if cell["beta"] != (beta := self.train_config(variant, seed).beta):
-                    raise InputError(
-                        f"{self.path} holds {variant.name} with beta {cell['beta']}, not {beta}: "
-                        "move the file away to make the table again."
-                    )
-                found[variant, seed] = cell
-        return found
+    def missing(self) -> list[Cell]:
+        """The cells that :meth:`record` lacks."""
+        made = {(cell["variant"], cell["seed"]) for cell in self.record()["cells"]}
+        return [cell for cell in self.cells if cell not in made]
 
-    def run(self, variant: Variant, seed: int) -> Run:
-        """The run of a cell: a new one, or the one that an earlier call has begun."""
-        model = replace(self.preset.model, components=variant.components)
-        folder, train = self.folder(variant, seed), self.train_config(variant, seed)
-        wanted = folder, variant.kind, self.preset.data, model, train
-        if not (folder / "run.json").exists():
-            return Run.create(*wanted)
-        if (begun := Run.open(folder)) != Run(*wanted):
-            raise InputError(
-                f"{folder} was begun with other settings than the table's: move it away."
-            )
-        return begun
+    def lock(self, cell: Cell) -> Path:
+        """The file that the process at work on a cell has locked."""
+        folder = self.cells[cell].folder
+        return folder.with_name(folder.name + ".lock")
 
-    def work_off(
-        self,
-        *,
-        root: Path | None = None,
-        device: torch.device | str | None = None,
-        progress: bool = True,
-        on_log: Sequence[Callable[[Trainer], None]] = (),
-        load: Callable[[str, Path | None], ImageSets] = data.load,
-    ) -> Iterator[Cell]:
-        """Make each cell that is missing and that no other process has; yield it when written.
+    def make(self, cell: Cell, sets: ImageSets, until: float, **how: Any) -> None:
+        """Train and score a cell's model and write what it scores, unless a process has the cell.
 
-        Data come from ``load(name, root)``; ``on_log`` is :meth:`Run.train`'s.
-
-        Raises:
-            InputError: a file or a run of another version or other settings.
-            KeyboardInterrupt: a training was stopped; what was learnt is saved.
+        ``until`` is that of :func:`work_off`, ``how`` the device and whether to show progress.
         """
-        there, sets = self.made(), None
-        for variant, seed in (cell for cell in self.cells if cell not in there):
-            lock = self.lock(variant, seed)
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            with claimed(lock) as mine:
-                if not mine or (variant, seed) in self.made():
-                    continue
-                if sets is None:
-                    sets = load(self.preset.data, root)
-                    fid.network(self.scoring.features, device=device)  # if missing, say so now
-                print(f"{self.name}: {variant.name}, seed {seed}", flush=True)
-                run = self.run(variant, seed)
-                trainer = run.train(sets.train, device=device, progress=progress, on_log=on_log)
-                trainer.check_finished()
-                cell = self._cell(run, variant, trainer, sets, progress)
-                with lock_of(self.path):
-                    record = self.record()
-                    record["cells"].append(cell)
-                    write_table(self.path, record)
-            yield variant, seed
 
-    def _cell(
-        self, run: Run, variant: Variant, trainer: Trainer, sets: ImageSets, progress: bool
-    ) -> dict[str, Any]:
-        """What a trained model scores, and how it was trained."""
-        seed = run.train_config.seed
-        how = replace(self.scoring, seed=seed)
-        result = evaluate(trainer.model, sets, how, progress=progress)
-        return {
-            "variant": variant.name,
-            "kind": run.kind,
-            "seed": seed,
-            "beta": run.train_config.beta,
-            "components": variant.components,
-            "parameters": parameter_count(trainer.model),
-            "train_seconds": round(trainer.seconds, 1),
-            "threads": torch.get_num_threads(),
-            "precision": trainer.precision,
-            **result.to_dict(),
-        }
+        def stop_if_late(trainer: Trainer) -> None:
+            if time.time() >= until and trainer.step < trainer.config.steps:
+                signal.raise_signal(signal.SIGINT)  # the trainer ends its step and saves
+
+        wanted = self.cells[cell]
+        wanted.folder.parent.mkdir(parents=True, exist_ok=True)
+        with claimed(self.lock(cell)) as mine:
+            if not mine or cell not in self.missing():
+                return
+            print(f"{self.name}: {cell[0]}, seed {cell[1]}", flush=True)
+            run = wanted.begun()
+            trainer = run.train(sets.train, on_log=(stop_if_late,), **how)
+            trainer.check_finished()
+            scoring = replace(self.scoring, seed=run.train_config.seed)
+            result = evaluate(trainer.model, sets, scoring, progress=how["progress"])
+            scored = {
+                "variant": cell[0],
+                "kind": run.kind,
+                "seed": run.train_config.seed,
+                "beta": run.train_config.beta,
+                "components": run.model_config.components,
+                "parameters": parameter_count(trainer.model),
+                "train_seconds": round(trainer.seconds, 1),
+                "threads": torch.get_num_threads(),
+                "precision": trainer.precision,
+                **result.to_dict(),
+            }
+            with lock_of(self.path):
+                record = self.record()
+                record["cells"].append(scored)
+                record.pop("claim", None)  # a test that older versions kept: of fewer cells
+                write_table(self.path, record)
+
+
+def work_off(
+    plans: Sequence[Plan],
+    *,
+    root: Path | None = None,
+    device: torch.device | str | None = None,
+    progress: bool = True,
+    until: float = math.inf,
+) -> None:
+    """Make the cells that are missing and that no other process has, one after the other.
+
+    Where one cannot be made, standard error says why, and the next one is taken.
+
+    Args:
+        plans: the tables.
+        root: folder with the data sets' files.
+        device: where to train and score.
+        progress: show progress bars.
+        until: begin nothing after this ``time.time()``, and end a training at its next entry of
+            the history, with a checkpoint. A model trained by then is scored.
+
+    Raises:
+        InputError: a table's file is not what it should be, or cells could not be made.
+        KeyboardInterrupt: a training was stopped; what was learnt is saved.
+    """
+    failed = 0
+    for plan, missing in [(plan, plan.missing()) for plan in plans]:
+        sets = None
+        for cell in missing:
+            if time.time() >= until:
+                break
+            try:
+                if sets is None:
+                    fid.network(plan.scoring.features, device=device)  # if missing, say so now
+                    sets = data.load(plan.settings["data"], root)
+                plan.make(cell, sets, until, device=device, progress=progress)
+            except (InputError, OSError, TrainingDiverged, TrainingOutOfMemory) as error:
+                failed += 1
+                print(f"svae: {plan.name}: {error}", file=sys.stderr, flush=True)
+                if sets is None:  # without network and data no model of the table can be made
+                    break
+            except KeyboardInterrupt:
+                if time.time() < until:
+                    raise
+    if failed:
+        raise InputError("some models could not be made, for the reasons above.")
 
 
 def reproduce(
@@ -248,24 +242,27 @@ def reproduce(
 ) -> Path:
     """Compute the cells of a table that are still missing, and return the path of its file.
 
-    Arguments and errors are those of :meth:`Plan.of` and :meth:`Plan.work_off`.
+    Arguments and errors are those of :meth:`Plan.of` and :func:`work_off`.
     """
     plan = Plan.of(name, results, runs, steps, seeds)
-    for _ in plan.work_off(root=root, device=device, progress=progress):
-        pass
+    work_off([plan], root=root, device=device, progress=progress)
     return plan.path
 
 
-def _without_seed(train: TrainConfig) -> dict[str, Any]:
-    return {k: v for k, v in asdict(train).items() if k != "seed"}
+def _settings(preset: Preset, scoring: Scoring) -> dict[str, Any]:
+    """Settings for the file; most of a scoring's defaults are left out there."""
+    usual = asdict(Scoring())
+    always = ("features", "protocol", "mixture_components", "second_stage_steps")
+    return {
+        "data": preset.data,
+        "model": asdict(preset.model),
+        "train": {k: v for k, v in asdict(preset.train).items() if k != "seed"},
+        **{k: v for k, v in asdict(scoring).items() if k in always or v != usual[k]},
+    }
 
 
 def _complete(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings with what was left out: a field that came later had its default before."""
-    usual = {k: v for k, v in asdict(Scoring()).items() if k != "seed"}
-    return {
-        "data": settings["data"],
-        "model": asdict(ModelConfig()) | settings["model"],
-        "train": _without_seed(TrainConfig()) | settings["train"],
-        **(usual | {k: v for k, v in settings.items() if k not in ("data", "model", "train")}),
-    }
+    model = asdict(ModelConfig()) | settings["model"]
+    train = asdict(TrainConfig()) | settings["train"]
+    return asdict(Scoring()) | settings | {"model": model, "train": train}
