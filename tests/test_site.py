@@ -68,6 +68,7 @@ PAGES = (
 )
 """One of each kind at least; learners' notebooks are no pages: tests/test_lab.py opens one."""
 NOTEBOOKS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
+READY = "async () => { await document.fonts.ready; await globalThis.MathJax?.startup?.promise }"
 THREE = [[[0.3, 0.2], [0.7, 0.2], [0.45, 0.45], [0.7, 0.7], [0.3, 0.85]]]
 
 needs_runtime = pytest.mark.skipif(
@@ -324,7 +325,8 @@ class Visit(Watched):
 
     def open(self, path: str) -> Any:
         self.page.goto(self.base + path)
-        self.page.wait_for_load_state("networkidle")
+        self.page.evaluate(READY)
+        self.page.wait_for_timeout(500)  # for requests that come late
         if path.startswith("explorer"):
             self.page.wait_for_selector("#ex-body:not([hidden])")
             self.page.wait_for_function("document.getElementById('ex-numbers').textContent")
