@@ -229,7 +229,8 @@ _PLAN = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).fr
 <link rel="icon" href="data:,">
 <style>
 body { font: 17px/1.45 sans-serif; color: #222; max-width: 64em; margin: 2em auto; padding: 0 1em; }
-.scrolls { overflow-x: auto; } table { border-collapse: collapse; } a { color: #0a5a9c; }
+.scrolls { overflow-x: auto; } table { border-collapse: collapse; min-width: 44em; }
+a { color: #0a5a9c; }
 th, td { padding: .35em .8em .35em 0; text-align: left; vertical-align: top;
 border-bottom: 1px solid #ccc; } td:first-child, td:nth-child(2) { white-space: nowrap; }
 tr { break-inside: avoid; }
