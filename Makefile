@@ -8,14 +8,15 @@ BROWSER_STAMP := scripts/explorer/node_modules/.installed
 # Two processes with a thread each are faster than one process with two threads.
 TWO_WORKERS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
+IN_BROWSER := tests/test_site.py tests/test_slides.py tests/test_lab.py
 NOTEBOOKS := $(TWO_WORKERS) --nbval-lax --nbval-cell-timeout=300 notebooks
 CHECKS := $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint notebooks slides student reference site site-serve lab bench clean
+.PHONY: help setup run test test-browser test-all lint notebooks slides student reference site site-serve lab bench clean
 
 help: ## List these targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 setup: $(STAMP) ## Make .venv and install the library with everything the course needs
 
@@ -34,6 +35,9 @@ test: setup ## Run the tests: style, types, units, the learners' notebooks
 	$(CHECKS)
 	$(TWO_WORKERS) tests
 	$(NOTEBOOKS) --ignore notebooks/solutions
+
+test-browser: setup ## Open site, explorer, decks and JupyterLab in Chromium and look at them
+	$(TWO_WORKERS) -m thorough $(IN_BROWSER)
 
 test-all: setup ## Run every test: the slow ones and the solved notebooks, too
 	$(CHECKS)

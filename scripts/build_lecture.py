@@ -226,9 +226,11 @@ _PLAN = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).fr
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Lecture {{ lecture.number }}: plan</title>
+<link rel="icon" href="data:,">
 <style>
 body { font: 17px/1.45 sans-serif; color: #222; max-width: 64em; margin: 2em auto; padding: 0 1em; }
-table { border-collapse: collapse; } a { color: #0a5a9c; }
+.scrolls { overflow-x: auto; } table { border-collapse: collapse; min-width: 44em; }
+a { color: #0a5a9c; }
 th, td { padding: .35em .8em .35em 0; text-align: left; vertical-align: top;
 border-bottom: 1px solid #ccc; } td:first-child, td:nth-child(2) { white-space: nowrap; }
 tr { break-inside: avoid; }
@@ -237,8 +239,10 @@ tr { break-inside: avoid; }
 <script src="mathjax/tex-svg.js" defer></script>
 </head>
 <body>
+<main>
 <h1>Lecture {{ lecture.number }}: {{ lecture.title }}</h1>
 <p>Aim: {{ to_html(lecture.aim) | safe }}</p>
+<div class="scrolls" tabindex="0" role="region" aria-label="Plan">
 <table>
 <thead><tr>{% for head in ("minute", "slides", "show", "ask", "mind") %}
 <th scope="col">{{ head }}</th>{% endfor %}</tr></thead>
@@ -251,7 +255,9 @@ tr { break-inside: avoid; }
 {% endfor %}
 </tbody>
 </table>
+</div>
 {% if lecture.homework %}<p>Homework: {{ to_html(lecture.homework) | safe }}</p>{% endif %}
+</main>
 </body>
 </html>
 """

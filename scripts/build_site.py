@@ -285,6 +285,16 @@ def write_static(folder: Path) -> None:
             shutil.copy(str(found.locate()), static / target)
 
 
+def _mend_html(app: Sphinx, page: str, template: str, context: Any, tree: object) -> None:
+    """What screen readers stumble over: headers without text, lists directly within lists."""
+    body = context.get("body", "")
+    body = body.replace('<th class="head"><p></p></th>', "<td></td>")
+    if page == "_modules/index":
+        heading, _, listed = body.partition("<ul>")
+        body = f"{heading}<ul>{''.join(re.findall(r'<li>.*?</li>', listed))}</ul>"
+    context["body"] = body
+
+
 # ---------------------------------------------------------------- the whole
 
 
@@ -322,6 +332,7 @@ def build(out: Path, *, explorer: bool = True) -> Path:
             parallel=2,
         )
         app.connect("autodoc-process-docstring", build_reference._google)
+        app.connect("html-page-context", _mend_html)
         site_words.connect(app)
         app.build()
         if app.statuscode:

@@ -131,18 +131,22 @@ def _index(titles: dict[str, str]) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>The Split-VAE course: slides</title>
+<link rel="icon" href="data:,">
 <style>
-body {{ font: 22px/1.6 sans-serif; color: #222; max-width: 40em; margin: 3em auto; }}
+body {{ font: 22px/1.6 sans-serif; color: #222; max-width: 40em; margin: auto; padding: 1em; }}
+ul {{ padding: 0; }}
 li {{ list-style: none; }} a {{ color: #0a5a9c; }} kbd {{ font-family: monospace; }}
 </style>
 </head>
 <body>
+<main>
 <h1>The Split-VAE course: slides</h1>
 <ul>
 {entries}
 </ul>
 <p>Right and left arrow: next and previous slide; <kbd>Esc</kbd>: overview; <kbd>F</kbd>: full
 screen; <kbd>B</kbd>: black.</p>
+</main>
 </body>
 </html>
 """

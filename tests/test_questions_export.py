@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import importlib
+import math
 import re
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from svae_lib.course.questions import Number, registry
+from svae_lib.course.questions import Choice, Number, Question, registry
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -24,7 +25,11 @@ exam: Any = importlib.import_module("draw_exam")
 
 
 def read_gift(text: str) -> list[dict[str, Any]]:
-    """Parse as Moodle's qformat_gift does: escapes first, then blocks, names, braces, answers."""
+    """Parse as Moodle's question/format/gift/format.php does.
+
+    Blocks between empty lines; comments; escapes; the name; what stands in braces; the general
+    feedback; then a range, or answers with their weights and feedback.
+    """
     hidden: list[str] = []
 
     def hide(found: re.Match[str]) -> str:
@@ -38,6 +43,7 @@ def read_gift(text: str) -> list[dict[str, Any]]:
     assert "\\" not in text  # a lone backslash would be taken for part of an escape
     questions, category = [], ""
     for block in re.split(r"\n\s*\n", text.strip()):
+        assert not re.search(r"^\s*//", block, re.MULTILINE)  # a comment, which is left out
         if block.startswith("$CATEGORY:"):
             category = show(block.removeprefix("$CATEGORY:"))
             continue
@@ -51,9 +57,11 @@ def read_gift(text: str) -> list[dict[str, Any]]:
             low, high = inside[1:].split("..")
             question["range"] = (float(low), float(high))
         else:
-            for sign, choice in re.findall(r"([=~])([^=~]+)", inside):
+            for choice in inside.replace("=", "~=").split("~")[1:]:
+                right, choice = choice.startswith("="), choice.removeprefix("=").strip()
+                assert right or not re.match(r"%-*\d{1,2}\.?\d*%", choice)  # read as a weight
                 answer, _, feedback = choice.partition("#")
-                question["choices"].append((sign == "=", show(answer), show(feedback)))
+                question["choices"].append((right, show(answer), show(feedback)))
         questions.append(question)
     return questions
 
@@ -79,6 +87,7 @@ def test_choices_and_their_feedback_survive(questions: list[dict[str, Any]]) -> 
             assert html.unescape(found["text"]).startswith(question.text)
             if isinstance(question.answers, Number):
                 assert found["range"] == (question.answers.low, question.answers.high)
+                assert all(map(math.isfinite, found["range"]))
                 continue
             expected = [(c.right, c.text, c.feedback) for c in question.answers]
             assert [(r, html.unescape(t), html.unescape(f)) for r, t, f in found["choices"]] == [
@@ -99,6 +108,14 @@ def test_what_gift_and_html_take_for_their_own_is_escaped() -> None:
     assert exporter.escape("a\\nu {b} = ~1 # x: y") == r"a\\nu \{b\} \= \~1 \# x\: y"
     shown = bank.to_html(r"If $\nu < 1$ *then* `a_b` & <b>")
     assert r"\(\nu &lt; 1\)" in shown and "&amp; &lt;b&gt;" in shown and "<code>a_b" in shown
+
+
+def test_words_that_look_like_gift_arrive_as_they_are() -> None:
+    text = r"a~b =c #d {e} f: ::g:: \nu \\ ####h [html] %50% // $CATEGORY: \{ \= end\\"
+    choices = (Choice(text, text, right=True), Choice(f"no {text}", text))
+    (found,) = read_gift(exporter._asked(Question(text, text, choices)))
+    assert found["name"] == found["text"] == text and found["general"] == ""
+    assert found["choices"] == [(True, text, text), (False, f"no {text}", text)]
 
 
 def test_mathematics_is_handed_to_mathjax(questions: list[dict[str, Any]]) -> None:

@@ -7,10 +7,8 @@ import importlib
 import io
 import itertools
 import re
-import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,9 +16,9 @@ from typing import Any
 
 import nbformat
 import pytest
+from in_browser import ROOT, Watched, chromium, in_a_browser
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 builder: Any = importlib.import_module("build_notebooks")
 slides: Any = importlib.import_module("build_slides")
@@ -411,58 +409,73 @@ def test_plan_and_handout_stand_beside_the_deck(tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------- in a browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as started:
+        yield started
 
 
-def browse(page: str, profile: Path, *options: str, size: str = "1280,720") -> str:
-    """What a browser without network prints of a page."""
-    command = [
-        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}",
-        "--host-resolver-rules=MAP * ~NOTFOUND", f"--window-size={size}",
-        "--virtual-time-budget=200000", *options, page,
-    ]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+@pytest.fixture
+def show(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Open a deck without network and wait until it is laid out; it may not complain."""
+    shown: list[Watched] = []
+
+    def start(address: str, width: int = 1280, height: int = 720) -> Any:
+        size = {"width": width, "height": height}
+        one = Watched(browser, "file:", viewport=size, offline=True)
+        shown.append(one)
+        one.page.goto(address)
+        one.page.wait_for_function("!globalThis.Reveal || document.body.dataset.slides")
+        return one.page
+
+    yield start
+    for one in shown:
+        one.close()
 
 
-def found_in(page: Path, profile: Path, size: str = "1280,720") -> dict[str, float]:
+def told(page: Any) -> dict[str, float]:
     """What a deck found out about itself."""
-    dom = browse(page.as_uri(), profile, "--dump-dom", size=size)
-    body = re.search(r"<body[^>]*>", dom)
-    assert body is not None
-    return {k: float(v) for k, v in re.findall(r'data-(\w+)="([\d.]+)"', body[0])} | {
-        "equations": dom.count("<mjx-container")
-    }
+    found = {"equations": page.locator("mjx-container").count()}
+    for name in ("slides", "smallest", "scrolls", "errors"):
+        found[name] = float(page.evaluate("name => document.body.dataset[name]", name))
+    return found
 
 
-in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the decks with")
+def in_chromium(test: Any) -> Any:
+    """Mark a test that opens decks in a browser."""
+    return pytest.mark.thorough(pytest.mark.timeout(1800)(in_a_browser(test)))
 
 
-@pytest.mark.thorough
-@in_a_browser
-def test_without_network_equations_are_set_and_slides_fit(decks: Path, tmp_path: Path) -> None:
-    found = found_in(decks / "07_toy.html", tmp_path)
+@in_chromium
+def test_without_network_equations_are_set_and_slides_fit(decks: Path, show: Any) -> None:
+    found = told(show((decks / "07_toy.html").as_uri()))
     assert found["slides"] == 4 and found["equations"] == 2 and found["errors"] == 0
     assert found["smallest"] == 1 and found["scrolls"] == 0
 
 
-@pytest.mark.thorough
-@in_a_browser
-def test_a_deck_scrolls_on_a_phone(decks: Path, tmp_path: Path) -> None:
-    assert found_in(decks / "07_toy.html", tmp_path, size="500,400")["scrolls"] == 1
+@in_chromium
+def test_keys_turn_the_slides_and_open_the_notes(decks: Path, show: Any) -> None:
+    page = show((decks / "07_toy.html").as_uri())
+    for key, place in (("ArrowRight", 1), (" ", 2), ("ArrowLeft", 1), ("Home", 0)):
+        page.keyboard.press(key)
+        page.wait_for_function("place => Reveal.getSlidePastCount() === place", arg=place)
+    with page.expect_popup() as notes:
+        page.keyboard.press("s")
+    notes.value.get_by_text("Upcoming").first.wait_for()
 
 
-@pytest.mark.thorough
-@in_a_browser
-def test_a_deck_prints_one_page_per_slide(decks: Path, tmp_path: Path) -> None:
-    printed = tmp_path / "deck.pdf"
-    page = (decks / "07_toy.html").as_uri() + "?print-pdf"
-    pages = 0
-    for _ in range(5):  # a busy browser may print before the deck is laid out: an empty page
-        browse(page, tmp_path / "profile", f"--print-to-pdf={printed}", "--no-pdf-header-footer")
-        pages = len(re.findall(rb"/Type\s*/Page[^s]", printed.read_bytes()))
-        if pages > 1:
-            break
-    assert pages == 4
+@in_chromium
+def test_a_deck_scrolls_on_a_phone(decks: Path, show: Any) -> None:
+    assert told(show((decks / "07_toy.html").as_uri(), 500, 400))["scrolls"] == 1
+
+
+@in_chromium
+def test_a_deck_prints_one_page_per_slide(decks: Path, show: Any) -> None:
+    page = show((decks / "07_toy.html").as_uri() + "?print-pdf")
+    page.locator(".pdf-page").last.wait_for()  # printing before gives an empty page
+    printed = page.pdf(prefer_css_page_size=True, print_background=True)
+    assert len(re.findall(rb"/Type\s*/Page[^s]", printed)) == 4
 
 
 LETTERS = """
@@ -479,64 +492,48 @@ LETTERS = """
 })"""
 
 
-@pytest.mark.thorough
-@in_a_browser
-def test_letters_are_legible_on_every_slide_of_every_deck(tmp_path: Path) -> None:
+@in_chromium
+def test_letters_are_legible_on_every_slide_of_every_deck(tmp_path: Path, show: Any) -> None:
     """18 px on a slide of 1280 x 720; a picture that cannot have it takes the whole slide."""
-    api = pytest.importorskip("playwright.sync_api", reason="no Playwright to look with")
     with up_to_date():
-        pages = [*slides.build([], tmp_path), lectures.build(1, tmp_path)[0]]
+        decks = [*slides.build([], tmp_path), lectures.build(1, tmp_path)[0]]
     small, seen = [], 0
-    with api.sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        for page in pages:
-            tab = browser.new_page(viewport={"width": 1280, "height": 720})
-            tab.goto(page.as_uri())
-            tab.wait_for_function("document.body.dataset.slides", timeout=120_000)
-            for number, kind, *size in tab.evaluate(LETTERS):
-                seen += 1
-                # A picture's file has twice the pixels that it takes on a page.
-                scale = 2 * size[0] / size[2] if kind == "IMG" else 1
-                fills = kind == "IMG" and (size[0] > 1100 or size[1] > 480)
-                letters = scale * layout.LETTERS if kind == "IMG" else size[0]
-                if letters < layout.LEGIBLE - 0.1 and not fills:
-                    small.append((page.name, number, kind, *size))
-            tab.close()
-        browser.close()
+    for deck in decks:
+        page = show(deck.as_uri())
+        for number, kind, *size in page.evaluate(LETTERS):
+            seen += 1
+            # A picture's file has twice the pixels that it takes on a page.
+            scale = 2 * size[0] / size[2] if kind == "IMG" else 1
+            fills = kind == "IMG" and (size[0] > 1100 or size[1] > 480)
+            letters = scale * layout.LETTERS if kind == "IMG" else size[0]
+            if letters < layout.LEGIBLE - 0.1 and not fills:
+                small.append((deck.name, number, kind, *size))
+        page.close()
     assert seen > 200 and small == []
 
 
-@pytest.mark.thorough
-@in_a_browser
-def test_a_lecture_numbers_its_slides_as_its_plan_does(tmp_path: Path) -> None:
-    api = pytest.importorskip("playwright.sync_api", reason="no Playwright to look with")
+@in_chromium
+def test_a_lecture_numbers_its_slides_as_its_plan_does(tmp_path: Path, show: Any) -> None:
     with up_to_date():
-        _, plan, handout = lectures.build(2, tmp_path)
-    links = re.findall(r'href="(lecture_2.html#/\d+)">(\d+)', plan.read_text(encoding="utf-8"))
-    with api.sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        tab = browser.new_page(viewport={"width": 1280, "height": 720})
-        for address, number in links:
-            tab.goto("about:blank")
-            tab.goto((tmp_path / address.split("#")[0]).as_uri() + "#" + address.split("#")[1])
-            tab.wait_for_function("document.body.dataset.slides", timeout=120_000)
-            assert tab.evaluate("Reveal.getSlidePastCount() + 1") == int(number)
-            assert tab.evaluate("Reveal.getSlideNotes()")
-        tab.goto(handout.as_uri())
-        shown = tab.evaluate(
-            "[...document.querySelectorAll('.slides > section > section')]"
-            ".filter((e) => e.offsetHeight > 20).length"
-        )
-        browser.close()
+        deck, plan, handout = lectures.build(2, tmp_path)
+    links = re.findall(r'href="lecture_2.html#(/\d+)">(\d+)', plan.read_text(encoding="utf-8"))
+    page = show(deck.as_uri())
+    for place, number in links:
+        page.goto("about:blank")
+        page.goto(f"{deck.as_uri()}#{place}")
+        page.wait_for_function("document.body.dataset.slides")
+        assert page.evaluate("Reveal.getSlidePastCount() + 1") == int(number)
+        assert page.evaluate("Reveal.getSlideNotes()")
+    shown = show(handout.as_uri()).evaluate(
+        "[...document.querySelectorAll('.slides > section > section')]"
+        ".filter((e) => e.offsetHeight > 20).length"
+    )
     assert len(links) == len(lectures.read_lecture(2).rows) and shown > int(links[-1][1])
 
 
-@pytest.mark.thorough
-@in_a_browser
-def test_a_real_deck_fits(tmp_path: Path) -> None:
-    (page,) = slides.build(["01"], tmp_path / "decks")
-    found = found_in(page, tmp_path / "profile")
+@in_chromium
+def test_a_real_deck_fits(tmp_path: Path, show: Any) -> None:
+    (deck,) = slides.build(["01"], tmp_path)
+    found = told(show(deck.as_uri()))
     assert found["slides"] > 20 and found["equations"] > 50 and found["errors"] == 0
     assert found["smallest"] >= 0.8

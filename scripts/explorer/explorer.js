@@ -34,13 +34,14 @@ function makePicture(parent, label, description) {
 // Viridis, as in the notebooks: dark violet 0, yellow 1.
 const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 
-function mapColour(value) {
-  const place = value * (VIRIDIS.length - 1);
+const MAP = Array.from({ length: 256 }, (_, level) => {
+  const place = (level / 255) * (VIRIDIS.length - 1);
   const i = Math.min(Math.floor(place), VIRIDIS.length - 2);
   return VIRIDIS[i].map((from, c) => from + (place - i) * (VIRIDIS[i + 1][c] - from));
-}
+});
 
-function paint(canvas, values, { image_size: size }, colour = null) {
+/** Planes of values in [0, 1] as a picture, through a table of 256 colours where there is one. */
+function paint(canvas, values, { image_size: size }, table = null) {
   canvas.width = canvas.height = size; // which clears it
   if (!values) return;
   const context = canvas.getContext("2d");
@@ -48,16 +49,17 @@ function paint(canvas, values, { image_size: size }, colour = null) {
   const pixels = size * size;
   const plane = values.length > pixels ? pixels : 0; // grey: one plane for red, green and blue
   for (let p = 0; p < pixels; p++) {
-    const rgb = colour
-      ? colour(values[p])
-      : [values[p], values[p + plane], values[p + 2 * plane]].map((value) => 255 * value);
-    picture.data.set([...rgb, 255], 4 * p);
+    const colour = table?.[Math.round(255 * values[p])];
+    for (let c = 0; c < 3; c++) {
+      picture.data[4 * p + c] = colour ? colour[c] : 255 * values[p + c * plane];
+    }
+    picture.data[4 * p + 3] = 255;
   }
   context.putImageData(picture, 0, 0);
 }
 
 function paintSplit(canvases, split, model) {
-  paint(canvases.sigma, split.sigma, model, mapColour);
+  paint(canvases.sigma, split.sigma, model, MAP);
   for (const part of ["x1", "x2", "x"]) paint(canvases[part], split[part], model);
 }
 
@@ -65,13 +67,18 @@ function paintSplit(canvases, split, model) {
 
 let [busy, again, seedsInSight] = [false, false, false];
 
+/** For tests, the page tells whether it is still computing. */
+function setBusy(value) {
+  find("pictures").dataset.busy = busy = value;
+}
+
 /** Encode where there is a new image, decode, paint; calls during a run are one more run. */
 async function update() {
   if (busy) {
     again = true;
     return;
   }
-  busy = true;
+  setBusy(true);
   try {
     do {
       again = false;
@@ -80,7 +87,7 @@ async function update() {
   } catch (error) {
     complain(error);
   }
-  busy = false;
+  setBusy(false);
 }
 
 async function show() {
@@ -138,9 +145,11 @@ async function takeImage() {
   const { model } = state;
   const all = await examplesOf(model.images);
   const { name, png } = all[taken++ % all.length];
+  const image = await imageOf(png, model);
+  if (model !== state.model) return; // another one was chosen meanwhile
   pad.clear();
   pictures.input.setAttribute("aria-label", `input of the encoder: ${name}`);
-  return useImage(await imageOf(png, model));
+  return useImage(image);
 }
 
 // ------------------------------------------------------------ controls
