@@ -28,8 +28,6 @@ from nbformat import NotebookNode
 from question_bank import Item, read_bank, to_html, without_links
 from slide_layout import Part, lay_out, parts_of
 
-from svae_lib.course.questions import LETTERS
-
 TEACHING = ROOT / "docs" / "teaching.md"
 NUMBER = r"\d+(?:\.\d+)?"
 NUMBERS = rf"{NUMBER}(?:(?:, | and ){NUMBER})*"
@@ -200,9 +198,7 @@ def _slide(text: str, kind: str = "slide") -> NotebookNode:
 
 
 def _question(item: Item) -> NotebookNode:
-    lettered = zip(LETTERS, item.choices, strict=False)
-    choices = "\n".join(f"- ({letter}) {choice}" for letter, choice in lettered)
-    cell = _slide(without_links(f"{item.question}\n\n{choices}"), "subslide")
+    cell = _slide(without_links(f"{item.question}\n\n{item.lettered}"), "subslide")
     cell.metadata["tags"] = ["question"]
     return cell
 
@@ -213,8 +209,7 @@ def _notes(row: Row, asked: Sequence[Item]) -> str:
     for label, text in (("Ask", row.ask), ("Mind", row.mind)):
         said += [f"**{label}:** {text}"] if text else []
     for item in asked:
-        letter = "" if item.right is None else f" ({LETTERS[item.right]})."
-        said.append(f"**{item.name}** {item.question} *Answer:*{letter} {item.answer}")
+        said.append(f"**{item.name}** {item.question}\n\n*Answer:*\n\n{item.answer}")
     return without_links("\n\n".join(said))
 
 

@@ -122,14 +122,21 @@ ol.choices { list-style: lower-alpha; }
 {% if drawn.order and not key %}
 <ol class="choices">
 {% for place in drawn.order %}
-<li>{{ to_html(drawn.item.choices[place]) | safe }}</li>
+<li>{{ to_html(drawn.item.choices[place].text) | safe }}</li>
 {% endfor %}
 </ol>
 {% endif %}
 {% if key %}
 <p><strong>{{ drawn.item.name }}{% if drawn.letter %}, ({{ drawn.letter }}){% endif %}</strong>
-{%- if drawn.kind.how %} ({{ drawn.kind.how }}){% endif %}:
-{{ to_html(drawn.item.answer) | safe }}</p>
+{%- if drawn.kind.how %} ({{ drawn.kind.how }}){% endif %}{% if not drawn.order %}:
+{{ to_html(drawn.item.answer) | safe }}{% endif %}</p>
+{% if drawn.order %}
+<ol class="choices">
+{% for place in drawn.order %}
+<li>{{ to_html(drawn.item.choices[place].feedback) | safe }}</li>
+{% endfor %}
+</ol>
+{% endif %}
 {% endif %}
 <div class="space"></div></li>
 {% endfor %}

@@ -1,10 +1,11 @@
-"""Write the question bank, predictions and quizzes for Moodle, in its GIFT format.
+"""Write predictions, quizzes and the question bank for Moodle, in its GIFT format.
 
     python scripts/export_questions.py --out questions.gift
 
-In Moodle: Question bank > Import > GIFT format. Polls, predictions and quizzes become multiple
-choice, numbers to guess become numerical questions with their range, and all others essays with
-the answer as feedback. Mathematics needs Moodle's MathJax filter.
+In Moodle: Question bank > Import > GIFT format. Predictions and quizzes become multiple choice,
+and numbers to guess numerical questions with their range. The bank's polls are among them, under
+the names that the bank gives; its other questions become essays with the answer as feedback.
+Mathematics needs Moodle's MathJax filter.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from svae_lib.support.files import write_text
 def gift() -> str:
     """All questions of the course, by notebook."""
     blocks: list[str] = []
-    titles = chapters() | {10: "Appendix"}  # which has no chapter in the bank
-    bank, asked = read_bank().values(), registry()
-    for number, title in titles.items():
+    essays = [item for item in read_bank().values() if not item.source]
+    asked = registry()
+    for number, title in chapters().items():
+        title = title.partition(":")[0]
         parts = (
-            ("bank", [_of_bank(item) for item in bank if item.notebook == number]),
+            ("bank", [_of_bank(item) for item in essays if item.notebook == number]),
             ("predictions", [_asked(q) for q in asked.get(f"{number:02d}", ())]),
             ("quiz", [_asked(q) for q in asked.get(f"{number:02d}-quiz", ())]),
         )
@@ -45,14 +47,7 @@ def gift() -> str:
 def _of_bank(item: Item) -> str:
     stars = "★" * item.stars
     head = _head(item.name, f"{to_html(item.question)} <small>({item.kind}, {stars})</small>")
-    answer = f"####{escape(to_html(item.answer))}"
-    if item.right is None:
-        return f"{head}{{\n{answer}\n}}"
-    choices = "\n".join(
-        f"{'=' if place == item.right else '~'}{escape(to_html(choice))}"
-        for place, choice in enumerate(item.choices)
-    )
-    return f"{head}{{\n{choices}\n{answer}\n}}"
+    return f"{head}{{\n####{escape(to_html(item.answer))}\n}}"
 
 
 def _asked(question: Question) -> str:

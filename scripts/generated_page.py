@@ -22,4 +22,4 @@ def write_or_check(page: Path, text: str, description: str | None) -> None:
     if not parser.parse_args().check:
         write_text(page, text, overwrite=True)
     elif not page.exists() or page.read_text(encoding="utf-8") != text:
-        sys.exit(f"{page.name} differs from the records: python {Path(sys.argv[0]).name}")
+        sys.exit(f"{page.name} is out of date: python scripts/{Path(sys.argv[0]).name}")

@@ -73,9 +73,10 @@ def questions() -> list[dict[str, Any]]:
 
 def test_every_question_of_the_course_is_there_once(questions: list[dict[str, Any]]) -> None:
     asked = [q.name for group in registry().values() for q in group]
+    essays = [item.name for item in bank.read_bank().values() if item.kind != "poll"]
     names = [q["name"] for q in questions]
-    assert sorted(names) == sorted([*bank.read_bank(), *asked])
-    assert len({q["category"] for q in questions}) >= 30
+    assert sorted(names) == sorted([*essays, *asked])
+    assert len({q["category"] for q in questions}) == 3 * 11
     assert all(q["category"].startswith("$course$/top/") for q in questions)
 
 
@@ -96,12 +97,21 @@ def test_choices_and_their_feedback_survive(questions: list[dict[str, Any]]) -> 
             ]
 
 
-def test_polls_have_one_right_choice_and_others_an_answer(questions: list[dict[str, Any]]) -> None:
+def test_a_poll_is_the_same_in_bank_and_moodle_and_others_are_essays(
+    questions: list[dict[str, Any]],
+) -> None:
+    by_name = {q["name"]: q for q in questions}
     for item in bank.read_bank().values():
-        (found,) = (q for q in questions if q["name"] == item.name)
-        assert len(found["general"]) > 20
-        assert sum(right for right, *_ in found["choices"]) == (item.kind == "poll")
-        assert len(found["choices"]) == len(item.choices)
+        found = by_name[item.source or item.name]
+        if item.kind == "poll":
+            texts = [item.question, *(t for c in item.choices for t in (c.text, c.feedback))]
+            exported = [found["text"], *(t for _, *both in found["choices"] for t in both)]
+            assert [html.unescape(bank.to_html(t)) for t in texts] == [
+                *map(html.unescape, exported)
+            ]
+            assert [c.right for c in item.choices] == [right for right, *_ in found["choices"]]
+        else:
+            assert len(found["general"]) > 20 and not found["choices"]
 
 
 def test_what_gift_and_html_take_for_their_own_is_escaped() -> None:
@@ -151,11 +161,16 @@ def test_the_key_has_the_letters_of_its_exam() -> None:
         drawn = exam.draw(seed)
         paper, key = (exam.page(drawn, seed, key=k) for k in (False, True))
         for each in drawn:
-            answer = bank.to_html(each.item.answer)
-            assert answer in key and answer not in paper and each.item.name in key
-            if each.item.right is not None:
+            assert each.item.name in key
+            if each.item.kind == "poll":
                 shown = each.order["abcdefgh".index(each.letter)]
                 assert shown == each.item.right and f"({each.letter})" in key
+                said = [bank.to_html(each.item.choices[i].feedback) for i in each.order]
+                places = [key.index(f"<li>{feedback}</li>") for feedback in said]
+                assert places == sorted(places)
+            else:
+                said = [bank.to_html(each.item.answer)]
+            assert all(answer in key and answer not in paper for answer in said)
     letters = {d.letter for seed in range(20) for d in exam.draw(seed) if d.letter}
     assert letters == set("abcd")
 
@@ -166,8 +181,36 @@ def test_notebooks_can_be_left_out_while_questions_remain() -> None:
         exam.draw(2, without=range(1, 10))
 
 
-def test_a_poll_without_a_right_choice_is_refused(tmp_path: Path) -> None:
-    text = bank.BANK.read_text(encoding="utf-8").replace("\n(c). A byte", "\n(e). A byte")
+@pytest.mark.parametrize("source", ["00-no-such-question", "10-black-pixel"])
+def test_a_poll_that_no_notebook_asks_is_refused(source: str, tmp_path: Path) -> None:
+    text = bank.BANK.read_text(encoding="utf-8").replace("00-quiz-bytes", source)
     (tmp_path / "bank.md").write_text(text, encoding="utf-8")
-    with pytest.raises(bank.BankError, match=r"0\.1"):
+    with pytest.raises(bank.BankError, match=rf"0\.1: .*{source}"):
         bank.read_bank(tmp_path / "bank.md")
+
+
+# ---------------------------------------------------------------- bank and notebooks
+
+
+def test_the_bank_tells_what_the_notebooks_tell() -> None:
+    page = bank.BANK.read_text(encoding="utf-8")
+    assert bank.updated(page) == page
+    stale = page.replace("A byte ends at 255.", "A byte ends.").replace("[1.1](#q1-1), ", "")
+    assert stale != page and bank.updated(stale) == page
+
+
+def test_each_question_of_a_quiz_is_one_poll_of_its_notebook() -> None:
+    items = [item for item in bank.read_bank().values() if item.kind == "poll"]
+    polls = {item.source: item.notebook for item in items}
+    assert len(polls) == len(items)
+    assert all(int(source[:2]) == notebook for source, notebook in polls.items())
+    for kind, group in registry().items():
+        if kind.endswith("-quiz"):
+            assert 3 <= len(group) <= 5
+            assert {question.name for question in group} <= set(polls)
+
+
+def test_text_of_a_question_is_no_markdown() -> None:
+    assert bank.to_html(bank._plain("*a* _b_ `c` $d$ [e](f) \\g <h>")) == (
+        "*a* _b_ `c` $d$ [e](f) \\g &lt;h&gt;"
+    )

@@ -98,7 +98,11 @@ QUIZ = (
         (
             Choice("300", "A byte ends at 255."),
             Choice("255", "A byte does not stop at its largest value."),
-            Choice("44", "Yes: a byte counts modulo 256, and 300 - 256 = 44.", right=True),
+            Choice(
+                "44",
+                "Yes: a byte counts modulo 256, and 300 - 256 = 44. So the models refuse bytes.",
+                right=True,
+            ),
             Choice("An error", "There is not even a warning."),
         ),
     ),

@@ -216,4 +216,20 @@ QUIZ = (
             ),
         ),
     ),
+    Question(
+        "02-quiz-too-wide",
+        "A latent variable has var(mu) = 0.6 and mean s² = 0.9. What is it?",
+        (
+            Choice("Inactive", "0.6 is above 0.05, and 0.9 is below 0.95: it says something."),
+            Choice(
+                "Active, and training went to its end",
+                "At a minimum the two sum to 1. Here they sum to 1.5.",
+            ),
+            Choice(
+                "Active, and training did not go to its end",
+                "Yes: the sum is 1.5, not 1, so rescaling the variable would lower the loss.",
+                right=True,
+            ),
+        ),
+    ),
 )

@@ -94,29 +94,43 @@ QUIZ = (
     ),
     Question(
         "03-quiz-channels",
-        "How many channels does the last convolution of a Split VAE for colour images have?",
+        "A Split VAE for colour images of 64x64 gets a batch of 8. How many channels has its head, "
+        "and which shape has sigma?",
         (
-            Choice("4", "Two images need three channels each."),
-            Choice("6", "The map needs a channel, too."),
-            Choice("7", "Yes: one map, and two images of three channels: 1 + 2C.", right=True),
+            Choice(
+                "6, and (8, 1, 64, 64)", "Two images take 6 channels, and the map needs one, too."
+            ),
+            Choice(
+                "9, and (8, 3, 64, 64)",
+                "The map has one channel, not three: one weight for all colours of a pixel.",
+            ),
+            Choice(
+                "7, and (8, 3, 64, 64)",
+                "Of 7 channels the two images take 6, which leaves one for the map.",
+            ),
+            Choice(
+                "7, and (8, 1, 64, 64)",
+                "Yes: 1 + 2C channels, and one weight for all colours of a pixel.",
+                right=True,
+            ),
         ),
     ),
     Question(
-        "03-quiz-loss",
-        "What does the Split VAE's loss ask of x₁, x₂ and sigma?",
+        "03-quiz-plausible",
+        '"Since x₁ is half of the answer, the loss makes it a plausible image." Is that so?',
         (
             Choice(
-                "That x₁ and x₂ differ",
-                "There is no such term. The split arises by itself, or not.",
+                "Yes", "The loss compares x alone with the image, and asks nothing of x₁ by itself."
             ),
             Choice(
-                "That each of them resembles the image",
-                "Only their mixture is compared with the image.",
-            ),
-            Choice(
-                "Nothing but that their mixture resembles the image",
-                "Yes: it is the ordinary loss of a VAE, on x.",
+                "No",
+                "Right: the loss sees x alone. Where sigma is near 0, x₁ gets nearly no gradient "
+                "and may be anything.",
                 right=True,
+            ),
+            Choice(
+                "Only where the split is semantic",
+                "There x₁ may happen to be plausible. Still nothing asks for it.",
             ),
         ),
     ),

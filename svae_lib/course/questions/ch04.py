@@ -130,20 +130,27 @@ PREDICTIONS = (
 QUIZ = (
     Question(
         "04-quiz-checkerboard",
-        "sigma is a checkerboard of single pixels. What kind of split is that?",
+        "sigma is a checkerboard of ones and zeros. What are its Nyquist share and its agreement "
+        "with the contours of a digit?",
         (
             Choice(
-                "Semantic",
-                "It follows no contour of the image.",
-            ),
-            Choice(
-                "Syntactic",
-                "Yes: it alternates between neighbouring pixels, whatever is in the image.",
+                "1 and 0",
+                "Yes: all its energy is in the fastest wave, and after the blur no edge is left. "
+                "So it is syntactic, and not semantic.",
                 right=True,
             ),
             Choice(
-                "None",
-                "x₁ and x₂ may differ a lot under such a map.",
+                "1 and 1, for it is all edges",
+                "The agreement looks at the blurred map, and blur leaves nothing of a "
+                "checkerboard.",
+            ),
+            Choice(
+                "1/2 and 0, for half of its pixels are 1",
+                "The share counts the energy of waves, not pixels: here the fastest has all of it.",
+            ),
+            Choice(
+                "0 and 0, for it is the same everywhere",
+                "It changes from each pixel to the next: no wave is faster.",
             ),
         ),
     ),
@@ -158,6 +165,30 @@ QUIZ = (
         ),
     ),
     Question(
+        "04-quiz-equal-loss",
+        "A syntactic, a semantic and a constant split mix to the same x, from the same z. Which of "
+        "them has the smallest loss?",
+        (
+            Choice(
+                "The semantic one: it follows the content",
+                "No term of the loss looks at what sigma follows.",
+            ),
+            Choice(
+                "The constant one: its map has no structure",
+                "No term of the loss has a price for a map.",
+            ),
+            Choice(
+                "The syntactic one: its images complement each other",
+                "Only their mixture is compared with the image, however it comes about.",
+            ),
+            Choice(
+                "None: the three are equal",
+                "Yes: the loss is a function of x and of the posterior.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
         "04-quiz-who-decides",
         "What decides which kind of split a training ends with?",
         (
@@ -167,7 +198,7 @@ QUIZ = (
             ),
             Choice(
                 "Mostly the first weights, so the seed",
-                "Yes: see the records of notebook 9, where weights and order were crossed.",
+                "Yes: in the appendix, section 3, first weights and order are crossed.",
                 right=True,
             ),
             Choice(

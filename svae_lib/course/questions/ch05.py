@@ -179,4 +179,27 @@ QUIZ = (
             Choice("An error", "Nothing notices: that is what makes it a trap."),
         ),
     ),
+    Question(
+        "05-quiz-five-percent",
+        "Training reaches 5 % of the GPU's peak. Is that a bug?",
+        (
+            Choice(
+                "Not necessarily",
+                "Yes: a small model launches many short kernels, and BatchNorm, activations and "
+                "Adam hardly compute. A profiler says where the time goes.",
+                right=True,
+            ),
+            Choice(
+                "Yes: a GPU at work is above 50 %", "Only large matrix products come near the peak."
+            ),
+            Choice(
+                "Yes: the images do not come fast enough",
+                "That may be, but this number does not say so. Measure it.",
+            ),
+            Choice(
+                "No: the peak is for integers only",
+                "The peak counts operations on floating-point numbers.",
+            ),
+        ),
+    ),
 )

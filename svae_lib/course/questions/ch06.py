@@ -121,6 +121,31 @@ PREDICTIONS = (
 )
 QUIZ = (
     Question(
+        "06-quiz-holes",
+        "The same decoder makes good reconstructions and poor samples from the prior. Why?",
+        (
+            Choice(
+                "The prior draws latent vectors of a kind that no image led to",
+                "Yes: where the prior puts mass and the aggregate posterior does not, the decoder "
+                "has learnt nothing.",
+                right=True,
+            ),
+            Choice(
+                "Reconstructions are made from mu, without noise",
+                "With noise, drawn from the posterior, they stay good.",
+            ),
+            Choice(
+                "It has learnt its images by heart",
+                "It reconstructs test images as well, which it never saw.",
+            ),
+            Choice(
+                "It is too small for sampling",
+                "It is as small for reconstructions. And a larger one is not trained at these "
+                "places either.",
+            ),
+        ),
+    ),
+    Question(
         "06-quiz-variance",
         "Every latent variable satisfies the variance law. Is the aggregate posterior then the "
         "prior?",
@@ -132,6 +157,32 @@ QUIZ = (
                 right=True,
             ),
             Choice("Only if all variables are active", "Activity says nothing of the shape."),
+        ),
+    ),
+    Question(
+        "06-quiz-narrow",
+        "A mixture has one narrow component for each training image. What about FID, held-out "
+        "likelihood, and the novelty of its samples?",
+        (
+            Choice(
+                "All three are good",
+                "Its samples are reconstructions of training images: nothing is new.",
+            ),
+            Choice(
+                "FID is good, the other two are bad",
+                "Yes: FID does not ask for novelty, and new latent vectors lie far from all narrow "
+                "components.",
+                right=True,
+            ),
+            Choice(
+                "FID and likelihood are good, nothing is new",
+                "Between narrow components, where new latent vectors lie, the density is tiny.",
+            ),
+            Choice(
+                "All three are bad",
+                "FID takes reconstructions of training images for about the best that the decoder "
+                "can do.",
+            ),
         ),
     ),
     Question(

@@ -173,4 +173,53 @@ QUIZ = (
             Choice("Both", "What is drawn lies among real digits, so precision stays."),
         ),
     ),
+    Question(
+        "07-quiz-blurred",
+        "Real digits are blurred, each pixel averaged with its eight neighbours, and compared with "
+        "sharp real digits by LeNet's features. What happens to precision and recall?",
+        (
+            Choice(
+                "Both stay: the digits are real", "They look at features, and blur changes those."
+            ),
+            Choice(
+                "Precision falls to nearly nothing, recall stays",
+                "Most blurred digits still lie among the sharp ones. But they cover hardly any of "
+                "them.",
+            ),
+            Choice(
+                "Both fall to nearly nothing",
+                "Most blurred digits still lie among the sharp ones, so precision does not.",
+            ),
+            Choice(
+                "Precision loses about a third, recall nearly all",
+                "Yes: blur makes digits alike, so the balls around their features are small, and "
+                "hardly a sharp digit falls into one.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
+        "07-quiz-moments",
+        "Features are drawn from the Gaussian with the mean and the covariance of real features. "
+        "What are their FID and KID?",
+        (
+            Choice(
+                "Both like those of real images",
+                "KID's kernel of degree 3 compares third moments, too.",
+            ),
+            Choice(
+                "Both bad: no image has such features",
+                "FID compares two moments only, and here both are right.",
+            ),
+            Choice(
+                "FID like that of real images, KID worse",
+                "Yes: KID also compares third moments, and real features are skewed.",
+                right=True,
+            ),
+            Choice(
+                "KID like that of real images, FID worse",
+                "It is FID that compares two moments only, and here both are right.",
+            ),
+        ),
+    ),
 )

@@ -115,6 +115,25 @@ PREDICTIONS = (
 )
 QUIZ = (
     Question(
+        "08-quiz-one-run",
+        "One VAE scores 5.3, one Split VAE 4.9. Is the Split VAE better?",
+        (
+            Choice(
+                "Yes: lower is better", "That run scored better. Another seed gives another score."
+            ),
+            Choice(
+                "Yes, if both were trained from the same seed", "One common seed is still one seed."
+            ),
+            Choice(
+                "No: differences below 1 never count",
+                "They count where they are large beside the spread over seeds.",
+            ),
+            Choice(
+                "One run of each cannot tell", "Yes: look at the spread over seeds.", right=True
+            ),
+        ),
+    ),
+    Question(
         "08-quiz-undecided",
         "A 95 % interval of a difference is -0.1 ± 0.4. What follows?",
         (
@@ -150,6 +169,25 @@ QUIZ = (
             Choice("21", "Runs of one seed share what decides. That is pseudo-replication."),
             Choice("7", "Yes: one seed, one observation.", right=True),
             Choice("3", "The betas share the seeds, not the other way round."),
+        ),
+    ),
+    Question(
+        "08-quiz-all-active",
+        "In results/mnist-5k.json all latent variables are active, in every run of both models "
+        "that did not die. What does it say about the claim that the split keeps more of them "
+        "active?",
+        (
+            Choice(
+                "It contradicts it: the split keeps no more",
+                "Where the VAE has none to lose, the split has none to keep.",
+            ),
+            Choice("It supports it: the split keeps all", "So does the VAE."),
+            Choice(
+                "Nothing",
+                "Yes: with none idle in either model there is nothing to compare. At this size the "
+                "claim cannot be tested.",
+                right=True,
+            ),
         ),
     ),
 )

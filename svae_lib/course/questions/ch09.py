@@ -121,6 +121,27 @@ QUIZ = (
         ),
     ),
     Question(
+        "09-quiz-frames",
+        "You train on frames of a film, split at random into training and test images. What does "
+        "the small test error tell?",
+        (
+            Choice(
+                "That the model will do as well on another film",
+                "No frame of another film has a twin among the training images.",
+            ),
+            Choice(
+                "That the model is too small to learn by heart",
+                "One that knows its frames by heart has a small error, too.",
+            ),
+            Choice(
+                "Little",
+                "Yes: nearly every test frame has a twin among the training images. Split by "
+                "scene.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
         "09-quiz-diffusion",
         "What does a diffusion model pay for having no holes in its prior?",
         (

@@ -47,16 +47,17 @@ PREDICTIONS = (
     ),
     Question(
         "10-black-pixel",
-        "The decoder answers a black pixel with exactly 0. How many bits does it save to count all "
-        "that lies below 0 as black, too?",
+        "The decoder answers a black pixel with exactly 0, and all that lies below 0 counts as "
+        "black, too. How many bits does the pixel cost?",
         Number(
-            0.5,
-            1.5,
-            "Yes, about one: half of a Gaussian around 0 lies below 0, which doubles the "
-            "probability or more.",
-            "Half of a Gaussian around 0 lies below 0. Twice the probability is one bit.",
-            "Half of a Gaussian around 0 lies below 0. Twice the probability is one bit; the "
-            "interval itself adds a little.",
+            0.75,
+            1.25,
+            "Yes, about one: half of a Gaussian around 0 lies below 0, and an event of "
+            "probability 1/2 costs one bit.",
+            "Half of a Gaussian around 0 lies below 0, and an event of probability 1/2 costs one "
+            "bit. The interval above 0 adds little to that half.",
+            "Half of a Gaussian around 0 lies below 0, and an event of probability 1/2 costs one "
+            "bit. It is the interval alone that costs more.",
             unit="bits",
         ),
     ),
