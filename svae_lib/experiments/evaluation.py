@@ -184,7 +184,7 @@ class Features:
 
     def __init__(self, network: FeatureNetwork) -> None:
         self.network = network
-        self.statistics = FeatureStatistics.empty(network)
+        self.statistics = FeatureStatistics(network.dim, network.name, network.weights_hash)
         self._kept: list[Tensor] = []
 
     def add(self, features: Tensor) -> None:

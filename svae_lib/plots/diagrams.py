@@ -142,19 +142,20 @@ def split_head(
 
 
 # number, name, what it is about, the notebooks that it needs, its place on the map
-_NOTEBOOKS: tuple[tuple[str, str, str, Sequence[int], tuple[int, int]], ...] = (
-    ("0", "Start here", "images as tensors", (), (0, 1)),
-    ("1", "The VAE", "derive and build it", (0,), (1, 1)),
-    ("2", "The ELBO", "why VAEs blur", (1,), (2, 1)),
-    ("3", "The split decoder", "two images, a map", (2,), (3, 1)),
-    ("4", "Sigma maps", "what kind of split?", (3,), (4, 2)),
+_NOTEBOOKS: tuple[tuple[str, str, str, Sequence[int], tuple[float, float]], ...] = (
+    ("0", "Start here", "images as tensors", (), (0, 1.5)),
+    ("1", "The VAE", "derive and build it", (0,), (1, 1.5)),
+    ("2", "The ELBO", "why VAEs blur", (1,), (2, 1.5)),
+    ("3", "The split decoder", "two images, a map", (2,), (3, 1.5)),
+    ("4", "Sigma maps", "what kind of split?", (3,), (4, 3)),
     ("5", "Train on CUDA", "fast, stoppable", (3,), (4, 0)),
-    ("6", "Sampling", "better samples", (3,), (4, 1)),
-    ("7", "FID", "how good are they?", (6,), (5, 1)),
-    ("8", "The paper", "its claims, tested", (4, 7), (6, 1)),
-    ("9", "Beyond the paper", "your own images", (3,), (4, 3)),
+    ("6", "Sampling", "better samples", (3,), (4, 2)),
+    ("7", "FID", "how good are they?", (6,), (5, 2)),
+    ("8", "The paper", "its claims, tested", (4, 7), (6, 2.5)),
+    ("9", "Beyond the paper", "your own images", (3,), (4, 1)),
+    ("10", "Appendix", "three longer looks", (5, 9), (5, 0.5)),
 )
-_COLOURS = (BLUE, BLUE, BLUE, ORANGE, ORANGE, SKY, GREEN, GREEN, GREEN, SKY)
+_COLOURS = (BLUE, BLUE, BLUE, ORANGE, ORANGE, SKY, GREEN, GREEN, GREEN, SKY, SKY)
 
 
 @course_style()
@@ -169,7 +170,8 @@ def course_map(*, title: str | None = None, alt: str | None = None) -> AltFigure
         for x0, y0 in (places[j] for j in needs):
             _arrow(axes, (x0 + 1.02, y0), (x - 1.02, y + 0.1 * (y0 > y) - 0.1 * (y0 < y)))
         _box(axes, x, y, 1.96, 0.74, colour)
-        axes.text(x - 0.88, y, number, va="center", fontsize=17, weight="bold", color=INK)
+        size = 17 if len(number) == 1 else 11
+        axes.text(x - 0.88, y, number, va="center", fontsize=size, weight="bold", color=INK)
         axes.text(x - 0.55, y + 0.03, name, va="bottom", fontsize=7.6, weight="bold", color=INK)
         axes.text(x - 0.55, y - 0.06, what, va="top", fontsize=7, color=INK)
         needed = f" needs {' and '.join(map(str, needs))}" if needs else ""
