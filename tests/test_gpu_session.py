@@ -98,7 +98,7 @@ def test_a_failure_keeps_what_was_noted(context: Context) -> None:
     run_stage("a", run, context)
     record = json.loads((context.out / "a.json").read_text())
     assert record["status"] == "failed" and "by nought" in record["why"]
-    assert record["result"] == {"loss": "nan"} and record["traceback"]
+    assert record["result"] == {"loss": "NaN"} and record["traceback"]
 
 
 def test_a_process_that_dies_or_hangs_leaves_a_record(tmp_path: Path, monkeypatch) -> None:
