@@ -57,7 +57,7 @@ def training_curves(
     runs = _runs(history)
     for name, run in runs.items():
         _check_history(run, keys, name)
-    figure, panels = panels_of(len(keys), 3.1, 2.9)
+    figure, panels = panels_of(len(keys), 3.05, 2.9)
     for axes, key in zip(panels, keys, strict=True):
         for i, (name, run) in enumerate(runs.items()):
             style: dict[str, Any] = {"color": PALETTE[i % 7], "label": as_text(name)}
@@ -113,7 +113,7 @@ def variance_law(
 ) -> AltFigure:
     """var(mu) and mean(exp(log_var)) of each latent variable, stacked: the law says 1."""
     models = _models(stats)
-    figure, panels = panels_of(len(models), 4.6, 3.0, most=2)
+    figure, panels = panels_of(len(models), min(4.6, 9.2 / min(len(models), 4)), 3.0, most=4)
     top = 1.05 * max(1.0, *(s.law.max().item() for s in models.values()))
     for axes, (name, s) in zip(panels, models.items(), strict=True):
         order = s.variance_of_means.argsort(descending=True)
@@ -191,9 +191,11 @@ def score_bars(
     labels = list(dict.fromkeys(label for label, _ in bars))
     groups = list(dict.fromkeys(group for _, group in bars))
     thickness = 0.8 / len(groups)
-    figure = empty_figure(7.2, 1.2 + 0.3 * len(labels) * max(1, 0.75 * len(groups)))
+    figure = empty_figure(7.2, 1.2 + 0.3 * len(labels) * max(1, 0.6 * len(groups)))
     axes = figure.subplots()
-    reach = max(abs(value) + error for value, error in bars.values()) or 1.0
+    least = min(0.0, *(value - error for value, error in bars.values()))
+    most = max(0.0, *(value + error for value, error in bars.values()))
+    room = most - least or 1.0
     for g, group in enumerate(groups):
         own = [(i, *bars[label, group]) for i, label in enumerate(labels) if (label, group) in bars]
         y = [i + (g - (len(groups) - 1) / 2) * thickness for i, _, _ in own]
@@ -203,12 +205,14 @@ def score_bars(
         known = [error or math.nan for error in errors]  # Matplotlib draws no bar for NaN
         axes.errorbar(values, y, xerr=known, fmt="none", ecolor=BLACK, capsize=3, linewidth=1.2)
         for place, value, error in zip(y, values, errors, strict=True):
-            end = max(value, 0) + error + 0.012 * reach
-            axes.text(end, place, _with_error(value, error), va="center", fontsize=9)
+            end, beside = max(value + error, 0), {"xytext": (6, 0), "textcoords": "offset points"}
+            axes.annotate(
+                _with_error(value, error), (end, place), va="center", fontsize=9, **beside
+            )
     axes.set_yticks(range(len(labels)), [as_text(label) for label in labels])
     axes.invert_yaxis()
     axes.grid(False, axis="y")
-    axes.margins(x=0.18)
+    axes.set_xlim(least - 0.05 * room * (least < 0), most + 0.25 * room)  # for the numbers
     axes.set_xlabel(as_text(xlabel, symbols=True))
     if len(groups) > 1:
         figure.legend(loc="outside lower center", ncols=min(len(groups), 4))
@@ -251,7 +255,7 @@ def split_plane(
     groups = [""] * len(points) if groups is None else list(groups)
     if not points or len(groups) != len(points):
         raise InputError(f"{len(points)} points need one group each; {len(groups)} were given.")
-    figure = empty_figure(5.6, 4.6)
+    figure = empty_figure(5.6, 4.4)
     axes = figure.subplots()
     for word, left, bottom, right, top in _REGIONS:
         axes.fill_between([left, right], bottom, top, color=_SHADES[word], linewidth=0, zorder=0)

@@ -28,8 +28,9 @@ Images: TypeAlias = Tensor | NDArray[Any]
 Pixels: TypeAlias = NDArray[np.uint8]
 """(N, H, W, 3) for pictures, (H, W, 3) for one."""
 
-_WIDTH = 900
-"""Pixels: the usual width of a figure, which fits a notebook beside its margins."""
+_WIDTH, _HEIGHT = 900, 452
+"""Pixels: the usual width of a figure, which fits a notebook beside its margins, and the height up
+to which images are enlarged: letters of a higher figure would be small on a slide."""
 GAP, _MARGIN = 4, 8
 """Pixels between two pictures, and around everything."""
 _MOST = 1000
@@ -228,7 +229,9 @@ def _picture_figure(
     labels = [textwrap.fill(row.label, 16) for row in rows]
     left = _MARGIN + max(map(_text_width, labels)) + (_MARGIN if any(labels) else 0)
     right = 56 if any(row.is_map for row in rows) else _MARGIN
-    scale = scale_of((_WIDTH - left - right) // columns, height, width)
+    least_top = _MARGIN + (22 if title else 0) + (18 if above else 0)
+    tallest = (_HEIGHT - least_top - _MARGIN + GAP) // len(rows) - GAP
+    scale = scale_of((_WIDTH - left - right) // columns, height, width, max(64, min(128, tallest)))
     picture = mosaic([row.pictures for row in rows], scale)
     heading = textwrap.wrap(title or "", max(20, (left + picture.shape[1]) // 8))
     top = _MARGIN + (18 * len(heading) + 4 if heading else 0) + (18 if above else 0)
@@ -274,9 +277,9 @@ def _runs_of_maps(rows: Sequence[_Row]) -> Iterator[tuple[int, int]]:
     return zip(starts, ends, strict=True)
 
 
-def scale_of(room: int, height: int, width: int) -> int:
+def scale_of(room: int, height: int, width: int, tallest: int = 128) -> int:
     """Into squares of how many pixels those of an image are enlarged, to fit in ``room``."""
-    return max(1, min((room - GAP) // width, 128 // height))
+    return max(1, min((room - GAP) // width, tallest // height))
 
 
 def mosaic(rows: Sequence[Pixels], scale: int) -> Pixels:
