@@ -92,6 +92,7 @@ def read_source(place: Path, stack: contextlib.ExitStack) -> Source:
 
 def measure(place: Path, threads: int) -> dict[str, object]:
     """Prepare the images at ``place`` in this process."""
+    torch.set_num_threads(threads)
     at_start = memory()
     seen = [at_start]
     finished = threading.Event()
@@ -105,7 +106,7 @@ def measure(place: Path, threads: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory(dir=place.parent) as cache, contextlib.ExitStack() as stack:
         start, work_before = time.perf_counter(), core_seconds()
         source = read_source(place, stack)
-        prepare(source, RECIPE, Path(cache), "celeba", threads=threads, progress=False)
+        prepare(source, RECIPE, Path(cache), "celeba")
         seconds, work = time.perf_counter() - start, core_seconds() - work_before
     finished.set()
     watcher.join()

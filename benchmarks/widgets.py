@@ -63,11 +63,9 @@ def main() -> None:
     explorer = widgets.latent_explorer(model, images[:200])
     latent = next(name for name in explorer.controls if name.startswith("z"))
     mixer = widgets.sigma_mixer(model, images)
-    gallery = widgets.split_gallery({"quick": model}, images)
     cases = {
         "latent_explorer: a latent variable": (slider(explorer, latent), cycle((-1.0, 0.5, 1.5))),
         "sigma_mixer: sharpness": (slider(mixer, "sharpness"), cycle((0.5, 2.0, 4.0))),
-        "split_gallery: first image": (slider(gallery, "first"), cycle((3, 8, 21))),
     }
     results = {name: measure(*case, arguments.updates) for name, case in cases.items()}
     for name, result in results.items():

@@ -41,8 +41,7 @@ _Layer = tuple[str, dict[str, h5py.Dataset]]
 def load_keras_weights(model: SplitVAE, path: str | os.PathLike[str]) -> None:
     """Fill ``model`` in place with the weights of the authors' Keras model.
 
-    Where the file does not fit, :class:`InputError` names the first layer that differs, and the
-    model is left as it was.
+    Where the file does not fit, :class:`InputError` says where, and the model is left as it was.
 
     Args:
         model: a SplitVAE of the same configuration as the file's model, with two components.
@@ -99,14 +98,9 @@ def _matched(
         for (name, module), layer in zip(modules, found, strict=False):
             pairs += _converted(module, layer, name, path)
         if len(modules) != len(found):
-            first = (
-                f"{modules[len(found)][0]} has no counterpart"
-                if len(modules) > len(found)
-                else f"layer {found[len(modules)][0]} is one too many"
-            )
             raise InputError(
                 f"{path} does not fit this model: it has {len(found)} layers of kind {kind} "
-                f"where the model has {len(modules)}; {first}."
+                f"where the model has {len(modules)}."
             )
     return pairs
 

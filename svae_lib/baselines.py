@@ -40,11 +40,9 @@ class BetaVAE(VAE):
     2017, section 2, with a Gaussian decoder; beta = 1 is a VAE with a fixed decoder variance.
     """
 
-    fixed_gamma: ClassVar[float] = 0.5
-
     def loss(self, x: Tensor, noise: Tensor, gamma: Tensor | float, beta: float) -> Loss:
         """Training loss of a batch; the running ``gamma`` is not used."""
-        return super().loss(x, noise, self.fixed_gamma, beta)
+        return super().loss(x, noise, 0.5, beta)
 
 
 class SmallVAE(VAE):
@@ -89,10 +87,7 @@ class AE(VAE):
         self.latent.apply(keras_init_)
 
     def loss(self, x: Tensor, noise: Tensor, gamma: Tensor | float, beta: float) -> Loss:
-        """Training loss of a batch; ``noise``, ``gamma`` and ``beta`` are not used.
-
-        Its ``kl`` is 0: there is no posterior.
-        """
+        """Training loss of a batch, with ``kl`` 0; the other arguments are not used."""
         error = reconstruction_error(x, self.reconstruct(x).x_hat).mean()
         return _loss(x, error, latent=error.new_zeros(()), total=error)
 
@@ -104,13 +99,11 @@ class RAEL2(AE):
     theta the kernels of the decoder's layers. Ghosh et al., "From variational to deterministic
     autoencoders", ICLR 2020, section 3 (Tikhonov regularisation). Its ``kl`` in the history is
     sum(z^2) / 2: what is left of the KL divergence when the posterior's variance is fixed.
-
-    Attributes:
-        penalty_weight: lambda. The authors' code has 1e-7 for MNIST, with an error that is a mean
-            over the 32 x 32 pixels; with a sum that is 1e-4.
     """
 
     penalty_weight: ClassVar[float] = 1e-4
+    """lambda. The authors' code has 1e-7 for MNIST, with an error that is a mean over the 32 x 32
+    pixels; with a sum that is 1e-4."""
 
     def loss(self, x: Tensor, noise: Tensor, gamma: Tensor | float, beta: float) -> Loss:
         """Training loss of a batch; ``noise`` and ``gamma`` are not used."""
@@ -128,12 +121,10 @@ class RAEGP(AE):
     ICLR 2020, section 3 (gradient penalty). With u standard Gaussian, ``E |J u|^2 = |J|^2``
     (Hutchinson's estimator), and J u is one forward-mode derivative: the whole Jacobian, with a row
     for each value of the image, is never built.
-
-    Attributes:
-        penalty_weight: lambda, chosen on held-out digits by scripts/tune_baselines.py.
     """
 
     penalty_weight: ClassVar[float] = 0.01
+    """lambda, chosen on held-out digits by scripts/tune_baselines.py."""
 
     def loss(self, x: Tensor, noise: Tensor, gamma: Tensor | float, beta: float) -> Loss:
         """Training loss of a batch; ``noise`` (N, L) is u, ``gamma`` is not used."""
@@ -239,11 +230,6 @@ class SecondStage(nn.Module):
             self.register_buffer("gamma", torch.tensor(math.nan))
         self.float()  # whatever the program's default dtype is
 
-    @property
-    def is_fitted(self) -> bool:
-        """Whether :meth:`fit` has finished, or fitted weights were loaded."""
-        return not bool(self.gamma.isnan())
-
     @torch.inference_mode(False)
     @torch.enable_grad()
     def fit(self, mu: Tensor, log_var: Tensor, *, progress: bool = False) -> SecondStage:
@@ -282,7 +268,7 @@ class SecondStage(nn.Module):
 
         u ~ N(0, I), then z ~ N(decoder(u), gamma I), and back to the first stage's scale.
         """
-        if not self.is_fitted:
+        if self.gamma.isnan():
             raise InputError("the second stage is not fitted yet: call fit(mu, log_var) first.")
         check_counts(n=n)
         generator = torch.Generator().manual_seed(seed)

@@ -65,13 +65,7 @@ def fitted_gamma(model: VAE, images: Tensor, seed: int = 0, batch_size: int = 50
 
     It is the mean squared error per pixel and channel of one draw from each image's posterior: Dai
     and Wipf, "Diagnosing and enhancing VAE models", ICLR 2019, section 4. Fit it to *training*
-    images.
-
-    Args:
-        model: in evaluation mode, with a posterior.
-        images: uint8 (N, C, S, S).
-        seed: of the draws.
-        batch_size: images at a time.
+    images. The arguments are those of :func:`likelihood_bound`.
     """
     _check_posterior(model)
     check_counts(batch_size=batch_size)
@@ -116,46 +110,40 @@ def likelihood_bound(
     if fits(images, device_of(model)):
         images = images.to(device_of(model))  # once, not once a draw
     generator = torch.Generator().manual_seed(seed)
-    density: list[Tensor] = []  # of each draw, log p(x, z) / q(z | x) of every image
-    byte: list[Tensor] = []
+    fractions = []  # of each draw, log p(x, z) / q(z | x): (2, N), of densities and of bytes
     with counter(draws, "bounding log p(x)", "draw", show=progress) as bar:
         for _ in range(draws):
             z, noise = _draw(mu, log_var, generator)
             given_z = [
-                (log_density(x, x_hat, gamma), log_probability(x, x_hat, gamma))
+                torch.stack((log_density(x, x_hat, gamma), log_probability(x, x_hat, gamma)))
                 for x, x_hat in _decoded(model, images, z, batch_size)
             ]
             prior_over_q = _log_prior_over_q(z, noise, log_var)
-            for fractions, log_p in zip((density, byte), zip(*given_z, strict=True), strict=True):
-                fractions.append(torch.cat(log_p) + prior_over_q.to(log_p[0].device))
+            fractions.append(torch.cat(given_z, dim=1) + prior_over_q.to(given_z[0].device))
             bar.update()
-    dims = images[0].numel()
+    density, byte = torch.stack(fractions, dim=1).unbind()  # (M, N) each
     return LikelihoodBound(
-        elbo=torch.stack(density).mean().item(),
+        elbo=density.mean().item(),
         importance_weighted=_log_mean(density),
-        bits_per_dim=-_log_mean(byte) / (dims * math.log(2)),
+        bits_per_dim=-_log_mean(byte) / (images[0].numel() * math.log(2)),
         gamma=gamma,
         draws=draws,
         n=len(images),
     )
 
 
-def _log_mean(logarithms: list[Tensor]) -> float:
-    """Mean over images of log 1/M sum_m exp(a_m), for M tensors (N,)."""
-    of_mean = torch.logsumexp(torch.stack(logarithms), dim=0) - math.log(len(logarithms))
-    return of_mean.mean().item()
+def _log_mean(logarithms: Tensor) -> float:
+    """Mean over images of log 1/M sum_m exp(a_m), for a of shape (M, N)."""
+    return (torch.logsumexp(logarithms, dim=0) - math.log(len(logarithms))).mean().item()
 
 
 def log_density(x: Tensor, x_hat: Tensor, gamma: float) -> Tensor:
-    """Logarithm of the density N(x; x_hat, gamma), summed over pixels and channels.
+    """Log density N(x; x_hat, gamma), summed over pixels and channels: float64 (N,), nats.
 
     Args:
         x: uint8 images (N, C, S, S), taken to [0, 1].
         x_hat: decoded images, float (N, C, S, S) in [0, 1].
         gamma: variance of a pixel, above 0.
-
-    Returns:
-        float64 (N,), nats.
     """
     squared = as_float64(reconstruction_error(to_float(x), x_hat), stay=True)
     return -squared / (2 * gamma) - 0.5 * x[0].numel() * math.log(2 * math.pi * gamma)
@@ -171,17 +159,15 @@ def log_probability(x: Tensor, x_hat: Tensor, gamma: float) -> Tensor:
     # In standard deviations from x_hat, and mirrored into the lower tail, where the logarithm of a
     # tiny mass is still exact.
     scale = math.sqrt(gamma)
-    values = as_float64(x, stay=True)
+    values, half = as_float64(x, stay=True), 0.5 / 255 / scale
     distance = (values / 255 - as_float64(x_hat, stay=True)) / scale
-    half, far = 0.5 / 255 / scale, distance.new_tensor(math.inf)
-    lower = torch.where(values == 0, -far, distance - half)
-    upper = torch.where(values == 255, far, distance + half)
+    lower = (distance - half).masked_fill(values == 0, -math.inf)
+    upper = (distance + half).masked_fill(values == 255, math.inf)
     mirrored = distance > 0
     lower, upper = torch.where(mirrored, -upper, lower), torch.where(mirrored, -lower, upper)
     log_upper = torch.special.log_ndtr(upper)
     log_mass = log_upper + torch.log(-torch.expm1(torch.special.log_ndtr(lower) - log_upper))
-    total: Tensor = log_mass.flatten(1).sum(dim=1)
-    return total
+    return log_mass.flatten(1).sum(dim=1)  # type: ignore[no-any-return]
 
 
 def _draw(mu: Tensor, log_var: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

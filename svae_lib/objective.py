@@ -18,14 +18,11 @@ from .support.devices import as_float64
 
 
 def reconstruction_error(x: Tensor, x_hat: Tensor) -> Tensor:
-    """Squared error of each image, summed over channels and pixels.
+    """Squared error of each image, summed over channels and pixels: float (N,), at least 0.
 
     Args:
         x: images, float (N, C, H, W).
         x_hat: their reconstructions, the same shape.
-
-    Returns:
-        float (N,), at least 0.
     """
     check_tensors(x=x, x_hat=x_hat)
     if not (x.is_floating_point() and x_hat.is_floating_point()):
@@ -43,15 +40,12 @@ def reconstruction_error(x: Tensor, x_hat: Tensor) -> Tensor:
 def kl_divergence(mu: Tensor, log_var: Tensor) -> Tensor:
     """KL divergence of N(mu, exp(log_var)) from N(0, 1), summed over the latent variables.
 
-    KL = sum(mu^2 + exp(log_var) - 1 - log_var) / 2: Kingma and Welling, "Auto-encoding
-    variational Bayes", arXiv:1312.6114, appendix B.
+    KL = sum(mu^2 + exp(log_var) - 1 - log_var) / 2, float (N,), in nats, at least 0: Kingma and
+    Welling, "Auto-encoding variational Bayes", arXiv:1312.6114, appendix B.
 
     Args:
         mu: posterior means, float (N, latent_dim).
         log_var: logarithms of the posterior variances, the same shape.
-
-    Returns:
-        float (N,), nats, at least 0.
     """
     check_tensors(mu=mu, log_var=log_var)
     if mu.shape != log_var.shape:

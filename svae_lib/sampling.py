@@ -56,12 +56,8 @@ class LatentMixture:
         from sklearn.mixture import GaussianMixture  # here: its import takes a second or two
 
         self.components = components
-        self._mixture = GaussianMixture(
-            components,
-            covariance_type="full",
-            reg_covar=regularisation,
-            random_state=seed,
-            max_iter=200,
+        self._mixture = GaussianMixture(  # of full covariances by default
+            components, reg_covar=regularisation, random_state=seed, max_iter=200
         )
 
     def fit(self, latents: Tensor) -> LatentMixture:
@@ -79,14 +75,9 @@ class LatentMixture:
         self._mixture.fit(as_float64(latents).numpy())
         return self
 
-    @property
-    def is_fitted(self) -> bool:
-        """Whether :meth:`fit` has been called."""
-        return hasattr(self._mixture, "weights_")
-
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """Draw ``n`` latent vectors, float32 (n, L), in random order."""
-        if not self.is_fitted:
+        if not hasattr(self._mixture, "weights_"):
             raise InputError("the mixture is not fitted yet: call fit(posterior_means) first.")
         check_counts(n=n)
         rng = np.random.default_rng(seed)
@@ -107,7 +98,7 @@ def sample_mixture(model: VAE, mixture: LatentMixture, n: int, seed: int = 0) ->
 
 
 def interpolate(z0: Tensor, z1: Tensor, steps: int, path: Way = "spherical") -> Tensor:
-    """Latent vectors on the way from ``z0`` to ``z1``, both ends included.
+    """Latent vectors (steps, L) on the way from ``z0`` to ``z1``, both ends included.
 
     A straight line between two Gaussian vectors passes through lengths that the prior hardly ever
     has; the great circle keeps the length (White, "Sampling generative networks",
@@ -118,9 +109,6 @@ def interpolate(z0: Tensor, z1: Tensor, steps: int, path: Way = "spherical") -> 
         z1: end, float (L,).
         steps: vectors in all, at least 2.
         path: along a line or along a great circle.
-
-    Returns:
-        float (steps, L).
     """
     if z0.ndim != 1 or z0.shape != z1.shape:
         raise InputError(
@@ -177,9 +165,6 @@ def mix(
             number; None keeps the model's own.
         swap: exchange x1 and x2, but not the map.
         sharpness: t of :func:`sharpen`; 1 leaves the map as it is.
-
-    Returns:
-        A new output, with the images and weights that were used.
     """
     if output.components is None or output.components.shape[1] != 2:
         raise InputError("only a split into two images can be mixed anew: use a SplitVAE's output.")
@@ -208,16 +193,13 @@ def _as_map(sigma: Tensor | float, like: Tensor) -> Tensor:
 
 
 def explore(model: VAE, z: Tensor, changes: Mapping[int, float]) -> Decoded:
-    """Decode latent vectors with some of their variables set to other values.
+    """Decode latent vectors with some of their variables set to other values, on the CPU.
 
     Args:
         model: in evaluation mode.
         z: float (N, L) or, for one image, (L,); it is not changed.
         changes: index of a latent variable, counted from 0, to its new value in all N vectors. The
             prior has mean 0 and standard deviation 1.
-
-    Returns:
-        Images on the CPU (and components and weights of a SplitVAE).
     """
     vectors = z[None] if z.ndim == 1 else z
     changed = vectors.detach().float().clone()

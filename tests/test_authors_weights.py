@@ -43,10 +43,10 @@ def test_a_file_of_another_size_is_refused_and_changes_nothing() -> None:
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
 
 
-def test_a_missing_layer_is_named(copy: Path) -> None:
+def test_a_missing_layer_is_told(copy: Path) -> None:
     with h5py.File(copy, "r+") as file:
         del file["model_3"]["conv2d_22"]
-    with pytest.raises(sv.InputError, match="no counterpart"):
+    with pytest.raises(sv.InputError, match="layers of kind conv2d where the model has"):
         sv.load_keras_weights(fresh(), copy)
 
 

@@ -12,9 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from svae_lib.data import celeba
+from svae_lib.data import celeba, download
 from svae_lib.data.celeba import load_celeba
-from svae_lib.data.download import Patience
 from svae_lib.support.checks import InputError
 
 COUNT, VALID, TEST = 20, 12, 15
@@ -34,10 +33,12 @@ def photographs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, by
     """Twenty files out of order; the module's counts are made to fit them."""
     monkeypatch.delenv("SVAE_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(download, "ROUNDS", 1)
     monkeypatch.setattr(celeba, "COUNT", COUNT)
     monkeypatch.setattr(celeba, "VALID_START", VALID)
     monkeypatch.setattr(celeba, "TEST_START", TEST)
-    monkeypatch.setattr(celeba, "cache_folder", lambda name: tmp_path / "cache" / name)
+    for module in (celeba, download):
+        monkeypatch.setattr(module, "cache_folder", lambda name: tmp_path / "cache" / name)
     order = np.random.default_rng(0).permutation(COUNT)
     return {f"{number + 1:06}.jpg": jpeg(number) for number in order}
 
@@ -64,10 +65,6 @@ def test_names_in_the_zip_need_not_be_utf_8(photographs: dict[str, bytes], tmp_p
     content = path.read_bytes().replace(b"cafe.txt", b"caf\xe9.txt")
     path.write_bytes(content)
     assert levels(load_celeba(tmp_path).train) == list(range(VALID))
-    start = content.rindex(b"PK\1\2")  # the last member's entry: now its name claims to be UTF-8
-    path.write_bytes(content[: start + 9] + b"\x08" + content[start + 10 :])
-    with pytest.raises(InputError, match="damaged"):
-        load_celeba(tmp_path)
 
 
 def levels(images: torch.Tensor) -> list[int]:
@@ -79,9 +76,8 @@ def levels(images: torch.Tensor) -> list[int]:
     "layout",
     [
         "img_align_celeba.zip",
-        "Img_Align_CelebA.ZIP",
         "img_align_celeba",
-        "CelebA/IMG_ALIGN_CELEBA",
+        "celeba/img_align_celeba",
         "img_align_celeba/img_align_celeba",
         "CelebA/Img/img_align_celeba.zip",
     ],
@@ -120,20 +116,11 @@ def test_incomplete_folder(photographs: dict[str, bytes], tmp_path: Path) -> Non
         load_celeba(tmp_path)
 
 
-@pytest.mark.parametrize(("number", "train", "test"), [(5, 11, 5), (13, 12, 5), (18, 12, 4)])
-def test_broken_photograph(
-    photographs: dict[str, bytes], tmp_path: Path, number: int, train: int, test: int
-) -> None:
-    name = f"{number + 1:06}.jpg"
-    photographs[name] = photographs[name][:300]
+def test_broken_photograph(photographs: dict[str, bytes], tmp_path: Path) -> None:
+    photographs["000006.jpg"] = photographs["000006.jpg"][:300]
     place(tmp_path, photographs, "img_align_celeba.zip")
-    with pytest.raises(InputError, match=name):
+    with pytest.raises(InputError, match=r"000006\.jpg is broken"):
         load_celeba(tmp_path)
-    with pytest.warns(UserWarning, match=name):
-        sets = load_celeba(tmp_path, on_broken="skip")
-    assert (len(sets.train), len(sets.test)) == (train, test)
-    assert levels(sets.train) == [n for n in range(VALID) if n != number]
-    assert levels(sets.test) == [n for n in range(TEST, COUNT) if n != number]
 
 
 def test_web_page_instead_of_the_zip(photographs: dict[str, bytes], tmp_path: Path) -> None:
@@ -142,20 +129,12 @@ def test_web_page_instead_of_the_zip(photographs: dict[str, bytes], tmp_path: Pa
         load_celeba(tmp_path)
 
 
-def test_climbing_zip_is_refused(photographs: dict[str, bytes], tmp_path: Path) -> None:
-    photographs["../../evil.jpg"] = photographs.pop("000003.jpg")
-    place(tmp_path / "mine", photographs, "img_align_celeba.zip")
-    with pytest.raises(InputError, match="outside the archive"):
-        load_celeba(tmp_path / "mine")
-    assert not (tmp_path / "cache").exists()
-
-
 def test_offline_offers_the_toy_faces(
     photographs: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(celeba, "ARCHIVE", replace(celeba.ARCHIVE, urls=("http://127.0.0.1:9/",)))
     with pytest.raises(InputError) as caught:
-        load_celeba(patience=Patience(timeout=0.5, rounds=1))
+        load_celeba()
     for part in ("toy-faces", "img_align_celeba.zip", celeba.ARCHIVE.digest, "mmlab"):
         assert part in str(caught.value)
     with pytest.raises(InputError, match=f"{celeba.ARCHIVE.digest}.*toy-faces"):

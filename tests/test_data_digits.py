@@ -17,12 +17,16 @@ import pytest
 import torch
 
 from svae_lib import data
-from svae_lib.data import digits
-from svae_lib.data.digits import FASHION_MNIST, MNIST, STEMS, IdxSet, load_idx_set
-from svae_lib.data.download import Patience
+from svae_lib.data import download, places
+from svae_lib.data.digits import FASHION_MNIST, MNIST, IdxSet, load_idx_set
 from svae_lib.support.checks import InputError
 
-HURRY = Patience(timeout=0.5, rounds=1)
+STEMS = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -44,9 +48,10 @@ def kind(contents: list[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     """The stand-in for MNIST, with no mirror within reach and a cache of its own."""
     monkeypatch.delenv("SVAE_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(digits, "cache_folder", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(download, "ROUNDS", 1)
+    monkeypatch.setattr(download, "cache_folder", lambda name: tmp_path / "cache" / name)
     hashes = tuple(hashlib.sha256(content).hexdigest() for content in contents)
-    monkeypatch.setattr(digits, "SHARED", tmp_path / "share")
+    monkeypatch.setattr(places, "SHARED", tmp_path / "share")
     return replace(MNIST, sha256=hashes, mirrors=("http://127.0.0.1:9/",))
 
 
@@ -61,7 +66,7 @@ def place(folder: Path, contents: list[bytes], packed: bool = True, dots: bool =
     return folder
 
 
-@pytest.mark.parametrize("below", MNIST.folders)
+@pytest.mark.parametrize("below", ["MNIST/raw", "MNIST", "mnist", "raw", "."])
 def test_layouts(kind: IdxSet, contents: list[bytes], tmp_path: Path, below: str) -> None:
     place(tmp_path / "mine" / below, contents)
     sets = load_idx_set(kind, tmp_path / "mine")
@@ -100,7 +105,7 @@ def test_shared_folder_of_the_system(kind: IdxSet, contents: list[bytes], tmp_pa
 
 def test_offline_says_what_to_place_where(kind: IdxSet, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        load_idx_set(kind, patience=HURRY)
+        load_idx_set(kind)
     message = str(caught.value)
     for file in kind.files:
         assert f"{file.name} (MD5 {file.digest})" in message
@@ -119,9 +124,8 @@ def test_root_without_the_files(kind: IdxSet, tmp_path: Path) -> None:
 def test_root_with_a_part_of_the_files(kind: IdxSet, contents: list[bytes], tmp_path: Path) -> None:
     place(tmp_path / "mine", contents)
     (tmp_path / "mine" / f"{STEMS[3]}.gz").unlink()
-    with pytest.raises(InputError, match=STEMS[3]) as caught:
+    with pytest.raises(InputError, match=f"does not hold mnist.*{STEMS[3]}"):
         load_idx_set(kind, tmp_path / "mine")
-    assert kind.files[3].digest in str(caught.value) and STEMS[0] not in str(caught.value)
 
 
 def test_other_data_in_the_same_layout_are_refused(
@@ -165,15 +169,15 @@ def test_download_and_a_second_load(
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         kind = replace(kind, mirrors=(f"http://127.0.0.1:{server.server_port}/",))
-        first = load_idx_set(kind, patience=HURRY)
+        first = load_idx_set(kind)
         server.shutdown()
-    assert torch.equal(load_idx_set(kind, patience=HURRY).train, first.train)
+    assert torch.equal(load_idx_set(kind).train, first.train)
     cached = (tmp_path / "cache" / "downloads" / "mnist").glob("[!.]*")
     assert sorted(path.name for path in cached) == sorted(dict(files))
 
 
 def test_fashion_mnist_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = os.environ.get("SVAE_FASHION_MNIST", str(digits.SHARED / "fashion-mnist"))
+    folder = os.environ.get("SVAE_FASHION_MNIST", str(places.SHARED / "fashion-mnist"))
     if not Path(folder).is_dir():
         pytest.skip(
             "needs the four files of Fashion-MNIST: install Debian's package "

@@ -78,7 +78,7 @@ def test_train_and_test_folders_are_kept(mine: Path, train: str, other: str) -> 
 
 def test_images_outside_the_two_parts_are_told(mine: Path) -> None:
     add(mine, "train/1.png", "test/2.png", "Val/3.png", "Val/4.png", "5.png")
-    with pytest.warns(UserWarning, match=r"3 images .* 2 in Val/"):
+    with pytest.warns(UserWarning, match="3 images outside train/ and test/"):
         sets = load_folder(mine)
     assert (len(sets.train), len(sets.test)) == (1, 1)
 
@@ -86,15 +86,14 @@ def test_images_outside_the_two_parts_are_told(mine: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "named"),
     [
-        (("all/Train/a/1.png", "all/test/a/2.png"), "in all/"),
-        (("x/y/train/1.png", "x/y/validation/2.png"), "in x/y/"),
-        (("dog/train/1.png", "dog/test/2.png", "cat/train/3.png", "cat/test/4.png"), "in cat/"),
-        (("b/train/1.png", "b/val/2.png", "a/3.png", "c/test/4.png"), "in b/"),
-        (("train/1.png", "b/test/2.png"), "train/"),
+        (("all/Train/a/1.png", "all/test/a/2.png"), "as all/"),
+        (("x/y/train/1.png", "x/y/validation/2.png"), "as x/y/"),
+        (("dog/train/1.png", "dog/test/2.png", "cat/train/3.png", "cat/test/4.png"), "as cat/"),
+        (("b/train/1.png", "b/val/2.png", "a/3.png", "c/test/4.png"), "as b/"),
+        (("train/1.png", "b/test/2.png"), "as b/test/"),
     ],
 )
 def test_parts_at_another_depth_are_refused(mine: Path, files: tuple[str, ...], named: str) -> None:
-    """The message names the first folder that has both, in the order of the alphabet."""
     add(mine, *files)
     with pytest.raises(InputError, match=named):
         load_folder(mine)
@@ -115,8 +114,7 @@ def test_other_pictures_are_counted_in_one_warning(mine: Path) -> None:
     with pytest.warns(UserWarning) as said:
         load_folder(mine)
     assert len(said) == 1
-    for part in ("3 ", ".cr2", ".heic", ".svg"):
-        assert part in str(said[0].message)
+    assert "3 files are left out" in str(said[0].message)
 
 
 def test_endings_of_the_formats_that_pillow_has(mine: Path) -> None:
@@ -142,8 +140,6 @@ def test_a_folder_that_cannot_be_read_is_named(mine: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(InputError, match="locked"):
         load_folder(mine)
-    with pytest.warns(UserWarning, match="locked"):
-        assert load_folder(mine, on_broken="skip").label_names == ("a",)
 
 
 def test_file_names_need_not_be_utf_8(mine: Path) -> None:
@@ -274,7 +270,7 @@ def test_a_part_with_nothing_but_broken_images(mine: Path, part: str) -> None:
         (mine / part / name).write_bytes(b"no image")
     with (
         pytest.warns(UserWarning, match="left out"),
-        pytest.raises(InputError, match="one part of the split is empty"),
+        pytest.raises(InputError, match=f"the {part} images are empty"),
     ):
         load_folder(mine, size=8, on_broken="skip")
 
@@ -321,18 +317,30 @@ def test_spec_options(mine: Path) -> None:
     assert sets.test.shape == (3, 1, 16, 16)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no such names there")
+def test_a_question_mark_in_a_name(mine: Path) -> None:
+    """Only the last one begins the options, and only if an equals sign follows it."""
+    for name in ("why?", "a=b", "who?/what"):
+        add(mine, f"{name}/1.png", f"{name}/2.png")
+        for options, size in (("", 64), ("?size=16", 16)):
+            spec = f"folder:{name}{options}"
+            assert data.load(spec, mine).train.shape == (1, 3, size, size)
+            assert data.absolute(spec, mine) == f"folder:{mine / name}{options}"
+
+
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
         ("", "names no folder"),
         ("nowhere", "is not a folder"),
-        ("mine?sise=3", "unknown option 'sise'; the known ones are size, channels"),
-        ("mine?size=big", "no number"),
-        ("mine?size=4", "size must be 8 to 1024"),
-        ("mine?channels=2", "channels must be 1"),
-        ("mine?test=1", "between 0 and 1"),
-        ("mine?on_broken=maybe", "on_broken must be"),
-        ("mine?seed=-1", "seed must be at least 0"),
+        ("mine?sise=3", r"unknown field `sise`\. A folder's options are size"),
+        ("mine?size=big", "`int`, got `str`"),
+        ("mine?size=4", "`int` >= 8"),
+        ("mine?channels=2", r"2 - at `\$\.channels`"),
+        ("mine?test=1", "`float` < 1"),
+        ("mine?test=0", "`float` > 0"),
+        ("mine?on_broken=maybe", r"on_broken \(refuse or skip"),
+        ("mine?seed=-1", r">= 0 - at `\$\.seed`"),
     ],
 )
 def test_bad_specs(mine: Path, spec: str, reason: str) -> None:
@@ -343,10 +351,9 @@ def test_bad_specs(mine: Path, spec: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"size": "16"}, "size must be a whole number, not '16'"),
-        ({"channels": 1.0}, "channels must be a whole number"),
-        ({"test": "0.2"}, "test must be a number, not '0.2'"),
-        ({"seed": -1}, "seed must be at least 0"),
+        ({"size": "big"}, r"`int`, got `str` - at `\$\.size`"),
+        ({"channels": 1.0}, r"`int`, got `float` - at `\$\.channels`"),
+        ({"seed": -1}, r"`int` >= 0 - at `\$\.seed`"),
     ],
 )
 def test_bad_options(mine: Path, option, message: str) -> None:
@@ -355,9 +362,9 @@ def test_bad_options(mine: Path, option, message: str) -> None:
         load_folder(mine, **option)
 
 
-def test_whole_numbers_of_numpy_are_taken(mine: Path) -> None:
+def test_options_may_be_text(mine: Path) -> None:
     add(mine, "1.png", "2.png")
-    assert load_folder(mine, size=np.int64(16)).train.shape == (1, 3, 16, 16)
+    assert load_folder(mine, size="16").train.shape == (1, 3, 16, 16)
 
 
 def test_a_path_is_told_how_to_be_a_name(mine: Path) -> None:
@@ -380,3 +387,12 @@ def test_lossless(mine: Path) -> None:
     sets = load_folder(mine, size=32)
     loaded = {image.numpy().tobytes() for image in torch.cat([sets.train, sets.test])}
     assert loaded == {image.transpose(2, 0, 1).tobytes() for image in pixels}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+@pytest.mark.timeout(60)
+def test_a_pipe_is_refused_and_not_waited_for(mine: Path) -> None:
+    add(mine, "1.png", "2.png")
+    os.mkfifo(mine / "3.png")
+    with pytest.raises(InputError, match="no regular file"):
+        load_folder(mine)

@@ -14,7 +14,10 @@ from svae_lib.support.checks import InputError
 
 def test_root_goes_before_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SVAE_DATA", raising=False)
+    monkeypatch.setattr(places, "SHARED", tmp_path / "share")
     assert places.own_folder(None) is None
+    (tmp_path / "share").mkdir()
+    assert places.own_folder(None) == tmp_path / "share"
     monkeypatch.setenv("SVAE_DATA", str(tmp_path))
     assert places.own_folder(None) == tmp_path
     (tmp_path / "root").mkdir()
@@ -44,9 +47,10 @@ def test_cache_in_a_checkout_and_in_an_installation(
 
 
 def test_errors_of_the_disk_name_the_place(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot write to") as caught, places.writing(tmp_path):
-        (tmp_path / "nowhere" / "file").write_text("")
-    assert str(tmp_path) in str(caught.value)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write to") as caught:
+        places.make_once(tmp_path / "file" / "new", lambda: None)
+    assert str(tmp_path / "file") in str(caught.value)
 
 
 def test_known_names() -> None:

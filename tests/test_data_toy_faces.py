@@ -21,8 +21,8 @@ def paint(**values: float) -> Tensor:
     """One face with every factor in the middle of its range but those given: (3, 64, 64)."""
     plain = {"glasses": -1.0, "beard": -1.0, "background_pattern": -1.0, "hair_length": 0.0}
     chosen = {name: sum(limits) / 2 for name, limits in RANGES.items()} | plain | values
-    factors = torch.tensor([[chosen[name] for name in FACTOR_NAMES]])
-    return face_drawing.paint(toy_faces.named(factors), torch.full((1, 6), 0.3), SIZE)[0]
+    factors = {name: torch.full((1, 1, 1, 1), float(value)) for name, value in chosen.items()}
+    return face_drawing.paint(factors, torch.full((1, 6), 0.3), SIZE)[0]
 
 
 def changed(one: Tensor, other: Tensor) -> Tensor:

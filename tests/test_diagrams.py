@@ -41,11 +41,14 @@ def test_the_drawn_shapes_are_those_of_the_network(config: sv.ModelConfig) -> No
 
 
 def test_heads_and_the_map_can_be_drawn() -> None:
-    figures = [sv.plots.split_head(3), sv.plots.split_head(1, 4), sv.plots.course_map(title="Map")]
-    figures.append(sv.plots.architecture(CONFIGS[0], split=False))
-    assert "7 channels" in figures[0].alt_text and "w4 x4" in figures[1].alt_text
-    assert "8 The paper (its claims, tested) needs 4 and 7" in figures[2].alt_text
-    assert figures[3].alt_text.endswith("the image.")
+    colour = torch.rand(3, 8, 8)
+    figures = [sv.plots.split_head(3, example=[colour[:1], colour, colour, colour])]
+    figures.append(sv.plots.course_map(title="Map"))
+    figures += [sv.plots.architecture(CONFIGS[0], split=False), sv.plots.architecture(CONFIGS[2])]
+    assert "7 channels" in figures[0].alt_text
+    assert "8 The paper (its claims, tested) needs 4 and 7" in figures[1].alt_text
+    assert figures[2].alt_text.endswith("the image.")
+    assert figures[3].alt_text.endswith("3 maps, 3 images.")
     assert all(png(figure).startswith(b"\x89PNG") for figure in figures)
 
 
@@ -56,14 +59,14 @@ def test_drawings_show_an_example() -> None:
     network = sv.plots.architecture(CONFIGS[0], example=list(part[:2]))
     assert len(network.axes[0].images) == 2
     with pytest.raises(sv.InputError, match="example"):
-        sv.plots.split_head(1, 3, example=list(part))
+        sv.plots.split_head(1, example=list(part[:3]))
 
 
 def test_a_moving_picture_ends_with_its_last_figure() -> None:
     figures = [sv.plots.image_grid(torch.full((1, 1, 8, 8), grey)) for grey in (0.0, 0.5, 1.0)]
-    moving = sv.plots.moving(figures, "From black to white.", times=3)
+    moving = sv.plots.moving(figures, "From black to white.")
     image = Image.open(io.BytesIO(moving.data))
-    assert image.n_frames == 4 and image.info["loop"] == 3  # the still, and the three
+    assert image.n_frames == 4 and image.info["loop"] == 2  # the still, and the three
     still = image.convert("RGB").getpixel((image.width // 2, image.height // 2))
     assert min(still) == 255
     assert 'alt="From black to white."' in moving._repr_html_()

@@ -134,10 +134,7 @@ def genuine_hash(
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "Patience", lambda: _IMPATIENT)
-
-
-_IMPATIENT = download.Patience(timeout=5, rounds=1, pause=0)
+    monkeypatch.setattr(download, "ROUNDS", 1)
 
 
 def test_weights_are_found_by_variable_and_in_the_hub_cache(

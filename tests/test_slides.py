@@ -198,6 +198,9 @@ def test_every_slide_of_the_course_is_estimated_to_fit(path: Path) -> None:
     if not layout.belong_together(solved, learners):
         pytest.skip("the solution is out of date: tests/test_notebooks.py fails")
     parts = layout.parts_of(solved, learners)
+    sizes = [(layout._picture(part.cell.outputs[0]), part.least) for part in parts if part.least]
+    letters = {size: (least - 16) / size[1] * layout.LETTERS for size, least in sizes}
+    assert {k: v for k, v in letters.items() if v < layout.LEGIBLE - 0.1} == {}
     assert len(parts) > 20
     too_high = [p for p in parts if (p.least or p.height) > layout.CROWDED * layout.USABLE]
     assert [p.cell.source or p.cell.outputs[0].get("text") for p in too_high] == []
@@ -249,15 +252,6 @@ def test_pictures_are_never_shrunk_below_legible_letters() -> None:
     for width, height in ((640, 300), (900, 390), (915, 452)):
         (part,) = layout._output_parts([_picture(width, height)])
         assert (part.least - 16) / height * layout.LETTERS > layout.LEGIBLE - 0.1
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_letters_of_every_picture_are_legible(name: str) -> None:
-    with up_to_date():
-        parts = slides.parts_of(*slides.both_versions(name))
-    sizes = [(layout._picture(part.cell.outputs[0]), part.least) for part in parts if part.least]
-    letters = {size: (least - 16) / size[1] * layout.LETTERS for size, least in sizes}
-    assert {k: v for k, v in letters.items() if v < layout.LEGIBLE - 0.1} == {}
 
 
 def test_a_heading_moves_on_with_the_cell_below_it() -> None:

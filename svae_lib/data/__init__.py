@@ -14,8 +14,7 @@ from ..support.checks import InputError
 from .celeba import load_celeba
 from .cifar10 import load_cifar10
 from .digits import FASHION_MNIST, MNIST, load_idx_set
-from .download import Patience
-from .folder import PREFIX, absolute_spec, load_folder, load_folder_spec
+from .folder import PREFIX, absolute, load_folder, load_folder_spec
 from .image_sets import ImageSets, pad, to_float, to_uint8
 from .mnist5k import load_mnist_5k
 from .toy_faces import draw_faces, load_toy_faces
@@ -23,7 +22,6 @@ from .toy_faces import draw_faces, load_toy_faces
 __all__ = [
     "LOADERS",
     "ImageSets",
-    "Patience",
     "absolute",
     "available",
     "draw_faces",
@@ -36,9 +34,7 @@ __all__ = [
     "to_uint8",
 ]
 
-Loader = Callable[[str | os.PathLike[str] | None], ImageSets]
-
-LOADERS: dict[str, Loader] = {
+LOADERS: dict[str, Callable[[str | os.PathLike[str] | None], ImageSets]] = {
     "mnist-5k": load_mnist_5k,
     "toy-faces": load_toy_faces,
     "toy-faces-32k": partial(load_toy_faces, name="toy-faces-32k"),
@@ -53,16 +49,6 @@ LOADERS: dict[str, Loader] = {
 def available() -> tuple[str, ...]:
     """The names that :func:`load` knows, besides ``folder:PATH``."""
     return tuple(LOADERS)
-
-
-def absolute(name: str, root: str | os.PathLike[str] | None = None) -> str:
-    """The name under which :func:`load` finds the same images from any working directory.
-
-    Args:
-        name: a data set's; any but ``folder:PATH`` is returned as it is.
-        root: what a relative PATH starts from; by default the working directory.
-    """
-    return absolute_spec(name, root) if name.startswith(PREFIX) else name
 
 
 def load(name: str, root: str | os.PathLike[str] | None = None) -> ImageSets:

@@ -1,7 +1,6 @@
-"""MNIST and Fashion-MNIST: 60,000 + 10,000 greyscale images of 28x28, read by torchvision.
+"""MNIST and Fashion-MNIST: 60,000 + 10,000 greyscale images of 28x28 in IDX files.
 
-The four files are found in torchvision's layout, in a flat folder, plain or gzip, and for
-Fashion-MNIST where Debian's package dataset-fashion-mnist puts it; otherwise downloaded.
+The four files may be plain or gzip, in torchvision's layout or in one folder.
 """
 
 from __future__ import annotations
@@ -9,26 +8,18 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import tempfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..support.checks import InputError
-from .download import Patience, RemoteFile, fetch_all, with_hashes
-from .image_sets import ImageSets, pad
-from .places import cache_folder, own_folder, writing
+import torch
+from torch import Tensor
 
-# order: images and labels to train on, images and labels to test on
-STEMS = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-SHARED = Path("/usr/share/datasets")  # where a system keeps data sets, in folders of their names
-LARGEST = 50_000_000  # bytes, unpacked; the training images have 47 million
+from ..support.checks import InputError
+from .download import RemoteFile, find
+from .image_sets import ImageSets, pad
 
 
 @dataclass(frozen=True)
@@ -37,9 +28,9 @@ class IdxSet:
 
     Attributes:
         name: as :func:`svae_lib.data.load` knows it.
-        original: torchvision's class that reads it and has the MD5 of the packed files.
-        mirrors: where ``STEMS`` + ".gz" can be downloaded.
-        sha256: of the unpacked files, in the order of ``STEMS``, since copies that were packed
+        original: torchvision's class, which has the MD5 of the packed files and the class names.
+        mirrors: where its files can be downloaded.
+        sha256: of the unpacked files, in the order of ``files``, since copies that were packed
             again have another MD5. Computed from files whose MD5 was right.
         source: a sentence on its origin.
     """
@@ -59,17 +50,18 @@ class IdxSet:
 
     @property
     def files(self) -> list[RemoteFile]:
-        """What to download."""
+        """Images and labels to train on, images and labels to test on."""
         return [
-            RemoteFile(name, tuple(mirror + name for mirror in self.mirrors), md5, largest=LARGEST)
+            RemoteFile(name, tuple(mirror + name for mirror in self.mirrors), md5)
             for name, md5 in self.reader.resources
         ]
 
-    @property
-    def folders(self) -> tuple[str, ...]:
-        """Where the files may be below the user's folder."""
-        shared = f"usr/share/datasets/{self.name}"  # an unpacked package
-        return (f"{self.original}/raw", self.original, self.name, shared, "raw", ".")
+    def places(self, file: RemoteFile) -> Iterator[str]:
+        """Where a file may be below the user's folder, packed or not."""
+        stem = file.name.removesuffix(".gz")
+        for folder in (f"{self.original}/raw", self.original, self.name, "raw", "."):
+            for name in (stem, stem.replace("-idx", ".idx")):  # both spellings are common
+                yield from (f"{folder}/{name}.gz", f"{folder}/{name}")
 
 
 MNIST = IdxSet(
@@ -106,88 +98,39 @@ FASHION_MNIST = IdxSet(
 )
 
 
-def load_idx_set(
-    kind: IdxSet, root: str | os.PathLike[str] | None = None, patience: Patience | None = None
-) -> ImageSets:
+def load_idx_set(kind: IdxSet, root: str | os.PathLike[str] | None = None) -> ImageSets:
     """MNIST or Fashion-MNIST: uint8 (60000, 1, 32, 32) and (10000, 1, 32, 32).
 
-    Args:
-        kind: which data set.
-        root: folder that holds the files; nothing is downloaded when it is given.
-        patience: with slow servers.
-
-    Raises:
-        InputError: files are missing or damaged, or cannot be downloaded.
+    ``root`` is the folder that holds the files; nothing is downloaded when it is given.
     """
-    paths = _find(kind, root)
-    if paths is None:
-        folder = cache_folder("downloads") / kind.name
-        paths = fetch_all(kind.files, folder, kind.name, patience=patience)
-    with tempfile.TemporaryDirectory() as unpacked:
-        raw = Path(unpacked, kind.original, "raw")
-        for stem, path, sha256 in zip(STEMS, paths, kind.sha256, strict=True):
-            content = _content(path, sha256)
-            with writing(raw):
-                raw.mkdir(parents=True, exist_ok=True)
-                (raw / stem).write_bytes(content)
-        train, test = (kind.reader(unpacked, train=part) for part in (True, False))
+    wanted = f"{', '.join(map(str, kind.files))}, packed or not,"
+    paths = [find(file, kind.places(file), root, kind.name, wanted) for file in kind.files]
+    train, train_labels, test, test_labels = map(_values, paths, kind.sha256)
     return ImageSets(
         name=kind.name,
-        train=pad(train.data[:, None]),
-        test=pad(test.data[:, None]),
-        train_labels=train.targets,
-        test_labels=test.targets,
+        train=pad(train.view(-1, 1, 28, 28)),
+        test=pad(test.view(-1, 1, 28, 28)),
+        train_labels=train_labels.long(),
+        test_labels=test_labels.long(),
         # torchvision writes "7 - seven" and "Ankle boot"
         label_names=tuple(name.split(" - ")[0].lower() for name in kind.reader.classes),
         source=kind.source,
     )
 
 
-def _find(kind: IdxSet, root: str | os.PathLike[str] | None) -> list[Path] | None:
-    """The four files in the user's folder or the system's, or None if they must be fetched."""
-    own = own_folder(root)
-    folders = [own / below for below in kind.folders] if own else []
-    if root is None:
-        folders.append(SHARED / kind.name)
-    for folder in folders:
-        found = [_file(folder, stem) for stem in STEMS]
-        paths = [path for path in found if path is not None]
-        if len(paths) == len(STEMS):
-            return paths
-        if paths:
-            missing = [f for f, path in zip(kind.files, found, strict=True) if path is None]
-            raise InputError(
-                f"{folder} holds a part of {kind.name}: add {with_hashes(missing)}, packed or not."
-            )
-    if root is not None:
-        raise InputError(
-            f"{own} does not hold {kind.name}: put {with_hashes(kind.files)}, packed or not, into "
-            f"it or into one of {', '.join(kind.folders[:-1])} below it; or leave root out to "
-            "download them."
-        )
-    return None
-
-
-def _file(folder: Path, stem: str) -> Path | None:
-    """The file of this name, packed or not; "images.idx3" is another common spelling."""
-    other = stem.replace("-idx", ".idx")
-    names = (f"{stem}.gz", stem, f"{other}.gz", other)
-    return next((folder / name for name in names if (folder / name).is_file()), None)
-
-
-def _content(path: Path, sha256: str) -> bytes:
-    """The bytes of a file, unpacked if need be; its hash must be right."""
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    try:
-        with gzip.open(path) if packed else path.open("rb") as file:
-            content = bytes(file.read(LARGEST))
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{path} is damaged: it cannot be unpacked ({error}).") from None
+def _values(path: Path, sha256: str) -> Tensor:
+    """The values of an IDX file, packed or not, without their shape: uint8 (values,)."""
+    content = path.read_bytes()
+    if content.startswith(b"\x1f\x8b"):
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise InputError(f"{path} is damaged: it cannot be unpacked ({error}).") from None
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise InputError(
             f"{path} is damaged or belongs to another data set: the SHA-256 of its unpacked "
             f"content is {found}, expected {sha256}."
         )
-    return content
+    header = 4 + 4 * content[3]  # the fourth byte is the number of dimensions
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=header)

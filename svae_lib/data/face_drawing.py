@@ -6,19 +6,7 @@ import torch
 from torch import Tensor
 
 from .face_scene import HALF_HEIGHT, Scene
-from .shapes import (
-    bell,
-    blend,
-    capsule,
-    coverage,
-    ellipse,
-    hue,
-    lit,
-    palette,
-    plain,
-    smoothstep,
-    tone,
-)
+from .shapes import bell, blend, capsule, coverage, ellipse, hue, lit, palette, plain, smoothstep
 
 EYES = ((58, 36, 24), (110, 72, 36), (96, 122, 60), (70, 124, 168), (120, 132, 146))
 BLACK, WHITE = plain(0.07, 0.05, 0.06), plain(0.97, 0.96, 0.95)
@@ -116,7 +104,7 @@ def _tint_skin(scene: Scene, skin: Tensor) -> None:
         at_u, at_v, turned = scene.on_head(side * 34, 20)
         with scene.patch(skin, (at_u, at_v), (0.22, 0.17)) as (colours, u, v, _):
             cheek = bell(u, v, 0.12 * turned.clamp(min=0.3), 0.09)
-            blend(colours, tone(scene.skin, 0.95, 0.5, 0.5), cheek.mul_(0.4))
+            blend(colours, scene.skin * plain(0.95, 0.5, 0.5), cheek.mul_(0.4))
     at_u, at_v, _ = scene.on_head(0, 8)
     with scene.patch(skin, (at_u, at_v), (0.4, 0.2)) as (colours, u, v, noise):
         spots = smoothstep(0.7, 1.5, noise) * bell(u, v, 0.28, 0.1)
@@ -140,7 +128,7 @@ def _paint_mouth(scene: Scene) -> None:
         below = v + 0.075 * smile * square.clamp(max=1.5)  # 0 where closed lips meet
         lips = torch.minimum(below + 0.03 * bulge, (opening + 0.045) * bulge - below)
         inside = torch.minimum(below, opening * bulge - below)
-        blend(image, tone(scene.skin, 0.86, 0.42, 0.44), coverage(lips, pixel))
+        blend(image, scene.skin * plain(0.86, 0.42, 0.44), coverage(lips, pixel))
         line = torch.minimum(0.011 - below.abs(), 0.03 * (1.15 - square))
         blend(image, THROAT, coverage(line, pixel).mul_(0.85))
         blend(image, THROAT, coverage(inside - 0.004, pixel))

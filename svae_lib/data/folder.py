@@ -6,15 +6,15 @@ import hashlib
 import os
 import urllib.parse
 import warnings
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 import torch
 
-from ..support.checks import InputError, check_counts, check_positive, check_seed
+from ..support.checks import InputError
 from ..support.files import expand
 from .decoding import SUFFIXES, is_hidden, printable
 from .image_sets import ImageSets
@@ -22,16 +22,23 @@ from .places import cache_folder
 from .preparation import OnBroken, Recipe, folder_source, prepare
 
 PREFIX = "folder:"
-OPTIONS = {"size": int, "channels": int, "test": float, "seed": int, "on_broken": str}
-SMALLEST, LARGEST = 8, 1024  # pixels
 TRAIN_PARTS = ("train", "training")  # names of folders, in any case
 TEST_PARTS = ("test", "testing", "val", "valid", "validation")  # the first there is taken
 UNREAD = (  # endings of pictures, with .avif and .webp where Pillow lacks them
-    "ai arw avif cr2 cr3 dng eps exr hdr heic heif ico j2k jp2 jxl nef orf pef psd qoi raf raw rw2 "
-    "svg tga webp xcf"
+    ".arw .avif .cr2 .cr3 .dng .exr .heic .heif .ico .jp2 .jxl .nef .psd .raw .svg .tga .webp"
 )
 
 Files = list[tuple[str, str]]  # names in the folder, with / on every system, and classes
+
+
+class Options(msgspec.Struct, forbid_unknown_fields=True):
+    """What may follow ``folder:PATH?``; :func:`load_folder` says what it means."""
+
+    size: Annotated[int, msgspec.Meta(ge=8, le=1024)] = 64
+    channels: Literal[1, 3] = 3
+    test: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.1
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
+    on_broken: OnBroken = "refuse"
 
 
 def load_folder(
@@ -49,18 +56,18 @@ def load_folder(
     Its subfolders are classes (files in deeper folders belong to the class above). If it has the
     subfolders train and test (or val), these are the two parts; otherwise a random share of each
     class is the test part: a hash of the seed and a file's name decides, so adding or removing a
-    file moves at most two others. Both parts are shuffled, so that the first images of each are a
-    fair sample of all classes. Hidden files and folders are left out, and links to folders are
-    followed.
+    file moves at most two others. Copies of one image may land in both parts: remove them first.
+    Both parts are shuffled, so that the first images of each are a fair sample of all classes.
+    Hidden files and folders are left out, and links to folders are followed.
 
     Files of any common kind are converted: 16 bits are scaled to 8, transparent pixels turn white,
-    and of several pictures in a file the first is taken. 32-bit pixels and files of more than 89
-    million pixels or 512 MiB are refused. The images are decoded once, and kept without loss beside
-    the other prepared data until the files change.
+    and of several pictures in a file the first is taken. 32-bit pixels and images of more than 89
+    million pixels are refused. The images are decoded once, and kept without loss beside the other
+    prepared data until the files change.
 
     Args:
         path: the folder.
-        size: height and width in pixels.
+        size: height and width in pixels, 8 to 1024.
         channels: 1 (greyscale) or 3 (RGB).
         test: share of the images to test on, in (0, 1).
         seed: for the random split and order.
@@ -68,22 +75,21 @@ def load_folder(
         name: of the result; "folder:PATH" by default.
     """
     folder = expand(path)
-    _check_options(folder, size, channels, test, seed, on_broken)
-    train, held_out = (_shuffled(part, seed) for part in _parts(folder, test, seed, on_broken))
-    names, classes = zip(*train, *held_out, strict=True)
-    images, good = prepare(
-        folder_source(folder, names),
-        Recipe(int(size), int(channels)),  # a NumPy integer is not for JSON
-        cache_folder("prepared"),
-        "folder",
-        on_broken=on_broken,
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder.")
+    given = {"size": size, "channels": channels, "test": test, "seed": seed, "on_broken": on_broken}
+    options = _options(given)
+    train, held_out = (
+        [part[i] for i in np.random.default_rng(options.seed).permutation(len(part))]
+        for part in _parts(folder, options.test, options.seed)
     )
+    names, classes = zip(*train, *held_out, strict=True)
+    source, recipe = folder_source(folder, names), Recipe(options.size, options.channels)
+    images, good = prepare(source, recipe, cache_folder("prepared"), "folder", options.on_broken)
     label_names = sorted(set(classes))
     labels = torch.tensor([label_names.index(label) for label in classes])[good]
     split = int(good[: len(train)].sum())
-    if split == 0 or split == len(labels):
-        raise InputError(f"{folder}: without the broken images one part of the split is empty.")
-    title = printable(folder.resolve().name)
+    title, side = folder.resolve().name, options.size
     return ImageSets(
         name=printable(name or f"{PREFIX}{folder}"),
         train=images[:split],
@@ -91,100 +97,82 @@ def load_folder(
         train_labels=labels[:split],
         test_labels=labels[split:],
         label_names=tuple(map(printable, label_names)),
-        source=f"Images of the folder {title}, central squares of {size}x{size}.",
+        source=printable(f"Images of the folder {title}, central squares of {side}x{side}."),
     )
 
 
 def load_folder_spec(name: str, root: str | os.PathLike[str] | None = None) -> ImageSets:
     """Load ``folder:PATH?option=value&option=value``; PATH is relative to ``root`` if given."""
-    path, _, query = name.removeprefix(PREFIX).partition("?")
+    path, query = _parsed(name)
     if not path:
         raise InputError(f"{name!r} names no folder: write folder:PATH.")
-    options: dict[str, Any] = {}
-    for option, value in urllib.parse.parse_qsl(query, keep_blank_values=True):
-        if option not in OPTIONS:
-            raise InputError(
-                f"{name!r}: unknown option {option!r}; the known ones are {', '.join(OPTIONS)}."
-            )
-        try:
-            options[option] = OPTIONS[option](value)
-        except ValueError as error:
-            raise InputError(f"{name!r}: an option is no number ({error}).") from None
-    return load_folder(_place(path, root), name=name, **options)
+    options = _options(dict(urllib.parse.parse_qsl(query, keep_blank_values=True)))
+    place = Path(root or ".") / expand(path)
+    return load_folder(place, name=name, **msgspec.structs.asdict(options))
 
 
-def absolute_spec(name: str, root: str | os.PathLike[str] | None = None) -> str:
-    """``folder:PATH?options`` with PATH absolute: the same folder wherever it is loaded from."""
-    path, mark, query = name.removeprefix(PREFIX).partition("?")
-    return f"{PREFIX}{_place(path, root).resolve()}{mark}{query}" if path else name
+def absolute(name: str, root: str | os.PathLike[str] | None = None) -> str:
+    """The name under which :func:`load` finds the same images from any working directory.
+
+    A relative PATH starts from ``root``, by default the working directory.
+    """
+    path, query = _parsed(name)
+    if not (name.startswith(PREFIX) and path):
+        return name
+    place = (Path(root or ".") / expand(path)).resolve()
+    return f"{PREFIX}{place}?{query}" if query else f"{PREFIX}{place}"
 
 
-def _place(path: str, root: str | os.PathLike[str] | None) -> Path:
-    return Path(root or ".") / expand(path)
+def _parsed(name: str) -> tuple[str, str]:
+    """PATH and options of ``folder:PATH?options``; a "?" without a "=" after it is in PATH."""
+    whole = name.removeprefix(PREFIX)
+    path, mark, query = whole.rpartition("?")
+    return (path, query) if mark and "=" in query else (whole, "")
 
 
-def _check_options(
-    folder: Path, size: int, channels: int, test: float, seed: int, on_broken: str
-) -> None:
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder.")
-    check_counts(size=size, channels=channels)
-    check_seed(seed)
-    check_positive(or_zero=True, test=test)
-    if not SMALLEST <= size <= LARGEST:
-        raise InputError(f"size must be {SMALLEST} to {LARGEST} pixels, not {size}.")
-    if channels not in (1, 3):
-        raise InputError(f"channels must be 1 (greyscale) or 3 (RGB), not {channels}.")
-    if not 0 < test < 1:
-        raise InputError(f"test is the share of test images, between 0 and 1, not {test}.")
-    if on_broken not in ("refuse", "skip"):
-        raise InputError(f'on_broken must be "refuse" or "skip", not {on_broken!r}.')
+def _options(given: dict[str, Any]) -> Options:
+    """Options given as numbers or as text, once their names and ranges are checked."""
+    try:
+        return msgspec.convert(given, Options, strict=False)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f"{error}. A folder's options are size (8 to 1024 pixels), channels (1 or 3), test "
+            "(the share of test images, between 0 and 1), seed and on_broken (refuse or skip)."
+        ) from None
 
 
-def _parts(folder: Path, test: float, seed: int, on_broken: OnBroken = "refuse") -> list[Files]:
+def _parts(folder: Path, test: float, seed: int) -> list[Files]:
     """The files to train on and those to test on."""
-    files = image_names(folder, on_broken)
+    files = image_names(folder)
     if len(files) < 2:
         raise InputError(
             f"{folder} holds {len(files)} images; at least two are needed, one to train on and "
             f"one to test on. Known are the endings {', '.join(sorted(SUFFIXES))}."
         )
-    counts = Counter(file.split("/")[0] if "/" in file else "" for file in files)
-    parts = _first(counts, TRAIN_PARTS), _first(counts, TEST_PARTS)
-    if all(parts):
-        if beside := sorted(counts.keys() - {*parts}):
-            count = sum(counts[top] for top in beside)
-            where = ", ".join(f"{counts[top]} in {top or '.'}/" for top in beside)
-            _warn(f"{folder}: {count} images outside {_and(*parts)} are left out ({where}).")
-        return [_within(files, f"{part}/") for part in parts]
+    tops = {file.split("/")[0] for file in files if "/" in file}
+    train, held_out = _first(tops, TRAIN_PARTS), _first(tops, TEST_PARTS)
+    if train and held_out:
+        parts = [_within(files, f"{part}/") for part in (train, held_out)]
+        if beside := len(files) - sum(map(len, parts)):
+            _warn(f"{folder}: {beside} images outside {train}/ and {held_out}/ are left out.")
+        return parts
     _check_names(folder, files)
     return _random_split(_within(files, ""), test, seed)
 
 
-def image_names(folder: Path, on_broken: OnBroken = "refuse") -> list[str]:
-    """Names of all images in a folder and those below it, sorted."""
-    names, unreadable = _walk(folder)
-    if unreadable:
-        text = printable(f"{unreadable[0].filename} cannot be read ({unreadable[0].strerror})")
-        if on_broken == "refuse":
-            raise InputError(f"{text}: make it readable, or leave it out with on_broken=skip.")
-        _warn(f"left out: {text}.")
-    endings = Counter(PurePosixPath(name).suffix.lower() for name in names)
-    if unread := sorted(endings.keys() & {f".{ending}" for ending in UNREAD.split()} - SUFFIXES):
-        count = sum(endings[ending] for ending in unread)
-        _warn(f"{folder}: {count} files are left out ({', '.join(unread)}): save them as PNG.")
-    return sorted(name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES)
-
-
-def _walk(folder: Path) -> tuple[list[str], list[OSError]]:
-    """Files below a folder, and the errors from folders that cannot be read.
+def image_names(folder: Path) -> list[str]:
+    """Names of all images in a folder and those below it, with / on every system, sorted.
 
     Links to folders are followed, and each folder is entered only once.
     """
+
+    def refuse(error: OSError) -> None:
+        text = f"{error.filename} cannot be read ({error.strerror}): make it readable or remove it."
+        raise InputError(printable(text))
+
     names: list[str] = []
-    unreadable: list[OSError] = []
     entered: set[str] = set()
-    for place, below, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
+    for place, below, files in os.walk(folder, onerror=refuse, followlinks=True):
         real = os.path.realpath(place)
         if real in entered:
             below.clear()  # a link back to where we have been
@@ -196,43 +184,33 @@ def _walk(folder: Path) -> tuple[list[str], list[OSError]]:
         )
         above = Path(place).relative_to(folder)
         names += [(above / name).as_posix() for name in files if not is_hidden(name)]
-    return names, unreadable
+    endings = {name: PurePosixPath(name).suffix.lower() for name in names}
+    if unread := [name for name in names if endings[name] in {*UNREAD.split()} - SUFFIXES]:
+        _warn(f"{folder}: {len(unread)} files are left out ({unread[0]}, ...): save them as PNG.")
+    return sorted(name for name in names if endings[name] in SUFFIXES)
 
 
 def _first(folders: Iterable[str], names: tuple[str, ...]) -> str:
-    """The folder whose name comes first in ``names``, in any case (lower case first), or ""."""
-    found = (folder for folder in folders if folder.lower() in names)
-    return min(found, key=lambda name: (names.index(name.lower()), name.swapcase()), default="")
+    """The folder whose name, in any case, comes first in ``names``, or ""."""
+    found = [folder for folder in folders if folder.lower() in names]
+    return min(found, key=lambda folder: (names.index(folder.lower()), folder), default="")
 
 
 def _check_names(folder: Path, files: list[str]) -> None:
     """Refuse train/ and test/ at another depth; warn if only one is there, and becomes a class."""
-    found: dict[str, set[str]] = {}  # names of parts, by the folder that holds them
-    for place in {above for file in files for above in PurePosixPath(file).parents}:
-        if place.name.lower() in TRAIN_PARTS + TEST_PARTS:
-            found.setdefault(place.parent.as_posix(), set()).add(place.name)
-    names = set().union(*found.values())
-    if _has_both(names):
-        holder = min(found, key=lambda place: (not _has_both(found[place]), place))
+    above = {place for file in files for place in PurePosixPath(file).parents}
+    parts = sorted(place for place in above if place.name.lower() in TRAIN_PARTS + TEST_PARTS)
+    if len({place.name.lower() in TRAIN_PARTS for place in parts}) == 2:
         raise InputError(
-            printable(f"{folder} has {_and(*names)} too deep, as in {holder}/: ")
-            + "put train/ and test/ at the top, with the classes in them, or name a folder with "
-            "both at its top."
+            printable(f"{folder} has parts too deep, as {parts[0]}/: put train/ and test/ at its ")
+            + "top, with the classes in them, or name a folder with both at its top."
         )
-    if names:
-        _warn(f"{folder}: without its counterpart, {_and(*names)} is no part of its own.")
-
-
-def _has_both(names: Iterable[str]) -> bool:
-    return bool(_first(names, TRAIN_PARTS) and _first(names, TEST_PARTS))
-
-
-def _and(*folders: str) -> str:
-    return " and ".join(f"{folder}/" for folder in sorted(folders))
+    if parts:
+        _warn(f"{folder}: without its counterpart, {parts[0]}/ is no part of its own.")
 
 
 def _warn(text: str) -> None:
-    warnings.warn(printable(text), stacklevel=5)
+    warnings.warn(printable(text), stacklevel=4)
 
 
 def _within(files: list[str], prefix: str) -> Files:
@@ -240,10 +218,6 @@ def _within(files: list[str], prefix: str) -> Files:
     names = [file for file in files if file.startswith(prefix)]
     classes = [name.removeprefix(prefix).rpartition("/")[0].split("/")[0] for name in names]
     return [(name, label or "images") for name, label in zip(names, classes, strict=True)]
-
-
-def _shuffled(files: Files, seed: int) -> Files:
-    return [files[i] for i in np.random.default_rng(seed).permutation(len(files))]
 
 
 def _random_split(files: Files, test: float, seed: int) -> list[Files]:

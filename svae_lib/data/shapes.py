@@ -59,14 +59,9 @@ def plain(red: float, green: float, blue: float) -> Tensor:
     return torch.tensor([red, green, blue]).view(1, 3, 1, 1)
 
 
-def tone(colour: Tensor, red: float, green: float, blue: float) -> Tensor:
-    """A colour with its red, green and blue scaled."""
-    return colour * plain(red, green, blue)
-
-
 def lit(colour: Tensor, shade: Tensor) -> Tensor:
     """A colour under light: (N, 3, 1, 1) and (N, 1, H, W) to (N, 3, H, W); shadows are warm."""
-    dark = tone(colour, 0.42, 0.32, 0.34)
+    dark = colour * plain(0.42, 0.32, 0.34)
     return torch.addcmul(dark, shade, colour * 1.06 + 0.03 - dark)
 
 

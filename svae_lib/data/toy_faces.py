@@ -72,9 +72,6 @@ def draw_faces(n: int, seed: int, image_size: int = 64) -> tuple[Tensor, Tensor]
     Returns:
         Images uint8 (n, 3, image_size, image_size), and factors float32 (n, F) whose columns
         ``FACTOR_NAMES`` lists, with units and meaning in ``RANGES``.
-
-    Raises:
-        InputError: ``n`` is below 1 or ``image_size`` below 16.
     """
     if n < 1:
         raise InputError(f"cannot draw {n} faces: ask for at least one.")
@@ -92,27 +89,21 @@ def draw_faces(n: int, seed: int, image_size: int = 64) -> tuple[Tensor, Tensor]
     try:
         for start in range(0, n, chunk):
             part = slice(start, start + chunk)
-            painted = paint(named(factors[part]), places[part], image_size)
+            columns = factors[part].T[..., None, None, None]
+            named = dict(zip(FACTOR_NAMES, columns, strict=True))
+            painted = paint(named, places[part], image_size)
             images[part] = painted.mul_(255).add_(0.5).clamp_(0, 255)  # + 0.5 and cut: rounded
     finally:
         torch.set_num_threads(threads)
     return images, factors
 
 
-def named(factors: Tensor) -> dict[str, Tensor]:
-    """The columns of ``factors`` (N, F) by name, each as (N, 1, 1, 1)."""
-    return dict(zip(FACTOR_NAMES, factors.T[..., None, None, None], strict=True))
-
-
 def load_toy_faces(
     root: str | os.PathLike[str] | None = None, *, name: str = "toy-faces"
 ) -> ImageSets:
-    """Faces of 64x64, 1,000 of them to test on; the labels are the factors.
+    """Faces of 64x64, 1,000 of them to test on; the labels are the factors. ``root`` is not used.
 
-    Args:
-        root: not used; the faces are drawn when this is called.
-        name: "toy-faces", with 8,000 to train on, or "toy-faces-32k", with 24,000 more, which
-            takes half a minute.
+    "toy-faces" has 8,000 to train on, "toy-faces-32k" 24,000 more, which takes half a minute.
     """
     train, train_factors = draw_faces(TRAIN_COUNTS[name], TRAIN_SEED)
     test, test_factors = draw_faces(TEST_COUNT, TEST_SEED)

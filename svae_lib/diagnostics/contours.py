@@ -19,7 +19,7 @@ _FAINT = 0.002
 
 
 def contour_agreement(sigma_map: Tensor, images: Tensor) -> Tensor:
-    """Agreement of each map's edges with its image's contours, from -1 to 1.
+    """Agreement of each map's edges with its image's contours, from -1 to 1: float64 (N,).
 
     Let g(u) be the edge strength of u: u blurred by a Gaussian of 1.5 pixels, the length of its
     gradient (central differences, all channels together), blurred again. The agreement is the
@@ -38,31 +38,26 @@ def contour_agreement(sigma_map: Tensor, images: Tensor) -> Tensor:
     Args:
         sigma_map: float (N, 1, H, W) in [0, 1].
         images: float (N, C, H, W) in [0, 1]; H and W at least 8.
-
-    Returns:
-        float64 (N,).
     """
     check_pair(sigma_map, images)
     return _correlation(_edge_profiles(sigma_map), _edge_profiles(images))
 
 
-def chance_agreement(sigma_map: Tensor, images: Tensor, *, others: int = 5) -> float:
+def chance_agreement(sigma_map: Tensor, images: Tensor) -> float:
     """Mean agreement of the maps with the contours of *other* images of the same batch.
 
-    Each map is compared with ``others`` images drawn at random, always the same ones for N images.
-    Pairs of equal images are left out; 0 where no pair is left. Maps and images are as in
-    :func:`contour_agreement`.
+    Each map is compared with five images drawn at random, always the same ones for N images. Pairs
+    of equal images are left out; 0 where no pair is left. Arguments: :func:`contour_agreement`'s.
     """
     check_pair(sigma_map, images)
     # Shuffled, since data sets are often sorted by class: neighbours would be alike.
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     edges, contours = _edge_profiles(sigma_map[order]), _edge_profiles(images[order])
     scores = []
-    for shift in range(1, min(others, len(images) - 1) + 1):
+    for shift in range(1, min(6, len(images))):
         other = contours.roll(-shift, dims=0)
-        differs = (other != contours).any(dim=1)
-        scores.append(_correlation(edges, other)[differs])
-    found = torch.cat(scores) if scores else torch.empty(0)
+        scores.append(_correlation(edges, other)[(other != contours).any(dim=1)])
+    found = torch.cat([torch.empty(0), *scores])
     return found.mean().item() if len(found) else 0.0
 
 

@@ -13,7 +13,7 @@ that is, structure which alternates from one pixel to the next."""
 
 
 def nyquist_share(sigma_map: Tensor) -> Tensor:
-    """Share of each map's spectral energy near the Nyquist frequencies, in [0, 1].
+    """Share of each map's energy near the Nyquist frequencies, in [0, 1]: float64 (N,).
 
     With F the two-dimensional discrete Fourier transform of the map less its mean, and fy, fx the
     frequencies in cycles per pixel::
@@ -26,9 +26,6 @@ def nyquist_share(sigma_map: Tensor) -> Tensor:
 
     Args:
         sigma_map: float (N, 1, H, W) in [0, 1].
-
-    Returns:
-        float64 (N,).
     """
     check_maps(sigma_map)
     return piecewise(pooled_share, sigma_map)

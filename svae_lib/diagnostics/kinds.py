@@ -12,7 +12,7 @@ from torch import Tensor
 from ..support.checks import InputError
 from .contours import chance_agreement, contour_agreement
 from .frequencies import nyquist_share, pooled_share
-from .tensors import check_alike, check_pair, check_values, piecewise
+from .tensors import check_pair, check_values, piecewise
 
 SYNTACTIC_FROM = 0.5
 """Share near Nyquist from which a split is syntactic in any case: most of the energy is
@@ -65,7 +65,7 @@ class SplitKind:
 
 
 def split_kind(sigma_map: Tensor, images: Tensor, components: Tensor | None = None) -> SplitKind:
-    """Say what kind of split a model makes: syntactic, semantic, mixed, unclear, or none.
+    """What kind of split a model makes: syntactic, semantic, mixed, unclear, or none.
 
     Syntactic: sigma alternates between neighbouring pixels, or x1 and x2 are complementary patterns
     of high frequency. The measure is the mean :func:`nyquist_share` of sigma or, if that is larger,
@@ -87,15 +87,16 @@ def split_kind(sigma_map: Tensor, images: Tensor, components: Tensor | None = No
         components: x1 and x2 as float (N, K, C, H, W).
     """
     check_pair(sigma_map, images)
-    activity = piecewise(_spread, sigma_map).mean().item()
-    sigma_share = nyquist_share(sigma_map).mean().item()
-    chance = chance_agreement(sigma_map, images)
+    spreads = piecewise(lambda maps: maps.flatten(1).std(dim=1, correction=0), sigma_map)
+    activity, sigma_share = spreads.mean().item(), nyquist_share(sigma_map).mean().item()
     agreement = contour_agreement(sigma_map, images).mean().item()
-    semantic = _above_chance(agreement, max(chance, 0.0))
+    chance = chance_agreement(sigma_map, images)
+    floor = max(chance, 0.0)
+    semantic = max((agreement - floor) / (1 - floor), 0.0) if floor < 1 else 0.0
     difference_share = contrast = None
     if components is not None:
+        check_pair(sigma_map, components, "components", ndim=5)
         contrast = component_contrast(components).mean().item()
-        check_alike(sigma_map, components, "components", ndim=5)
         difference_share = _over_pairs(pooled_share, components).mean().item()
     syntactic = max(sigma_share, difference_share or 0.0)
     void = activity < ACTIVE_FROM or (contrast is not None and contrast < CONTRAST_FROM)
@@ -105,23 +106,12 @@ def split_kind(sigma_map: Tensor, images: Tensor, components: Tensor | None = No
     )
 
 
-def _above_chance(agreement: float, chance: float) -> float:
-    """Scale agreement so that chance is 0 and 1 stays 1."""
-    return max((agreement - chance) / (1 - chance), 0.0) if chance < 1 else 0.0
-
-
-def _spread(maps: Tensor) -> Tensor:
-    """Standard deviation of each map over its pixels: (N, 1, H, W) to (N,)."""
-    return maps.flatten(1).std(dim=1, correction=0)
-
-
 def _label(syntactic: float, semantic: float) -> str:
     if syntactic >= SYNTACTIC_FROM:
         return "syntactic"
-    alternates, follows = syntactic >= ALTERNATING_FROM, semantic >= SEMANTIC_FROM
-    if alternates == follows:
-        return "mixed" if alternates else "unclear"
-    return "syntactic" if alternates else "semantic"
+    if syntactic >= ALTERNATING_FROM:
+        return "mixed" if semantic >= SEMANTIC_FROM else "syntactic"
+    return "semantic" if semantic >= SEMANTIC_FROM else "unclear"
 
 
 def component_contrast(components: Tensor) -> Tensor:

@@ -32,21 +32,16 @@ class LatentStatistics:
         return self.variance_of_means + self.mean_variance
 
     @property
-    def latent_dim(self) -> int:
-        """Number of latent variables, L."""
-        return len(self.inactive)
-
-    @property
     def active_count(self) -> int:
         """Number of variables that are not inactive."""
-        return self.latent_dim - int(self.inactive.sum())
+        return int((~self.inactive).sum())
 
     def summary(self) -> dict[str, float]:
         """The statistics as numbers for a table or a JSON file."""
         return {
-            "latent_dim": self.latent_dim,
+            "latent_dim": len(self.inactive),
             "active": self.active_count,
-            "inactive": self.latent_dim - self.active_count,
+            "inactive": len(self.inactive) - self.active_count,
             "law_mean": self.law.mean().item(),
             "law_lowest": self.law.min().item(),
             "law_highest": self.law.max().item(),
@@ -79,10 +74,7 @@ def latent_statistics(mu: Tensor, log_var: Tensor) -> LatentStatistics:
         raise InputError(
             f"statistics need at least two images and one latent variable, not {tuple(mu.shape)}."
         )
-    mu, log_var = as_float64(mu), as_float64(log_var)
-    variance_of_means = mu.var(dim=0, correction=0)  # (L,)
-    mean_variance = log_var.exp().mean(dim=0)  # (L,)
-    inactive = (variance_of_means < LOWEST_VARIANCE_OF_MEANS) | (
-        mean_variance > HIGHEST_MEAN_VARIANCE
-    )
-    return LatentStatistics(variance_of_means, mean_variance, inactive)
+    means = as_float64(mu).var(dim=0, correction=0)  # (L,)
+    widths = as_float64(log_var).exp().mean(dim=0)  # (L,)
+    inactive = (means < LOWEST_VARIANCE_OF_MEANS) | (widths > HIGHEST_MEAN_VARIANCE)
+    return LatentStatistics(means, widths, inactive)

@@ -14,8 +14,6 @@ FLAT = 1e-6
 """Standard deviation below which a map counts as constant: float32 cannot tell it from one."""
 PIECE = 1000
 """Images handled at once, to bound the memory of float64 copies."""
-SMALLEST = 8
-"""Pixels a side: the mirrored border of the blur must fit."""
 
 
 def piecewise(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
@@ -24,7 +22,7 @@ def piecewise(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
 
 
 def check_maps(sigma_map: Tensor) -> None:
-    """Maps must be float (N, 1, H, W) in [0, 1]."""
+    """Sigma must be float (N, 1, H, W) in [0, 1]."""
     if sigma_map.ndim != 4 or sigma_map.shape[1] != 1 or sigma_map.shape[0] == 0:
         raise InputError(
             f"sigma_map must have the shape (N, 1, H, W), not {tuple(sigma_map.shape)}: of a "
@@ -33,23 +31,18 @@ def check_maps(sigma_map: Tensor) -> None:
     check_values(sigma_map, "sigma_map")
 
 
-def check_pair(sigma_map: Tensor, images: Tensor) -> None:
-    """Maps must be as for :func:`check_maps`, images float (N, C, H, W) in [0, 1]."""
+def check_pair(sigma_map: Tensor, others: Tensor, name: str = "images", ndim: int = 4) -> None:
+    """Sigma must agree in N, H and W with images, or with components (N, K, C, H, W)."""
     check_maps(sigma_map)
-    check_alike(sigma_map, images, "images", ndim=4)
-    if min(images.shape[2:]) < SMALLEST:
-        raise InputError(f"contours need at least 8x8 pixels, not {tuple(images.shape[2:])}.")
-    check_values(images, "images")
-
-
-def check_alike(sigma_map: Tensor, others: Tensor, name: str, ndim: int) -> None:
-    """Maps and tensors (N, ..., H, W) of ``ndim`` dimensions must agree in N, H and W."""
     sizes, wanted = ((len(t), *t.shape[-2:]) for t in (others, sigma_map))
     if others.ndim != ndim or sizes != wanted:
         raise InputError(
             f"{name} {tuple(others.shape)} and sigma_map {tuple(sigma_map.shape)} must agree in "
             "their number, height and width."
         )
+    if min(wanted[1:]) < 8:  # the mirrored border of the blur must fit
+        raise InputError(f"contours need at least 8x8 pixels, not {wanted[1:]}.")
+    check_values(others, name)
 
 
 def check_values(values: Tensor, name: str) -> None:

@@ -26,7 +26,6 @@ WEIGHTS = RemoteFile(
     urls=(blocks.FID_WEIGHTS_URL,),
     digest="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
     algorithm="sha256",
-    largest=100_000_000,
 )
 VARIABLE = "SVAE_INCEPTION"
 FEATURES = 2048

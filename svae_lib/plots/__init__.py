@@ -14,7 +14,7 @@ direct labels tell series apart as well.
 from __future__ import annotations
 
 from . import _backend  # noqa: F401 (before matplotlib is imported)
-from .charts import latent_activity, score_bars, split_plane, training_curves, variance_law
+from .charts import score_bars, split_plane, training_curves, variance_law
 from .diagrams import architecture, course_map, split_head
 from .figure import AltFigure, img_tag, png, show
 from .moving import MovingPicture, moving
@@ -29,7 +29,6 @@ __all__ = [
     "image_rows",
     "img_tag",
     "interpolation",
-    "latent_activity",
     "moving",
     "png",
     "score_bars",

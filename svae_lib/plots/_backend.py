@@ -10,9 +10,8 @@ import sys
 from contextlib import suppress
 
 if "matplotlib" not in sys.modules and (named := os.environ.pop("MPLBACKEND", None)):
-    try:
-        import matplotlib
-    finally:
-        os.environ["MPLBACKEND"] = named
+    import matplotlib
+
+    os.environ["MPLBACKEND"] = named
     with suppress(ValueError):  # as matplotlib does by itself
         matplotlib.rcParams["backend"] = named

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -11,7 +12,6 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from ..diagnostics import LatentStatistics, SplitKind
 from ..diagnostics.kinds import ALTERNATING_FROM, SEMANTIC_FROM, SYNTACTIC_FROM
-from ..diagnostics.latent import HIGHEST_MEAN_VARIANCE, LOWEST_VARIANCE_OF_MEANS
 from ..support.checks import InputError
 from .figure import (
     BLACK,
@@ -21,16 +21,13 @@ from .figure import (
     MARKERS,
     ORANGE,
     PALETTE,
-    VERMILLION,
     AltFigure,
-    as_text,
+    as_words,
     course_style,
     empty_figure,
     finish,
     panels_of,
 )
-
-# ------------------------------------------------------------------ curves
 
 History: TypeAlias = Mapping[str, Sequence[float]]
 """One list per quantity, all of one length, ``step`` among them."""
@@ -41,8 +38,7 @@ _NAMES = {
     "mse": "mean squared error",
     "gamma": "$\\gamma$ (variance per pixel)",
 }
-LOGARITHMIC = ("gamma", "mse")
-"""Quantities that fall over orders of magnitude."""
+_LOGARITHMIC = ("gamma", "mse")  # they fall over orders of magnitude
 
 
 @course_style()
@@ -54,16 +50,16 @@ def training_curves(
     alt: str | None = None,
 ) -> AltFigure:
     """A trainer's history, or several by name of run: a panel per quantity, a line per run."""
-    runs = _runs(history)
-    for name, run in runs.items():
-        _check_history(run, keys, name)
+    several = any(isinstance(value, Mapping) for value in history.values())
+    runs: Mapping[str, Any] = history if several else {"": history}
+    told = [_checked(run, keys, name) for name, run in runs.items()]
     figure, panels = panels_of(len(keys), 3.05, 2.9)
     for axes, key in zip(panels, keys, strict=True):
         for i, (name, run) in enumerate(runs.items()):
-            style: dict[str, Any] = {"color": PALETTE[i % 7], "label": as_text(name)}
+            style: dict[str, Any] = {"color": PALETTE[i % 7], "label": name}
             axes.plot(run["step"], run[key], LINES[i % 4], linewidth=1.6, **style)
-        axes.set(title=_NAMES.get(key, as_text(key)), xlabel="step")
-        if key in LOGARITHMIC:
+        axes.set(title=_NAMES.get(key, key), xlabel="step")
+        if key in _LOGARITHMIC:
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter("{x:g}")
@@ -71,48 +67,36 @@ def training_curves(
     if len(runs) > 1:
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(runs), 4))
-    text = "Training curves. " + " ".join(_describe_run(n, r, keys) for n, r in runs.items())
-    return finish(figure, title, text, alt, "curves")
+    return finish(figure, title, "Training curves. " + " ".join(told), alt, "curves")
 
 
-def _runs(history: History | Mapping[str, History]) -> dict[str, History]:
-    if history and all(isinstance(value, Mapping) for value in history.values()):
-        return dict(history)  # type: ignore[arg-type]
-    return {"": history}  # type: ignore[dict-item]
-
-
-def _check_history(history: History, keys: Sequence[str], name: str) -> None:
-    run = f"the run {name}" if name else "the history"
-    if not keys:
-        raise InputError("keys is empty: name at least one quantity, such as 'loss'.")
-    missing = [key for key in ("step", *keys) if key not in history]
-    if missing:
-        raise InputError(f"{run} has no {missing}; it has {sorted(history)}.")
-    lengths = {len(history[key]) for key in ("step", *keys)}
-    if len(lengths) > 1:
-        raise InputError(f"the lists of {run} differ in length: {sorted(lengths)}.")
-    if lengths == {0}:
-        raise InputError(f"{run} is empty: train for at least one logged step first.")
-
-
-def _describe_run(name: str, run: History, keys: Sequence[str]) -> str:
-    steps = f"step {run['step'][0]:g} to {run['step'][-1]:g}"
+def _checked(run: History, keys: Sequence[str], name: str) -> str:
+    """A run in words, if it can be drawn."""
+    named = f"the run {name}" if name else "the history"
+    if missing := [key for key in ("step", *keys) if key not in run]:
+        raise InputError(f"{named} has no {missing}; it has {sorted(run)}.")
+    lengths = sorted({len(run[key]) for key in ("step", *keys)})
+    if len(lengths) > 1 or lengths == [0]:
+        raise InputError(f"the lists of {named} must be of one length above 0, not {lengths}.")
     ends = [f"{key} from {run[key][0]:.3g} to {run[key][-1]:.3g}" for key in keys]
+    steps = f"step {run['step'][0]:g} to {run['step'][-1]:g}"
     return f"{name + ', ' if name else ''}{steps}: {', '.join(ends)}."
-
-
-# ------------------------------------------------------------------ latent variables
-
-Statistics: TypeAlias = LatentStatistics | Mapping[str, LatentStatistics]
-"""Of one model, or of several by name (a panel each)."""
 
 
 @course_style()
 def variance_law(
-    stats: Statistics, *, title: str | None = None, alt: str | None = None
+    stats: LatentStatistics | Mapping[str, LatentStatistics],
+    *,
+    title: str | None = None,
+    alt: str | None = None,
 ) -> AltFigure:
-    """var(mu) and mean(exp(log_var)) of each latent variable, stacked: the law says 1."""
-    models = _models(stats)
+    """var(mu) and mean(exp(log_var)) of each latent variable, stacked: the law says 1.
+
+    ``stats`` are those of one model, or of several by name (a panel each).
+    """
+    models = {"": stats} if isinstance(stats, LatentStatistics) else stats
+    if not models:
+        raise InputError("there are no latent statistics to draw.")
     figure, panels = panels_of(len(models), min(4.6, 9.2 / min(len(models), 4)), 3.0, most=4)
     top = 1.05 * max(1.0, *(s.law.max().item() for s in models.values()))
     for axes, (name, s) in zip(panels, models.items(), strict=True):
@@ -123,53 +107,14 @@ def variance_law(
         axes.bar(x, means, width=1, color=BLUE, label="var($\\mu$)", **edge)
         axes.bar(x, widths, width=1, bottom=means, color=ORANGE, label="mean var($z|x$)", **edge)
         axes.axhline(1, color=BLACK, linestyle="--", linewidth=1.2, label="the law: 1")
-        axes.set(title=as_text(name), xlabel="latent variable, by var($\\mu$)")
+        axes.set(title=name, xlabel="latent variable, by var($\\mu$)")
         axes.set(xlim=(0.5, len(x) + 0.5), ylim=(0, top))
         axes.grid(False, axis="x")
     panels[0].set_ylabel("variance")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    return finish(figure, title, _describe_models("Stacked bars", models), alt)
-
-
-@course_style()
-def latent_activity(
-    stats: Statistics, *, title: str | None = None, alt: str | None = None
-) -> AltFigure:
-    """Each latent variable by var(mu) and mean(exp(log_var)), the inactive region shaded."""
-    models = _models(stats)
-    figure, panels = panels_of(len(models), 4.2, 3.8, most=2)
-    xlim, ylim = (
-        (-0.04, 1.05 * max(1.05, *(getattr(s, what).max().item() for s in models.values())))
-        for what in ("variance_of_means", "mean_variance")
-    )
-    for axes, (name, s) in zip(panels, models.items(), strict=True):
-        axes.axvspan(xlim[0], LOWEST_VARIANCE_OF_MEANS, color="#ececec", zorder=0)
-        axes.axhspan(HIGHEST_MEAN_VARIANCE, ylim[1], color="#ececec", zorder=0)
-        axes.plot([0, 1], [1, 0], "--", color=GREY, linewidth=1.2, label="variance law")
-        kinds = (~s.inactive, "o", BLUE, "active"), (s.inactive, "x", VERMILLION, "inactive")
-        for mask, marker, colour, word in kinds:
-            points = s.variance_of_means[mask], s.mean_variance[mask]
-            label = f"{word}: {int(mask.sum())}"
-            axes.scatter(*points, s=26, marker=marker, color=colour, alpha=0.85, label=label)
-        axes.set(xlim=xlim, ylim=ylim, title=as_text(name), xlabel="var($\\mu$)")
-        axes.legend(loc="upper right", fontsize=9)
-    panels[0].set_ylabel("mean var($z|x$)")
-    return finish(figure, title, _describe_models("Latent variables as points", models), alt)
-
-
-def _models(stats: Statistics) -> dict[str, LatentStatistics]:
-    models = {"": stats} if isinstance(stats, LatentStatistics) else dict(stats)
-    if not models:
-        raise InputError("there are no latent statistics to draw.")
-    return models
-
-
-def _describe_models(what: str, models: Mapping[str, LatentStatistics]) -> str:
-    each = [f"{name + ': ' if name else ''}{s}" for name, s in models.items()]
-    return f"{what} by var(mu) and mean posterior variance. " + "; ".join(each) + "."
-
-
-# ------------------------------------------------------------------ scores and splits
+    each = "; ".join(f"{name + ': ' if name else ''}{s}" for name, s in models.items())
+    text = f"Stacked bars by var(mu) and mean posterior variance. {each}."
+    return finish(figure, title, text, alt, "diagnostics")
 
 
 @course_style()
@@ -197,10 +142,10 @@ def score_bars(
     most = max(0.0, *(value + error for value, error in bars.values()))
     room = most - least or 1.0
     for g, group in enumerate(groups):
+        style: dict[str, Any] = {"color": PALETTE[g % 7], "label": group or None}
         own = [(i, *bars[label, group]) for i, label in enumerate(labels) if (label, group) in bars]
-        y = [i + (g - (len(groups) - 1) / 2) * thickness for i, _, _ in own]
-        values, errors = [v for _, v, _ in own], [e for _, _, e in own]
-        style: dict[str, Any] = {"color": PALETTE[g % 7], "label": as_text(group) or None}
+        rank, values, errors = zip(*own, strict=True)
+        y = [i + (g - (len(groups) - 1) / 2) * thickness for i in rank]
         axes.barh(y, values, height=0.92 * thickness, **style)
         known = [error or math.nan for error in errors]  # Matplotlib draws no bar for NaN
         axes.errorbar(values, y, xerr=known, fmt="none", ecolor=BLACK, capsize=3, linewidth=1.2)
@@ -209,15 +154,16 @@ def score_bars(
             axes.annotate(
                 _with_error(value, error), (end, place), va="center", fontsize=9, **beside
             )
-    axes.set_yticks(range(len(labels)), [as_text(label) for label in labels])
+    axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.grid(False, axis="y")
     axes.set_xlim(least - 0.05 * room * (least < 0), most + 0.25 * room)  # for the numbers
-    axes.set_xlabel(as_text(xlabel, symbols=True))
+    axes.set_xlabel(xlabel)
     if len(groups) > 1:
         figure.legend(loc="outside lower center", ncols=min(len(groups), 4))
     each = (f"{g} {label} {_with_error(*score)}".strip() for (label, g), score in bars.items())
-    return finish(figure, title, f"Bars of {xlabel}: " + "; ".join(each) + ".", alt)
+    text = f"Bars of {as_words(xlabel)}: {'; '.join(each)}."
+    return finish(figure, title, text, alt, "diagnostics")
 
 
 def _check_scores(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[float, float]]:
@@ -240,6 +186,18 @@ def _with_error(value: float, error: float) -> str:
     return number + (f" ± {error:.2g}" if error else "")
 
 
+_LOW, _HIGH = -0.05, 1.05
+# word, left, bottom, right, top: the rule of diagnostics.split_kind
+_REGIONS = (
+    ("semantic", _LOW, SEMANTIC_FROM, ALTERNATING_FROM, _HIGH),
+    ("mixed", ALTERNATING_FROM, SEMANTIC_FROM, SYNTACTIC_FROM, _HIGH),
+    ("unclear", _LOW, _LOW, ALTERNATING_FROM, SEMANTIC_FROM),
+    ("syntactic", ALTERNATING_FROM, _LOW, SYNTACTIC_FROM, SEMANTIC_FROM),
+    ("syntactic", SYNTACTIC_FROM, _LOW, _HIGH, _HIGH),
+)
+_SHADES = {"semantic": "#e3f1fa", "mixed": "#f2f2f2", "unclear": "#ffffff", "syntactic": "#fbf0d9"}
+
+
 @course_style()
 def split_plane(
     points: Sequence[SplitKind],
@@ -252,7 +210,7 @@ def split_plane(
 
     ``groups`` has a name per point, for colours and markers.
     """
-    groups = [""] * len(points) if groups is None else list(groups)
+    groups = [""] * len(points) if groups is None else groups
     if not points or len(groups) != len(points):
         raise InputError(f"{len(points)} points need one group each; {len(groups)} were given.")
     figure = empty_figure(5.6, 4.4)
@@ -264,7 +222,7 @@ def split_plane(
         own = [p for p, group in zip(points, groups, strict=True) if group == name]
         colour, x, y = PALETTE[g % 7], [p.syntactic for p in own], [p.semantic for p in own]
         faces = ["none" if p.label == "none" else colour for p in own]
-        style: dict[str, Any] = {"s": 44, "marker": MARKERS[g % 7], "label": as_text(name) or None}
+        style: dict[str, Any] = {"s": 44, "marker": MARKERS[g % 7], "label": name or None}
         axes.scatter(x, y, facecolors=faces, edgecolors=colour, **style)
     axes.set(xlim=(_LOW, _HIGH), ylim=(_LOW, _HIGH))
     axes.grid(False)
@@ -272,19 +230,7 @@ def split_plane(
     axes.set_ylabel("agreement with contours above chance (semantic)")
     if any(groups):
         figure.legend(loc="outside lower center", ncols=min(len(set(groups)), 4))
-    labels = [p.label for p in points]
-    text = ", ".join(f"{labels.count(word)} {word}" for word in _KINDS if word in labels)
-    return finish(figure, title, f"{len(points)} points on the plane of splits: {text}.", alt)
-
-
-_LOW, _HIGH = -0.05, 1.05
-# word, left, bottom, right, top: the rule of diagnostics.split_kind
-_REGIONS = (
-    ("semantic", _LOW, SEMANTIC_FROM, ALTERNATING_FROM, _HIGH),
-    ("mixed", ALTERNATING_FROM, SEMANTIC_FROM, SYNTACTIC_FROM, _HIGH),
-    ("unclear", _LOW, _LOW, ALTERNATING_FROM, SEMANTIC_FROM),
-    ("syntactic", ALTERNATING_FROM, _LOW, SYNTACTIC_FROM, SEMANTIC_FROM),
-    ("syntactic", SYNTACTIC_FROM, _LOW, _HIGH, _HIGH),
-)
-_KINDS = ("syntactic", "semantic", "mixed", "unclear", "none")
-_SHADES = {"semantic": "#e3f1fa", "mixed": "#f2f2f2", "unclear": "#ffffff", "syntactic": "#fbf0d9"}
+    counts = Counter(p.label for p in points).most_common()
+    kinds = ", ".join(f"{n} {word}" for word, n in counts)
+    text = f"{len(points)} points on the plane of splits: {kinds}."
+    return finish(figure, title, text, alt, "diagnostics")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import io
 import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import matplotlib.style
@@ -41,12 +40,8 @@ _STYLE: dict[str, Any] = {
     "legend.frameon": False,
 }
 
-
-@contextmanager
-def course_style() -> Iterator[None]:
-    """Context or decorator: Matplotlib's defaults and our style, whatever the user's own is."""
-    with matplotlib.style.context(["default", _STYLE]):
-        yield
+course_style = functools.partial(matplotlib.style.context, ["default", _STYLE])
+"""Context or decorator: Matplotlib's defaults and our style, whatever the user's own is."""
 
 
 class AltFigure(Figure):
@@ -72,31 +67,28 @@ def png(figure: Figure, *, scale: int = 1) -> bytes:
     ``scale`` multiplies the figure's own resolution; 2 suits dense screens and print.
     """
     buffer, metadata = io.BytesIO(), {"Software": None, "Description": alt_text_of(figure)}
-    kwargs = {"optimize": True}  # Pillow's
-    dpi = scale * figure.dpi
-    figure.savefig(buffer, format="png", dpi=dpi, metadata=metadata, pil_kwargs=kwargs)
+    dpi, smaller = scale * figure.dpi, {"optimize": True}
+    figure.savefig(buffer, format="png", dpi=dpi, metadata=metadata, pil_kwargs=smaller)
     return buffer.getvalue()
 
 
 def img_tag(figure: Figure, *, scale: int = 1) -> str:
     """The figure as an HTML ``<img>`` with a data URI, its alternative text and its width."""
-    image = png(figure, scale=scale)
+    return png_tag(png(figure, scale=scale), alt_text_of(figure), scale=scale)
+
+
+def png_tag(image: bytes, alt: str, *, scale: int = 1, more: str = "") -> str:
+    """An HTML ``<img>`` that holds a PNG, with its alternative text, and ``more`` attributes."""
     width = int.from_bytes(image[16:20], "big") // scale  # from the PNG's header
-    return png_tag(image, alt_text_of(figure), f'width="{width}"')
-
-
-def png_tag(image: bytes, alt: str, attributes: str) -> str:
-    """An HTML ``<img>`` that holds a PNG, with its alternative text and further attributes."""
-    data = base64.b64encode(image).decode("ascii")
-    words = html.escape(alt, quote=True)
-    return f'<img alt="{words}" {attributes} src="data:image/png;base64,{data}">'
+    source = "data:image/png;base64," + base64.b64encode(image).decode("ascii")
+    return f'<img alt="{html.escape(alt)}" width="{width}" {more}src="{source}">'
 
 
 def show(figure: Figure, alt_text: str | None = None) -> None:
     """Display a figure in a notebook, as an image with alternative text.
 
     Notebook front ends give a plain PNG output no alternative text; an HTML image keeps it. Figures
-    of this module do this by themselves; for your own, pass ``alt_text``.
+    of this package do this by themselves; for your own, pass ``alt_text``.
     """
     if alt_text is not None:
         figure.alt_text = alt_text  # type: ignore[attr-defined]
@@ -111,25 +103,9 @@ def show(figure: Figure, alt_text: str | None = None) -> None:
     display({"text/html": img_tag(figure), "text/plain": alt_text_of(figure)}, raw=True)  # type: ignore[no-untyped-call]
 
 
-_SYMBOL = re.compile(
-    r"(?<![\w$])(\$(?:\\sigma|\\gamma|\\beta|\\mu|[A-Za-z])(?:_(?:\w|\{\w+\}))?\$)(?![\w$])"
-)
-
-
-def as_text(label: str, *, symbols: bool = False) -> str:
-    """Escape the dollars of a name, which Matplotlib would read as the marks of a formula.
-
-    With ``symbols``, single symbols such as ``$x_1$`` stay formulas.
-    """
-    if not symbols:
-        return label.replace("$", r"\$")
-    parts = _SYMBOL.split(label)  # words and symbols in turn
-    return "".join(p if i % 2 else as_text(p) for i, p in enumerate(parts))
-
-
 def as_words(label: str) -> str:
-    """A label for an alternative text: its symbols without the marks of formulas."""
-    return _SYMBOL.sub(lambda found: re.sub(r"[$\\_{}]", "", found[0]), label)
+    """A label for an alternative text: its formulas, such as ``$x_1$``, without their marks."""
+    return re.sub(r"\$(.+?)\$", lambda found: re.sub(r"[\\_{}]", "", found[1]), label)
 
 
 def alt_text_of(figure: Figure) -> str:
@@ -155,11 +131,11 @@ def panels_of(count: int, width: float, height: float, *, most: int = 3) -> tupl
 
 
 def finish(
-    figure: AltFigure, title: str | None, words: str, alt: str | None, section: str = "diagnostics"
+    figure: AltFigure, title: str | None, words: str, alt: str | None, section: str = "pictures"
 ) -> AltFigure:
     """Set title, part of a report, and alternative text: the caller's, or the title and ours."""
     if title and figure.get_layout_engine() is not None:
-        figure.suptitle(as_text(title, symbols=True), x=0.01, ha="left", fontsize=12)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     lead = f"{as_words(title).rstrip('.')}. " if title else ""
     figure.alt_text = alt if alt is not None else lead + words
     figure.section = section

@@ -11,6 +11,9 @@ from PIL import Image
 from ..support.checks import InputError
 from .figure import AltFigure, png, png_tag
 
+_SHOWN = 250
+"""Milliseconds for each figure; the last one stays four times as long."""
+
 
 @dataclass(frozen=True)
 class MovingPicture:
@@ -18,38 +21,25 @@ class MovingPicture:
 
     data: bytes
     """Content of the file; a viewer that cannot animate it shows the last figure."""
-    width: int
     alt_text: str
 
     def __repr__(self) -> str:
         return self.alt_text
 
     def _repr_html_(self) -> str:
-        return png_tag(self.data, self.alt_text, f'width="{self.width}"')
+        return png_tag(self.data, self.alt_text)
 
 
-def moving(
-    figures: Sequence[AltFigure], alt: str, *, seconds: float = 0.25, times: int = 2
-) -> MovingPicture:
-    """Show figures, all of one size, one after another.
+def moving(figures: Sequence[AltFigure], alt: str) -> MovingPicture:
+    """Show figures, at least two and all of one size, one after another; twice, then it stops.
 
-    Args:
-        figures: at least two.
-        alt: what happens, in words.
-        seconds: for each figure; the last one stays four times as long.
-        times: how often to play it; it then stops on the last figure.
-
-    Raises:
-        InputError: fewer than two figures, figures of different sizes, or no text.
+    ``alt`` says in words what happens.
     """
     opened = [Image.open(io.BytesIO(png(figure))).convert("RGB") for figure in figures]
     levels = [round((value >> 3) * 255 / 31) for value in range(256)]  # 32: half the bytes
     frames = [frame.point(3 * levels) for frame in opened]
     if len(frames) < 2 or len({frame.size for frame in frames}) > 1:
         raise InputError("a moving picture needs at least two figures, all of one size.")
-    if not alt:
-        raise InputError("say in alt what happens in the moving picture.")
-    shown = max(1, round(1000 * seconds))
     buffer = io.BytesIO()
     frames[-1].save(
         buffer,
@@ -57,8 +47,8 @@ def moving(
         save_all=True,
         append_images=frames,
         default_image=True,  # the last figure, for viewers that show one image only
-        duration=[shown] * (len(frames) - 1) + [4 * shown],
-        loop=times,
+        duration=[_SHOWN] * (len(frames) - 1) + [4 * _SHOWN],
+        loop=2,
         optimize=True,
     )
-    return MovingPicture(buffer.getvalue(), frames[0].width, alt)
+    return MovingPicture(buffer.getvalue(), alt)

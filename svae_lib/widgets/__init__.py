@@ -8,21 +8,17 @@ a tenth of a second or so; ``benchmarks/widgets.py`` measures it.
 
 from __future__ import annotations
 
-from .explorers import latent_explorer, latent_frame, mixer_frame, sigma_mixer, split_gallery
+from .explorers import latent_explorer, sigma_mixer
 from .frames import Frame, draw
-from .monitor import TrainingMonitor, curves, training_monitor
+from .monitor import TrainingMonitor, training_monitor
 from .panel import Panel
 
 __all__ = [
     "Frame",
     "Panel",
     "TrainingMonitor",
-    "curves",
     "draw",
     "latent_explorer",
-    "latent_frame",
-    "mixer_frame",
     "sigma_mixer",
-    "split_gallery",
     "training_monitor",
 ]

@@ -19,42 +19,30 @@ from ..models import Decoded
 from ..plots.figure import png_tag
 from ..plots.pictures import GAP, mosaic, rgb, scale_of
 
+_WIDTH = 760
+"""Pixels that a picture is fitted into, where whole multiples of its own pixels allow."""
+_LINE = 20
+"""Pixels of a line of text."""
+
 
 @dataclass(frozen=True)
 class Frame:
     """One state of a live picture."""
 
-    png: bytes
-    size: tuple[int, int]
-    """Width and height in pixels."""
+    image: Image.Image
     alt_text: str
     """What the picture shows."""
     readout: str = ""
     """The numbers that belong to it, in one line below it."""
 
-    @classmethod
-    def of(cls, image: Image.Image, alt_text: str, readout: str = "") -> Frame:
-        """The frame that shows a picture of Pillow's."""
-        buffer = io.BytesIO()
-        image.save(buffer, "png", compress_level=1)  # to compress more takes longer than to send
-        return cls(buffer.getvalue(), image.size, alt_text, readout)
-
     def html(self) -> str:
         """The picture, its alternative text and its readout."""
+        buffer = io.BytesIO()
+        self.image.save(buffer, "png", compress_level=1)  # more takes longer than it saves
         # With its size known beforehand, nothing jumps when one picture replaces another.
-        size = f'width="{self.size[0]}" height="{self.size[1]}" style="max-width: 100%"'
-        image = png_tag(self.png, self.alt_text, size)
+        more = f'height="{self.image.height}" style="max-width: 100%" '
+        image = png_tag(buffer.getvalue(), self.alt_text, more=more)
         return f"{image}<p>{html.escape(self.readout)}</p>" if self.readout else image
-
-    def bundle(self) -> dict[str, str]:
-        """The frame for a notebook's output, by media type."""
-        return {"text/html": self.html(), "text/plain": f"{self.alt_text} {self.readout}".strip()}
-
-
-_WIDTH = 760
-"""Pixels that a picture is fitted into, where whole multiples of its own pixels allow."""
-_LINE = 20
-"""Pixels of a line of text."""
 
 
 def draw(
@@ -69,7 +57,7 @@ def draw(
     """
     pixels = [rgb(to_uint8(v.detach()).cpu(), as_map=k in maps) for k, v in rows.items()]
     n, height, width = pixels[0].shape[:3]
-    left = 0 if across else 8 + max(round(font().getlength(label)) for label in rows)
+    left = 0 if across else 8 + max(round(_font().getlength(label)) for label in rows)
     top = _LINE if across else 0
     lines = [np.concatenate(pixels)] if across else pixels
     scale = scale_of((_WIDTH - left) // len(lines[0]), height, width)
@@ -80,28 +68,23 @@ def draw(
     step_x, step_y = n * (scale * width + GAP), scale * height + GAP
     for i, label in enumerate(rows):
         place = (i * step_x, 2) if across else (0, i * step_y + (step_y - _LINE) // 2)
-        pen.text(place, label, fill="black", font=font())
+        pen.text(place, label, fill="black", font=_font())
     return image
 
 
 @functools.cache
-def font() -> ImageFont.FreeTypeFont:
+def _font() -> ImageFont.FreeTypeFont:
     """Matplotlib's font: it is always there, and it has Greek letters and subscripts."""
     path = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
     return ImageFont.truetype(str(path), 14)  # Pillow takes a Path from 10.1 on only
-
-
-_SUBSCRIPTS = "₁₂₃₄₅₆₇₈₉"
 
 
 def parts_of(output: Decoded) -> tuple[dict[str, Tensor], list[str]]:
     """The images of a decoder's answer by their symbols, and which of them are maps."""
     if output.components is None or output.weights is None:
         return {"x": output.x_hat}, []
-    ways = range(output.components.shape[1])
-    if len(ways) == 2:
-        maps = {"σ": output.sigma_map}
-    else:
-        maps = {f"w{_SUBSCRIPTS[k]}": output.weights[:, k] for k in ways}
-    images = {f"x{_SUBSCRIPTS[k]}": output.components[:, k] for k in ways}
-    return {**maps, **images, "x": output.x_hat}, list(maps)
+    numbers = "₁₂₃₄₅₆₇₈₉"[: output.components.shape[1]]
+    maps = ["σ"] if len(numbers) == 2 else [f"w{number}" for number in numbers]
+    rows = {name: output.weights[:, k] for k, name in enumerate(maps)}
+    rows |= {f"x{number}": output.components[:, k] for k, number in enumerate(numbers)}
+    return {**rows, "x": output.x_hat}, maps

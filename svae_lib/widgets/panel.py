@@ -49,15 +49,14 @@ class Panel:
         self.controls = {name: control for row in rows for name, control in row.items()}
         self._picture = picture
         self._held = False
-        # Not an ipywidgets.Image, which has no alternative text.
-        self._view = ipy.HTML()
+        self._view = ipy.HTML()  # not an ipywidgets.Image, which has no alternative text
         wrap = ipy.Layout(flex_flow="row wrap")
         lines = [ipy.HBox(list(row.values()), layout=wrap) for row in rows]
         self.box = ipy.VBox([*lines, self._view])
-        for name, control in self.controls.items():
-            if control.has_trait("value") and name not in silent:
-                control.observe(lambda change: self.redraw(), names="value")
-        self.redraw()
+        for name in self.values:
+            if name not in silent:
+                self.controls[name].observe(lambda change: self._redraw(), names="value")
+        self._redraw()
 
     @property
     def values(self) -> dict[str, Any]:
@@ -72,19 +71,21 @@ class Panel:
                 self.controls[name].value = value
         finally:
             self._held = False
-        self.redraw()
+        self._redraw()
 
-    def redraw(self) -> None:
-        """Draw the picture for the current values."""
-        if self._held:
-            return
-        self.frame = self._picture(self.values)
-        self._view.value = self.frame.html()
+    def _redraw(self) -> None:
+        if not self._held:
+            self.frame = self._picture(self.values)
+            self._view.value = self.frame.html()
 
     def __repr__(self) -> str:
-        return self.frame.bundle()["text/plain"]
+        return f"{self.frame.alt_text} {self.frame.readout}".strip()
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """The live panel for front ends that know widgets, the picture for all others."""
         view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
-        return {"application/vnd.jupyter.widget-view+json": view, **self.frame.bundle()}
+        return {
+            "application/vnd.jupyter.widget-view+json": view,
+            "text/html": self._view.value,
+            "text/plain": repr(self),
+        }
