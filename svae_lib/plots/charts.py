@@ -150,10 +150,9 @@ def score_bars(
         known = [error or math.nan for error in errors]  # Matplotlib draws no bar for NaN
         axes.errorbar(values, y, xerr=known, fmt="none", ecolor=BLACK, capsize=3, linewidth=1.2)
         for place, value, error in zip(y, values, errors, strict=True):
-            end, beside = max(value + error, 0), {"xytext": (6, 0), "textcoords": "offset points"}
-            axes.annotate(
-                _with_error(value, error), (end, place), va="center", fontsize=9, **beside
-            )
+            end, style = (max(value + error, 0), place), {"va": "center", "fontsize": 9}
+            text = _with_error(value, error)
+            axes.annotate(text, end, (6, 0), textcoords="offset points", **style)
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.grid(False, axis="y")

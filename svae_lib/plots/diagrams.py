@@ -147,11 +147,11 @@ _NOTEBOOKS: tuple[tuple[str, str, str, Sequence[int], tuple[int, int]], ...] = (
     ("0", "Start here", "images as tensors", (), (0, 3)),
     ("1", "The VAE", "derive and build it", (0,), (0, 2)),
     ("2", "The ELBO", "why VAEs blur", (1,), (0, 1)),
-    ("3", "The split decoder", "two images, a map", (2,), (1, 1)),
+    ("3", "The split decoder", "split and mix", (2,), (1, 1)),
     ("4", "Sigma maps", "what kind of split?", (3,), (2, 2)),
     ("5", "Train on CUDA", "fast, stoppable", (3,), (2, 0)),
     ("6", "Sampling", "better samples", (3,), (2, 1)),
-    ("7", "FID", "how good are they?", (6,), (3, 1)),
+    ("7", "FID", "are they good?", (6,), (3, 1)),
     ("8", "The paper", "its claims, tested", (4, 7), (4, 1)),
     ("9", "Beyond the paper", "your own images", (3,), (2, 3)),
 )
@@ -171,13 +171,13 @@ def course_map(*, title: str | None = None, alt: str | None = None) -> AltFigure
             if x0 == x:
                 _arrow(axes, (x0, y0 - 0.4), (x, y + 0.4))
             else:
-                _arrow(axes, (x0 + 0.8, y0), (x - 0.8, y + 0.1 * (y0 > y) - 0.1 * (y0 < y)))
-        _box(axes, x, y, 1.54, 0.72, colour)
+                _arrow(axes, (x0 + 0.82, y0), (x - 0.82, y + 0.1 * (y0 > y) - 0.1 * (y0 < y)))
+        _box(axes, x, y, 1.58, 0.72, colour)
         lines = textwrap.fill(name, 14)
         middle = y - 0.08 * lines.count("\n")
-        axes.text(x - 0.73, y, number, va="center", fontsize=17, weight="bold", color=INK)
-        axes.text(x - 0.51, middle + 0.02, lines, va="bottom", weight="bold", color=INK)
-        axes.text(x - 0.51, middle - 0.03, what, va="top", color=INK)
+        axes.text(x - 0.75, y, number, va="center", fontsize=17, weight="bold", color=INK)
+        axes.text(x - 0.54, middle + 0.02, lines, va="bottom", weight="bold", color=INK)
+        axes.text(x - 0.54, middle - 0.03, what, va="top", color=INK)
         needed = f" needs {' and '.join(map(str, needs))}" if needs else ""
         told.append(f"{number} {name} ({what}){needed}")
     axes.set(xlim=(-0.85, 8.2), ylim=(-0.45, 3.5))
