@@ -226,7 +226,7 @@ def split_plane(
     axes.set(xlim=(_LOW, _HIGH), ylim=(_LOW, _HIGH))
     axes.grid(False)
     axes.set_xlabel("alternation: share of energy near Nyquist (syntactic)")
-    axes.set_ylabel("agreement with contours above chance (semantic)")
+    axes.set_ylabel("agreement with contours\nabove chance (semantic)")
     if any(groups):
         figure.legend(loc="outside lower center", ncols=min(len(set(groups)), 4))
     counts = Counter(p.label for p in points).most_common()
