@@ -1,4 +1,4 @@
-"""Stages of the GPU session that compare the device's results with the CPU's."""
+"""What all stages of the GPU session share, and those that compare its device with the CPU."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import dataclasses
 import itertools
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,11 +24,7 @@ from svae_lib.experiments.checkpoints import (
 from svae_lib.presets import Precision
 from svae_lib.support.devices import autocast, exact_float32
 
-if TYPE_CHECKING:
-    from gpu_session import Context
-
 ROOT = Path(__file__).parent.parent
-CPU = torch.device("cpu")
 TINY = sv.ModelConfig(latent_dim=4, base_dim=4, embedding_dim=16, norm_momentum=0.05)
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16", "fp16")
 TOLERANCES = {
@@ -35,6 +33,26 @@ TOLERANCES = {
     "fp16": {"x_hat": 0.005, "loss": 0.005, "gradients": 0.05},
 }
 """Relative errors: rounding to 24, 8 and 11 bits, and how a dozen layers add it up."""
+
+
+@dataclass
+class Context:
+    """What every stage is given."""
+
+    device: torch.device
+    out: Path  # folder of the results
+    work: Path  # folder of training runs and other large files
+    tiny: bool = False  # the smallest sizes at which everything still runs
+    note: Callable[[dict[str, Any]], None] = lambda result: None  # writes what is measured so far
+
+    def pick(self, full: Any, tiny: Any) -> Any:
+        """The first in a real session, the second in a tiny one."""
+        return tiny if self.tiny else full
+
+    def synchronise(self) -> None:
+        """Wait until the device has done its work."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
 
 def judged(difference: float, tolerance: float) -> dict[str, Any]:
@@ -55,9 +73,6 @@ def relative(found: Tensor, expected: Tensor) -> float:
     return ((found - expected).norm() / expected.norm()).item()
 
 
-# ---------------------------------------------------------------------- forward and backward
-
-
 def models(context: Context) -> dict[str, Any]:
     """One training step of every kind of model in every precision, against float32 on the CPU.
 
@@ -65,7 +80,7 @@ def models(context: Context) -> dict[str, Any]:
     """
     rows = []
     for kind in MODEL_KINDS:
-        expected = _step(context, kind, "float32", CPU)
+        expected = _step(context, kind, "float32", torch.device("cpu"))
         for precision in PRECISIONS:
             found = _step(context, kind, precision, context.device)
             rows.append({"kind": kind, "precision": precision})
@@ -92,9 +107,6 @@ def _step(
     return {name: value.detach().float().cpu() for name, value in found.items()}
 
 
-# ---------------------------------------------------------------------- resuming
-
-
 def resumed(context: Context) -> dict[str, Any]:
     """Runs stopped half-way and resumed from their file, against runs that were never stopped.
 
@@ -119,14 +131,17 @@ def _resume(context: Context, kind: str, precision: Precision) -> dict[str, Any]
     save_trainer(path, stopped)
     restore_trainer(resumed, path)
     resumed.fit(steps - steps // 2, progress=False)
-    drift = relative(_weights(again), _weights(straight))
-    difference = relative(_weights(resumed), _weights(straight))
+    expected, repeated, found = (
+        torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+        for trainer in (straight, again, resumed)
+    )
+    drift = relative(repeated, expected)
     x = sv.data.to_float(sv.data.load("mnist-5k").test[:8])
     with torch.inference_mode(), exact_float32():
         there = stopped.model.reconstruct(x.to(context.device)).x_hat.cpu()
         here = load_checkpoint(path).reconstruct(x).x_hat
     return {
-        "weights": judged(difference, max(3 * drift, 1e-6)),
+        "weights": judged(relative(found, expected), max(3 * drift, 1e-6)),
         "drift_of_equal_runs": drift,
         "read_on_the_cpu": judged(relative(here, there), 1e-3),
     }
@@ -139,13 +154,6 @@ def _trainer(context: Context, kind: str, precision: Precision) -> sv.Trainer:
     model = sv.build_model(kind, context.pick(preset.model, TINY), seed=0)
     images = sv.data.load("mnist-5k").train[: context.pick(5000, 64)]
     return sv.Trainer(model, images, train, context.device)
-
-
-def _weights(trainer: sv.Trainer) -> Tensor:
-    return torch.cat([p.detach().flatten().cpu() for p in trainer.model.parameters()])
-
-
-# ---------------------------------------------------------------------- tests
 
 
 def tests(context: Context) -> dict[str, Any]:

@@ -33,7 +33,7 @@ CODE_BESIDE_PICTURE = 5
 LETTERS, LEGIBLE = 13.9, 18
 """Height of most letters in a picture as it is in a notebook (10 points, 100 to the inch), and the
 least height of letters on a slide."""
-ENLARGE, PICTURE_WIDTH, PICTURE_HEIGHT = 1.65, 1190, 560
+ENLARGE, PICTURE_WIDTH, PICTURE_HEIGHT = 1.65, 1190, 584
 """Pictures are made for a page; on a slide they are larger."""
 CROWDED = 1.2
 """How much too high a slide of text may become where its beginning would stand alone; it is then

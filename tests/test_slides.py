@@ -196,6 +196,9 @@ def test_every_slide_of_the_course_is_estimated_to_fit(path: Path) -> None:
     if not layout.belong_together(solved, learners):
         pytest.skip("the solution is out of date: tests/test_notebooks.py fails")
     parts = layout.parts_of(solved, learners)
+    sizes = [(layout._picture(part.cell.outputs[0]), part.least) for part in parts if part.least]
+    letters = {size: (least - 16) / size[1] * layout.LETTERS for size, least in sizes}
+    assert {k: v for k, v in letters.items() if v < layout.LEGIBLE - 0.1} == {}
     assert len(parts) > 20
     too_high = [p for p in parts if (p.least or p.height) > layout.CROWDED * layout.USABLE]
     assert [p.cell.source or p.cell.outputs[0].get("text") for p in too_high] == []
@@ -243,12 +246,10 @@ def test_long_outputs_and_tables_are_not_made_smaller() -> None:
         assert [c.metadata["slideshow"]["slide_type"] for c in cells] == slides_
 
 
-def test_letters_of_pictures_are_legible_or_the_picture_fills_the_slide() -> None:
-    for width, height in ((640, 300), (900, 390), (960, 550), (500, 900)):
+def test_pictures_are_never_shrunk_below_legible_letters() -> None:
+    for width, height in ((640, 300), (900, 390), (915, 452)):
         (part,) = layout._output_parts([_picture(width, height)])
-        scale = (part.least - 16) / height
-        fills = width * scale > 1100 or height * scale > 540
-        assert scale * layout.LETTERS > layout.LEGIBLE - 0.5 or fills
+        assert (part.least - 16) / height * layout.LETTERS > layout.LEGIBLE - 0.1
 
 
 def test_a_heading_moves_on_with_the_cell_below_it() -> None:
@@ -494,7 +495,7 @@ LETTERS = """
 
 @in_chromium
 def test_letters_are_legible_on_every_slide_of_every_deck(tmp_path: Path, show: Any) -> None:
-    """18 px on a slide of 1280 x 720; a picture that cannot have it takes the whole slide."""
+    """18 px on a slide of 1280 x 720."""
     with up_to_date():
         decks = [*slides.build([], tmp_path), lectures.build(1, tmp_path)[0]]
     small, seen = [], 0
@@ -502,11 +503,8 @@ def test_letters_are_legible_on_every_slide_of_every_deck(tmp_path: Path, show: 
         page = show(deck.as_uri())
         for number, kind, *size in page.evaluate(LETTERS):
             seen += 1
-            # A picture's file has twice the pixels that it takes on a page.
-            scale = 2 * size[0] / size[2] if kind == "IMG" else 1
-            fills = kind == "IMG" and (size[0] > 1100 or size[1] > 480)
-            letters = scale * layout.LETTERS if kind == "IMG" else size[0]
-            if letters < layout.LEGIBLE - 0.1 and not fills:
+            letters = size[0] / size[2] * layout.LETTERS if kind == "IMG" else size[0]
+            if letters < layout.LEGIBLE - 0.1:
                 small.append((deck.name, number, kind, *size))
         page.close()
     assert seen > 200 and small == []

@@ -661,12 +661,12 @@ side = torch.linspace(-3, 3, 17)
 z2, z1 = torch.meshgrid(side.flip(0), side, indexing="ij")  # pictures begin at the top
 with torch.no_grad():
     tiles = flat.decoder(torch.stack((z1, z2), dim=2).view(-1, 2)).view(17, 17, 32, 32)
-figure = sv.plots.AltFigure(figsize=(9.6, 5.5), layout="constrained")
+figure = sv.plots.AltFigure(figsize=(8, 4.5), layout="constrained")
 left, right = figure.subplots(1, 2, sharex=True, sharey=True)
 for digit in range(10):
     mine = flat_mu[labels == digit]
     left.scatter(mine[:, 0], mine[:, 1], s=5, color=f"C{digit}", label=str(digit))
-left.legend(ncols=10, loc="upper center", markerscale=3, handletextpad=0, columnspacing=0.5, fontsize=8)
+figure.legend(ncols=10, loc="outside upper center", markerscale=3, handletextpad=0, columnspacing=1)
 page = tiles.permute(0, 2, 1, 3).reshape(17 * 32, 17 * 32)  # rows of images, side by side
 edge = 3 * 17 / 16  # half an image beyond the outermost centres
 right.imshow(page, cmap="gray", vmin=0, vmax=1, extent=(-edge, edge, -edge, edge))

@@ -705,7 +705,7 @@ for start, end in pairs:
         z = sv.interpolate(test_mu[first[start]], test_mu[first[end]], 11, path)
         paths.append(decode(z))
         labels.append(f"{start} to {end}, {path}")
-sv.plots.show(sv.plots.interpolation(torch.stack(paths), labels=labels, title="Between test images"))
+sv.plots.show(sv.plots.interpolation(torch.stack(paths), labels=labels))
 
 shuffled = test_mu[torch.randperm(len(test_mu), generator=torch.Generator().manual_seed(1))]
 half = len(shuffled) // 2

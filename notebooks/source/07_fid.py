@@ -297,7 +297,9 @@ changed = {
     "blur 3x3": F.avg_pool2d(base, 3, stride=1, padding=1),
     "contrast 80 %": 0.8 * base,
 }
-sv.plots.image_rows(changed, columns=10, title="Real digits, changed")
+kinds = list(changed.items())
+sv.plots.show(sv.plots.image_rows(dict(kinds[:5]), columns=10, title="Real digits, changed"))
+sv.plots.image_rows(dict(kinds[5:]), columns=10)
 
 # %% [markdown]
 # **What do you expect?** Order them by FID (LeNet), best to worst. Where do the copies end up, which
@@ -715,7 +717,7 @@ reports = {
     for name, trained in models.items()
 }
 rows = [
-    {"label": f"{row.source} {row.part}", "value": row.fid.value, "group": name}
+    {"label": row.source, "value": row.fid.value, "group": f"{name}: {row.part}"}
     for name, report in reports.items()
     for row in report.rows
     if row.source != "real"

@@ -195,7 +195,12 @@ for source in ("REC", "prior", "mixture"):
 sv.course.predict("09-three-parts")
 
 # %%
-sv.plots.split_rows(rebuilt[3], 8, originals=test, title="Test digits, split into three")
+three = rebuilt[3]
+maps = {f"map {k + 1}": three.weights[:, k] for k in range(3)}
+images = {f"$x_{k + 1}$": three.components[:, k] for k in range(3)} | {"$x$ (mix)": three.x_hat}
+title = "Test digits, split into three"
+sv.plots.show(sv.plots.image_rows({"original": test} | maps, columns=8, maps=list(maps), title=title))
+sv.plots.image_rows(images, columns=8, title="Their three images, and the mixture")
 
 # %% [markdown]
 # Neither three copies nor three parts: one map takes the surroundings, as with two images, and the other

@@ -53,7 +53,7 @@ def training_curves(
     several = any(isinstance(value, Mapping) for value in history.values())
     runs: Mapping[str, Any] = history if several else {"": history}
     told = [_checked(run, keys, name) for name, run in runs.items()]
-    figure, panels = panels_of(len(keys), 3.1, 2.9)
+    figure, panels = panels_of(len(keys), 3.05, 2.9)
     for axes, key in zip(panels, keys, strict=True):
         for i, (name, run) in enumerate(runs.items()):
             style: dict[str, Any] = {"color": PALETTE[i % 7], "label": name}
@@ -97,7 +97,7 @@ def variance_law(
     models = {"": stats} if isinstance(stats, LatentStatistics) else stats
     if not models:
         raise InputError("there are no latent statistics to draw.")
-    figure, panels = panels_of(len(models), 4.6, 3.0, most=2)
+    figure, panels = panels_of(len(models), min(4.6, 9.2 / min(len(models), 4)), 3.0, most=4)
     top = 1.05 * max(1.0, *(s.law.max().item() for s in models.values()))
     for axes, (name, s) in zip(panels, models.items(), strict=True):
         order = s.variance_of_means.argsort(descending=True)
@@ -136,9 +136,11 @@ def score_bars(
     labels = list(dict.fromkeys(label for label, _ in bars))
     groups = list(dict.fromkeys(group for _, group in bars))
     thickness = 0.8 / len(groups)
-    figure = empty_figure(7.2, 1.2 + 0.3 * len(labels) * max(1, 0.75 * len(groups)))
+    figure = empty_figure(7.2, 1.2 + 0.3 * len(labels) * max(1, 0.6 * len(groups)))
     axes = figure.subplots()
-    reach = max(abs(value) + error for value, error in bars.values()) or 1.0
+    least = min(0.0, *(value - error for value, error in bars.values()))
+    most = max(0.0, *(value + error for value, error in bars.values()))
+    room = most - least or 1.0
     for g, group in enumerate(groups):
         style: dict[str, Any] = {"color": PALETTE[g % 7], "label": group or None}
         own = [(i, *bars[label, group]) for i, label in enumerate(labels) if (label, group) in bars]
@@ -148,12 +150,13 @@ def score_bars(
         known = [error or math.nan for error in errors]  # Matplotlib draws no bar for NaN
         axes.errorbar(values, y, xerr=known, fmt="none", ecolor=BLACK, capsize=3, linewidth=1.2)
         for place, value, error in zip(y, values, errors, strict=True):
-            end = max(value, 0) + error + 0.012 * reach
-            axes.text(end, place, _with_error(value, error), va="center", fontsize=9)
+            end, style = (max(value + error, 0), place), {"va": "center", "fontsize": 9}
+            text = _with_error(value, error)
+            axes.annotate(text, end, (6, 0), textcoords="offset points", **style)
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.grid(False, axis="y")
-    axes.margins(x=0.18)
+    axes.set_xlim(least - 0.05 * room * (least < 0), most + 0.25 * room)  # for the numbers
     axes.set_xlabel(xlabel)
     if len(groups) > 1:
         figure.legend(loc="outside lower center", ncols=min(len(groups), 4))
@@ -209,7 +212,7 @@ def split_plane(
     groups = [""] * len(points) if groups is None else groups
     if not points or len(groups) != len(points):
         raise InputError(f"{len(points)} points need one group each; {len(groups)} were given.")
-    figure = empty_figure(5.6, 4.6)
+    figure = empty_figure(5.6, 4.4)
     axes = figure.subplots()
     for word, left, bottom, right, top in _REGIONS:
         axes.fill_between([left, right], bottom, top, color=_SHADES[word], linewidth=0, zorder=0)
@@ -223,7 +226,7 @@ def split_plane(
     axes.set(xlim=(_LOW, _HIGH), ylim=(_LOW, _HIGH))
     axes.grid(False)
     axes.set_xlabel("alternation: share of energy near Nyquist (syntactic)")
-    axes.set_ylabel("agreement with contours above chance (semantic)")
+    axes.set_ylabel("agreement with contours\nabove chance (semantic)")
     if any(groups):
         figure.legend(loc="outside lower center", ncols=min(len(set(groups)), 4))
     counts = Counter(p.label for p in points).most_common()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -63,7 +64,7 @@ def architecture(
     k, c = config.components, config.channels
     out = (k * c + (1 if k == 2 else k)) if split else c
     down, up = encoder_shapes(config), decoder_shapes(config, out)
-    figure, axes = _canvas(12 if example else 11, 3.0, title)
+    figure, axes = _canvas(9.2, 2.7, title)
     most = max(channels for channels, _ in (*down, *up)), config.image_size
     x = 0.0
     if example:
@@ -86,13 +87,13 @@ def architecture(
     ends = x
     if example:
         x = _picture(axes, example[1], x + 0.95, 0.0, 1.5, "its reconstruction") + 0.1
-    axes.set(xlim=(-0.2, x + 0.1), ylim=(-1.75, 1.2))
+    axes.set(xlim=(-0.2, x + 0.1), ylim=(-2.15, 1.3))
     for at, words in (
         (first * (0.62 if example else 0.5), "encoder\nstrided convolutions,\nresidual blocks"),
         ((first + last) / 2 - 0.15, "latent\nvariables"),
         ((last + ends) / 2 - 0.3, "decoder\ntransposed convolutions,\nresidual blocks"),
     ):
-        axes.text(at, -1.72, words, ha="center", va="bottom")
+        axes.text(at, -2.12, words, ha="center", va="bottom")
     way_in, way_out = (", ".join(f"{d} x {s} x {s}" for d, s in way) for way in (down, up))
     words = (
         f"From the image: {way_in}; an embedding of {config.embedding_dim}; {config.latent_dim} "
@@ -127,10 +128,10 @@ def split_head(
     for i, name in enumerate(("σ", "x1", "x2")):
         y, count = height - step * i, 1 if i == 0 else channels
         _arrow(axes, (1.1, y), (2.5, y))
-        axes.text(1.75, y + 0.07, "sigmoid", ha="center", va="bottom", fontsize=8)
+        axes.text(1.75, y + 0.07, "sigmoid", ha="center", va="bottom", fontsize=10)
         _picture(axes, example[i], 2.95, y, tall, "", MAP_COLOURS if i == 0 else "gray")
         label = f"{name}, {count} channel{'s' if count > 1 else ''}"
-        axes.text(3.5, y, label, va="center", fontsize=9)
+        axes.text(3.5, y, label, va="center", fontsize=10)
         _arrow(axes, (4.9, y), (6.0, height / 2), BLUE if i else INK)
     _picture(axes, example[3], 6.9, height / 2, 1.5, "x = σ x1 + (1 − σ) x2")
     axes.set(xlim=(-0.1, 8.3), ylim=(-0.6, height + 0.6))
@@ -143,17 +144,17 @@ def split_head(
 
 # number, name, what it is about, the notebooks that it needs, its place on the map
 _NOTEBOOKS: tuple[tuple[str, str, str, Sequence[int], tuple[float, float]], ...] = (
-    ("0", "Start here", "images as tensors", (), (0, 1.5)),
-    ("1", "The VAE", "derive and build it", (0,), (1, 1.5)),
-    ("2", "The ELBO", "why VAEs blur", (1,), (2, 1.5)),
-    ("3", "The split decoder", "two images, a map", (2,), (3, 1.5)),
-    ("4", "Sigma maps", "what kind of split?", (3,), (4, 3)),
-    ("5", "Train on CUDA", "fast, stoppable", (3,), (4, 0)),
-    ("6", "Sampling", "better samples", (3,), (4, 2)),
-    ("7", "FID", "how good are they?", (6,), (5, 2)),
-    ("8", "The paper", "its claims, tested", (4, 7), (6, 2.5)),
-    ("9", "Beyond the paper", "your own images", (3,), (4, 1)),
-    ("10", "Appendix", "three longer looks", (5, 9), (5, 0.5)),
+    ("0", "Start here", "images as tensors", (), (0, 3)),
+    ("1", "The VAE", "derive and build it", (0,), (0, 2)),
+    ("2", "The ELBO", "why VAEs blur", (1,), (0, 1)),
+    ("3", "The split decoder", "split and mix", (2,), (1, 1)),
+    ("4", "Sigma maps", "what kind of split?", (3,), (2, 3)),
+    ("5", "Train on CUDA", "fast, stoppable", (3,), (2, 0)),
+    ("6", "Sampling", "better samples", (3,), (2, 2)),
+    ("7", "FID", "are they good?", (6,), (3, 2)),
+    ("8", "The paper", "its claims, tested", (4, 7), (4, 2.5)),
+    ("9", "Beyond the paper", "your own images", (3,), (2, 1)),
+    ("10", "Appendix", "three longer looks", (5, 9), (3, 0.5)),
 )
 _COLOURS = (BLUE, BLUE, BLUE, ORANGE, ORANGE, SKY, GREEN, GREEN, GREEN, SKY, SKY)
 
@@ -161,22 +162,27 @@ _COLOURS = (BLUE, BLUE, BLUE, ORANGE, ORANGE, SKY, GREEN, GREEN, GREEN, SKY, SKY
 @course_style()
 def course_map(*, title: str | None = None, alt: str | None = None) -> AltFigure:
     """Draw which notebooks each notebook builds on."""
-    figure, axes = _canvas(12.5, 3.3, title)
-    places = [(2.4 * x, 1.05 * y) for *_, (x, y) in _NOTEBOOKS]
+    figure, axes = _canvas(9.2, 4.0, title)  # axes in inches
+    places = [(1.83 * x, 1.02 * y) for *_, (x, y) in _NOTEBOOKS]
     told = []
     for (number, name, what, needs, _), (x, y), colour in zip(
         _NOTEBOOKS, places, _COLOURS, strict=True
     ):
         for x0, y0 in (places[j] for j in needs):
-            _arrow(axes, (x0 + 1.02, y0), (x - 1.02, y + 0.1 * (y0 > y) - 0.1 * (y0 < y)))
-        _box(axes, x, y, 1.96, 0.74, colour)
+            if x0 == x:
+                _arrow(axes, (x0, y0 - 0.4), (x, y + 0.4))
+            else:
+                _arrow(axes, (x0 + 0.82, y0), (x - 0.82, y + 0.1 * (y0 > y) - 0.1 * (y0 < y)))
+        _box(axes, x, y, 1.58, 0.72, colour)
+        lines = textwrap.fill(name, 14)
+        middle = y - 0.08 * lines.count("\n")
         size = 17 if len(number) == 1 else 11
-        axes.text(x - 0.88, y, number, va="center", fontsize=size, weight="bold", color=INK)
-        axes.text(x - 0.55, y + 0.03, name, va="bottom", fontsize=7.6, weight="bold", color=INK)
-        axes.text(x - 0.55, y - 0.06, what, va="top", fontsize=7, color=INK)
+        axes.text(x - 0.76, y, number, va="center", fontsize=size, weight="bold", color=INK)
+        axes.text(x - 0.54, middle + 0.02, lines, va="bottom", weight="bold", color=INK)
+        axes.text(x - 0.54, middle - 0.03, what, va="top", color=INK)
         needed = f" needs {' and '.join(map(str, needs))}" if needs else ""
         told.append(f"{number} {name} ({what}){needed}")
-    axes.set(xlim=(-1.05, 15.45), ylim=(-0.45, 3.6))
+    axes.set(xlim=(-0.85, 8.2), ylim=(-0.45, 3.5))
     text = f"The notebooks and what they build on: {'; '.join(told)}."
     return finish(figure, title, text, alt)
 
@@ -212,8 +218,8 @@ def _maps(
         face = Polygon(corners, facecolor=colour, alpha=alpha, edgecolor=INK, linewidth=0.6)
         axes.add_patch(face)
     at, label = x + (depth + lean) / 2, f"{channels}\n{size}²"
-    axes.text(at, low - 0.05, label, ha="center", va="top", fontsize=8)
-    axes.text(at, high + lean + 0.04, name, ha="center", va="bottom", fontsize=9)
+    axes.text(at, low - 0.05, label, ha="center", va="top", fontsize=10)
+    axes.text(at, high + lean + 0.04, name, ha="center", va="bottom", fontsize=10)
     return x + depth + lean + 0.24
 
 
@@ -224,14 +230,14 @@ def _picture(
     pixels, half = np.asarray(image).transpose(1, 2, 0), side / 2  # imshow drops a C of 1
     extent = (x - half, x + half, y - half, y + half)
     axes.imshow(pixels, cmap=colours, vmin=0, vmax=1, extent=extent, zorder=2)
-    axes.text(x, y - half - 0.06, name, ha="center", va="top", fontsize=9)
+    axes.text(x, y - half - 0.06, name, ha="center", va="top", fontsize=10)
     return x + half
 
 
 def _vector(axes: Any, x: float, length: int, name: str, colour: str) -> float:
     axes.add_patch(Rectangle((x, -0.3), 0.14, 0.6, facecolor=colour, edgecolor=INK, alpha=0.8))
-    axes.text(x + 0.07, -0.34, str(length), ha="center", va="top", fontsize=8)
-    axes.text(x, 0.36, name, ha="left", va="bottom", fontsize=8, rotation=40)
+    axes.text(x + 0.07, -0.34, str(length), ha="center", va="top", fontsize=10)
+    axes.text(x, 0.36, name, ha="left", va="bottom", fontsize=10, rotation=40)
     return x + 0.62
 
 

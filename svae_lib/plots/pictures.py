@@ -26,8 +26,9 @@ Images: TypeAlias = Tensor | NDArray[Any]
 Pixels: TypeAlias = NDArray[np.uint8]
 """(N, H, W, 3) for pictures, (H, W, 3) for one."""
 
-_WIDTH = 900
-"""Pixels: the usual width of a figure, which fits a notebook beside its margins."""
+_WIDTH, _HEIGHT = 900, 452
+"""Pixels: the usual width of a figure, which fits a notebook beside its margins, and the height up
+to which images are enlarged: letters of a higher figure would be small on a slide."""
 GAP, _MARGIN = 4, 8
 """Pixels between two pictures, and around everything."""
 
@@ -193,7 +194,11 @@ def _picture_figure(
     labels = [textwrap.fill(name, 16) for name in names]
     left = _MARGIN + max(map(_text_width, labels), default=0) + (_MARGIN if any(labels) else 0)
     right = 56 if maps else _MARGIN
-    scale = scale_of((_WIDTH - left - right) // max(map(len, rows)), height, width)
+    least_top = _MARGIN + (22 if title else 0) + (18 if above else 0)
+    tallest = (_HEIGHT - least_top - _MARGIN + GAP) // len(rows) - GAP
+    scale = scale_of(
+        (_WIDTH - left - right) // max(map(len, rows)), height, width, max(64, min(128, tallest))
+    )
     picture = mosaic(rows, scale)
     heading = textwrap.wrap(title or "", max(20, (left + picture.shape[1]) // 8))
     top = _MARGIN + (18 * len(heading) + 4 if heading else 0) + (18 if above else 0)
@@ -233,9 +238,9 @@ def _picture_figure(
     return figure
 
 
-def scale_of(room: int, height: int, width: int) -> int:
+def scale_of(room: int, height: int, width: int, tallest: int = 128) -> int:
     """Into squares of how many pixels those of an image are enlarged, to fit in ``room``."""
-    return max(1, min((room - GAP) // width, 128 // height))
+    return max(1, min((room - GAP) // width, tallest // height))
 
 
 def mosaic(rows: Sequence[Pixels], scale: int) -> Pixels:
