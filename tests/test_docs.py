@@ -273,8 +273,8 @@ def test_every_record_has_its_table_and_published_figures_a_column(
         if (cell["variant"], row["source"], row["part"]) == ("split-vae", "mixture", "x")
     ]
     lines = dict(re.findall(r"^\| (mnist|celeba) \| mixture \| x \| (.*) \|$", page, re.MULTILINE))
-    assert lines["mnist"].startswith(f"{Estimate.of(scores)} | 7.47 | README of the authors' code")
-    assert lines["celeba"].startswith("not recorded | 35.1 | README of the authors' code")
+    assert lines["mnist"].startswith(f"{Estimate.of(scores)} | 7.47 | FID (LeNet); 1,000 generated")
+    assert lines["celeba"].startswith("not recorded | 35.1 | – | README of the authors' code")
 
 
 # ---------------------------------------------------------------- teaching

@@ -73,9 +73,9 @@ HTML(verdict_table(tables, folded=True))
 
 # %%
 columns, rows = beside_published(tables)
-print(format_table(columns[:-1], [row[:-1] for row in rows]))
-for protocol in dict.fromkeys(row[-1] for row in rows):
-    print(f"\npublished: {protocol}\n")
+print(format_table(columns[:5], [row[:5] for row in rows]))
+for name, told in list(zip(columns, zip(*rows)))[5:]:
+    print(*(f"\n{name}: {protocol}" for protocol in dict.fromkeys(told)), sep="\n")
 record = tables["mnist-5k"]
 print("ours:", {name: record["cells"][0]["how"][name] for name in ("protocol", "n", "seed", "commit")})
 

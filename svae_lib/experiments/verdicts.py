@@ -68,6 +68,9 @@ def verdicts(records: Mapping[str, Record]) -> list[Row]:
     samples += [(colour, *_gain_on_photographs(photographs)), at_half_width(_gains)]
     halves: list[Row] = [(digits, *row) for row in _halves_of_digits(records)]
     halves += [at_half_width(_halves)]
+    if "faces" in records:
+        drawn = records["faces"]
+        halves += [(_scale([drawn], "drawn faces"), *_halves(drawn))]
     active: list[Row] = [(digits, *_active(records["mnist-5k"])), (colour, *_active(photographs))]
     active += [at_half_width(_active)]
     return [
