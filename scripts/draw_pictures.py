@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from torch import Tensor
 
 import svae_lib as sv
 from svae_lib.data.toy_faces import TEST_COUNT, TEST_SEED
@@ -41,10 +42,10 @@ def split_faces() -> Figure:
     return sv.plots.split_rows(out, 8, originals=truth)
 
 
-def sampled_faces() -> Figure:
-    model = sv.load_trained("faces", "split-vae")
-    mu, _ = sv.inference.encode_all(model, sv.data.draw_faces(4000, seed=1)[0])
-    mixture = sv.LatentMixture(20).fit(mu)
+def sampled_splits(name: str, images: Tensor) -> Figure:
+    """Samples of a Split VAE from a mixture of 20 Gaussians, fitted on the means of ``images``."""
+    model = sv.load_trained(name, "split-vae")
+    mixture = sv.LatentMixture(20).fit(sv.inference.encode_all(model, images)[0])
     return sv.plots.split_rows(sv.sample_mixture(model, mixture, SHOWN, seed=0), SHOWN)
 
 
@@ -56,7 +57,9 @@ def sampled_digits() -> Figure:
 def main() -> None:
     save(split_digits(), "split")
     save(split_faces(), "faces")
-    save(sampled_faces(), "sampled-faces")
+    digits = sv.data.load("mnist-5k").train
+    save(sampled_splits("faces", sv.data.draw_faces(4000, seed=1)[0]), "sampled-faces")
+    save(sampled_splits("mnist-half-width", digits), "sampled-splits")
     save(sampled_digits(), "sampled-digits")
 
 
