@@ -122,7 +122,8 @@ sv.plots.image_grid(ae_samples, columns=10, title="Random codes in the autoencod
 # %% [markdown]
 # Hardly a digit among them, and how could there be? Nothing in the loss says *where* codes should
 # lie. The next picture compares the length $\|z\|$ of the test images' codes with that of draws from
-# $\mathcal{N}(0, I)$, which is mostly near $\sqrt{L} \approx 3.2$.
+# $\mathcal{N}(0, I)$, which is mostly near $\sqrt{L} \approx 3.2$. The codes lie far out: the draws lie where
+# hardly any image was ever encoded, and the decoder has not learnt what to do there.
 
 # %%
 def code_lengths(panels):
@@ -145,9 +146,7 @@ def code_lengths(panels):
 code_lengths({"autoencoder": ae_codes})
 
 # %% [markdown]
-# The codes lie far out, and the draws lie where hardly any image was ever encoded: the decoder has
-# not learnt what to do there. (One could look first where the codes lie, and draw there. A good
-# objection: section 5.1 tries it.)
+# (One could look first where the codes lie, and draw there. A good objection: section 5 tries it.)
 #
 # ## 3. From codes to a model of images
 #

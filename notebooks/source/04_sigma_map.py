@@ -526,9 +526,9 @@ sv.plots.show(figure, f"Relative reconstruction error over sharpness t, for {', 
 # %% [markdown] tags=["slide"]
 # ### 7.3 Try it
 #
-# The **mixer** applies all of this to eight digits. What does a swap do to a sharpened map? Is there
-# a constant at which you would not notice that the map is gone? (`widgets.latent_explorer(model, test)`, in
-# a cell of your own, moves the latent variables. Does $\sigma$ follow the content, or stay in place?)
+# The **mixer** applies all of this to eight digits. Swap a sharpened map; look for a constant at which you
+# would not notice that the map is gone. (`widgets.latent_explorer(model, test)`, in a cell of your own, moves
+# the latent variables: watch whether $\sigma$ follows the content.)
 
 # %%
 widgets.sigma_mixer(model, test)
