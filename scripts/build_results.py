@@ -149,6 +149,13 @@ PICTURES = {
         "sampled-digits",
         "Samples of the VAE of seed 0, whose weights ship as `mnist-half-width-vae`. Here the\n"
         "mixture has 20 Gaussians, fitted on the means of the 4,000 training digits of `mnist-5k`.",
+    )
+    + "\n"
+    + pictured(
+        "Four rows of digits: maps that follow the strokes, x1 with hard edges, x2 with a web of "
+        "noise around the strokes, and their mixture, clean digits",
+        "sampled-splits",
+        "Samples of the Split VAE of seed 0 (`mnist-half-width-split-vae`) from such a mixture.",
     ),
 }
 """What the shipped model of a table draws (scripts/draw_pictures.py)."""

@@ -26,12 +26,6 @@ def save(figure: Figure, name: str) -> None:
         temporary.write_bytes(sv.plots.png(figure))
 
 
-def split_digits() -> Figure:
-    test = sv.data.load("mnist-5k").test[:SHOWN]
-    out = sv.inference.reconstruct_all(sv.load_trained("quick", "split-vae"), test)
-    return sv.plots.split_rows(out, SHOWN, originals=test)
-
-
 def split_faces() -> Figure:
     faces, _ = sv.data.draw_faces(TEST_COUNT, TEST_SEED)
     truth = sv.data.to_float(faces)
@@ -55,7 +49,6 @@ def sampled_digits() -> Figure:
 
 
 def main() -> None:
-    save(split_digits(), "split")
     save(split_faces(), "faces")
     digits = sv.data.load("mnist-5k").train
     save(sampled_splits("faces", sv.data.draw_faces(4000, seed=1)[0]), "sampled-faces")
