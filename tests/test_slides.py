@@ -353,15 +353,47 @@ def test_a_lecture_has_the_slides_of_its_plan(number: int) -> None:
     assert "question_bank.md" not in text and "](../" not in text
 
 
-def test_plans_name_sections_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    def learners(name: str, notebooks: Path) -> tuple[Any, Any]:
+@pytest.fixture
+def learners_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lectures are made of the learners' notebooks, which need no execution."""
+
+    def both(name: str, notebooks: Path) -> tuple[Any, Any]:
         notebook = nbformat.read(notebooks / f"{name}.ipynb", as_version=4)
         return notebook, notebook
 
-    monkeypatch.setattr(lectures, "both_versions", learners)
+    monkeypatch.setattr(lectures, "both_versions", both)
+
+
+@pytest.mark.usefixtures("learners_alone")
+def test_plans_name_sections_that_are_there() -> None:
     for number in (1, 2, 3, 4):
         lecture = lectures.read_lecture(number)
         assert len(lectures._cells(lecture, ROOT / "notebooks")) > 3 * len(lecture.rows)
+
+
+@pytest.mark.usefixtures("learners_alone")
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_a_lecture_is_estimated_to_fit_its_minutes(number: int) -> None:
+    page = lectures.TEACHING.read_text(encoding="utf-8")
+    pattern = (
+        rf"^\| {number} \| ([\d,]+) \| (\d+) \| (\d+) \| (\d+), (\d+) min \| (\d+) \| (.*) \|$"
+    )
+    (row,) = re.findall(pattern, page, re.MULTILINE)
+    words, spoken, exercises, questions, asking, pause = (int(n.replace(",", "")) for n in row[:6])
+    estimate, minutes = map(int, row[6].split(" of "))
+    assert spoken == round(words / 130) and asking == 2 * questions
+    assert estimate == spoken + exercises + asking + pause <= minutes <= 90
+
+    lecture = lectures.read_lecture(number)
+    decks: dict[int, Any] = {}
+    parts = [p for row in lecture.rows for p in lectures._parts(row, decks, ROOT / "notebooks")]
+    texts = [part.cell.source for part in parts if part.cell.cell_type == "markdown"]
+    linked = sum(len(re.findall(r"\[\d+\.\d+\]\(", row.ask)) for row in lecture.rows)
+    assert abs(questions - linked - sum("What do you expect?" in text for text in texts)) <= 1
+    read = re.sub(
+        r"\$\$.*?\$\$|<details>.*?</summary>|(?m:^\|.*?$)", "", "\n".join(texts), flags=re.S
+    )
+    assert abs(words / len(re.sub(r"\$[^$]*\$", "x", read).split()) - 1) < 0.1
 
 
 def test_a_row_shows_the_sections_that_it_names_and_no_others() -> None:
