@@ -287,5 +287,7 @@ def lay_out(parts: Sequence[Part], usable: int = USABLE) -> list[NotebookNode]:
 def _resize(cell: NotebookNode, height: int) -> None:
     """Give the picture of an output its height on the slide."""
     data = cell.outputs[0].data
-    page = re.sub(r' (width|height)="\d+"', "", str(data["text/html"]))
-    data["text/html"] = page.replace("<img ", f'<img style="height: {height}px" ', 1)
+    before, src, after = str(data["text/html"]).partition(' src="')
+    before = re.sub(r' (width|height|style)="[^"]*"', "", before)  # a widget's picture has a style
+    before = before.replace("<img ", f'<img style="height: {height}px" ', 1)
+    data["text/html"] = before + src + after
