@@ -75,7 +75,7 @@ HTML(verdict_table(tables, folded=True))
 columns, rows = beside_published(tables)
 print(format_table(columns[:5], [row[:5] for row in rows]))
 for name, told in list(zip(columns, zip(*rows)))[5:]:
-    print(*(f"\n{name}: {protocol}" for protocol in dict.fromkeys(told)), sep="\n")
+    print(*(f"\n{name}: {it}" for it in dict.fromkeys(told) if it != "–"), sep="\n")
 record = tables["mnist-5k"]
 print("ours:", {name: record["cells"][0]["how"][name] for name in ("protocol", "n", "seed", "commit")})
 
@@ -476,8 +476,8 @@ sv.plots.score_bars(rows, xlabel="FID (LeNet) of a half less that of x, mixture,
 # With none: at this scale, the opposite of the claim. By $\beta$ the picture is less simple. At
 # $\beta = 16$ the better half is below $x$ with most of the few seeds, while at $\beta = 1$, for all its
 # advantage, with none. The paper's digits have $\beta = 8$, between our 4 and 16; there, and with its
-# larger network, its longer training and its features, the claim may hold. Our runs cannot say; a table at
-# half its width can (last lines of the table below, once it has run).
+# larger network, its longer training and its features, the claim may hold. Our runs cannot say; those at
+# half its width can, once a semantic split arises among them (table at the end).
 
 # %% [markdown] tags=["slide"]
 # ## 7. Claim 3, and photographs
