@@ -67,6 +67,14 @@ def test_names_in_the_zip_need_not_be_utf_8(photographs: dict[str, bytes], tmp_p
     assert levels(load_celeba(tmp_path).train) == list(range(VALID))
 
 
+def test_a_zip_with_damaged_names(photographs: dict[str, bytes], tmp_path: Path) -> None:
+    place(tmp_path, photographs | {"é.txt": b"said to be UTF-8"}, "img_align_celeba.zip")
+    path = tmp_path / "img_align_celeba.zip"
+    path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xff"))
+    with pytest.raises(InputError, match="is damaged"):
+        load_celeba(tmp_path)
+
+
 def levels(images: torch.Tensor) -> list[int]:
     """The number of each photograph, from the grey level in the middle of its crop."""
     return [round(float(image[:, 8:-8, 8:-8].float().mean()) / 10) for image in images]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import pickle
@@ -150,6 +151,19 @@ def test_changed_archive_is_refused_unopened(
     digest = md5(archive.read_bytes())
     archive.write_bytes(archive.read_bytes() + b"\0")
     with pytest.raises(InputError, match=digest):
+        load_cifar10(tmp_path)
+
+
+def test_no_room_for_unpacking(
+    batches: dict[str, tuple], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(tmp_path, batches, "cifar-10-python.tar.gz", monkeypatch)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(datasets.utils, "extract_archive", full)
+    with pytest.raises(InputError, match=r"cannot unpack .* No space left.*TMPDIR"):
         load_cifar10(tmp_path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import gzip
 import hashlib
 import io
 import random
@@ -22,6 +23,7 @@ from svae_lib.data.download import DownloadError, RemoteFile, fetch, find
 from svae_lib.support.checks import InputError
 
 CONTENT = random.Random(0).randbytes(200_000)
+PACKED = gzip.compress(CONTENT)
 MD5 = hashlib.md5(CONTENT).hexdigest()
 QUOTA = b"<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title></head></html>"
 
@@ -50,6 +52,11 @@ class Handler(BaseHTTPRequestHandler):
     def way_good(self) -> None:
         self.head(len(CONTENT))
         self.wfile.write(CONTENT)
+
+    def way_encoded(self) -> None:
+        """A .gz file that the server declares to be an encoding."""
+        self.head(len(PACKED), Content_Encoding="gzip")
+        self.wfile.write(PACKED)
 
     def way_redirect(self, *place: str) -> None:
         self.head(0, 302, Location="/".join(place))
@@ -147,6 +154,11 @@ def test_download_and_reuse(server: ThreadingHTTPServer, tmp_path: Path) -> None
     assert ask(server, folder, "good") == path
     assert len(asked(server)) == 1
     assert there(folder) == ["data.bin"]
+
+
+def test_a_packed_file_stays_packed(server: ThreadingHTTPServer, tmp_path: Path) -> None:
+    wanted = RemoteFile("a.gz", file(server, "encoded").urls, hashlib.md5(PACKED).hexdigest())
+    assert fetch(wanted, tmp_path).read_bytes() == PACKED
 
 
 def test_other_hashes(server: ThreadingHTTPServer, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image, features
 from svae_lib import data
 from svae_lib.data import folder as module
 from svae_lib.data import load_folder
+from svae_lib.data.pictures import Pictures
 from svae_lib.support.checks import InputError
 
 
@@ -394,5 +395,23 @@ def test_lossless(mine: Path) -> None:
 def test_a_pipe_is_refused_and_not_waited_for(mine: Path) -> None:
     add(mine, "1.png", "2.png")
     os.mkfifo(mine / "3.png")
-    with pytest.raises(InputError, match="no regular file"):
+    with pytest.raises(InputError, match=r"3\.png is broken.*not a regular file"):
         load_folder(mine)
+    with pytest.raises(InputError, match=r"3\.png cannot be read.*not a regular file"):
+        list(Pictures(mine).batches(3))
+
+
+def test_a_link_to_nowhere_is_a_broken_image(mine: Path) -> None:
+    add(mine, "1.png", "2.png")
+    (mine / "3.png").symlink_to("nowhere.png")
+    with pytest.raises(InputError, match=r"3\.png is broken: FileNotFoundError"):
+        load_folder(mine)
+    with pytest.warns(UserWarning, match=r"left out: 3\.png"):
+        sets = load_folder(mine, on_broken="skip")
+    assert (len(sets.train), len(sets.test)) == (1, 1)
+
+
+def test_options_may_be_numbers_of_numpy(mine: Path) -> None:
+    add(mine, "1.png", "2.png")
+    sets = load_folder(mine, size=np.int64(8), test=np.float32(0.5), seed=np.int64(3))
+    assert sets.train.shape == (1, 3, 8, 8)

@@ -21,6 +21,8 @@ def test_root_goes_before_the_variable(tmp_path: Path, monkeypatch: pytest.Monke
     assert places.own_folder(None) == tmp_path
     (tmp_path / "root").mkdir()
     assert places.own_folder(tmp_path / "root") == tmp_path / "root"
+    monkeypatch.chdir(tmp_path / "root")
+    assert places.own_folder("") == Path()
     with pytest.raises(InputError, match="root names"):
         places.own_folder(tmp_path / "nowhere")
 

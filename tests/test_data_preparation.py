@@ -121,6 +121,27 @@ def test_interrupted_work_leaves_nothing_and_begins_again(files: Files, tmp_path
     assert torch.equal(files.prepare(tmp_path)[0], expected(range(25)))
 
 
+def test_what_killed_processes_left_is_removed(files: Files, tmp_path: Path) -> None:
+    files.prepare(tmp_path)
+    (array,) = tmp_path.glob("*.npy")
+    array.unlink()
+    for left in (f".{array.stem}.0123abcd.partial.npy", f".{array.stem}.partial"):
+        (tmp_path / left).write_bytes(b"half")
+    other = tmp_path / ".test-8px-of-another-array.0123abcd.partial.npy"
+    other.write_bytes(b"being written")
+    assert torch.equal(files.prepare(tmp_path)[0], expected(range(25)))
+    assert list(tmp_path.glob("*partial*")) == [other]
+
+
+@pytest.mark.parametrize("size", [0, 200])
+def test_an_array_cut_short_is_named(files: Files, tmp_path: Path, size: int) -> None:
+    files.prepare(tmp_path)
+    (array,) = tmp_path.glob("*.npy")
+    os.truncate(array, size)
+    with pytest.raises(InputError, match=f"{array.name} is damaged.*delete it"):
+        files.prepare(tmp_path)
+
+
 def test_the_first_broken_image_is_named_and_refused(files: Files, tmp_path: Path) -> None:
     files.spoil(17, 24)
     for _ in range(2):

@@ -244,7 +244,7 @@ def test_split_rows_take_k_ways() -> None:
 
 def test_interpolation_says_where_it_stands() -> None:
     walk = images(10).unflatten(0, (2, 5))
-    figure = plots.interpolation(walk, labels=["one", "two"])
+    figure = plots.interpolation(walk, labels=np.array(["one", "two"]))  # type: ignore[arg-type]
     found = pictures(figure, 16, rows=2, columns=5)
     np.testing.assert_array_equal(found[1], rgb(walk[1]))
     texts = [text.get_text() for text in figure.texts]
@@ -254,6 +254,8 @@ def test_interpolation_says_where_it_stands() -> None:
 @pytest.mark.parametrize(
     ("draw", "words"),
     [
+        (lambda: plots.training_curves(history(), []), "keys is empty"),
+        (lambda: plots.interpolation(torch.rand(1, 2, 1, 8, 8) * np.nan), "^images contain NaN"),
         (lambda: plots.image_grid(torch.rand(0, 1, 8, 8)), "empty"),
         (lambda: plots.image_grid(torch.rand(8, 8)), r"shape \(N, C, H, W\)"),
         (lambda: plots.image_grid(torch.rand(2, 2, 8, 8)), "2 channels cannot be drawn"),

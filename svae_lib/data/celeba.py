@@ -72,7 +72,7 @@ def load_celeba(root: str | os.PathLike[str] | None = None) -> ImageSets:
         return _prepare(folder_source(place.parent, _images(place.parent, names)))
     try:
         archive = zipfile.ZipFile(place)
-    except (zipfile.BadZipFile, NotImplementedError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
         raise InputError(
             f"{place} is damaged or no zip file ({error}); the genuine one is {ARCHIVE}."
         ) from None

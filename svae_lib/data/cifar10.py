@@ -52,9 +52,13 @@ def load_cifar10(root: str | os.PathLike[str] | None = None) -> ImageSets:
     from torchvision.datasets.utils import extract_archive  # here: its import takes seconds
 
     check_hash(place, ARCHIVE)
-    with tempfile.TemporaryDirectory() as temporary:
-        extract_archive(place, temporary)
-        return _read(Path(temporary) / BATCHES)
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            extract_archive(place, temporary)
+            return _read(Path(temporary) / BATCHES)
+    except OSError as error:
+        told = f"cannot unpack {place} in {tempfile.gettempdir()}: {error.strerror or error}."
+        raise InputError(f"{told} TMPDIR names another folder.") from error
 
 
 def _read(folder: Path) -> ImageSets:

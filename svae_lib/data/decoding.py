@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import stat
 import threading
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,13 @@ SUFFIXES = frozenset(
 MOST_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs
 LARGE = 1 << 24  # pixels; converting so many takes up to 0.3 GB, so threads do it in turns
 _one_large = threading.Lock()
+
+
+def read_file(path: Path) -> bytes:
+    """Content of a regular file; an OSError otherwise, since a pipe would be waited for."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("not a regular file")
+    return path.read_bytes()
 
 
 def decode(

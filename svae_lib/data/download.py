@@ -12,6 +12,7 @@ import urllib.parse
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..support.checks import InputError
 from ..support.files import atomic_path, file_hash
@@ -21,7 +22,10 @@ from .places import VARIABLE, cache_folder, make_once, own_folder
 TIMEOUT = 20.0  # seconds of silence after which a connection is given up
 ROUNDS = 3  # how often all the mirrors are tried
 PAUSE = 1.0  # seconds before the second round, doubled before the third
-HEADERS = {"User-Agent": "svae-lib (course on variational image generation)"}
+HEADERS = {
+    "User-Agent": "svae-lib (course on variational image generation)",
+    "Accept-Encoding": "identity",
+}
 
 
 class DownloadError(InputError):
@@ -120,12 +124,18 @@ def _download(file: RemoteFile, target: Path) -> None:
     raise DownloadError(f"{file.name} could not be downloaded ({told})")
 
 
+def _as_is(response: Any, **_: Any) -> None:
+    """Some servers declare a .gz file as an encoding, which requests would unpack."""
+    response.raw.headers.pop("Content-Encoding", None)
+
+
 def _deliver(file: RemoteFile, url: str, target: Path) -> None:
     """Receive the file from one mirror, and give it its name if its hash is right."""
     import pooch  # here: its import takes a while
 
     bar = counter(1, file.name, "B", scaled=True)  # pooch sets the total
-    receive = pooch.HTTPDownloader(bar, chunk_size=1 << 16, timeout=TIMEOUT, headers=HEADERS)
+    options: dict[str, Any] = {"headers": HEADERS, "hooks": {"response": _as_is}}
+    receive = pooch.HTTPDownloader(bar, chunk_size=1 << 16, timeout=TIMEOUT, **options)
     with atomic_path(target) as partial:
         try:
             with bar:

@@ -132,6 +132,7 @@ def _parsed(name: str) -> tuple[str, str]:
 
 def _options(given: dict[str, Any]) -> Options:
     """Options given as numbers or as text, once their names and ranges are checked."""
+    given = {k: v.item() if isinstance(v, np.generic) else v for k, v in given.items()}
     try:
         return msgspec.convert(given, Options, strict=False)
     except msgspec.ValidationError as error:

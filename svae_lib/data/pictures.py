@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..support.checks import InputError, check_counts, check_seed
 from ..support.files import expand
-from .decoding import decode, reason
+from .decoding import decode, read_file, reason
 from .folder import image_names
 
 
@@ -48,7 +48,7 @@ class Pictures:
         waiting: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
         for name in self._files:
             try:
-                pixels = decode((self.folder / name).read_bytes(), None, channels)
+                pixels = decode(read_file(self.folder / name), None, channels)
             except Exception as error:  # whatever a decoder raises
                 told = f"{self.folder / name} cannot be read as a picture: {reason(error)}."
                 raise InputError(told) from None

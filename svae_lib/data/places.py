@@ -17,8 +17,8 @@ SHARED = Path("/usr/share/datasets")  # where Debian's packages put data sets
 
 def own_folder(root: str | os.PathLike[str] | None) -> Path | None:
     """The folder of data that is there: ``root``, else what SVAE_DATA names, else the system's."""
-    named = os.environ.get(VARIABLE) if root is None else root
-    folder = expand(named or SHARED)
+    named = (os.environ.get(VARIABLE) or None) if root is None else root
+    folder = expand(SHARED if named is None else named)
     if folder.is_dir():
         return folder
     if named:
@@ -38,8 +38,8 @@ def cache_folder(kind: str) -> Path:
 def make_once(target: Path, make: Callable[[], None]) -> None:
     """Call ``make`` for a file, unless it is there; meanwhile, other processes wait for it.
 
-    A hidden lock file stays beside the file. An InputError says where the disk is full or cannot
-    be written.
+    A hidden lock file stays beside the file; what a killed process left there is removed. An
+    InputError says where the disk is full or cannot be written.
     """
     if target.exists():
         return
@@ -47,6 +47,8 @@ def make_once(target: Path, make: Callable[[], None]) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f".{target.name}.lock")):
             if not target.exists():
+                for leftover in target.parent.glob(f".{target.stem[:40]}.*partial*"):
+                    leftover.unlink()  # of a process that was killed
                 make()
     except OSError as error:
         raise InputError(

@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 import os
-import stat
 import threading
 import warnings
 import zipfile
@@ -28,7 +27,7 @@ from torch import Tensor
 from ..support.checks import InputError
 from ..support.files import atomic_path, read_json, write_json
 from ..support.progress import counter
-from .decoding import decode, printable, reason
+from .decoding import decode, printable, read_file, reason
 from .places import make_once
 
 VERSION = 3  # raise it when the same files give other pixels
@@ -59,12 +58,13 @@ def folder_source(folder: Path, names: Sequence[str]) -> Source:
     """Files in a folder and its subfolders, identified by path, size and time of change."""
     digest = hashlib.sha256(os.fsencode(folder.resolve()))
     for name in names:
-        status = (folder / name).stat()
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-            raise InputError(printable(f"{folder / name} is no regular file: remove it."))
+        try:
+            status = (folder / name).stat()
+        except OSError:  # a link to nowhere, which is a broken file when it comes to reading
+            status = (folder / name).lstat()
         seen = f"\0{status.st_size}\0{status.st_mtime_ns}"
         digest.update(b"\n" + os.fsencode(name) + seen.encode())
-    return Source(names, lambda name: (folder / name).read_bytes(), digest.hexdigest())
+    return Source(names, lambda name: read_file(folder / name), digest.hexdigest())
 
 
 def zip_source(archive: zipfile.ZipFile, names: Sequence[str]) -> Source:
@@ -104,7 +104,11 @@ def prepare(
     _refuse(broken, on_broken)
     if broken:
         warnings.warn(f"left out: {_first(broken)}.", stacklevel=3)
-    images = torch.from_numpy(np.load(array, mmap_mode="c", allow_pickle=False))
+    try:
+        images = torch.from_numpy(np.load(array, mmap_mode="c", allow_pickle=False))
+    except (ValueError, EOFError) as error:
+        told = f"{array} is damaged ({error}): delete it, and it is made again from the images."
+        raise InputError(told) from None
     good = torch.tensor([printable(name) not in broken for name in source.names])
     return images[: good.sum()], good
 

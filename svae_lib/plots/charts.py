@@ -73,6 +73,8 @@ def training_curves(
 def _checked(run: History, keys: Sequence[str], name: str) -> str:
     """A run in words, if it can be drawn."""
     named = f"the run {name}" if name else "the history"
+    if not keys:
+        raise InputError("keys is empty: name at least one quantity, such as 'loss'.")
     if missing := [key for key in ("step", *keys) if key not in run]:
         raise InputError(f"{named} has no {missing}; it has {sorted(run)}.")
     lengths = sorted({len(run[key]) for key in ("step", *keys)})

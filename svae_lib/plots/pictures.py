@@ -70,7 +70,7 @@ def image_rows(
     if unknown := set(maps) - set(rows):
         raise InputError(f"maps names {sorted(unknown)}, which are not among the rows.")
     check_counts(columns=columns)
-    drawn = [_pictures(v[:columns], k, as_map=k in maps) for k, v in rows.items()]
+    drawn = [_pictures(v[:columns], k or "images", as_map=k in maps) for k, v in rows.items()]
     shown = len(drawn[0]) if drawn else 0
     if any(len(pictures) != shown for pictures in drawn):
         raise InputError("all rows must hold equally many images.")
@@ -141,10 +141,11 @@ def interpolation(
         shape = tuple(images.shape)
         raise InputError(f"an interpolation has the shape (rows, steps, C, H, W), not {shape}.")
     count, steps = images.shape[:2]
-    names = labels or ([str(i + 1) for i in range(count)] if count > 1 else [""])
-    rows = dict(zip(names, images, strict=False))
-    if not len(rows) == len(names) == count:
-        raise InputError(f"{count} rows need {count} labels, all different, not {list(names)}.")
+    if labels is None:
+        labels = [str(i + 1) for i in range(count)] if count > 1 else [""]
+    rows = dict(zip(labels, images, strict=False))
+    if not len(rows) == len(labels) == count:
+        raise InputError(f"{count} rows need {count} labels, all different, not {list(labels)}.")
     above = ["$t$ = 0", *(f"{i / (steps - 1):.2g}" for i in range(1, steps))]
     return image_rows(rows, columns=steps, above=above, title=title, alt=alt)
 
