@@ -92,6 +92,13 @@ def draw(seed: int, without: Sequence[int] = ()) -> list[Drawn]:
 
 _PAGE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
     """\
+{%- macro listed(drawn, what) -%}
+<ol class="choices">
+{% for place in drawn.order %}
+<li>{{ to_html(drawn.item.choices[place][what]) | safe }}</li>
+{% endfor %}
+</ol>
+{%- endmacro -%}
 <!DOCTYPE html>
 <html lang="en-GB">
 <head>
@@ -120,22 +127,14 @@ ol.choices { list-style: lower-alpha; }
 <li class="question"><span class="points">{{ drawn.kind.points }} points</span>
 {{ to_html(drawn.item.question) | safe }}
 {% if drawn.order and not key %}
-<ol class="choices">
-{% for place in drawn.order %}
-<li>{{ to_html(drawn.item.choices[place].text) | safe }}</li>
-{% endfor %}
-</ol>
+{{ listed(drawn, "text") }}
 {% endif %}
 {% if key %}
 <p><strong>{{ drawn.item.name }}{% if drawn.letter %}, ({{ drawn.letter }}){% endif %}</strong>
 {%- if drawn.kind.how %} ({{ drawn.kind.how }}){% endif %}{% if not drawn.order %}:
 {{ to_html(drawn.item.answer) | safe }}{% endif %}</p>
 {% if drawn.order %}
-<ol class="choices">
-{% for place in drawn.order %}
-<li>{{ to_html(drawn.item.choices[place].feedback) | safe }}</li>
-{% endfor %}
-</ol>
+{{ listed(drawn, "feedback") }}
 {% endif %}
 {% endif %}
 <div class="space"></div></li>

@@ -16,8 +16,9 @@ from .. import fid
 from ..baselines import SecondStage, is_deterministic
 from ..data import ImageSets, to_float, to_uint8
 from ..diagnostics import latent_statistics, split_kind
-from ..fid import FeatureNetwork, FeatureStatistics
+from ..fid import FeatureNetwork
 from ..fid.feature_network import check_network
+from ..fid.statistics import empty_statistics
 from ..inference import decode_all, decode_batches, device_of, encode_all
 from ..likelihood import fitted_gamma, likelihood_bound
 from ..models import VAE, Decoded
@@ -184,7 +185,7 @@ class Features:
 
     def __init__(self, network: FeatureNetwork) -> None:
         self.network = network
-        self.statistics = FeatureStatistics(network.dim, network.name, network.weights_hash)
+        self.statistics = empty_statistics(network)
         self._kept: list[Tensor] = []
 
     def add(self, features: Tensor) -> None:

@@ -80,12 +80,13 @@ class FeatureStatistics:
     @classmethod
     def of(cls, features: Tensor, network: FeatureNetwork | None = None) -> FeatureStatistics:
         """Statistics of features (N, D) that are at hand already."""
-        statistics = cls(features.shape[-1]) if network is None else _empty(network)
+        statistics = cls(features.shape[-1]) if network is None else empty_statistics(network)
         statistics.update(features)
         return statistics
 
 
-def _empty(network: FeatureNetwork) -> FeatureStatistics:
+def empty_statistics(network: FeatureNetwork) -> FeatureStatistics:
+    """Statistics of no image yet, marked with the network that will make the features."""
     check_network(network)
     return FeatureStatistics(network.dim, network.name, network.weights_hash)
 
@@ -99,7 +100,7 @@ def feature_statistics(
     ``images`` are uint8 or floats in [0, 1], (N, C, H, W), or any iterable of such batches (a
     generator, a DataLoader of tensors); they need not be in memory together.
     """
-    statistics = _empty(network)
+    statistics = empty_statistics(network)
     for batch in _batches(images, network, batch_size):
         statistics.update(network(batch))
     return statistics
