@@ -54,7 +54,7 @@ generated = sv.sample_mixture(model, mixture, 2 * n, seed=0).x_hat  # (2 N, 1, 3
 # network it used, so ours is called **FID (LeNet)**.
 #
 # Each feature is a number per image, so a set of images is a histogram. FID replaces it by the Gaussian of
-# the same mean and variance, alike or not, and compares the Gaussians by their **Fréchet distance**.
+# the same mean and variance, however unlike, and compares the Gaussians by their **Fréchet distance**.
 
 # %%
 network = sv.fid.network("lenet")
@@ -328,7 +328,7 @@ sv.plots.score_bars(
 #   notebook 6, find copies.)
 # - It sees with the eyes of its network. This one, trained to read digits, does not mind a shift by a
 #   pixel. Blur, which VAEs are prone to, is punished hard; noise, which no stroke depends on, much less.
-# - It sees two moments alone: the **invented** features are as good as those of real digits.
+# - It sees two moments alone: the **invented** features, printed above the bars, score as real ones do.
 
 # %% [markdown] tags=["slide"]
 # ### 4.1 Two faults, two numbers: precision and recall
@@ -492,8 +492,8 @@ for count, values in by_count.items():
 print(f"line at 1/N = 0: {extrapolate(by_count):.2f}; real against real: {extrapolate(same):.2f}")
 
 # %% [markdown]
-# It can, by more than that: by being scored on more images. And among few images the luck of the draw
-# alone makes such differences.
+# It can, by more than that: by being scored on more images. Among few images luck alone makes such
+# differences, too.
 #
 # **Never compare FIDs of different $N$**, then. Equal $N$ is necessary, and strictly not enough: the
 # bias is made of the features' scatter, so a set that varies less has less of it. Hence Chong and Forsyth
@@ -587,8 +587,7 @@ for name, features in {"invented features": invented, "real, other images": new_
 # ## 7. Traps
 #
 # `sv.fid.fid` prints all that a score depends on: network and weights, both numbers of images, reference,
-# resize and value range. Two scores compare only where all of these agree. Three ways to another number
-# from the same images:
+# resize and value range. Two scores compare only where all of these agree. Three ways to miss that:
 #
 # ### 7.1 Range
 #
@@ -650,9 +649,10 @@ sv.plots.score_bars(
 # A score that may be called FID without an addition uses *one* network: Inception v3 with the weights of
 # Heusel and others (2017), as the package [pytorch-fid](https://github.com/mseitzer/pytorch-fid) provides
 # them; $d = 2048$. The weights (91 MB) are no part of the course: the next cell takes them from torch hub's
-# folder `checkpoints`, or from where `SVAE_INCEPTION` says, and downloads them on a GPU alone. Beside it our LeNet,
-# another LeNet (trained on all of MNIST), and EfficientNet-Lite0 (trained on photographs), if its package is
-# installed. With few images and many features FID would be mostly bias, so this table shows KID.
+# folder `checkpoints`, or from where the variable `SVAE_INCEPTION` says, and downloads them on a GPU alone.
+# Beside it our LeNet, another LeNet (trained on all of MNIST), and EfficientNet-Lite0 (trained on
+# photographs), if its package is installed. With few images and many features FID would be mostly bias, so
+# this table shows KID.
 #
 # Every network has a scale of its own, even two LeNets of the same design; so a score prints its network,
 # and the hash of its weights. (The paper's, Keras' Inception, compares with none of these:
@@ -728,7 +728,7 @@ if len(won) == 1 or parts_won:
     print("Not the outcome of the stored solution: where the text below differs, believe the numbers.")
 
 # %% [markdown]
-# - All scores have $N$, reference and network in common: they compare with each other, with nothing else.
+# - All scores share $N$, reference and network, so they compare with each other, and with nothing else.
 #   The mixtures were fitted to training images, so nothing leaks.
 # - Neither model wins throughout, and one run of each is an anecdote: another seed gives another split and
 #   another score. [Notebook 8](08_reproduce_the_paper.ipynb) compares them over seeds.
@@ -744,10 +744,9 @@ if len(won) == 1 or parts_won:
 # - It sees quality and variety with its network's eyes, in two moments; it does not see copies.
 # - Precision (quality) and recall (variety) take it apart: low recall may mean lost variety, or
 #   features of another scale.
-# - It is biased, about as $1 / N$, and always upwards: compare at equal $N$ only. KID is unbiased, and
-#   comes with an error.
+# - It is biased, about as $1 / N$, and always upwards: compare at equal $N$ only. KID is unbiased.
 # - A score without its network, resize, range, reference and numbers of images says nothing: name
-#   them. Ours is FID (LeNet).
+#   them.
 # - Small differences need more than one run.
 #
 # All symbols of the course are in the [glossary](../docs/glossary.md).

@@ -281,7 +281,7 @@ for name in others:
     a, b = pairs(record, "split-vae", name, "mixture")
     mean, half = paired_interval(a, b)
     half = bonferroni(len(a), len(others)) * half
-    print(f"{name:9} {mean:6.2f} ± {half:4.2f}   {verdict(mean, half)}")
+    print(f"{name:20} {mean:6.2f} ± {half:4.2f}   {verdict(mean, half)}")
     assert verdict(mean, half) == ("undecided" if name == "vae" else "higher")
 
 # %% [markdown]

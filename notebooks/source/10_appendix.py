@@ -538,14 +538,10 @@ for name, share in (shares | {"neither": 1 - sum(shares.values())}).items():
 # %% [markdown]
 # The rows are alike: mostly **the first weights decide**, before the first image is seen. Not alone,
 # though: in two rows one order leads elsewhere. Sixteen runs, one small network, one data set: a beginning.
-
-# %% [markdown]
-# What is it in the first weights? [Notebook 4](04_sigma_map.ipynb), section 8.2, had a suspicion: the
-# untrained map of seed 1 alternates most of all, and seed 1 became syntactic. Those were three seeds. With
-# all that are recorded:
 #
-# **What do you expect?** Sorted by the untrained map's share near Nyquist, where will the syntactic ones
-# stand?
+# **What do you expect?** [Notebook 4](04_sigma_map.ipynb), section 8.2, had a suspicion: the untrained map
+# of seed 1 alternates most of all, and seed 1 became syntactic. Those were three seeds. Sort all that are
+# recorded by the untrained map's share near Nyquist: where will the syntactic ones stand?
 
 # %%
 sv.course.predict("10-untrained-map")
