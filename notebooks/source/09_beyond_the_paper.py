@@ -180,8 +180,8 @@ for K in (3, 4):
 # %% [markdown]
 # One seed each, and few steps: a small difference between our two errors means nothing yet. The last lines
 # are from the table `k-way`: several seeds on equal steps, and with each of them the difference of the
-# errors (mean and 95 % interval, [notebook 8](08_reproduce_the_paper.ipynb)). The error with three images is
-# lower by a few per cent, but the interval contains 0: three seeds do not tell. Nor do they in FID.
+# errors (mean and 95 % interval, [notebook 8](08_reproduce_the_paper.ipynb)). There the error of three images
+# is lower by a few per cent, but the interval contains 0: three seeds do not tell. Nor do they in FID.
 #
 # **What do you expect?** Three images in one digit: will they be three parts, three copies, or two
 # and a spare? Look.
