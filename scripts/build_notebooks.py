@@ -184,9 +184,13 @@ def _is_answer(cells: Sequence[NotebookNode], number: int) -> bool:
 
 
 def _folded(text: str) -> str:
-    """A text that a learner unfolds, once the prediction is made and the experiment has run."""
+    """A text that a learner unfolds, once the prediction is made and the experiment has run.
+
+    From its first heading on it is about something else, and stays visible.
+    """
     summary = "<b>What happened, and why</b>: predict and run the cells above first"
-    return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
+    answer, heading, rest = text.partition("\n\n#")
+    return f"<details><summary>{summary}</summary>\n\n{answer}\n\n</details>{heading}{rest}"
 
 
 def _make_ids_unique(cells: Iterable[NotebookNode]) -> None:
