@@ -261,8 +261,8 @@ sv.plots.show(figure, "Left: error and KL over the price; above 1/2 the KL is 0.
 #
 # If $\lambda \le \beta\gamma$, telling nothing ($d = \lambda$, no nats) is best. **A direction is worth
 # a latent variable only if its variance exceeds $\beta\gamma$.** For real images, directions and variances
-# are the eigenvectors and eigenvalues of the covariance of the pixels. (Digits are not Gaussian and our
-# VAEs not linear: a rule of thumb, which we shall test.)
+# are the eigenvectors and eigenvalues of the covariance of the pixels. (Digits are not Gaussian, our VAEs
+# not linear: a rule of thumb, to be tested.)
 
 # %%
 pixels = train.flatten(1)
@@ -644,9 +644,9 @@ sv.plots.variance_law(statistics, title="The variance law")
 
 # %% [markdown]
 # At $\beta = 64$ the law holds, but trivially: most variables there are just the prior. At 16 it nearly
-# holds; at 4 and 1 the bars stand above 1, most of all where the KL divergence has little weight. These
-# networks were not trained to the end: the law is a thermometer of training. The derivation also says how
-# to repair them by hand: divide each latent variable by the root of its bar, and let the decoder multiply.
+# holds; at 4 and 1 the bars stand above 1. These networks were not trained to the end: the law is a
+# thermometer of training. The derivation also says how to repair them by hand: divide each latent variable
+# by the root of its bar, and let the decoder multiply.
 #
 # **What do you expect?** The next two cells repair the model with $\beta = 1$, and compare before with
 # after. What changes: reconstructions, KL divergence, samples from the prior?
