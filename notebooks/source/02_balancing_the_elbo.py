@@ -565,8 +565,9 @@ if learning:
 
 # %% [markdown]
 # A rule made for linear networks and Gaussian data tells where a neural VAE collapses. (The test is
-# mild: $\gamma$ is taken from each run, at the three lower prices the rule says no more than "all", and in
-# between it leaves more than the network keeps.) When a model collapses, suspect the price first.
+# mild: $\gamma$ is taken from each run, at the three lower prices the rule says no more than "all", and
+# between "all" and "none" it leaves more than the network keeps.) When a model collapses, suspect the price
+# first.
 #
 # ### 4.2 Collapse, seen
 #

@@ -199,15 +199,17 @@ sv.plots.show(figure, "Two histograms of the sizes of the weights' gradients on 
 
 # %% [markdown]
 # The mean would: its gradients are the smaller ones, most lose digits and some become 0. The sum loses
-# hardly anything here; but gradients change as training goes on. The remedy works for both: multiply the *loss*
-# by a power of two, the **scale**, and find a good one by trial. By the chain rule all gradients, also those inside the network, grow by
-# the same factor and leave the lower edge; before the step they are divided by it in float32. Should
-# one become infinite or NaN, skip the step and halve the scale. After many sound steps (PyTorch: 2,000)
-# it is doubled again, since gradients shrink.
+# hardly anything here; but gradients change as training goes on.
 #
 # ### Exercise 1: `scaled_step` (10 minutes, ★★)
 #
-# A step of gradient descent from a *scaled* gradient. Return the new weights, and the scale for the
+# The remedy works for either loss: multiply it by a power of two, the **scale**, and find a good one by
+# trial. By the chain rule all gradients, also those inside the network, grow by the same factor and leave
+# the lower edge; before the step they are divided by it in float32. Should one become infinite or NaN,
+# skip the step and halve the scale. After many sound steps (PyTorch: 2,000) it is doubled again, since
+# gradients shrink.
+#
+# Write a step of gradient descent from a *scaled* gradient. Return the new weights, and the scale for the
 # next step (leave the doubling out). Hints: `sv.exercises.hint("scaled_step", 1)`.
 
 # %%
