@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..baselines import AE, RAEGP, RAEL2, BetaVAE, SmallVAE
 from ..models import VAE, SplitVAE
 from ..presets import ModelConfig, TrainConfig
-from ..support.checks import InputError
+from ..support.checks import InputError, named
 from ..support.files import embedded, expand
 from ..support.tensor_files import (
     check_fit,
@@ -68,26 +68,19 @@ class _TrainerFacts:
 
 def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
     """A model with weights initialised from ``seed``; PyTorch's own generator is left alone."""
-    check_kind(kind)
+    cls = named(kind, MODEL_KINDS, "kind of model")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MODEL_KINDS[kind](config)
-
-
-def check_kind(kind: str) -> None:
-    """Raise InputError unless ``kind`` is a name in :data:`MODEL_KINDS`."""
-    if kind not in MODEL_KINDS:
-        known = ", ".join(MODEL_KINDS)
-        raise InputError(f"unknown kind of model {kind!r}; the known ones are {known}.")
+        return cls(config)
 
 
 def kind_of(model: VAE) -> str:
     """Name of the model's class in :data:`MODEL_KINDS`; another class is an InputError."""
-    kinds = {cls: kind for kind, cls in MODEL_KINDS.items()}
-    if (cls := type(model)) not in kinds:
-        name = cls.__name__
-        raise InputError(f"{name} is none of the library's kinds: add it to MODEL_KINDS.")
-    return kinds[cls]
+    for kind, cls in MODEL_KINDS.items():
+        if type(model) is cls:
+            return kind
+    name = type(model).__name__
+    raise InputError(f"{name} is none of the library's kinds: add it to MODEL_KINDS.")
 
 
 def save_model(
@@ -116,10 +109,20 @@ def weights_hash(model: VAE) -> str:
 
 
 def load_model(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> VAE:
-    """Rebuild a saved model, in evaluation mode, float32."""
+    """Rebuild the model that a model's file or a checkpoint holds, in evaluation mode, float32."""
     path = expand(path)
-    tensors, facts = read_tensors(path, "model", _ModelFacts)
-    return _rebuild(path, tensors, facts).to(device).eval()
+    facts: _ModelFacts | _TrainerFacts
+    if read_header(path)["what"] == "trainer":
+        tensors, facts = read_tensors(path, "trainer", _TrainerFacts)
+        tensors = _model_tensors(tensors)
+    else:
+        tensors, facts = read_tensors(path, "model", _ModelFacts)
+    with torch.device("meta"):  # layers without memory: first see whether the weights fit
+        expected = build_model(facts.kind, facts.model).state_dict()
+    check_fit(path, tensors, expected)
+    model = build_model(facts.kind, facts.model)
+    model.load_state_dict(tensors)
+    return model.to(device).eval()
 
 
 def load_trained(preset: str, kind: str, device: torch.device | str = "cpu") -> VAE:
@@ -150,15 +153,6 @@ def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _model_facts(model: VAE) -> dict[str, Any]:
     return {"kind": kind_of(model), "model": asdict(model.config)}
-
-
-def _rebuild(path: Path, tensors: dict[str, Tensor], facts: _ModelFacts | _TrainerFacts) -> VAE:
-    with torch.device("meta"):  # layers without memory: first see whether the weights fit
-        expected = build_model(facts.kind, facts.model).state_dict()
-    check_fit(path, tensors, expected)
-    model = build_model(facts.kind, facts.model)
-    model.load_state_dict(tensors)
-    return model
 
 
 def save_trainer(path: str | os.PathLike[str], trainer: Trainer) -> None:
@@ -257,13 +251,6 @@ def _restore_adam(optimizer: torch.optim.Adam, tensors: dict[str, Tensor]) -> No
         for key, value in moments.items():
             if value.shape == parameter.shape:  # fused Adam wants the parameter's memory format
                 moments[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-
-
-def load_checkpoint(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> VAE:
-    """The model inside a checkpoint; otherwise as :func:`load_model`."""
-    path = expand(path)
-    tensors, facts = read_tensors(path, "trainer", _TrainerFacts)
-    return _rebuild(path, _model_tensors(tensors), facts).to(device).eval()
 
 
 def _model_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

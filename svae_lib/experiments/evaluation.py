@@ -159,7 +159,6 @@ def _warn_if_sorted(sets: ImageSets, reference: str, n: int) -> None:
         warnings.warn(
             f"the {reference} images are sorted by class, so that the first of them are no fair "
             "reference: shuffle images and labels together.",
-            UserWarning,
             stacklevel=4,  # past the decorator, to who called evaluate
         )
 
@@ -190,10 +189,9 @@ class Features:
 
     def add(self, features: Tensor) -> None:
         """Take in vectors (N, D)."""
-        room = max(KEPT - self.statistics.n, 0)
-        self.statistics.update(features)
-        if room:
+        if (room := KEPT - self.statistics.n) > 0:
             self._kept.append(features[:room].cpu())
+        self.statistics.update(features)
 
     @classmethod
     def of(cls, batches: Iterable[Tensor], network: FeatureNetwork) -> Features:

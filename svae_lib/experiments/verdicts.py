@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from math import exp
 from typing import Any
@@ -135,24 +135,23 @@ def _scale(tables: list[Record], what: str) -> str:
     )
 
 
-def _gains_on_digits(records: Mapping[str, Record]) -> list[Row]:
+def _gains_on_digits(records: Mapping[str, Record]) -> Iterator[Row]:
     """n, result and reading for samples at two beta, reconstructions and likelihood."""
-    rows = []
     for beta in (1, 4):
         gap = paired_difference(records["same-beta"], *_pair("mixture", f", beta {beta}"))
         gap = _one_of(2, gap)
         told = f"mixture samples, β {beta}: FID {_interval(gap)} (for 2 questions)"
-        rows.append((str(gap.n), told, _about(gap)))
+        yield str(gap.n), told, _about(gap)
     gap = paired_difference(records["reconstructions"], *_pair("REC", ", beta 1"))
     wide = _one_of(PLANNED, gap)
     told = f"reconstructions: FID {_interval(gap)}; for all {PLANNED} planned questions "
     says = _about(wide, " (reconstructions, not samples)")
-    rows.append((str(gap.n), f"{told}± {wide.half_width:.2f}", says))
+    yield str(gap.n), f"{told}± {wide.half_width:.2f}", says
     gap = likelihood_difference(records["likelihood"], "split-vae, beta 1", "vae, beta 1")
     told = f"log p(x) of test digits: {_interval(gap)} nats an image, a factor of "
     lower = replace(gap, mean=-gap.mean)  # as for FID: below 0 is a gain
     says = _about(lower, " (likelihood, not samples)")
-    return [*rows, (str(gap.n), f"{told}{exp(gap.mean):.1f}", says)]
+    yield str(gap.n), f"{told}{exp(gap.mean):.1f}", says
 
 
 def _gain_on_photographs(record: Record) -> Row:
@@ -168,21 +167,20 @@ def _gains(record: Record) -> Row:
     return str(len(gaps)), told, f"below the VAE with {below} of {len(gaps)}; too few for a test"
 
 
-def _halves_of_digits(records: Mapping[str, Record]) -> list[Row]:
+def _halves_of_digits(records: Mapping[str, Record]) -> Iterator[Row]:
     from scipy.stats import binomtest  # here: its import takes a second
 
     test = claim_of(pooled(records), "mean")
     above, n = test.seeds - test.below, test.seeds
     p = binomtest(above, n).pvalue
     told = f"mean of the halves: above x with {above} of {n} seeds (exploratory; p {p:.0e})"
-    rows: list[Row] = [(str(n), told, "undecided" if test.below else "the opposite, here")]
+    yield str(n), told, "undecided" if test.below else "the opposite, here"
     for beta in (1.0, 4.0, 16.0):
         mean, better = (claim_of(pooled(records, beta), half) for half in ("mean", "better"))
         told = f"β {beta:g}: mean below x with {mean.below}, better half with {better.below}"
         most = better.below > better.seeds / 2
         says = "some sign of it, in few seeds" if most else "no sign of it"
-        rows.append((str(mean.seeds), told, says))
-    return rows
+        yield str(mean.seeds), told, says
 
 
 def _halves(record: Record) -> Row:
@@ -212,11 +210,8 @@ def _active(record: Record) -> Row:
 
 def _seeds_of_both(record: Record) -> list[int]:
     """Seeds with which both models live."""
-    vae, split = (
-        {c["seed"] for c in record["cells"] if c["variant"] == name and not died(c)}
-        for name in ("vae", "split-vae")
-    )
-    return sorted(vae & split)
+    split, vae = (scores_by_seed(record, *row) for row in _pair("mixture"))
+    return sorted(split.keys() & vae.keys())
 
 
 def _pair(source: str, beta: str = "") -> tuple[tuple[str, str, str], tuple[str, str, str]]:
