@@ -117,31 +117,28 @@ def load_model(path: str | os.PathLike[str], device: torch.device | str = "cpu")
         tensors = _model_tensors(tensors)
     else:
         tensors, facts = read_tensors(path, "model", _ModelFacts)
-    with torch.device("meta"):  # layers without memory: first see whether the weights fit
-        expected = build_model(facts.kind, facts.model).state_dict()
-    check_fit(path, tensors, expected)
     model = build_model(facts.kind, facts.model)
+    check_fit(path, tensors, model.state_dict())
     model.load_state_dict(tensors)
     return model.to(device).eval()
 
 
 def load_trained(preset: str, kind: str, device: torch.device | str = "cpu") -> VAE:
     """A model that comes with the course, of a kind, trained with a preset on its data."""
-    return load_model(_shipped(embedded("trained"), f"{preset}-{kind}"), device)
+    return load_model(_shipped(f"{preset}-{kind}"), device)
 
 
-def _shipped(folder: Path, name: str) -> Path:
-    path = folder / f"{name}.safetensors"
+def _shipped(name: str) -> Path:
+    path = embedded("trained") / f"{name}.safetensors"
     if not path.exists():
-        there = ", ".join(sorted(p.stem for p in folder.glob("*.safetensors")))
+        there = ", ".join(sorted(p.stem for p in path.parent.glob("*.safetensors")))
         raise InputError(f"the course ships no {name}; it ships {there or 'none'}.")
     return path
 
 
 def trained_history(preset: str, kind: str) -> dict[str, list[float]]:
     """How the training of :func:`load_trained`'s model went."""
-    path = _shipped(embedded("trained"), f"{preset}-{kind}")
-    history: dict[str, list[float]] = read_about(path).get("history", {})
+    history: dict[str, list[float]] = read_about(_shipped(f"{preset}-{kind}"))["history"]
     return history
 
 
@@ -284,4 +281,4 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
 
 def load_trained_weights(network: nn.Module, name: str) -> None:
     """Fill a network built by hand with weights of the course, such as "01-autoencoder"."""
-    load_weights(network, _shipped(embedded("trained") / "by_hand", name))
+    load_weights(network, _shipped(f"by_hand/{name}"))

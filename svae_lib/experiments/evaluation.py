@@ -227,10 +227,7 @@ def _half(n: int, seed: int) -> Tensor:
 
 
 def _features_by_part(out: Decoded, chosen: Tensor, network: FeatureNetwork) -> dict[str, Tensor]:
-    """Features of a batch of x, and of x1, x2 and their mix where the model splits in two.
-
-    ``chosen``, bool (N, 1): who answers with x1 in the mix.
-    """
+    """Features of a batch of x, and of x1, x2 and their mix (:func:`_half`) where there are two."""
     images = {"x": out.x_hat}
     if out.components is not None:
         images |= {f"x{k + 1}": c for k, c in enumerate(out.components.unbind(dim=1))}

@@ -9,8 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from ..support.checks import InputError
 from ..support.files import read_json, write_text
 from ..support.records import to_json
@@ -19,11 +17,6 @@ from .definitions import TABLES
 FORMAT = 3
 _OWN = ("model", "model_sha256", "seed")  # of "how": what each model has for itself
 _VALUES = ("value", "standard_error")  # of a score: what it does not share
-
-
-def lock_of(path: Path) -> FileLock:
-    """The lock to hold while a table's file is read, changed and written back."""
-    return FileLock(path.with_name(f".{path.name}.lock"))
 
 
 def read_table(path: Path) -> dict[str, Any]:

@@ -109,8 +109,7 @@ def _figures(subjects: list[Subject], sets: ImageSets) -> list[Panel]:
         law = plots.variance_law(result.latent)
         laws.append((f"Variance law, {s.name}", law, f"{result.latent}."))
         if result.split is not None:
-            told = "The map sigma, the images, and their mixture x = sigma x1 + (1 - sigma) x2. "
-            told += f"The split is {result.split}."
+            told = "The map sigma, the images, and their mixture x = sigma x1 + (1 - sigma) x2."
             for of, out in (("reconstructions", answer), ("samples of the mixture", drawn)):
                 splits.append((f"The split of {of}, {s.name}", plots.split_rows(out, SHOWN), told))
     curves = plots.training_curves(histories, keys=("loss", "kl", "gamma"))

@@ -235,16 +235,14 @@ class Run:
 
     def load_model(self, device: torch.device | str = "cpu", *, best: bool = False) -> VAE:
         """The trained model, or the one of the ``best`` validation loss, in evaluation mode."""
-        if best:
-            if (checkpoint := self.best_checkpoint()) is None:
-                raise InputError(
-                    f"{self.folder} has no best checkpoint: it was trained without held-out images "
-                    "(svae train --held-out N)."
-                )
-            return load_model(checkpoint, device)
-        path = self.folder / "model.safetensors"
+        here = self.folder
+        path = self.best_checkpoint() if best else here / "model.safetensors"
+        if path is None:
+            raise InputError(
+                f"{here} has no best checkpoint: it was trained without held-out images "
+                "(svae train --held-out N)."
+            )
         if not path.is_file():
-            here = self.folder
             raise InputError(f"{here} holds no trained model yet: svae train --resume {here}")
         return load_model(path, device)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from .. import data, fid
 from ..data import ImageSets
@@ -28,7 +29,7 @@ from ..support.rescue import TrainingDiverged, TrainingOutOfMemory
 from ..training import Trainer
 from .definitions import TABLES, Table, Variant
 from .evaluation import evaluate
-from .records import FORMAT, lock_of, read_table, recorded, write_table
+from .records import FORMAT, read_table, recorded, write_table
 from .runs import Run
 from .scoring import Scoring
 from .summaries import (
@@ -120,11 +121,8 @@ class Plan:
         if not self.path.exists():
             return {"format": FORMAT, "table": self.name, "settings": self.settings, "cells": []}
         record = read_table(self.path)
-        if record["table"] != self.name:
-            raise InputError(
-                f"{self.path} holds the table {record['table']}, not {self.name}: move it away."
-            )
-        here, there = _complete(self.settings), _complete(record["settings"])
+        here = {"table": self.name} | _complete(self.settings)
+        there = {"table": record["table"]} | _complete(record["settings"])
         if different := [k for k in here | there if here.get(k) != there.get(k)]:
             raise InputError(
                 f"{self.path} was made with another {', '.join(different)}: move it away, or use "
@@ -175,7 +173,7 @@ class Plan:
                 "precision": trainer.precision,
                 **result.to_dict(),
             }
-            with lock_of(self.path):
+            with FileLock(self.path.with_name(f".{self.path.name}.lock")):  # others may add to it
                 record = self.record()
                 record["cells"].append(scored)
                 write_table(self.path, record)
@@ -244,10 +242,9 @@ def reproduce(
 
 def _settings(preset: Preset, scoring: Scoring) -> dict[str, Any]:
     """Settings for the file: all but the seeds, which are the cells'."""
-    settings = {"data": preset.data, "model": asdict(preset.model), "train": asdict(preset.train)}
-    settings |= asdict(scoring)
-    del settings["seed"], settings["train"]["seed"]
-    return settings
+    train, how = asdict(preset.train), asdict(scoring)
+    del train["seed"], how["seed"]
+    return {"data": preset.data, "model": asdict(preset.model), "train": train, **how}
 
 
 def _complete(settings: dict[str, Any]) -> dict[str, Any]:

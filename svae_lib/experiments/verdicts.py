@@ -65,7 +65,9 @@ def verdicts(records: Mapping[str, Record]) -> list[Row]:
         return _scale([larger], "MNIST"), *row_of(larger)
 
     samples: list[Row] = [(digits, *row) for row in _gains_on_digits(records)]
-    samples += [(colour, *_gain_on_photographs(photographs)), at_half_width(_gains)]
+    gap = paired_difference(photographs, *_pair("mixture"), "kid")
+    told = f"mixture samples: KID {_interval(gap, digits=4)}"
+    samples += [(colour, str(gap.n), told, _about(gap)), at_half_width(_gains)]
     halves: list[Row] = [(digits, *row) for row in _halves_of_digits(records)]
     halves += [at_half_width(_halves)]
     if "faces" in records:
@@ -152,11 +154,6 @@ def _gains_on_digits(records: Mapping[str, Record]) -> Iterator[Row]:
     lower = replace(gap, mean=-gap.mean)  # as for FID: below 0 is a gain
     says = _about(lower, " (likelihood, not samples)")
     yield str(gap.n), f"{told}{exp(gap.mean):.1f}", says
-
-
-def _gain_on_photographs(record: Record) -> Row:
-    gap = paired_difference(record, *_pair("mixture"), "kid")
-    return str(gap.n), f"mixture samples: KID {_interval(gap, digits=4)}", _about(gap)
 
 
 def _gains(record: Record) -> Row:
