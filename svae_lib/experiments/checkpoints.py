@@ -137,8 +137,9 @@ def _shipped(name: str) -> Path:
 
 
 def trained_history(preset: str, kind: str) -> dict[str, list[float]]:
-    """How the training of :func:`load_trained`'s model went."""
-    history: dict[str, list[float]] = read_about(_shipped(f"{preset}-{kind}"))["history"]
+    """How the training of :func:`load_trained`'s model went; empty where its file does not tell."""
+    about = read_about(_shipped(f"{preset}-{kind}"))
+    history: dict[str, list[float]] = about.get("history", {})
     return history
 
 
