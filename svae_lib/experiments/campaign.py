@@ -61,9 +61,8 @@ def campaign(
         return
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")  # read when they import torch
     context = multiprocessing.get_context("spawn")
-    workers = [
-        context.Process(target=_worker, args=(todo, root, device, until)) for _ in range(processes)
-    ]
+    work = todo, root, device, until
+    workers = [context.Process(target=_worker, args=work) for _ in range(processes)]
     with stop_requests() as stop:
         for worker in workers:
             worker.start()

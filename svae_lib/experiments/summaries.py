@@ -96,8 +96,7 @@ def summarise_likelihood(record: dict[str, Any]) -> Text:
 def beside_published(records: Mapping[str, dict[str, Any]]) -> Text:
     """Each figure of :data:`PUBLISHED` beside ours on the same data, with both protocols.
 
-    Args:
-        records: recorded tables by name; where none is of that data, ours is "not recorded".
+    Where none of the ``records`` is of that data, ours is "not recorded".
     """
     columns = ["table", "images", "part", "ours", "published", "our protocol", "their protocol"]
     lines = []

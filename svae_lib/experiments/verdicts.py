@@ -30,9 +30,7 @@ _DIGITS = ("mnist-5k", "same-beta", "splits", "likelihood", "reconstructions", "
 def pooled(records: Mapping[str, Record], beta: float | None = None) -> Record:
     """Living splits in two of digits from all small tables, each seed and beta once, as a record.
 
-    Args:
-        records: tables by name.
-        beta: only these runs; default: all.
+    Those of one ``beta``, if it is given.
     """
     cells: dict[tuple[int, float], dict[str, Any]] = {}
     for name in _DIGITS:
@@ -51,9 +49,7 @@ def claim_of(record: Record, half: str, source: str = "mixture") -> ClaimTest:
 def verdicts(records: Mapping[str, Record]) -> list[Row]:
     """Rows of :data:`COLUMNS`: what was found for each claim, from the tables in ``records``.
 
-    Args:
-        records: tables by name (:func:`svae_lib.experiments.tables.recorded`); the small tables
-            of digits and the photographs must be among them.
+    The small tables of digits and the photographs must be among :func:`~.tables.recorded` ones.
     """
     photographs, larger = records["photographs"], records.get(HALF_WIDTH, {"cells": []})
     digits = _scale([records[name] for name in _DIGITS if name in records], "5,000 digits")
@@ -83,12 +79,7 @@ def verdicts(records: Mapping[str, Record]) -> list[Row]:
 
 
 def verdict_table(records: Mapping[str, Record], *, folded: bool = False) -> str:
-    """:func:`verdicts` as an HTML table.
-
-    Args:
-        records: as for :func:`verdicts`.
-        folded: hide each result until somebody unfolds it.
-    """
+    """:func:`verdicts` as an HTML table; ``folded`` hides each result until one unfolds it."""
     head = "".join(f'<th scope="col" style="text-align: left">{name}</th>' for name in COLUMNS)
     lines = []
     for row in verdicts(records):
