@@ -23,9 +23,9 @@ def images(*size: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("size", [(4, 4), (5, 7), (1, 1)])
 def test_both_ways_are_one_function_with_one_gradient(layer: UpConv, size) -> None:
-    direct, shuffled = images(*size).requires_grad_(), images(*size).requires_grad_()
+    direct, fourfold = images(*size).requires_grad_(), images(*size).requires_grad_()
     answers, gradients = [], []
-    for x, way in ((direct, layer.forward), (shuffled, layer._as_convolution)):
+    for x, way in ((direct, layer.forward), (fourfold, layer._as_convolutions)):
         layer.zero_grad()
         answers.append(way(x))
         answers[-1].square().sum().backward()
@@ -38,8 +38,8 @@ def test_both_ways_are_one_function_with_one_gradient(layer: UpConv, size) -> No
 
 def test_the_second_way_is_for_the_cpus_half_precision_alone(layer: UpConv, monkeypatch) -> None:
     taken: list[torch.Tensor] = []
-    inner = layer._as_convolution
-    monkeypatch.setattr(layer, "_as_convolution", lambda x: (taken.append(x), inner(x))[1])
+    inner = layer._as_convolutions
+    monkeypatch.setattr(layer, "_as_convolutions", lambda x: (taken.append(x), inner(x))[1])
     x = images(4, 4)
     layer(x)
     with torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_available()):
