@@ -17,7 +17,7 @@ from torch import Tensor
 import svae_lib as sv
 from svae_lib.experiments.checkpoints import (
     MODEL_KINDS,
-    load_checkpoint,
+    load_model,
     restore_trainer,
     save_trainer,
 )
@@ -139,7 +139,7 @@ def _resume(context: Context, kind: str, precision: Precision) -> dict[str, Any]
     x = sv.data.to_float(sv.data.load("mnist-5k").test[:8])
     with torch.inference_mode(), exact_float32():
         there = stopped.model.reconstruct(x.to(context.device)).x_hat.cpu()
-        here = load_checkpoint(path).reconstruct(x).x_hat
+        here = load_model(path).reconstruct(x).x_hat
     return {
         "weights": judged(relative(found, expected), max(3 * drift, 1e-6)),
         "drift_of_equal_runs": drift,

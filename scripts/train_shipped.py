@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 import svae_lib as sv
-from svae_lib.experiments.checkpoints import load_checkpoint, read_about, save_model
+from svae_lib.experiments.checkpoints import load_model, read_about, save_model
 from svae_lib.experiments.runs import Run
 from svae_lib.experiments.tables import TABLES
 from svae_lib.support.files import write_text
@@ -111,7 +111,7 @@ def ship_run(name: str, folder: Path, commit: str) -> None:
     if steps < wanted:
         about["unfinished"] = f"{steps:,} of {wanted:,} steps"
     target = ROOT / "data" / "trained" / f"{name}.safetensors"
-    model = load_checkpoint(checkpoint)
+    model = load_model(checkpoint)
     save_model(target, model, about=about, dtype=torch.float16, overwrite=True)
     print(f"{target.name}: {target.stat().st_size / 2**20:.2f} MiB, {steps:,} steps")
 

@@ -103,10 +103,13 @@ def test_strangers_are_refused(tiny, fast, blobs, tmp_path: Path) -> None:
         sv.load_model(stranger)
     with pytest.raises(sv.InputError, match="does not exist"):
         sv.load_model(tmp_path / "absent.safetensors")
+    save_weights(tmp_path / "w.safetensors", network())
+    with pytest.raises(sv.InputError, match="holds a set of weights, not a model"):
+        sv.load_model(tmp_path / "w.safetensors")
+    sv.save_model(tmp_path / "m.safetensors", sv.VAE(tiny))
     trainer = sv.Trainer(sv.build_model("vae", tiny), blobs, fast, "cpu")
-    save_trainer(tmp_path / "t.safetensors", trainer)
-    with pytest.raises(sv.InputError, match="holds a trainer, not a model"):
-        sv.load_model(tmp_path / "t.safetensors")
+    with pytest.raises(sv.InputError, match="holds a model, not a trainer"):
+        restore_trainer(trainer, tmp_path / "m.safetensors")
 
 
 def test_another_format_is_refused(tiny, tmp_path: Path, monkeypatch) -> None:

@@ -39,7 +39,7 @@ def test_mixed_sizes_score_as_the_network_sees_each_picture(tmp_path: Path, caps
     ]
     with pytest.warns(UserWarning, match="singular"):
         expected = fid.fid(*features, network)
-        options = ["--features", "lenet-mnist", "--batch-size", "3", "--device", "cpu"]
+        options = ["--features", "lenet-mnist", "--device", "cpu"]
         assert main(["fid", str(tmp_path / "a"), str(tmp_path / "b"), *options]) == 0
     told, kid = capsys.readouterr().out.splitlines()
     assert float(re.findall(r"= (\S+)", told)[0]) == pytest.approx(expected.value, rel=1e-3)
@@ -81,7 +81,6 @@ def test_the_seed_decides_the_order_alone(tmp_path: Path) -> None:
         (["a", "a", "--features", "inception", "--weights", "none.pth"], "none.pth"),
         # before the network, which may be a download
         (["a", "nowhere", "--features", "inception", "--weights", "none.pth"], "nowhere"),
-        (["a", "a", "--batch-size", "0"], "batch_size"),
         (["a", "a", "--seed", "-1"], "seed"),
         (["a"], "required"),
     ],

@@ -23,9 +23,6 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "hub"
 
     class Api:
-        def __init__(self, token: str | None = None) -> None:
-            self.token = token
-
         def create_repo(self, name: str, *, private: bool, exist_ok: bool) -> None:
             assert private and exist_ok
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -37,7 +34,7 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                     (folder / name / operation.path_in_repo).write_bytes(file.read())
             return SimpleNamespace(commit_url=f"https://example.org/{name}")
 
-    def download(name: str, file: str, *, revision: str | None, token: str | None) -> str:
+    def download(name: str, file: str, *, revision: str | None) -> str:
         return str(folder / name / file)
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ import torch
 from PIL import Image
 
 import svae_lib as sv
-from svae_lib.experiments.monitoring import SamplePictures, TensorBoard, validate
+from svae_lib.experiments.monitoring import SamplePictures, validate
 from svae_lib.experiments.runs import Run
 
 
@@ -25,18 +23,15 @@ def test_watched_training_is_bit_identical_to_unwatched(tiny, fast, blobs, tmp_p
     alone, watched = trainer(tiny, fast, blobs), trainer(tiny, fast, blobs)
     alone.fit(progress=False)
     global_state = torch.get_rng_state()
-    with TensorBoard(tmp_path / "events") as board:
-        pictures = SamplePictures(tmp_path / "samples", blobs, every=5)
-        modes = []
-        watched.fit(
-            progress=False,
-            on_log=[
-                pictures,
-                board,
-                lambda t: validate(t.model, blobs[:10]),
-                lambda t: modes.append(t.model.training),
-            ],
-        )
+    modes = []
+    watched.fit(
+        progress=False,
+        on_log=[
+            SamplePictures(tmp_path / "samples", blobs, every=5),
+            lambda t: validate(t.model, blobs[:10]),
+            lambda t: modes.append(t.model.training),
+        ],
+    )
     assert all(modes)
     assert torch.equal(torch.get_rng_state(), global_state)
     for name, value in alone.model.state_dict().items():
@@ -104,74 +99,15 @@ def test_validation_of_points_and_of_a_perfect_model(tiny, blobs) -> None:
     assert found.mse == 0 and math.isfinite(found.loss)
 
 
-def test_events_read_back_are_the_history(tiny, fast, blobs, tmp_path: Path) -> None:
-    t = trainer(tiny, dataclasses.replace(fast, warmup_steps=20), blobs)
-    with TensorBoard(tmp_path) as board:
-        t.fit(progress=False, on_log=[board])
-    scalars = read_events(tmp_path)
-    for name in ("loss", "kl", "gamma", "mse"):
-        steps, values = scalars[f"training/{name}"]
-        assert steps == [5, 10, 15, 20, 24] == t.history["step"]
-        assert values == pytest.approx(t.history[name], rel=1e-6)
-    rates = [t.learning_rate(step - 1) for step in (5, 10, 15, 20, 24)]
-    assert rates[:2] == pytest.approx([3e-3 * 5 / 20, 3e-3 * 10 / 20])
-    assert scalars["training/learning_rate"][1] == pytest.approx(rates)
-    steps, values = scalars["speed/images_per_second"]
-    assert steps == [10, 15, 20, 24] and min(values) > 0
-
-
-def test_events_after_a_crash_supersede_those_before(tiny, fast, blobs, tmp_path: Path) -> None:
-    class Crash(Exception):
-        pass
-
-    def crash(t: sv.Trainer) -> None:
-        if t.step == 20:
-            raise Crash
-
-    run = Run.create(tmp_path / "run", "vae", "blobs", tiny, fast)
-    options = {"device": "cpu", "progress": False, "checkpoint_every": 10}
-    with TensorBoard(tmp_path / "e") as board, pytest.raises(Crash):
-        run.train(blobs, on_log=[board, lambda t: None, crash], **options)
-    assert read_events(tmp_path / "e")["training/loss"][0] == [5, 10, 15, 20]
-    run.checkpoints()[-1].unlink()  # on from step 10
-    with TensorBoard(tmp_path / "e") as board:
-        trained = run.train(blobs, on_log=[board], **options)
-    steps, values = read_events(tmp_path / "e")["training/loss"]
-    assert steps == [5, 10, 15, 20, 24]
-    assert values == pytest.approx(trained.history["loss"], rel=1e-6)
-
-
-def read_events(folder: Path) -> dict[str, tuple[list[int], list[float]]]:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(folder))
-    events.Reload()
-    return {
-        tag: ([e.step for e in events.Scalars(tag)], [e.value for e in events.Scalars(tag)])
-        for tag in events.Tags()["scalars"]
-    }
-
-
 def test_what_cannot_be_written_warns_and_training_goes_on(
-    tiny, fast, blobs, tmp_path: Path, monkeypatch
+    tiny, fast, blobs, tmp_path: Path
 ) -> None:
-    (tmp_path / "file").write_text("in the way of both folders")
+    (tmp_path / "file").write_text("in the way of the folder")
     run = Run.create(tmp_path / "run", "vae", "blobs", tiny, fast)
-    watchers = [SamplePictures(tmp_path / "file" / "samples", blobs, every=5)]
-    with (
-        pytest.warns(UserWarning, match=r"samples.*goes on"),
-        TensorBoard(tmp_path / "file" / "events") as board,
-        pytest.warns(UserWarning, match=r"events.*goes on"),
-    ):
-        trainer = run.train(blobs, device="cpu", progress=False, on_log=[*watchers, board])
+    pictures = SamplePictures(tmp_path / "file" / "samples", blobs, every=5)
+    with pytest.warns(UserWarning, match=r"samples.*goes on"):
+        trainer = run.train(blobs, device="cpu", progress=False, on_log=[pictures])
     assert trainer.step == fast.steps == run.steps_taken()
-
-
-def test_without_tensorboard_the_message_says_what_to_install(tmp_path, monkeypatch) -> None:
-    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
-    monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(sv.InputError, match="pip install"):
-        TensorBoard(tmp_path)
 
 
 @pytest.mark.parametrize("options", [{"every": 0}, {"columns": 0}])

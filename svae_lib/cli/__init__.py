@@ -20,10 +20,9 @@ from typing import Annotated, Any
 import tyro
 
 from .._version import __version__
-from ..experiments.definitions import named
 from ..experiments.runs import Run
 from ..presets import PRESETS
-from ..support.checks import InputError
+from ..support.checks import InputError, named
 from ..support.rescue import TrainingDiverged, TrainingOutOfMemory
 from ..support.streams import lasting_streams
 from .grade import Grade

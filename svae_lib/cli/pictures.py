@@ -38,8 +38,6 @@ class Sample:
     """Number of images."""
     source: Literal["prior", "mixture"] = "prior"
     """Draw latent vectors from N(0, 1), or from a mixture fitted as svae evaluate fits it."""
-    mixture_components: int | None = None
-    """Gaussians in the mixture; default: those of svae evaluate."""
     seed: int = 0
     """Seeds everything random."""
     root: Path | None = None
@@ -47,7 +45,7 @@ class Sample:
 
     def __call__(self) -> None:
         check_writable(self.out)
-        scoring = Scoring(mixture_components=self.mixture_components, seed=self.seed)
+        scoring = Scoring(seed=self.seed)
         run = Run.open(self.run)
         model = run.load_model()
         if self.source == "prior":
@@ -81,11 +79,9 @@ class Reconstruct:
         model = run.load_model()
         images = data.load(run.data, self.root).test[: self.n]
         out = reconstruct_all(model, images)
-        if out.components is not None:
-            save_figure(self.out, plots.split_rows(out, n=self.n))
-        else:
-            rows = {"original": to_float(images), "reconstruction": out.x_hat}
-            save_figure(self.out, plots.image_rows(rows))
+        rows = {"original": to_float(images), "reconstruction": out.x_hat}
+        split = out.components is not None
+        save_figure(self.out, plots.split_rows(out, self.n) if split else plots.image_rows(rows))
         print(f"{len(images)} images: {self.out}")
 
 

@@ -16,7 +16,7 @@ from ..data import ImageSets
 from ..data.decoding import SUFFIXES
 from ..data.pictures import Pictures
 from ..experiments.evaluation import Features, evaluate
-from ..experiments.report import Subject, format_table, score_table, write_page
+from ..experiments.report import Subject, contents, format_table, score_table, write_report
 from ..experiments.runs import Run
 from ..experiments.scoring import PROTOCOLS, Evaluation, Scoring
 from ..fid.distance import FEWEST
@@ -99,7 +99,8 @@ class Report(_Scored):
             Subject(f"{run.kind} ({run.folder})", run, self._score(run, sets)) for run in runs
         ]
         title = f"Trained on {runs[0].data}"
-        write_page(self.out, subjects, sets, title=title, overwrite=self.overwrite)
+        page = contents(subjects, sets)
+        write_report(self.out, title=title, overwrite=self.overwrite, **page)
         print(format_table(*score_table(subjects)))
         print(f"page: {self.out}")
 
@@ -117,18 +118,13 @@ class Fid:
     them. It resizes each picture to its own input; nothing is cropped."""
     weights: Path | None = None
     """File with the feature network's weights, in place of its own."""
-    batch_size: int = 50
-    """Pictures at a time."""
     seed: int = 0
     """Seeds the choice of the pictures for KID, and its subsets."""
     device: str | None = None
     """cuda, cpu, ..."""
 
     def __call__(self) -> None:
-        folders = [
-            Pictures(folder, batch_size=self.batch_size, seed=self.seed)
-            for folder in (self.pictures, self.reference)
-        ]
+        folders = [Pictures(folder, seed=self.seed) for folder in (self.pictures, self.reference)]
         for pictures in folders:
             if len(pictures) < FEWEST:
                 raise InputError(

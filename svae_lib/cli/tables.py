@@ -110,5 +110,4 @@ class Demo:
     """Throw away an earlier demo in this folder and start again."""
 
     def __call__(self) -> None:
-        options = vars(self).copy()
-        demo(options.pop("out"), **options)
+        demo(**vars(self))

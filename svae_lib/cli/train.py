@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from .. import data
-from ..experiments.monitoring import SamplePictures, TensorBoard
+from ..experiments.monitoring import SamplePictures
 from ..experiments.runs import CHECKPOINT_EVERY, Run
 from ..presets import PRESETS, ModelConfig, TrainConfig
 from ..support.checks import InputError
 from ..support.distributed import Processes, join, leave
-from ..training import Trainer
 
 
 @dataclass
@@ -43,30 +40,31 @@ class Train:
     """Training images to keep back; the checkpoint with the lowest loss on them is kept too."""
     samples_every: int | None = None
     """Steps between two pictures in RUN/samples; default: none are drawn."""
-    tensorboard: bool = False
-    """Write TensorBoard events into RUN/events."""
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __call__(self) -> None:
-        if (self.out is None) == (self.resume is None):
+        folder = self.out or self.resume
+        if folder is None or (self.out and self.resume):
             raise InputError("give either --out FOLDER for a new run or --resume FOLDER.")
         processes = join(self.device)
-        with contextlib.ExitStack() as stack:
-            with processes.main_first():  # it may download, and it makes the folder
-                resumed = None if self.resume is None else self._resumed(Run.open(self.resume))
-                name = resumed.data if resumed else self._data_name()
-                sets = data.load(name, self.root)
-                on_log = self._watchers(sets.test, stack) if processes.main else []
-                # After the watchers: if they refuse, no folder is made.
-                run = resumed or self._new(name, sets.train, processes)
-            stack.callback(leave)  # also when SIGTERM ends it
+        with processes.main_first():  # it may download, and it makes the folder
+            resumed = None if self.resume is None else self._resumed(Run.open(self.resume))
+            name = resumed.data if resumed else self._data_name()
+            sets = data.load(name, self.root)
+            on_log = []
+            if self.samples_every is not None:  # before a folder is made: they may refuse
+                on_log.append(SamplePictures(folder / "samples", sets.test, self.samples_every))
+            run = resumed or self._new(name, sets.train, processes)
+        try:
             trainer = run.train(
                 sets.train,
                 device=self.device,
                 checkpoint_every=self.checkpoint_every,
                 on_log=on_log,
             )
+        finally:
+            leave()  # also when SIGTERM ends it
         if not processes.main:
             return
         print(f"{trainer.step} steps in {trainer.seconds:.0f} s; the model is in {run.folder}")
@@ -99,16 +97,3 @@ class Train:
     def _data_name(self) -> str:
         """The data set to train on, by a name that is valid in any working directory."""
         return data.absolute(self.data or PRESETS[self.preset].data, self.root)
-
-    def _watchers(
-        self, images: torch.Tensor, stack: contextlib.ExitStack
-    ) -> list[Callable[[Trainer], None]]:
-        """What is called at each entry of the history; closed by ``stack``."""
-        folder = self.out or self.resume
-        assert folder is not None
-        watchers: list[Callable[[Trainer], None]] = []
-        if self.samples_every is not None:
-            watchers.append(SamplePictures(folder / "samples", images, self.samples_every))
-        if self.tensorboard:
-            watchers.append(stack.enter_context(TensorBoard(folder / "events")))
-        return watchers

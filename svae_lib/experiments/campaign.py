@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -43,9 +42,7 @@ def campaign(
     root: Path | None = None,
     device: str | None = None,
 ) -> None:
-    """Work off plans as :func:`work_off` does, with one thread in each process.
-
-    It ends after ``hours``, and trains ``processes`` models at once.
+    """Do :func:`work_off` for ``hours``, in so many ``processes`` with one thread each.
 
     Raises:
         InputError: a bad argument, or as in :func:`work_off`.
@@ -57,12 +54,14 @@ def campaign(
         check_positive(hours=hours)
     for plan in todo:
         plan.record()  # can all files be used?
-    work = todo, root, device, time.time() + 3600 * hours
+    until = time.time() + 3600 * hours
     if processes == 1:
-        _work(*work)
+        torch.set_num_threads(1)
+        work_off(todo, root=root, device=device, until=until)
         return
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")  # read when they import torch
     context = multiprocessing.get_context("spawn")
+    work = todo, root, device, until
     workers = [context.Process(target=_worker, args=work) for _ in range(processes)]
     with stop_requests() as stop:
         for worker in workers:
@@ -81,14 +80,10 @@ def campaign(
         raise InputError("some models could not be made, for the reasons above.")
 
 
-def _work(todo: Sequence[Plan], root: Path | None, device: str | None, until: float) -> None:
+def _worker(todo: Sequence[Plan], root: Path | None, device: str | None, until: float) -> None:
     torch.set_num_threads(1)
-    work_off(todo, root=root, device=device, until=until)
-
-
-def _worker(*work: Any) -> None:
     try:
-        _work(*work)
+        work_off(todo, root=root, device=device, until=until)
     except (InputError, KeyboardInterrupt):  # the reasons have been said
         sys.exit(1)
 
@@ -109,17 +104,9 @@ def status(todo: Sequence[Plan]) -> tuple[list[str], list[list[str]]]:
                 if newest := run.checkpoints()[-1:]:
                     state, step = "begun", step_of(newest[0])
                     hours = f"{read_header(newest[0])['seconds'] * (steps / step - 1) / 3600:.1f}"
-                if _held(plan.lock(cell)):
-                    state = "running"
-            name, seed = cell
-            told = [plan.name, name, str(seed), state, f"{step:,} of {steps:,}", hours]
+                if (lock := plan.lock(cell)).exists():
+                    with claimed(lock) as free:
+                        state = state if free else "running"
+            told = [plan.name, cell[0], str(cell[1]), state, f"{step:,} of {steps:,}", hours]
             rows[plan.name, cell] = told
     return ["table", "model", "seed", "state", "step", "hours left"], list(rows.values())
-
-
-def _held(lock: Path) -> bool:
-    """Whether a process has the cell of this lock."""
-    if not lock.exists():
-        return False
-    with claimed(lock) as free:
-        return not free

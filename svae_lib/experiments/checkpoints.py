@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..baselines import AE, RAEGP, RAEL2, BetaVAE, SmallVAE
 from ..models import VAE, SplitVAE
 from ..presets import ModelConfig, TrainConfig
-from ..support.checks import InputError
+from ..support.checks import InputError, named
 from ..support.files import embedded, expand
 from ..support.tensor_files import (
     check_fit,
@@ -68,26 +68,19 @@ class _TrainerFacts:
 
 def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
     """A model with weights initialised from ``seed``; PyTorch's own generator is left alone."""
-    check_kind(kind)
+    cls = named(kind, MODEL_KINDS, "kind of model")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MODEL_KINDS[kind](config)
-
-
-def check_kind(kind: str) -> None:
-    """Raise InputError unless ``kind`` is a name in :data:`MODEL_KINDS`."""
-    if kind not in MODEL_KINDS:
-        known = ", ".join(MODEL_KINDS)
-        raise InputError(f"unknown kind of model {kind!r}; the known ones are {known}.")
+        return cls(config)
 
 
 def kind_of(model: VAE) -> str:
     """Name of the model's class in :data:`MODEL_KINDS`; another class is an InputError."""
-    kinds = {cls: kind for kind, cls in MODEL_KINDS.items()}
-    if (cls := type(model)) not in kinds:
-        name = cls.__name__
-        raise InputError(f"{name} is none of the library's kinds: add it to MODEL_KINDS.")
-    return kinds[cls]
+    for kind, cls in MODEL_KINDS.items():
+        if type(model) is cls:
+            return kind
+    name = type(model).__name__
+    raise InputError(f"{name} is none of the library's kinds: add it to MODEL_KINDS.")
 
 
 def save_model(
@@ -116,29 +109,37 @@ def weights_hash(model: VAE) -> str:
 
 
 def load_model(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> VAE:
-    """Rebuild a saved model, in evaluation mode, float32."""
+    """Rebuild the model that a model's file or a checkpoint holds, in evaluation mode, float32."""
     path = expand(path)
-    tensors, facts = read_tensors(path, "model", _ModelFacts)
-    return _rebuild(path, tensors, facts).to(device).eval()
+    facts: _ModelFacts | _TrainerFacts
+    if read_header(path)["what"] == "trainer":
+        tensors, facts = read_tensors(path, "trainer", _TrainerFacts)
+        tensors = _model_tensors(tensors)
+    else:
+        tensors, facts = read_tensors(path, "model", _ModelFacts)
+    model = build_model(facts.kind, facts.model)
+    check_fit(path, tensors, model.state_dict())
+    model.load_state_dict(tensors)
+    return model.to(device).eval()
 
 
 def load_trained(preset: str, kind: str, device: torch.device | str = "cpu") -> VAE:
     """A model that comes with the course, of a kind, trained with a preset on its data."""
-    return load_model(_shipped(embedded("trained"), f"{preset}-{kind}"), device)
+    return load_model(_shipped(f"{preset}-{kind}"), device)
 
 
-def _shipped(folder: Path, name: str) -> Path:
-    path = folder / f"{name}.safetensors"
+def _shipped(name: str) -> Path:
+    path = embedded("trained") / f"{name}.safetensors"
     if not path.exists():
-        there = ", ".join(sorted(p.stem for p in folder.glob("*.safetensors")))
+        there = ", ".join(sorted(p.stem for p in path.parent.glob("*.safetensors")))
         raise InputError(f"the course ships no {name}; it ships {there or 'none'}.")
     return path
 
 
 def trained_history(preset: str, kind: str) -> dict[str, list[float]]:
-    """How the training of :func:`load_trained`'s model went."""
-    path = _shipped(embedded("trained"), f"{preset}-{kind}")
-    history: dict[str, list[float]] = read_about(path).get("history", {})
+    """How the training of :func:`load_trained`'s model went; empty where its file does not tell."""
+    about = read_about(_shipped(f"{preset}-{kind}"))
+    history: dict[str, list[float]] = about.get("history", {})
     return history
 
 
@@ -150,15 +151,6 @@ def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _model_facts(model: VAE) -> dict[str, Any]:
     return {"kind": kind_of(model), "model": asdict(model.config)}
-
-
-def _rebuild(path: Path, tensors: dict[str, Tensor], facts: _ModelFacts | _TrainerFacts) -> VAE:
-    with torch.device("meta"):  # layers without memory: first see whether the weights fit
-        expected = build_model(facts.kind, facts.model).state_dict()
-    check_fit(path, tensors, expected)
-    model = build_model(facts.kind, facts.model)
-    model.load_state_dict(tensors)
-    return model
 
 
 def save_trainer(path: str | os.PathLike[str], trainer: Trainer) -> None:
@@ -259,13 +251,6 @@ def _restore_adam(optimizer: torch.optim.Adam, tensors: dict[str, Tensor]) -> No
                 moments[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
-def load_checkpoint(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> VAE:
-    """The model inside a checkpoint; otherwise as :func:`load_model`."""
-    path = expand(path)
-    tensors, facts = read_tensors(path, "trainer", _TrainerFacts)
-    return _rebuild(path, _model_tensors(tensors), facts).to(device).eval()
-
-
 def _model_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
 
@@ -297,4 +282,4 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
 
 def load_trained_weights(network: nn.Module, name: str) -> None:
     """Fill a network built by hand with weights of the course, such as "01-autoencoder"."""
-    load_weights(network, _shipped(embedded("trained") / "by_hand", name))
+    load_weights(network, _shipped(f"by_hand/{name}"))

@@ -8,6 +8,7 @@ mostly the kind of split: they count as one observation, their mean.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal, get_args
@@ -49,22 +50,16 @@ class ClaimTest:
 def claim_tests(record: dict[str, Any], metric: Distance = "fid") -> list[ClaimTest]:
     """Test the claim for every kind of split, source and half in a table's record.
 
-    Args:
-        record: from :func:`svae_lib.experiments.tables.read_table`.
-        metric: "fid", as in the paper, or "kid", for fewer images than features.
+    ``metric`` is "fid", as in the paper, or "kid", for fewer images than features.
     """
     if metric not in get_args(Distance):
         raise InputError(f'metric must be "fid" or "kid", not {metric!r}: lower must be better.')
     found = {cell["split"]["label"] for cell in _in_two(record)}
     if not found:
         raise InputError("the table holds no Split VAE: there is nothing to test.")
-    return [
-        claim_test(record, label, source, half, metric)
-        for label in LABELS
-        if label in found
-        for source in ("prior", "mixture")
-        for half in HALVES
-    ]
+    kinds = [label for label in LABELS if label in found]
+    each = itertools.product(kinds, ("prior", "mixture"), HALVES)
+    return [claim_test(record, *which, metric) for which in each]
 
 
 def claim_test(

@@ -5,12 +5,9 @@ What each table asks, written down before its runs, stands in results/README.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from ..presets import PRESETS, ModelConfig, Preset, TrainConfig
-from ..support.checks import InputError
 from .scoring import Scoring
 
 
@@ -142,16 +139,6 @@ CAMPAIGNS: dict[str, tuple[tuple[str, tuple[int, ...] | None], ...]] = {
     ),
 }
 """Lists of tables to work off in this order, each with the seeds that are meant; None: all."""
-
-
-Found = TypeVar("Found")
-
-
-def named(name: str, known: Mapping[str, Found], what: str) -> Found:
-    """What is ``known`` by this name; an unknown one is an InputError that lists the others."""
-    if name not in known:
-        raise InputError(f"unknown {what} {name!r}; the known ones are {', '.join(known)}.")
-    return known[name]
 
 
 AUTHORS = (

@@ -17,7 +17,7 @@ from ..support.devices import default_device
 from ..support.files import read_json, write_json
 from .evaluation import evaluate
 from .larger import larger_models
-from .report import Subject, format_table, score_table, write_page
+from .report import Subject, contents, format_table, score_table, write_report
 from .runs import Run
 from .scoring import Scoring
 
@@ -70,15 +70,14 @@ def demo(
         with _stage("execute the first notebooks", seconds):
             _execute_notebooks(out / "notebooks")
     with _stage("draw", seconds):
-        write_page(
+        page = contents(subjects, sets)
+        page["made_of"]["seconds per stage"] = seconds
+        page["figures"] += larger_models()
+        write_report(
             report,
-            subjects,
-            sets,
             title="A VAE and a Split VAE on real digits",
-            summary=_summary(subjects),
-            made_of={"seconds per stage": seconds},
-            more=larger_models(),
             overwrite=True,  # of a demo that was killed before it wrote its record
+            **page,
         )
     table = format_table(*score_table(subjects))
     results = {subject.run.kind: subject.result.to_dict() for subject in subjects}
@@ -98,16 +97,6 @@ def _stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
 
 def _show(table: str, report: Path) -> None:
     print(f"\n{table}\n\nreport: {report.resolve()}")
-
-
-def _summary(subjects: list[Subject]) -> str:
-    vae, split = (subject.result.score("mixture").value for subject in subjects)
-    return (
-        "Both models have the same encoder and decoder but for the last layer, and were trained "
-        "for the same steps on the same digits. Samples from a Gaussian mixture score "
-        f"{vae:.1f} (VAE) and {split:.1f} (Split VAE, mixed image). "
-        f"The split is {subjects[-1].result.split}."
-    )
 
 
 def _execute_notebooks(folder: Path) -> None:

@@ -159,7 +159,6 @@ def _warn_if_sorted(sets: ImageSets, reference: str, n: int) -> None:
         warnings.warn(
             f"the {reference} images are sorted by class, so that the first of them are no fair "
             "reference: shuffle images and labels together.",
-            UserWarning,
             stacklevel=4,  # past the decorator, to who called evaluate
         )
 
@@ -190,10 +189,9 @@ class Features:
 
     def add(self, features: Tensor) -> None:
         """Take in vectors (N, D)."""
-        room = max(KEPT - self.statistics.n, 0)
-        self.statistics.update(features)
-        if room:
+        if (room := KEPT - self.statistics.n) > 0:
             self._kept.append(features[:room].cpu())
+        self.statistics.update(features)
 
     @classmethod
     def of(cls, batches: Iterable[Tensor], network: FeatureNetwork) -> Features:
@@ -229,10 +227,7 @@ def _half(n: int, seed: int) -> Tensor:
 
 
 def _features_by_part(out: Decoded, chosen: Tensor, network: FeatureNetwork) -> dict[str, Tensor]:
-    """Features of a batch of x, and of x1, x2 and their mix where the model splits in two.
-
-    ``chosen``, bool (N, 1): who answers with x1 in the mix.
-    """
+    """Features of a batch of x, and of x1, x2 and their mix (:func:`_half`) where there are two."""
     images = {"x": out.x_hat}
     if out.components is not None:
         images |= {f"x{k + 1}": c for k, c in enumerate(out.components.unbind(dim=1))}

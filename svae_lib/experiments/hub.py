@@ -63,23 +63,23 @@ def push(
     *,
     licence: str,
     private: bool = True,
-    token: str | None = None,
 ) -> str:
     """Upload a saved model with a card, in one commit, and return the commit's address.
+
+    It needs a token with write access: that of ``hf auth login``, or the variable HF_TOKEN.
 
     Args:
         path: of a file that :func:`~svae_lib.experiments.checkpoints.save_model` wrote.
         repository: "OWNER/NAME" on the Hub.
         licence: of the weights, as the Hub names it, such as "mit". It depends on your data.
         private: only for you, until you change it; an existing repository stays as it is.
-        token: with write access; None takes the one of ``hf auth login``.
     """
     card = _card(load_model(path), repository, read_about(path), licence)
     files = [
         hub.CommitOperationAdd("README.md", card.encode()),
         hub.CommitOperationAdd(FILE, str(expand(path))),
     ]
-    api = hub.HfApi(token=token)
+    api = hub.HfApi()
     api.create_repo(repository, private=private, exist_ok=True)
     done = api.create_commit(repository, files, commit_message="Upload a model of svae_lib")
     return str(done.commit_url)
@@ -89,7 +89,6 @@ def pull(
     repository: str,
     *,
     revision: str | None = None,
-    token: str | None = None,
     device: torch.device | str = "cpu",
 ) -> VAE:
     """Download a model that :func:`push` has uploaded, in evaluation mode, float32.
@@ -97,6 +96,5 @@ def pull(
     Args:
         repository: "OWNER/NAME" on the Hub.
         revision: a commit, tag or branch; name a commit where results must not change.
-        token: for a private repository; None takes the one of ``hf auth login``.
     """
-    return load_model(hub.hf_hub_download(repository, FILE, revision=revision, token=token), device)
+    return load_model(hub.hf_hub_download(repository, FILE, revision=revision), device)

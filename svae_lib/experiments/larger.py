@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from .. import plots
@@ -17,8 +16,8 @@ from .checkpoints import load_model, read_about
 SHOWN = 8  # images per row
 
 
-def larger_models() -> list[tuple[str, Figure, str]]:
-    """Heading, figure and caption of each picture; takes some seconds."""
+def larger_models() -> list[tuple[str, plots.AltFigure, str]]:
+    """Heading, figure and caption of each picture, in a section of their own; takes seconds."""
     faces, _ = draw_faces(SHOWN, TEST_SEED)
     truth = to_float(faces)
     model, trained = _trained("faces-split-vae")
@@ -27,7 +26,7 @@ def larger_models() -> list[tuple[str, Figure, str]]:
     mu, _ = encode_all(model, faces)
     walk = decode_all(model, interpolate(mu[0], mu[1], SHOWN)).x_hat
     vae, trained_vae = _trained("mnist-half-width-vae")
-    return [
+    panels = [
         (
             "Split VAE: faces never seen",
             plots.split_rows(out, SHOWN, originals=truth),
@@ -44,6 +43,9 @@ def larger_models() -> list[tuple[str, Figure, str]]:
             f"{trained_vae} Latent vectors from the prior, and from a mixture of 10 Gaussians.",
         ),
     ]
+    for _, figure, _ in panels:
+        figure.section = "what a larger model buys"
+    return panels
 
 
 def _trained(name: str) -> tuple[VAE, str]:
@@ -56,7 +58,7 @@ def _trained(name: str) -> tuple[VAE, str]:
     )
 
 
-def sampled_rows(model: VAE, images: Tensor, *, gaussians: int, n: int) -> Figure:
+def sampled_rows(model: VAE, images: Tensor, *, gaussians: int, n: int) -> plots.AltFigure:
     """Samples from the prior, and from a mixture fitted on the posterior means of ``images``."""
     mixture = LatentMixture(gaussians).fit(encode_all(model, images)[0])
     samples = sample_prior(model, n).x_hat, sample_mixture(model, mixture, n).x_hat

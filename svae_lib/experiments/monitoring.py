@@ -1,30 +1,25 @@
-"""Watching a long run: validation loss, sample pictures, TensorBoard events.
+"""Watching a long run: validation loss, sample pictures.
 
-The classes are callbacks (``on_log``) for :meth:`svae_lib.training.Trainer.fit` and ``Run.train``.
-They change neither PyTorch's random generators nor the model's mode, so training is the same with
-them and without.
+Neither changes PyTorch's random generators or the model's mode, so training is the same with them
+and without.
 """
 
 from __future__ import annotations
 
 import math
-import time
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..baselines import is_deterministic
 from ..data import to_float
-from ..inference import device_of
+from ..inference import decode_all, device_of, reconstruct_all
 from ..models import VAE
 from ..objective import kl_divergence, reconstruction_error
 from ..sampling import prior_latents
-from ..support.checks import InputError, check_counts, check_uint8_images
+from ..support.checks import check_counts, check_uint8_images
 from ..support.files import atomic_path
 from ..training import Trainer
 
@@ -82,8 +77,9 @@ def validate(model: VAE, images: Tensor, beta: float = 1.0, *, batch_size: int =
 class SamplePictures:
     """Draws ``samples-STEP.png`` every so often: images, their reconstructions, new images.
 
-    The images, the first ``columns`` of uint8 (N, C, S, S), and the latent vectors are the same
-    every time, so the pictures can be compared. One is also drawn at the last step.
+    For ``on_log`` of :meth:`svae_lib.training.Trainer.fit` and ``Run.train``. The images, the
+    first ``columns`` of uint8 (N, C, S, S), and the latent vectors are the same every time, so the
+    pictures can be compared. One is also drawn at the last step.
     """
 
     def __init__(self, folder: Path, images: Tensor, every: int = 1000, columns: int = 10) -> None:
@@ -97,64 +93,17 @@ class SamplePictures:
         if step == trainer.config.steps or step // self.every > before // self.every:
             self.draw(trainer.model, trainer.step)
 
-    @torch.no_grad()
     def draw(self, model: VAE, step: int) -> Path:
         """Draw the picture of a step, over an older one, and return its path."""
         from torchvision.utils import save_image  # here: its import takes seconds
 
-        device = device_of(model)
-        x = to_float(self.images.to(device))
-        z = prior_latents(len(x), model.config.latent_dim, _SEED).to(device)
+        z = prior_latents(len(self.images), model.config.latent_dim, _SEED)
         training = model.training
         model.eval()
-        rows = torch.cat((x, model.reconstruct(x).x_hat, model.decode(z).x_hat))
+        rebuilt, new = reconstruct_all(model, self.images).x_hat, decode_all(model, z).x_hat
         model.train(training)
+        rows = torch.cat((to_float(self.images), rebuilt, new))
         path = self.folder / f"samples-{step}.png"
         with atomic_path(path, overwrite=True) as temporary:
-            save_image(rows.cpu(), temporary, nrow=len(x), padding=2, pad_value=1.0)
+            save_image(rows, temporary, nrow=len(z), padding=2, pad_value=1.0)
         return path
-
-
-class TensorBoard:
-    """Writes history, learning rate and speed as TensorBoard events; a ``with`` block closes them.
-
-    After a resume, what an earlier process wrote beyond the checkpoint is superseded.
-    ``tensorboard --logdir FOLDER`` shows them.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise InputError(
-                "TensorBoard is not installed. Train without its events, or install it: "
-                'pip install "svae-lib[monitor]".'
-            ) from None
-        self._open = partial(SummaryWriter, str(folder))
-        self._writer: Any = None
-        self._last: tuple[int, float] | None = None
-
-    def __call__(self, trainer: Trainer) -> None:
-        """Write the newest entry of the history."""
-        step, now = trainer.step, time.perf_counter()
-        if self._writer is None:
-            self._writer = self._open(purge_step=step)
-        for name, values in trainer.history.items():
-            if name != "step":
-                self._writer.add_scalar(f"training/{name}", values[-1], step)
-        rate = trainer.learning_rate(step - 1)
-        self._writer.add_scalar("training/learning_rate", rate, step)
-        if self._last is not None:
-            steps, seconds = step - self._last[0], now - self._last[1]
-            speed = steps * trainer.config.batch_size / seconds
-            self._writer.add_scalar("speed/images_per_second", speed, step)
-        self._last = step, now
-        self._writer.flush()
-
-    def __enter__(self) -> TensorBoard:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._writer is not None:
-            with suppress(OSError):  # the training has warned of it
-                self._writer.close()

@@ -1,8 +1,7 @@
 """Tables as files: read as dictionaries, written with a row of scores per line.
 
 A file has what many rows share (feature network, reference, versions) once, in the lists "scores"
-and "how"; rows and models name it by its place there. In memory each row carries all of it, as in
-the files of format 2, which are read, too.
+and "how"; rows and models name it by its place there. In memory each row carries all of it.
 """
 
 from __future__ import annotations
@@ -10,21 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from ..support.checks import InputError
 from ..support.files import read_json, write_text
 from ..support.records import to_json
 from .definitions import TABLES
 
-FORMAT = 3  # 2: everything in every row
+FORMAT = 3
 _OWN = ("model", "model_sha256", "seed")  # of "how": what each model has for itself
 _VALUES = ("value", "standard_error")  # of a score: what it does not share
-
-
-def lock_of(path: Path) -> FileLock:
-    """The lock to hold while a table's file is read, changed and written back."""
-    return FileLock(path.with_name(f".{path.name}.lock"))
 
 
 def read_table(path: Path) -> dict[str, Any]:
@@ -44,14 +36,14 @@ def recorded(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _checked(raw: dict[str, Any], path: Path) -> dict[str, Any]:
     """The content of a file, if it is a table of this version."""
-    if (found := raw.get("format")) not in (2, FORMAT):
+    if (found := raw.get("format")) != FORMAT:
         raise InputError(
-            f"{path} has format {found!r}, this library reads 2 and {FORMAT}: make the table again."
+            f"{path} has format {found!r}, this library reads {FORMAT}: make the table again."
         )
     if missing := {"table", "settings", "cells"} - raw.keys():
         raise InputError(f"{path} is no table: it has no {', '.join(sorted(missing))}.")
     try:
-        return _unfolded(raw) if found == FORMAT else raw | {"format": FORMAT}
+        return _unfolded(raw)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged: its scores cannot be read ({error!r}).") from None
 
@@ -85,8 +77,6 @@ def write_table(path: Path, record: dict[str, Any]) -> None:
         del head["rows"]
         cells.append(to_json(head)[:-1] + ', "rows": [\n' + ",\n".join(rows) + "\n]}")
     lists = {"scores": list(scores), "how": list(hows), "cells": cells}
-    if "claim" in record:
-        lists["claim"] = [to_json(test) for test in record["claim"]]
     single = {"format": FORMAT, "table": record["table"], "settings": record["settings"]}
     lines = [f'"{name}": {to_json(value)}' for name, value in single.items()]
     lines += [f'"{name}": [\n' + ",\n".join(of) + "\n]" for name, of in lists.items()]

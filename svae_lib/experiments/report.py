@@ -29,9 +29,8 @@ from .runs import Run
 from .scoring import PROTOCOLS, Evaluation
 
 SHOWN = 10  # images per row of a picture
-Pictures = Iterable[tuple[str, Figure, str]]
-"""Heading, figure and explanation of each."""
-_LARGER = "What a larger model buys"
+Panel = tuple[str, Figure, str]
+"""Heading, figure and explanation."""
 _NOTHING = "–"
 _NUMBER = re.compile(r"[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%| ± [\d.,]+)?")
 
@@ -45,67 +44,37 @@ class Subject:
     result: Evaluation
 
 
-def write_page(
-    path: Path,
-    subjects: list[Subject],
-    sets: ImageSets,
-    *,
-    title: str,
-    summary: str | None = None,
-    made_of: dict[str, Any] | None = None,
-    more: Pictures = (),
-    overwrite: bool = False,
-) -> None:
-    """Write an HTML page, whole or not at all.
-
-    Args:
-        path: the file.
-        subjects: what to show, all scored by one protocol on one feature network.
-        sets: the data they were trained on.
-        title: of the page.
-        summary: a sentence or two at the top; default: what was trained and scored.
-        made_of: more facts for the section on how the page was made.
-        more: pictures of larger models, for the end.
-        overwrite: replace an existing file.
-    """
+def contents(subjects: list[Subject], sets: ImageSets) -> dict[str, Any]:
+    """What :func:`write_report` shows of models that were scored alike, on the data ``sets``."""
     names = [subject.name for subject in subjects]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"two subjects are called {twice[0]!r}: give each a name of its own.")
-    columns, lines = score_table(subjects)
-    write_report(
-        path,
-        title=title,
-        summary=_summary(subjects) if summary is None else summary,
-        table=(columns, lines, _caption(subjects)),
-        figures=_figures(subjects, sets),
-        larger=more,
-        made_of=_made_of(subjects) | (made_of or {}),
-        overwrite=overwrite,
-    )
+    return {
+        "summary": _summary(subjects),
+        "table": (*score_table(subjects), _caption(subjects)),
+        "figures": _figures(subjects, sets),
+        "made_of": _made_of(subjects),
+    }
 
 
 def _summary(subjects: list[Subject]) -> str:
-    told = []
+    told = [f"Trained on {subjects[0].result.how['data']}."]
     for s in subjects:
-        taken, train = s.run.steps_taken(), s.run.train_config
-        seen = f"{taken:,} of {train.steps:,} steps of {train.batch_size} images"
-        score = s.result.score("mixture")
-        split = "" if s.result.split is None else f" The split is {s.result.split}."
+        score, train = s.result.score("mixture"), s.run.train_config
         told.append(
-            f"{s.name}: trained for {seen}; samples of the mixture have a {score.metric} of "
-            f"{score.value:.2f}.{split}"
+            f"{s.name}: trained for {s.run.steps_taken():,} of {train.steps:,} steps of "
+            f"{train.batch_size} images; samples of the mixture have a {score.metric} of "
+            f"{score.value:.2f}."
         )
-    return f"Trained on {subjects[0].result.how['data']}. " + " ".join(told)
+        if s.result.split is not None:
+            told.append(f"The split is {s.result.split}.")
+    return " ".join(told)
 
 
 def score_table(subjects: list[Subject]) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of text: the scores of all subjects, one under the other."""
-    (columns, (real, *_)), *_ = tables = [subject.result.table() for subject in subjects]
-    lines = [
-        [subject.name, *row]
-        for subject, (_, rows) in zip(subjects, tables, strict=True)
-        for row in rows[1:]  # the first, of the real images, is the same for all
-    ]
+    columns, (real, *_) = subjects[0].result.table()  # the real images score the same for all
+    lines = [[s.name, *row] for s in subjects for row in s.result.table()[1][1:]]
     return ["model", *columns], [["real training images", "", "", *real[2:]], *lines]
 
 
@@ -116,20 +85,19 @@ def _caption(subjects: list[Subject]) -> str:
         two_stage = f"two-stage: latent vectors from a second VAE, trained for {steps:,} steps. "
     return (
         f"FID and KID: lower is better; precision and recall: higher. {score.metric}; {score.n:,} "
-        f"images against {score.n_reference:,} of "
-        f"{score.reference}; {PROTOCOLS[scoring.protocol]}, with {scoring.mixture_components} "
-        "Gaussians. Scores on other features are not comparable with these. REC: reconstructions "
-        "of the test images. x1, x2: a Split VAE's two images; mix: half of the samples answer "
-        "with x1, half with x2. "
+        f"images against {score.n_reference:,} of {score.reference}; "
+        f"{PROTOCOLS[scoring.protocol]}, with {scoring.mixture_components} Gaussians. Scores "
+        "on other features are not comparable with these. REC: reconstructions of the test images. "
+        "x1, x2: a Split VAE's two images; mix: half of the samples answer with x1, half with x2. "
         f"{two_stage}One seed: small differences mean nothing."
     )
 
 
-def _figures(subjects: list[Subject], sets: ImageSets) -> list[tuple[str, Figure, str]]:
+def _figures(subjects: list[Subject], sets: ImageSets) -> list[Panel]:
     test = sets.test[:SHOWN]
     rebuilt, samples, histories = {"original": to_float(test)}, {}, {}
-    splits: list[tuple[str, Figure, str]] = []
-    laws = []
+    splits: list[Panel] = []
+    laws: list[Panel] = []
     for s in subjects:
         model, result, seed = s.run.load_model(), s.result, s.result.scoring.seed
         answer = reconstruct_all(model, test)
@@ -138,34 +106,19 @@ def _figures(subjects: list[Subject], sets: ImageSets) -> list[tuple[str, Figure
         samples[f"{s.name}, prior"] = sample_prior(model, SHOWN, seed).x_hat
         samples[f"{s.name}, mixture"] = drawn.x_hat
         histories[s.name] = s.run.history()
-        laws.append(
-            (f"Variance law, {s.name}", plots.variance_law(result.latent), f"{result.latent}.")
-        )
+        law = plots.variance_law(result.latent)
+        laws.append((f"Variance law, {s.name}", law, f"{result.latent}."))
         if result.split is not None:
-            told = "The map sigma, the images, and their mixture x = sigma x1 + (1 - sigma) x2. "
-            told += f"The split is {result.split}."
-            of_samples = "The same for samples from the mixture."
-            splits += [
-                (f"The split of reconstructions, {s.name}", plots.split_rows(answer, SHOWN), told),
-                (f"The split of samples, {s.name}", plots.split_rows(drawn, SHOWN), of_samples),
-            ]
+            told = "The map sigma, the images, and their mixture x = sigma x1 + (1 - sigma) x2."
+            for of, out in (("reconstructions", answer), ("samples of the mixture", drawn)):
+                splits.append((f"The split of {of}, {s.name}", plots.split_rows(out, SHOWN), told))
+    curves = plots.training_curves(histories, keys=("loss", "kl", "gamma"))
+    told = "Test images, and each model's answer from the posterior mean."
     return [
-        (
-            "Originals and reconstructions",
-            plots.image_rows(rebuilt),
-            "Test images, and each model's answer from the posterior mean.",
-        ),
-        (
-            "Samples",
-            plots.image_rows(samples),
-            "Latent vectors from the prior, and from a mixture fitted on the training means.",
-        ),
+        ("Reconstructions", plots.image_rows(rebuilt), told),
+        ("Samples", plots.image_rows(samples), "Latent vectors from the prior and the mixture."),
         *splits,
-        (
-            "Loss, KL divergence and gamma",
-            plots.training_curves(histories, keys=("loss", "kl", "gamma")),
-            "Over the training steps; each point is a mean over the steps before it.",
-        ),
+        ("Loss, KL and gamma", curves, "Each point is a mean over the steps before it."),
         *laws,
     ]
 
@@ -180,12 +133,11 @@ def _made_of(subjects: list[Subject]) -> dict[str, Any]:
         taken = {"steps taken": f"{s.run.steps_taken()} of {s.run.train_config.steps}"}
         made[f"{s.name}, training"] = taken | dataclasses.asdict(s.run.train_config)
         made[f"{s.name}, model"] = {"kind": s.run.kind, **dataclasses.asdict(s.run.model_config)}
-        kl, bound = s.result.test_kl, s.result.likelihood
         made[f"{s.name}, test images"] = {
-            "mean squared error": f"{s.result.test_mse:.5f}",
-            "KL divergence in nats": "–" if kl is None else f"{kl:.2f}",
-            **({} if bound is None else {"likelihood": str(bound)}),
-            **{k: f"{v:.4g}" for k, v in s.result.latent.summary().items()},
+            "mean squared error": s.result.test_mse,
+            "KL divergence in nats": s.result.test_kl,
+            "likelihood": s.result.likelihood,
+            **s.result.latent.summary(),
         }
     return made
 
@@ -196,30 +148,28 @@ def write_report(
     title: str,
     summary: str,
     table: tuple[Sequence[str], Sequence[Sequence[Any]], str],
-    figures: Pictures,
-    larger: Pictures = (),
+    figures: Iterable[Panel],
     made_of: Mapping[str, Mapping[str, Any]],
     overwrite: bool = False,
 ) -> None:
     """Write one HTML file that needs no network and no other files; whole or not at all.
 
     The table is columns, rows and caption. Figures are those of :mod:`svae_lib.plots`, or others
-    with an attribute ``alt_text``; ``larger`` holds those of larger models, at the end. ``made_of``
+    with an attribute ``alt_text``; their attribute ``section`` says where they stand. ``made_of``
     holds facts by name in groups, such as versions.
     """
     check_writable(path, overwrite=overwrite)  # before the work of drawing
     columns, rows, caption = table
     cells, numeric = _cells(columns, rows)
-    panels = [(getattr(panel[1], "section", "pictures").capitalize(), panel) for panel in figures]
-    panels += [(_LARGER, panel) for panel in larger]
     sections: dict[str, list[tuple[str, Markup, str]]] = {
-        name: [] for name in ("Pictures", "Curves", "Diagnostics", _LARGER)
+        name: [] for name in ("pictures", "curves", "diagnostics")
     }
-    for section, (heading, figure, explanation) in panels:
+    for heading, figure, explanation in figures:
         if not alt_text_of(figure):
             raise InputError(f"the figure {heading!r} has no alt_text: say what it shows.")
         image = Markup(img_tag(figure, scale=2))  # made and escaped by img_tag
-        sections[section].append((heading, image, explanation))
+        section = getattr(figure, "section", "pictures")
+        sections.setdefault(section, []).append((heading, image, explanation))
     source = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
     options: dict[str, Any] = dict.fromkeys(("autoescape", "trim_blocks", "lstrip_blocks"), True)
     html = jinja2.Template(source, undefined=jinja2.StrictUndefined, **options).render(
@@ -230,7 +180,7 @@ def write_report(
         rows=cells,
         numeric=numeric,
         caption=caption,
-        sections={name: shown for name, shown in sections.items() if shown},
+        sections={name.capitalize(): shown for name, shown in sections.items() if shown},
         made_of=made_of,
         written=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
@@ -241,9 +191,7 @@ def write_report(
 def format_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A table as plain text for the terminal: numbers to the right, words to the left.
 
-    Args:
-        columns: headings, at least one.
-        rows: cells: text, numbers or None, as many in a row as there are columns.
+    Cells are text, numbers or None; a row has as many as there are columns.
     """
     cells, numeric = _cells(columns, rows)
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]

@@ -7,7 +7,7 @@
     model.safetensors         the trained model, with its settings and how it was made
     history.json              the curves
     evaluation-*.json         the scores, a file per protocol and feature network
-    samples/, events/         sample pictures and TensorBoard events, where they were asked for
+    samples/                  sample pictures, where they were asked for
 
 Each file is written whole or not at all.
 """
@@ -27,18 +27,17 @@ from torch import Tensor
 
 from ..models import VAE
 from ..presets import ModelConfig, TrainConfig, check_config
-from ..support.checks import InputError, check_counts
+from ..support.checks import InputError, check_counts, named
 from ..support.distributed import join
 from ..support.files import claimed, expand, read_json, write_json
 from ..support.signals import stop_requests
 from ..support.tensor_files import DamagedFile
 from ..training import Trainer, check_trainable
 from .checkpoints import (
+    MODEL_KINDS,
     History,
     build_model,
-    check_kind,
     images_facts,
-    load_checkpoint,
     load_model,
     read_about,
     restore_trainer,
@@ -94,7 +93,7 @@ class Run:
         :func:`svae_lib.data.load`.
         """
         folder = expand(folder)
-        check_kind(kind)
+        named(kind, MODEL_KINDS, "kind of model")
         run = cls(folder, kind, data, model_config, train_config, held_out)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise FileExistsError(
@@ -236,16 +235,14 @@ class Run:
 
     def load_model(self, device: torch.device | str = "cpu", *, best: bool = False) -> VAE:
         """The trained model, or the one of the ``best`` validation loss, in evaluation mode."""
-        if best:
-            if (checkpoint := self.best_checkpoint()) is None:
-                raise InputError(
-                    f"{self.folder} has no best checkpoint: it was trained without held-out images "
-                    "(svae train --held-out N)."
-                )
-            return load_checkpoint(checkpoint, device)
-        path = self.folder / "model.safetensors"
+        here = self.folder
+        path = self.best_checkpoint() if best else here / "model.safetensors"
+        if path is None:
+            raise InputError(
+                f"{here} has no best checkpoint: it was trained without held-out images "
+                "(svae train --held-out N)."
+            )
         if not path.is_file():
-            here = self.folder
             raise InputError(f"{here} holds no trained model yet: svae train --resume {here}")
         return load_model(path, device)
 

@@ -96,8 +96,7 @@ def summarise_likelihood(record: dict[str, Any]) -> Text:
 def beside_published(records: Mapping[str, dict[str, Any]]) -> Text:
     """Each figure of :data:`PUBLISHED` beside ours on the same data, with both protocols.
 
-    Args:
-        records: recorded tables by name; where none is of that data, ours is "not recorded".
+    Where none of the ``records`` is of that data, ours is "not recorded".
     """
     columns = ["table", "images", "part", "ours", "published", "our protocol", "their protocol"]
     lines = []
@@ -122,13 +121,9 @@ def _protocol(record: dict[str, Any]) -> str:
     )
 
 
-def likelihood_difference(
-    record: dict[str, Any], first: str, second: str, bound: str = "importance_weighted"
-) -> Estimate:
-    """Bound of the variant ``first`` minus that of ``second``, paired by seed."""
-    if bound not in BOUNDS:
-        raise InputError(f"bound must be one of {', '.join(BOUNDS)}, not {bound!r}.")
-    a, b = _bounds(record, first, bound), _bounds(record, second, bound)
+def likelihood_difference(record: dict[str, Any], first: str, second: str) -> Estimate:
+    """Importance-weighted bound of ``first`` minus that of ``second``, in nats, paired by seed."""
+    a, b = (_bounds(record, variant, "importance_weighted") for variant in (first, second))
     return _paired(a, b, f"bounds for {first} and {second}")
 
 

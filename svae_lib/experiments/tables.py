@@ -17,18 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from .. import data, fid
 from ..data import ImageSets
 from ..models import parameter_count
 from ..presets import PRESETS, ModelConfig, Preset, TrainConfig
-from ..support.checks import InputError, check_seed
+from ..support.checks import InputError, check_seed, named
 from ..support.files import claimed
 from ..support.rescue import TrainingDiverged, TrainingOutOfMemory
 from ..training import Trainer
-from .definitions import TABLES, Table, Variant, named
+from .definitions import TABLES, Table, Variant
 from .evaluation import evaluate
-from .records import FORMAT, lock_of, read_table, recorded, write_table
+from .records import FORMAT, read_table, recorded, write_table
 from .runs import Run
 from .scoring import Scoring
 from .summaries import (
@@ -120,11 +121,8 @@ class Plan:
         if not self.path.exists():
             return {"format": FORMAT, "table": self.name, "settings": self.settings, "cells": []}
         record = read_table(self.path)
-        if record["table"] != self.name:
-            raise InputError(
-                f"{self.path} holds the table {record['table']}, not {self.name}: move it away."
-            )
-        here, there = _complete(self.settings), _complete(record["settings"])
+        here = {"table": self.name} | _complete(self.settings)
+        there = {"table": record["table"]} | _complete(record["settings"])
         if different := [k for k in here | there if here.get(k) != there.get(k)]:
             raise InputError(
                 f"{self.path} was made with another {', '.join(different)}: move it away, or use "
@@ -175,10 +173,9 @@ class Plan:
                 "precision": trainer.precision,
                 **result.to_dict(),
             }
-            with lock_of(self.path):
+            with FileLock(self.path.with_name(f".{self.path.name}.lock")):  # others may add to it
                 record = self.record()
                 record["cells"].append(scored)
-                record.pop("claim", None)  # a test that older versions kept: of fewer cells
                 write_table(self.path, record)
 
 
@@ -192,15 +189,9 @@ def work_off(
 ) -> None:
     """Make the cells that are missing and that no other process has, one after the other.
 
-    Where one cannot be made, standard error says why, and the next one is taken.
-
-    Args:
-        plans: the tables.
-        root: folder with the data sets' files.
-        device: where to train and score.
-        progress: show progress bars.
-        until: begin nothing after this ``time.time()``, and end a training at its next entry of
-            the history, with a checkpoint. A model trained by then is scored.
+    Where one cannot be made, standard error says why, and the next one is taken. ``root`` is the
+    folder with the data sets' files. Nothing begins after the ``time.time()`` of ``until``; then a
+    training ends at its next entry of the history, with a checkpoint, or is scored if it is done.
 
     Raises:
         InputError: a table's file is not what it should be, or cells could not be made.
@@ -250,15 +241,10 @@ def reproduce(
 
 
 def _settings(preset: Preset, scoring: Scoring) -> dict[str, Any]:
-    """Settings for the file; most of a scoring's defaults are left out there."""
-    usual = asdict(Scoring())
-    always = ("features", "protocol", "mixture_components", "second_stage_steps")
-    return {
-        "data": preset.data,
-        "model": asdict(preset.model),
-        "train": {k: v for k, v in asdict(preset.train).items() if k != "seed"},
-        **{k: v for k, v in asdict(scoring).items() if k in always or v != usual[k]},
-    }
+    """Settings for the file: all but the seeds, which are the cells'."""
+    train, how = asdict(preset.train), asdict(scoring)
+    del train["seed"], how["seed"]
+    return {"data": preset.data, "model": asdict(preset.model), "train": train, **how}
 
 
 def _complete(settings: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from math import exp
 from typing import Any
@@ -30,9 +30,7 @@ _DIGITS = ("mnist-5k", "same-beta", "splits", "likelihood", "reconstructions", "
 def pooled(records: Mapping[str, Record], beta: float | None = None) -> Record:
     """Living splits in two of digits from all small tables, each seed and beta once, as a record.
 
-    Args:
-        records: tables by name.
-        beta: only these runs; default: all.
+    Those of one ``beta``, if it is given.
     """
     cells: dict[tuple[int, float], dict[str, Any]] = {}
     for name in _DIGITS:
@@ -51,9 +49,7 @@ def claim_of(record: Record, half: str, source: str = "mixture") -> ClaimTest:
 def verdicts(records: Mapping[str, Record]) -> list[Row]:
     """Rows of :data:`COLUMNS`: what was found for each claim, from the tables in ``records``.
 
-    Args:
-        records: tables by name (:func:`svae_lib.experiments.tables.recorded`); the small tables
-            of digits and the photographs must be among them.
+    The small tables of digits and the photographs must be among :func:`~.tables.recorded` ones.
     """
     photographs, larger = records["photographs"], records.get(HALF_WIDTH, {"cells": []})
     digits = _scale([records[name] for name in _DIGITS if name in records], "5,000 digits")
@@ -65,7 +61,9 @@ def verdicts(records: Mapping[str, Record]) -> list[Row]:
         return _scale([larger], "MNIST"), *row_of(larger)
 
     samples: list[Row] = [(digits, *row) for row in _gains_on_digits(records)]
-    samples += [(colour, *_gain_on_photographs(photographs)), at_half_width(_gains)]
+    gap = paired_difference(photographs, *_pair("mixture"), "kid")
+    told = f"mixture samples: KID {_interval(gap, digits=4)}"
+    samples += [(colour, str(gap.n), told, _about(gap)), at_half_width(_gains)]
     halves: list[Row] = [(digits, *row) for row in _halves_of_digits(records)]
     halves += [at_half_width(_halves)]
     if "faces" in records:
@@ -81,12 +79,7 @@ def verdicts(records: Mapping[str, Record]) -> list[Row]:
 
 
 def verdict_table(records: Mapping[str, Record], *, folded: bool = False) -> str:
-    """:func:`verdicts` as an HTML table.
-
-    Args:
-        records: as for :func:`verdicts`.
-        folded: hide each result until somebody unfolds it.
-    """
+    """:func:`verdicts` as an HTML table; ``folded`` hides each result until one unfolds it."""
     head = "".join(f'<th scope="col" style="text-align: left">{name}</th>' for name in COLUMNS)
     lines = []
     for row in verdicts(records):
@@ -135,29 +128,23 @@ def _scale(tables: list[Record], what: str) -> str:
     )
 
 
-def _gains_on_digits(records: Mapping[str, Record]) -> list[Row]:
+def _gains_on_digits(records: Mapping[str, Record]) -> Iterator[Row]:
     """n, result and reading for samples at two beta, reconstructions and likelihood."""
-    rows = []
     for beta in (1, 4):
         gap = paired_difference(records["same-beta"], *_pair("mixture", f", beta {beta}"))
         gap = _one_of(2, gap)
         told = f"mixture samples, β {beta}: FID {_interval(gap)} (for 2 questions)"
-        rows.append((str(gap.n), told, _about(gap)))
+        yield str(gap.n), told, _about(gap)
     gap = paired_difference(records["reconstructions"], *_pair("REC", ", beta 1"))
     wide = _one_of(PLANNED, gap)
     told = f"reconstructions: FID {_interval(gap)}; for all {PLANNED} planned questions "
     says = _about(wide, " (reconstructions, not samples)")
-    rows.append((str(gap.n), f"{told}± {wide.half_width:.2f}", says))
+    yield str(gap.n), f"{told}± {wide.half_width:.2f}", says
     gap = likelihood_difference(records["likelihood"], "split-vae, beta 1", "vae, beta 1")
     told = f"log p(x) of test digits: {_interval(gap)} nats an image, a factor of "
     lower = replace(gap, mean=-gap.mean)  # as for FID: below 0 is a gain
     says = _about(lower, " (likelihood, not samples)")
-    return [*rows, (str(gap.n), f"{told}{exp(gap.mean):.1f}", says)]
-
-
-def _gain_on_photographs(record: Record) -> Row:
-    gap = paired_difference(record, *_pair("mixture"), "kid")
-    return str(gap.n), f"mixture samples: KID {_interval(gap, digits=4)}", _about(gap)
+    yield str(gap.n), f"{told}{exp(gap.mean):.1f}", says
 
 
 def _gains(record: Record) -> Row:
@@ -168,21 +155,20 @@ def _gains(record: Record) -> Row:
     return str(len(gaps)), told, f"below the VAE with {below} of {len(gaps)}; too few for a test"
 
 
-def _halves_of_digits(records: Mapping[str, Record]) -> list[Row]:
+def _halves_of_digits(records: Mapping[str, Record]) -> Iterator[Row]:
     from scipy.stats import binomtest  # here: its import takes a second
 
     test = claim_of(pooled(records), "mean")
     above, n = test.seeds - test.below, test.seeds
     p = binomtest(above, n).pvalue
     told = f"mean of the halves: above x with {above} of {n} seeds (exploratory; p {p:.0e})"
-    rows: list[Row] = [(str(n), told, "undecided" if test.below else "the opposite, here")]
+    yield str(n), told, "undecided" if test.below else "the opposite, here"
     for beta in (1.0, 4.0, 16.0):
         mean, better = (claim_of(pooled(records, beta), half) for half in ("mean", "better"))
         told = f"β {beta:g}: mean below x with {mean.below}, better half with {better.below}"
         most = better.below > better.seeds / 2
         says = "some sign of it, in few seeds" if most else "no sign of it"
-        rows.append((str(mean.seeds), told, says))
-    return rows
+        yield str(mean.seeds), told, says
 
 
 def _halves(record: Record) -> Row:
@@ -212,11 +198,8 @@ def _active(record: Record) -> Row:
 
 def _seeds_of_both(record: Record) -> list[int]:
     """Seeds with which both models live."""
-    vae, split = (
-        {c["seed"] for c in record["cells"] if c["variant"] == name and not died(c)}
-        for name in ("vae", "split-vae")
-    )
-    return sorted(vae & split)
+    split, vae = (scores_by_seed(record, *row) for row in _pair("mixture"))
+    return sorted(split.keys() & vae.keys())
 
 
 def _pair(source: str, beta: str = "") -> tuple[tuple[str, str, str], tuple[str, str, str]]:

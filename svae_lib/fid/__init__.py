@@ -14,7 +14,7 @@ from functools import partial
 
 import torch
 
-from ..support.checks import InputError
+from ..support.checks import InputError, named
 from ..support.devices import find_device
 from .distance import frechet_distance, kernel_distance
 from .efficientnet import load_efficientnet
@@ -75,6 +75,4 @@ def network(
         weights: a file to take instead of the network's own weights.
         device: where it computes; default: a GPU where there is one.
     """
-    if name not in NETWORKS:
-        raise InputError(f"unknown feature network {name!r}: choose one of {', '.join(NETWORKS)}.")
-    return NETWORKS[name](weights, find_device(device))
+    return named(name, NETWORKS, "feature network")(weights, find_device(device))

@@ -7,13 +7,24 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+Named = TypeVar("Named")
+
 
 class InputError(ValueError):
     """The user's input cannot be used; the command line prints the message without a traceback."""
+
+
+def named(name: str, known: Mapping[str, Named], what: str) -> Named:
+    """What is ``known`` by this name; an unknown one is an InputError that lists the others."""
+    if name not in known:
+        raise InputError(f"unknown {what} {name!r}; the known ones are {', '.join(known)}.")
+    return known[name]
 
 
 def check_images(
