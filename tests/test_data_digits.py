@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from svae_lib import data
-from svae_lib.data import download, places
+from svae_lib.data import download
 from svae_lib.data.digits import FASHION_MNIST, MNIST, IdxSet, load_idx_set
 from svae_lib.support.checks import InputError
 
@@ -51,7 +51,7 @@ def kind(contents: list[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setattr(download, "ROUNDS", 1)
     monkeypatch.setattr(download, "cache_folder", lambda name: tmp_path / "cache" / name)
     hashes = tuple(hashlib.sha256(content).hexdigest() for content in contents)
-    monkeypatch.setattr(places, "SHARED", tmp_path / "share")
+    monkeypatch.setattr(download, "SHARED", tmp_path / "share")
     return replace(MNIST, sha256=hashes, mirrors=("http://127.0.0.1:9/",))
 
 
@@ -177,7 +177,7 @@ def test_download_and_a_second_load(
 
 
 def test_fashion_mnist_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = os.environ.get("SVAE_FASHION_MNIST", str(places.SHARED / "fashion-mnist"))
+    folder = os.environ.get("SVAE_FASHION_MNIST", str(download.SHARED / "fashion-mnist"))
     if not Path(folder).is_dir():
         pytest.skip(
             "needs the four files of Fashion-MNIST: install Debian's package "

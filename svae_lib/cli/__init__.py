@@ -24,8 +24,8 @@ from ..experiments.definitions import named
 from ..experiments.runs import Run
 from ..presets import PRESETS
 from ..support.checks import InputError
+from ..support.progress import lasting_streams
 from ..support.rescue import TrainingDiverged, TrainingOutOfMemory
-from ..support.streams import lasting_streams
 from .grade import Grade
 from .pictures import Export, Info, Reconstruct, Sample
 from .scores import Evaluate, Fid, Report

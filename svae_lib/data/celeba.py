@@ -16,9 +16,8 @@ import torch
 
 from ..support.checks import InputError
 from .decoding import is_hidden
-from .download import RemoteFile, find
+from .download import RemoteFile, cache_folder, find
 from .image_sets import ImageSets
-from .places import cache_folder
 from .preparation import Recipe, Source, folder_source, prepare, zip_source
 
 SOURCE = (

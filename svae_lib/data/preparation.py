@@ -28,7 +28,7 @@ from ..support.checks import InputError
 from ..support.files import atomic_path, read_json, write_json
 from ..support.progress import counter
 from .decoding import decode, printable, read_file, reason
-from .places import make_once
+from .download import make_once
 
 VERSION = 3  # raise it when the same files give other pixels
 BLOCK = 32  # images that a thread decodes at a time

@@ -13,8 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from ..support.checks import InputError
-from ..support.files import read_json, write_text
-from ..support.records import to_json
+from ..support.files import read_json, to_json, write_text
 from .definitions import TABLES
 
 FORMAT = 3  # 2: everything in every row
