@@ -25,10 +25,6 @@ SHARED = Path("/usr/share/datasets")  # where Debian's packages put data sets
 TIMEOUT = 20.0  # seconds of silence after which a connection is given up
 ROUNDS = 3  # how often all the mirrors are tried
 PAUSE = 1.0  # seconds before the second round, doubled before the third
-HEADERS = {
-    "User-Agent": "svae-lib (course on variational image generation)",
-    "Accept-Encoding": "identity",
-}
 
 
 def own_folder(root: str | os.PathLike[str] | None) -> Path | None:
@@ -98,12 +94,7 @@ class RemoteFile:
 
 
 def fetch(file: RemoteFile, folder: Path) -> Path:
-    """Download a file unless ``folder`` has it, and return its path.
-
-    Raises:
-        DownloadError: no mirror delivered the file.
-        InputError: the file that is there has the wrong hash, or the folder cannot be written.
-    """
+    """Download a file unless ``folder`` has it, check its hash, and return its path."""
     target = folder / file.name
     make_once(target, lambda: _download(file, target))
     check_hash(target, file)
@@ -144,13 +135,15 @@ def find(
         raise DownloadError(told.rstrip()) from None
 
 
-def check_hash(path: Path, file: RemoteFile) -> None:
-    """Raise InputError unless the file at ``path`` has the expected hash."""
+def check_hash(
+    path: Path, file: RemoteFile, advice: str = "Delete it to download it again."
+) -> None:
+    """Raise InputError, with the advice, unless the file at ``path`` has the expected hash."""
     found = file_hash(path, file.algorithm)
     if found != file.digest:
         raise InputError(
             f"{path} is damaged or another file: its {file.algorithm.upper()} is {found}, "
-            f"expected {file.digest}. Delete it to download it again."
+            f"expected {file.digest}. {advice}"
         )
 
 
@@ -179,7 +172,10 @@ def _deliver(file: RemoteFile, url: str, target: Path) -> None:
     import pooch  # here: its import takes a while
 
     bar = counter(1, file.name, "B", scaled=True)  # pooch sets the total
-    options: dict[str, Any] = {"headers": HEADERS, "hooks": {"response": _as_is}}
+    options: dict[str, Any] = {
+        "headers": {"Accept-Encoding": "identity"},
+        "hooks": {"response": _as_is},
+    }
     receive = pooch.HTTPDownloader(bar, chunk_size=1 << 16, timeout=TIMEOUT, **options)
     with atomic_path(target) as partial:
         try:

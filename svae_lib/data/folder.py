@@ -9,7 +9,7 @@ import hashlib
 import os
 import urllib.parse
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -80,8 +80,6 @@ def load_folder(
         name: of the result; "folder:PATH" by default.
     """
     folder = expand(path)
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder.")
     given = {"size": size, "channels": channels, "test": test, "seed": seed, "on_broken": on_broken}
     options = _options(given)
     train, held_out = (
@@ -176,6 +174,8 @@ def image_names(folder: Path) -> list[str]:
         text = f"{error.filename} cannot be read ({error.strerror}): make it readable or remove it."
         raise InputError(printable(text))
 
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder.")
     names: list[str] = []
     entered: set[str] = set()
     for place, below, files in os.walk(folder, onerror=refuse, followlinks=True):
@@ -184,10 +184,7 @@ def image_names(folder: Path) -> list[str]:
             below.clear()  # a link back to where we have been
             continue
         entered.add(real)
-        below[:] = sorted(
-            (name for name in below if not is_hidden(name)),
-            key=lambda name: (Path(place, name).is_symlink(), name),  # its own name comes first
-        )
+        below[:] = sorted(name for name in below if not is_hidden(name))
         above = Path(place).relative_to(folder)
         names += [(above / name).as_posix() for name in files if not is_hidden(name)]
     endings = {name: PurePosixPath(name).suffix.lower() for name in names}
@@ -234,13 +231,12 @@ def _random_split(files: Files, test: float, seed: int) -> list[Files]:
     largest remainders. So the total is right, and adding a file moves hardly any other.
     """
     draw = {name: hashlib.sha256(os.fsencode(f"{seed}/{name}")).digest() for name, _ in files}
-    members: dict[str, list[str]] = {}
-    for name, label in files:
-        members.setdefault(label, []).append(name)
+    sizes = Counter(label for _, label in files)
+    drawn_so_far: Counter[str] = Counter()
     beyond_share: dict[str, float] = {}  # of the class, once this file and those before it are in
-    for names in members.values():
-        for count, name in enumerate(sorted(names, key=draw.__getitem__), start=1):
-            beyond_share[name] = count - test * len(names)
+    for name, label in sorted(files, key=lambda file: draw[file[0]]):
+        drawn_so_far[label] += 1
+        beyond_share[name] = drawn_so_far[label] - test * sizes[label]
     order = sorted(draw, key=lambda name: (beyond_share[name], draw[name]))
     count = min(max(round(test * len(order)), 1), len(order) - 1)
     drawn = set(order[:count])
@@ -262,8 +258,6 @@ class Pictures:
         check_counts(batch_size=batch_size)
         check_seed(seed)
         self.folder, self.batch_size = expand(folder), batch_size
-        if not self.folder.is_dir():
-            raise InputError(f"{folder} is not a folder.")
         files = image_names(self.folder)
         self._files = [files[i] for i in np.random.default_rng(seed).permutation(len(files))]
 

@@ -1,11 +1,14 @@
-"""When training cannot go on: back to the last good state, and advice on what to try."""
+"""When training cannot go on, or should not: the last good state, advice, and requests to stop."""
 
 from __future__ import annotations
 
+import signal
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TypeVar
 
 import torch
@@ -25,11 +28,11 @@ class TrainingOutOfMemory(RuntimeError):
 class LastGood:
     """A copy of a model's weights and statistics, on its device, to go back to.
 
-    ``images``: their number per step and process; ``parts``: in which they are processed.
+    ``at_once``: the number of images that a process computes with at a time.
     """
 
-    def __init__(self, model: nn.Module, images: int, parts: int) -> None:
-        self._model, self._images, self._parts = model, images, parts
+    def __init__(self, model: nn.Module, at_once: int) -> None:
+        self._model, self._at_once = model, at_once
         self._state: dict[str, Tensor] = {}
 
     def __bool__(self) -> bool:
@@ -37,11 +40,7 @@ class LastGood:
 
     def keep(self) -> None:
         """Copy the model's state, replacing the previous copy."""
-        for name, value in self._model.state_dict().items():
-            if name in self._state:
-                self._state[name].copy_(value)
-            else:
-                self._state[name] = value.clone()
+        self._state = {name: value.clone() for name, value in self._model.state_dict().items()}
 
     def restore(self) -> None:
         """Bring the model back to the copy, if there is one, and drop its gradients."""
@@ -70,16 +69,10 @@ class LastGood:
                 raise
             traceback.clear_frames(error.__traceback__)  # they hold the step's tensors
             self.restore()
-            images, parts = self._images, self._parts
-            # At least two at a time: BatchNorm cannot normalise a single image.
-            finer = next((n for n in range(parts + 1, images // 2 + 1) if images % n == 0), None)
-            split = finer and (
-                f"accumulate={finer} (svae train: --train.accumulate {finer}), which processes the "
-                f"same batch in parts of {images // finer}, or "
-            )
             raise TrainingOutOfMemory(
-                f"out of memory in step {step}, at {images // parts} images at a time. Try "
-                f"{split or ''}a smaller batch_size or model. The model is back at its last good "
+                f"out of memory in step {step}, at {self._at_once} images at a time. Try a larger "
+                "accumulate (svae train: --train.accumulate), which processes the same batch in "
+                "more parts, or a smaller batch_size or model. The model is back at its last good "
                 "state."
             ) from None
 
@@ -97,3 +90,57 @@ def tell(watchers: Iterable[Callable[[T], None]], watched: T) -> None:
             watcher(watched)
         except OSError as error:
             warnings.warn(f"{error}: training goes on without it.", stacklevel=2)
+
+
+class StopRequest(threading.Event):
+    """Set once somebody asks to stop."""
+
+    terminate = False
+    """Whether the system asked (SIGTERM, SIGHUP), so that the whole program should end."""
+
+
+_open: list[StopRequest] = []  # the flag of a context that is open in the main thread
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Turn SIGINT, SIGTERM and SIGHUP into a flag.
+
+    A second Ctrl-C acts as usual: a person has lost patience. Further SIGTERMs change nothing,
+    since launchers and schedulers send several for one stop. Nested contexts share a flag, so a
+    request that stops the inner one cannot interrupt the saving in the outer one. Nor can a second
+    Ctrl-C that comes after the inner one has ended (a third can).
+
+    Outside the main thread, where Python allows no signal handlers, the flag is never set.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield StopRequest()
+        return
+    if _open:
+        try:
+            yield _open[0]
+        finally:  # SIGTERM's handler takes the next Ctrl-C as a request again
+            signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
+        return
+    stop = StopRequest()
+
+    def request(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        stop.terminate |= number != signal.SIGINT
+        if number == signal.SIGINT:
+            signal.signal(number, before[number])
+
+    taken: list[int] = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # of a lost connection; Windows does not have it
+    if hangup and signal.getsignal(hangup) != signal.SIG_IGN:  # nohup has it ignored
+        taken.append(hangup)
+    before = {number: signal.getsignal(number) for number in taken}
+    _open.append(stop)
+    try:
+        for number in before:
+            signal.signal(number, request)
+        yield stop
+    finally:
+        _open.clear()
+        for number, handler in before.items():
+            signal.signal(number, handler)
