@@ -190,10 +190,8 @@ def _deliver(file: RemoteFile, url: str, target: Path) -> None:
             raise DownloadError(str(cause) or type(cause).__name__) from error
         found = file_hash(partial, file.algorithm)
         if found != file.digest:
+            told = f"sent a file whose {file.algorithm.upper()} is {found}"
             with partial.open("rb") as sent:
-                page = sent.read(100).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
-            raise DownloadError(
-                "sent a web page instead of the file (a quota or a login page)"
-                if page
-                else f"sent a file whose {file.algorithm.upper()} is {found}"
-            )
+                if sent.read(100).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+                    told = "sent a web page instead of the file (a quota or a login page)"
+            raise DownloadError(told)

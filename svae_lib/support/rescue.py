@@ -28,11 +28,11 @@ class TrainingOutOfMemory(RuntimeError):
 class LastGood:
     """A copy of a model's weights and statistics, on its device, to go back to.
 
-    ``at_once``: the number of images that a process computes with at a time.
+    ``images``: their number per step and process; ``parts``: in which they are processed.
     """
 
-    def __init__(self, model: nn.Module, at_once: int) -> None:
-        self._model, self._at_once = model, at_once
+    def __init__(self, model: nn.Module, images: int, parts: int) -> None:
+        self._model, self._images, self._parts = model, images, parts
         self._state: dict[str, Tensor] = {}
 
     def __bool__(self) -> bool:
@@ -69,10 +69,16 @@ class LastGood:
                 raise
             traceback.clear_frames(error.__traceback__)  # they hold the step's tensors
             self.restore()
+            images, parts = self._images, self._parts
+            # At least two at a time: BatchNorm cannot normalise a single image.
+            finer = next((n for n in range(parts + 1, images // 2 + 1) if images % n == 0), None)
+            split = finer and (
+                f"accumulate={finer} (svae train: --train.accumulate {finer}), which processes the "
+                f"same batch in parts of {images // finer}, or "
+            )
             raise TrainingOutOfMemory(
-                f"out of memory in step {step}, at {self._at_once} images at a time. Try a larger "
-                "accumulate (svae train: --train.accumulate), which processes the same batch in "
-                "more parts, or a smaller batch_size or model. The model is back at its last good "
+                f"out of memory in step {step}, at {images // parts} images at a time. Try "
+                f"{split or ''}a smaller batch_size or model. The model is back at its last good "
                 "state."
             ) from None
 
