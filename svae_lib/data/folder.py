@@ -184,7 +184,10 @@ def image_names(folder: Path) -> list[str]:
             below.clear()  # a link back to where we have been
             continue
         entered.add(real)
-        below[:] = sorted(name for name in below if not is_hidden(name))
+        below[:] = sorted(
+            (name for name in below if not is_hidden(name)),
+            key=lambda name: (Path(place, name).is_symlink(), name),  # its own name comes first
+        )
         above = Path(place).relative_to(folder)
         names += [(above / name).as_posix() for name in files if not is_hidden(name)]
     endings = {name: PurePosixPath(name).suffix.lower() for name in names}
