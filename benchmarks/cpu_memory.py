@@ -2,9 +2,9 @@
 
     python benchmarks/cpu_memory.py [--work "train quick" ...] [--turns 4]
 
-With: freed memory is kept while the work lasts (svae_lib.support.memory), and large feature
-networks take four at a time. Without: the C library returns freed memory as it likes, and a batch
-of 50 goes through the network at once. Each turn is a process of its own, for a process remembers
+With: freed memory is kept while the work lasts (devices.kept_memory), and large feature networks
+take four at a time. Without: the C library returns freed memory as it likes, and a batch of 50
+goes through the network at once. Each turn is a process of its own, for a process remembers
 how it allocated; the two take turns. A rate is in images per second, after a few steps (or a
 batch) that are not counted; ``times_faster`` is the median over the turns of the ratio of two
 rates that were measured one after the other. Leave the machine alone meanwhile.
@@ -29,7 +29,6 @@ from record import load_average, peak_memory_mib, save
 
 import svae_lib as sv
 from svae_lib.fid import extract_features
-from svae_lib.support import memory
 
 TRAIN = {"quick": 60, "quick-cifar10": 40, "mnist": 4, "celeba": 2}  # steps
 FEATURES = {"efficientnet-lite0": 200, "inception": 100}  # images
@@ -56,7 +55,7 @@ def features(name: str, few_at_once: bool) -> float:
     if not few_at_once:
         network = dataclasses.replace(network, cpu_batch=None)
     images = torch.rand(FEATURES[name], 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    with memory.kept_memory():
+    with sv.devices.kept_memory():
         extract_features(images[:BATCH], network, BATCH)
         start = time.perf_counter()
         extract_features(images, network, BATCH)
@@ -66,7 +65,7 @@ def features(name: str, few_at_once: bool) -> float:
 def one(work: str, with_care: bool) -> dict[str, Any]:
     """One turn, in this process."""
     kind, name = work.split(" ")
-    with mock.patch.object(memory, "_glibc", memory._glibc if with_care else lambda: None):
+    with mock.patch.object(sv.devices, "_glibc", sv.devices._glibc if with_care else lambda: None):
         rate = train(name) if kind == "train" else features(name, with_care)
     return {"images_per_second": rate, "peak_memory_MiB": peak_memory_mib()}
 

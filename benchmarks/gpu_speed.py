@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 import svae_lib as sv
-from svae_lib.support.compiling import compiler_options
+from svae_lib.support.devices import compiler_options
 
 PRESETS = ("mnist", "cifar10", "celeba")
 REPEATS, SECONDS = 3, 6.0

@@ -5,7 +5,7 @@
 
 The 5,000 digits (500 per class) are split 4,000 / 1,000 with 400 and 100 per class, then each
 part is shuffled, with a fixed seed. Archive members carry no time stamp, so the same versions of
-NumPy and zlib give the same bytes; the script prints the SHA-256 that svae_lib/data/mnist5k.py
+NumPy and zlib give the same bytes; the script prints the SHA-256 that svae_lib/data/digits.py
 checks.
 """
 

@@ -9,7 +9,7 @@ noise of a step. So a run that is stopped and resumed meets the same numbers as 
 was, without any random state to save; and so do several processes that share a step's images.
 
 What the loop needs and does not teach is in support/: feeding brings the images, distributed knows
-the other processes, compiling makes the loss faster, rescue goes back when things go wrong.
+the other processes, devices makes the loss faster, rescue goes back when things go wrong.
 """
 
 from __future__ import annotations
@@ -29,12 +29,10 @@ from .objective import Loss, RunningGamma
 from .presets import TrainConfig, check_config
 from .support import devices
 from .support.checks import InputError, check_uint8_images
-from .support.compiling import compile_pays, compiled, go_on_without_compiling
 from .support.distributed import join
 from .support.feeding import Feed
 from .support.progress import History, counter
-from .support.rescue import LastGood, tell
-from .support.signals import stop_requests
+from .support.rescue import LastGood, stop_requests, tell
 
 METRICS = ("loss", "reconstruction", "kl", "mse")
 """Quantities of a trainer's history: each entry has their means over the images of its steps."""
@@ -116,10 +114,11 @@ class Trainer:
             memory_format=self.memory_format,
         )
         if compile is None:  # losses other than the VAE's may do what the compiler cannot handle
-            compile = type(model).loss is VAE.loss and compile_pays(self.device, config.steps)
+            pays = devices.compile_pays(self.device, config.steps)
+            compile = pays and type(model).loss is VAE.loss
             if compile:
-                go_on_without_compiling()  # where it fails: nobody has asked for it
-        self.loss = compiled(
+                devices.go_on_without_compiling()  # where it fails: nobody has asked for it
+        self.loss = devices.compiled(
             self.processes.averaging(_BatchLoss(self.model, config.beta)),
             compile,
             whole_steps=self.processes.alone and parts == 1,

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import svae_lib as sv
-from svae_lib.support import memory as allocation
-from svae_lib.support.memory import kept_memory
+from svae_lib.support import devices as allocation
+from svae_lib.support.devices import kept_memory
 
 
 class Recorder:

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from svae_lib import data
-from svae_lib.data import download, places
+from svae_lib.data import download
 from svae_lib.data.digits import FASHION_MNIST, MNIST, IdxSet, load_idx_set
 from svae_lib.support.checks import InputError
 
@@ -51,8 +51,9 @@ def kind(contents: list[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setattr(download, "ROUNDS", 1)
     monkeypatch.setattr(download, "cache_folder", lambda name: tmp_path / "cache" / name)
     hashes = tuple(hashlib.sha256(content).hexdigest() for content in contents)
-    monkeypatch.setattr(places, "SHARED", tmp_path / "share")
-    return replace(MNIST, sha256=hashes, mirrors=("http://127.0.0.1:9/",))
+    monkeypatch.setattr(download, "SHARED", tmp_path / "share")
+    monkeypatch.setattr(MNIST.reader, "mirrors", ["http://127.0.0.1:9/"])
+    return replace(MNIST, sha256=hashes)
 
 
 def place(folder: Path, contents: list[bytes], packed: bool = True, dots: bool = False) -> Path:
@@ -168,7 +169,8 @@ def test_download_and_a_second_load(
     monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        kind = replace(kind, mirrors=(f"http://127.0.0.1:{server.server_port}/",))
+        mirror = f"http://127.0.0.1:{server.server_port}/"
+        monkeypatch.setattr(kind.reader, "mirrors", [mirror])
         first = load_idx_set(kind)
         server.shutdown()
     assert torch.equal(load_idx_set(kind).train, first.train)
@@ -177,7 +179,7 @@ def test_download_and_a_second_load(
 
 
 def test_fashion_mnist_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = os.environ.get("SVAE_FASHION_MNIST", str(places.SHARED / "fashion-mnist"))
+    folder = os.environ.get("SVAE_FASHION_MNIST", str(download.SHARED / "fashion-mnist"))
     if not Path(folder).is_dir():
         pytest.skip(
             "needs the four files of Fashion-MNIST: install Debian's package "

@@ -14,7 +14,7 @@ from PIL import Image, features
 from svae_lib import data
 from svae_lib.data import folder as module
 from svae_lib.data import load_folder
-from svae_lib.data.pictures import Pictures
+from svae_lib.data.folder import Pictures
 from svae_lib.support.checks import InputError
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from svae_lib import data
-from svae_lib.data import ImageSets, mnist5k
+from svae_lib.data import ImageSets, digits
 from svae_lib.support.checks import InputError
 from svae_lib.support.files import embedded, file_hash
 
@@ -60,7 +60,7 @@ def test_labels_belong_to_their_images(sets: ImageSets) -> None:
 
 
 def test_embedded_file_is_the_documented_one() -> None:
-    path = embedded(mnist5k.FILE)
+    path = embedded(digits.EXCERPT.name)
     assert path.stat().st_size <= 1_500_000
     readme = Path(__file__).parent.parent / "data" / "README.md"
     assert file_hash(path) in readme.read_text(encoding="utf-8")
@@ -69,12 +69,12 @@ def test_embedded_file_is_the_documented_one() -> None:
 def test_damaged_file_is_named_with_its_expected_hash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    damaged = tmp_path / mnist5k.FILE
-    content = bytearray(embedded(mnist5k.FILE).read_bytes())
+    damaged = tmp_path / digits.EXCERPT.name
+    content = bytearray(embedded(digits.EXCERPT.name).read_bytes())
     content[1000] ^= 1
     damaged.write_bytes(content)
-    monkeypatch.setattr(mnist5k, "embedded", lambda name: tmp_path / name)
-    with pytest.raises(InputError, match=mnist5k.SHA256) as caught:
+    monkeypatch.setattr(digits, "embedded", lambda name: tmp_path / name)
+    with pytest.raises(InputError, match=digits.EXCERPT.digest) as caught:
         data.load("mnist-5k")
     assert str(damaged) in str(caught.value)
 

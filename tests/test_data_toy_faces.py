@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from svae_lib import data
-from svae_lib.data import face_drawing, shapes, toy_faces
+from svae_lib.data import face_drawing, face_scene, toy_faces
 from svae_lib.data.toy_faces import FACTOR_NAMES, RANGES
 from svae_lib.support.checks import InputError
 
@@ -82,9 +82,9 @@ def test_other_sizes_show_the_same_faces(size: int) -> None:
 
 
 def test_bad_requests_are_refused() -> None:
-    with pytest.raises(InputError, match="at least one"):
+    with pytest.raises(InputError, match="n must be at least 1"):
         data.draw_faces(0, seed=0)
-    with pytest.raises(InputError, match="16x16"):
+    with pytest.raises(InputError, match="image_size must be at least 16"):
         data.draw_faces(1, seed=0, image_size=8)
 
 
@@ -165,25 +165,25 @@ def plane(size: int = 100) -> tuple[Tensor, Tensor]:
 
 def test_coverage_of_a_disc_and_of_a_capsule_are_their_areas() -> None:
     x, y = plane()
-    alpha = shapes.coverage(shapes.capsule(x, y, 0.4, 0.2), 0.02)
+    alpha = face_drawing.coverage(face_drawing.capsule(x, y, 0.4, 0.2), 0.02)
     expected = 0.8 * 0.4 + math.pi * 0.2**2
     assert alpha.sum().item() * 0.02**2 == pytest.approx(expected, rel=1e-3)
-    alpha = shapes.coverage(shapes.ellipse(x, y, 0.6, 0.6), 0.02)
+    alpha = face_drawing.coverage(face_drawing.ellipse(x, y, 0.6, 0.6), 0.02)
     assert alpha.sum().item() * 0.02**2 == pytest.approx(math.pi * 0.36, rel=1e-3)
     assert 0 < ((alpha > 0) & (alpha < 1)).sum() < 500  # a rim of one pixel
 
 
 def test_palette_and_hue() -> None:
     place = torch.tensor([0.0, 0.25, 1.0]).view(3, 1, 1, 1)
-    colours = shapes.palette(place, ((0, 0, 0), (255, 0, 0), (255, 255, 255)))
+    colours = face_scene.palette(place, ((0, 0, 0), (255, 0, 0), (255, 255, 255)))
     assert colours.view(3, 3).tolist() == [[0, 0, 0], [0.5, 0, 0], [1, 1, 1]]
-    around = shapes.hue(torch.tensor([0.0, 1 / 3, 2 / 3]).view(3, 1, 1, 1), 1.0, 1.0)
+    around = face_drawing.hue(torch.tensor([0.0, 1 / 3, 2 / 3]).view(3, 1, 1, 1), 1.0, 1.0)
     assert torch.allclose(around.view(3, 3), torch.eye(3), atol=1e-5)
 
 
 def test_smoothstep_and_blend() -> None:
-    values = shapes.smoothstep(0.0, 2.0, torch.tensor([-1.0, 0.0, 1.0, 2.0, 3.0]))
+    values = face_drawing.smoothstep(0.0, 2.0, torch.tensor([-1.0, 0.0, 1.0, 2.0, 3.0]))
     assert values.tolist() == [0, 0, 0.5, 1, 1]
     image = torch.zeros(1, 3, 1, 2)
-    shapes.blend(image, torch.ones(1, 3, 1, 1), torch.tensor([0.25, 1.0]).view(1, 1, 1, 2))
+    face_drawing.blend(image, torch.ones(1, 3, 1, 1), torch.tensor([0.25, 1.0]).view(1, 1, 1, 2))
     assert image[0, 0, 0].tolist() == [0.25, 1.0]

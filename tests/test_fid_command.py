@@ -13,7 +13,7 @@ from PIL import Image
 from svae_lib import InputError, fid
 from svae_lib.cli import main
 from svae_lib.data import to_float
-from svae_lib.data.pictures import Pictures
+from svae_lib.data.folder import Pictures
 
 SIZES = ((20, 31), (40, 28), (32, 32), (28, 28))
 

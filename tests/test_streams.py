@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from svae_lib.support import streams
+from svae_lib.support import progress
 
 ROOT = Path(__file__).resolve().parents[1]
 # The module alone, which takes no second; the library's imports take several.
-STREAMS = f"import runpy; streams = runpy.run_path({streams.__file__!r})\n"
+STREAMS = f"import runpy; streams = runpy.run_path({progress.__file__!r})\n"
 
 
 def environment(**changes: str) -> dict[str, str]:

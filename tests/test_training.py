@@ -18,8 +18,8 @@ from torch import Tensor, nn
 import svae_lib as sv
 from svae_lib.experiments import checkpoints
 from svae_lib.experiments.checkpoints import MODEL_KINDS, restore_trainer, save_trainer
-from svae_lib.support import compiling, devices, rescue
-from svae_lib.support.signals import stop_requests
+from svae_lib.support import devices, rescue
+from svae_lib.support.rescue import stop_requests
 from svae_lib.training import METRICS
 
 
@@ -676,7 +676,7 @@ def test_where_the_compiler_fails_training_goes_on(tiny, fast, blobs, monkeypatc
 
     compiler = torch.compile
     monkeypatch.setattr("torch.compile", broken)
-    monkeypatch.setattr("svae_lib.training.compile_pays", lambda device, steps: True)
+    monkeypatch.setattr("svae_lib.support.devices.compile_pays", lambda device, steps: True)
     with torch._dynamo.config.patch(suppress_errors=False):  # and as it was, afterwards
         with pytest.raises(Exception, match="no compiler here"):
             trainer(tiny, fast, blobs, compile=True).fit(1, progress=False)
@@ -715,21 +715,21 @@ def test_exact_products_inside_and_what_was_set_outside() -> None:
 
 def test_what_pays_is_decided_by_device_and_length(monkeypatch, tmp_path) -> None:
     cpu, card = torch.device("cpu"), torch.device("cuda", 0)
-    assert not compiling.compile_pays(cpu, 10**6)
+    assert not devices.compile_pays(cpu, 10**6)
     assert devices.best_memory_format(card) is torch.channels_last
-    monkeypatch.setattr(compiling.importlib.util, "find_spec", lambda name: name)
-    monkeypatch.setattr(compiling.sysconfig, "get_path", lambda name: tmp_path)
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(devices.sysconfig, "get_path", lambda name: tmp_path)
     (tmp_path / "Python.h").touch()
-    monkeypatch.setattr(compiling.shutil, "which", lambda name: name)
+    monkeypatch.setattr(devices.shutil, "which", lambda name: name)
     for capability, steps, pays in [
         ((9, 0), 10**6, True),
         ((6, 1), 10**6, False),
         ((9, 0), 100, False),
     ]:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)
-        assert compiling.compile_pays(card, steps) is pays
+        assert devices.compile_pays(card, steps) is pays
     (tmp_path / "Python.h").unlink()
-    assert not compiling.compile_pays(card, 10**6)  # no headers
+    assert not devices.compile_pays(card, 10**6)  # no headers
     (tmp_path / "Python.h").touch()
-    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
-    assert not compiling.compile_pays(card, 10**6)  # no C compiler
+    monkeypatch.setattr(devices.shutil, "which", lambda name: None)
+    assert not devices.compile_pays(card, 10**6)  # no C compiler

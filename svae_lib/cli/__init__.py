@@ -23,8 +23,8 @@ from .._version import __version__
 from ..experiments.runs import Run
 from ..presets import PRESETS
 from ..support.checks import InputError, named
+from ..support.progress import lasting_streams
 from ..support.rescue import TrainingDiverged, TrainingOutOfMemory
-from ..support.streams import lasting_streams
 from .grade import Grade
 from .pictures import Export, Info, Reconstruct, Sample
 from .scores import Evaluate, Fid, Report

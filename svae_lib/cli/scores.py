@@ -14,7 +14,7 @@ from torch import Tensor
 from .. import data, fid
 from ..data import ImageSets
 from ..data.decoding import SUFFIXES
-from ..data.pictures import Pictures
+from ..data.folder import Pictures
 from ..experiments.evaluation import Features, evaluate
 from ..experiments.report import Subject, contents, format_table, score_table, write_report
 from ..experiments.runs import Run

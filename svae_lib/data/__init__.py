@@ -13,10 +13,9 @@ from functools import partial
 from ..support.checks import InputError
 from .celeba import load_celeba
 from .cifar10 import load_cifar10
-from .digits import FASHION_MNIST, MNIST, load_idx_set
+from .digits import FASHION_MNIST, MNIST, load_idx_set, load_mnist_5k
 from .folder import PREFIX, absolute, load_folder, load_folder_spec
 from .image_sets import ImageSets, pad, to_float, to_uint8
-from .mnist5k import load_mnist_5k
 from .toy_faces import draw_faces, load_toy_faces
 
 __all__ = [

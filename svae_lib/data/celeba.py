@@ -16,9 +16,8 @@ import torch
 
 from ..support.checks import InputError
 from .decoding import is_hidden
-from .download import RemoteFile, find
+from .download import RemoteFile, cache_folder, find
 from .image_sets import ImageSets
-from .places import cache_folder
 from .preparation import Recipe, Source, folder_source, prepare, zip_source
 
 SOURCE = (
@@ -61,9 +60,6 @@ def load_celeba(root: str | os.PathLike[str] | None = None) -> ImageSets:
     Args:
         root: folder that holds img_align_celeba.zip or the folder img_align_celeba, or that folder
             itself; nothing is downloaded when it is given.
-
-    Raises:
-        InputError: files are missing or damaged, or cannot be downloaded.
     """
     wanted = f"{ARCHIVE}, or the folder {FOLDER},"
     place = find(ARCHIVE, PLACES, root, "celeba", wanted, ADVICE)

@@ -42,9 +42,6 @@ def load_cifar10(root: str | os.PathLike[str] | None = None) -> ImageSets:
     Args:
         root: folder with cifar-10-batches-py (torchvision's layout) or cifar-10-python.tar.gz;
             nothing is downloaded when it is given.
-
-    Raises:
-        InputError: files are missing or damaged, or cannot be downloaded.
     """
     place = find(ARCHIVE, PLACES, root, "cifar10", f"{ARCHIVE}, or the folder {BATCHES},")
     if place.name == FIRST:

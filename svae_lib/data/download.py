@@ -1,7 +1,7 @@
-"""Files from the web that arrive whole and genuine, or not at all.
+"""Where the files of a data set are: with the user, or on the web, or made already.
 
-pooch transfers the bytes into a hidden file, which takes its final name only after its hash has
-been checked.
+What is downloaded arrives whole and genuine, or not at all: pooch transfers the bytes into a hidden
+file, which takes its final name only after its hash has been checked.
 """
 
 from __future__ import annotations
@@ -9,23 +9,64 @@ from __future__ import annotations
 import os
 import time
 import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..support.checks import InputError
-from ..support.files import atomic_path, file_hash
-from ..support.progress import counter
-from .places import VARIABLE, cache_folder, make_once, own_folder
+from filelock import FileLock
 
+from ..support.checks import InputError
+from ..support.files import atomic_path, expand, file_hash, user_cache
+from ..support.progress import counter
+
+VARIABLE = "SVAE_DATA"
+SHARED = Path("/usr/share/datasets")  # where Debian's packages put data sets
 TIMEOUT = 20.0  # seconds of silence after which a connection is given up
 ROUNDS = 3  # how often all the mirrors are tried
 PAUSE = 1.0  # seconds before the second round, doubled before the third
-HEADERS = {
-    "User-Agent": "svae-lib (course on variational image generation)",
-    "Accept-Encoding": "identity",
-}
+
+
+def own_folder(root: str | os.PathLike[str] | None) -> Path | None:
+    """The folder of data that is there: ``root``, else what SVAE_DATA names, else the system's."""
+    named = (os.environ.get(VARIABLE) or None) if root is None else root
+    folder = expand(SHARED if named is None else named)
+    if folder.is_dir():
+        return folder
+    if named:
+        origin = VARIABLE if root is None else "root"
+        raise InputError(f"{origin} names {folder}, which is not a folder.")
+    return None
+
+
+def cache_folder(kind: str) -> Path:
+    """Folder for "downloads" or "prepared" data: in a checkout's data/, or else in the cache."""
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "pyproject.toml").exists() and os.access(checkout / "data", os.W_OK):
+        return checkout / "data" / kind
+    return user_cache() / kind
+
+
+def make_once(target: Path, make: Callable[[], None]) -> None:
+    """Call ``make`` for a file, unless it is there; meanwhile, other processes wait for it.
+
+    A hidden lock file stays beside the file; what a killed process left there is removed. An
+    InputError says where the disk is full or cannot be written.
+    """
+    if target.exists():
+        return
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f".{target.name}.lock")):
+            if not target.exists():
+                for leftover in target.parent.glob(f".{target.stem[:40]}.*partial*"):
+                    leftover.unlink()  # of a process that was killed
+                make()
+    except OSError as error:
+        raise InputError(
+            f"cannot write to {target.parent}: {error.strerror or error}. Free some space there or "
+            "make it writable; where there is no checkout, XDG_CACHE_HOME names another folder."
+        ) from error
 
 
 class DownloadError(InputError):
@@ -53,12 +94,7 @@ class RemoteFile:
 
 
 def fetch(file: RemoteFile, folder: Path) -> Path:
-    """Download a file unless ``folder`` has it, and return its path.
-
-    Raises:
-        DownloadError: no mirror delivered the file.
-        InputError: the file that is there has the wrong hash, or the folder cannot be written.
-    """
+    """Download a file unless ``folder`` has it, check its hash, and return its path."""
     target = folder / file.name
     make_once(target, lambda: _download(file, target))
     check_hash(target, file)
@@ -99,13 +135,15 @@ def find(
         raise DownloadError(told.rstrip()) from None
 
 
-def check_hash(path: Path, file: RemoteFile) -> None:
-    """Raise InputError unless the file at ``path`` has the expected hash."""
+def check_hash(
+    path: Path, file: RemoteFile, advice: str = "Delete it to download it again."
+) -> None:
+    """Raise InputError, with the advice, unless the file at ``path`` has the expected hash."""
     found = file_hash(path, file.algorithm)
     if found != file.digest:
         raise InputError(
             f"{path} is damaged or another file: its {file.algorithm.upper()} is {found}, "
-            f"expected {file.digest}. Delete it to download it again."
+            f"expected {file.digest}. {advice}"
         )
 
 
@@ -134,7 +172,10 @@ def _deliver(file: RemoteFile, url: str, target: Path) -> None:
     import pooch  # here: its import takes a while
 
     bar = counter(1, file.name, "B", scaled=True)  # pooch sets the total
-    options: dict[str, Any] = {"headers": HEADERS, "hooks": {"response": _as_is}}
+    options: dict[str, Any] = {
+        "headers": {"Accept-Encoding": "identity"},
+        "hooks": {"response": _as_is},
+    }
     receive = pooch.HTTPDownloader(bar, chunk_size=1 << 16, timeout=TIMEOUT, **options)
     with atomic_path(target) as partial:
         try:
@@ -149,10 +190,8 @@ def _deliver(file: RemoteFile, url: str, target: Path) -> None:
             raise DownloadError(str(cause) or type(cause).__name__) from error
         found = file_hash(partial, file.algorithm)
         if found != file.digest:
+            told = f"sent a file whose {file.algorithm.upper()} is {found}"
             with partial.open("rb") as sent:
-                page = sent.read(100).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
-            raise DownloadError(
-                "sent a web page instead of the file (a quota or a login page)"
-                if page
-                else f"sent a file whose {file.algorithm.upper()} is {found}"
-            )
+                if sent.read(100).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+                    told = "sent a web page instead of the file (a quota or a login page)"
+            raise DownloadError(told)

@@ -1,12 +1,22 @@
-"""The parts of a toy face, painted over one another from back to front."""
+"""The parts of a toy face, painted over one another from back to front.
+
+They are made of soft-edged shapes: planes of signed distances (N, 1, H, W), positive inside, in
+units of half an image. :func:`coverage` turns one into the share of each pixel that the shape
+covers, so edges are anti-aliased without drawing at a larger size.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from .face_scene import HALF_HEIGHT, Scene
-from .shapes import bell, blend, capsule, coverage, ellipse, hue, lit, palette, plain, smoothstep
+from .face_scene import HALF_HEIGHT, Scene, palette
+
+
+def plain(red: float, green: float, blue: float) -> Tensor:
+    """A colour (1, 3, 1, 1)."""
+    return torch.tensor([red, green, blue]).view(1, 3, 1, 1)
+
 
 EYES = ((58, 36, 24), (110, 72, 36), (96, 122, 60), (70, 124, 168), (120, 132, 146))
 BLACK, WHITE = plain(0.07, 0.05, 0.06), plain(0.97, 0.96, 0.95)
@@ -222,3 +232,50 @@ def _paint_glasses(scene: Scene) -> None:
             arm = torch.minimum(arm, scene["face_width"] - (u + middle).abs())
             wire = torch.maximum(wire, torch.maximum(0.016 - inside.abs_(), arm))
         blend(image, frame, coverage(wire, scene.pixel) * worn)
+
+
+def coverage(distance: Tensor, pixel: float) -> Tensor:
+    """Share of each pixel inside the shape, in [0, 1]; ``pixel`` is the width of one."""
+    return (distance * (1 / pixel)).add_(0.5).clamp_(0, 1)
+
+
+def ellipse(u: Tensor, v: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
+    """Distance to an ellipse's outline: exact along the shorter axis, softer at the far ends."""
+    radius = ((u * (1 / a)).square_() + (v * (1 / b)).square_()).sqrt_()  # 1 on the outline
+    return (1 - radius).mul_(torch.minimum(torch.as_tensor(a), torch.as_tensor(b)))
+
+
+def capsule(u: Tensor, v: Tensor, half_length: Tensor | float, thickness: Tensor | float) -> Tensor:
+    """Distance to the outline of a bar along u with round ends; ``thickness`` is half its width."""
+    beyond = (u.abs() - half_length).clamp_(min=0)
+    return thickness - (beyond.square_() + v.square()).sqrt_()
+
+
+def smoothstep(low: float, high: float, x: Tensor) -> Tensor:
+    """0 below ``low``, 1 above ``high``, a smooth cubic between."""
+    t = ((x - low) / (high - low)).clamp_(0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def blend(image: Tensor, colour: Tensor, alpha: Tensor) -> None:
+    """Paint ``colour`` (N, 3, H or 1, W or 1) over ``image`` where ``alpha`` (N, 1, H, W) is 1."""
+    image.lerp_(colour.expand_as(image), alpha)
+
+
+def hue(position: Tensor, saturation: Tensor | float, value: Tensor | float) -> Tensor:
+    """Colours around the hue circle: position (N, 1, 1, 1), period 1, to RGB (N, 3, 1, 1)."""
+    offsets = torch.tensor([0.0, 2 / 3, 1 / 3]).view(1, 3, 1, 1)
+    pure = ((((position + offsets) % 1) * 6 - 3).abs() - 1).clamp(0, 1)
+    return value * (1 - saturation + saturation * pure)
+
+
+def lit(colour: Tensor, shade: Tensor) -> Tensor:
+    """A colour under light: (N, 3, 1, 1) and (N, 1, H, W) to (N, 3, H, W); shadows are warm."""
+    dark = colour * plain(0.42, 0.32, 0.34)
+    return torch.addcmul(dark, shade, colour * 1.06 + 0.03 - dark)
+
+
+def bell(u: Tensor, v: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
+    """A soft spot, near exp(-r^2) but 0 from r = 2 on; r is 0 at the centre, 1 on the ellipse."""
+    square = (u * (1 / a)).square_().add_((v * (1 / b)).square_())
+    return square.mul_(-0.25).add_(1).clamp_(min=0).square_().square_()

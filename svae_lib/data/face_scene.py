@@ -14,8 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .shapes import palette
-
 SKIN = (
     *((255, 223, 200), (243, 196, 160), (222, 165, 118)),
     *((183, 122, 80), (134, 82, 54), (88, 54, 39)),
@@ -136,3 +134,11 @@ def _noise(places: Tensor, size: int) -> Tensor:
     corner = (places * NOISE_TILE).long()[..., None]
     rows, columns = ((corner + torch.arange(size)) % NOISE_TILE).unbind(1)
     return tile[rows[:, :, None], columns[:, None, :]][:, None]
+
+
+def palette(position: Tensor, colours: tuple[tuple[int, int, int], ...]) -> Tensor:
+    """Colours along a list of 0-255 anchors: position (N, 1, 1, 1) in [0, 1] to (N, 3, 1, 1)."""
+    anchors = torch.tensor(colours, dtype=torch.float32) / 255
+    place = position.flatten() * (len(colours) - 1)
+    left = place.floor().long().clamp(0, len(colours) - 2)
+    return torch.lerp(anchors[left], anchors[left + 1], (place - left)[:, None])[..., None, None]

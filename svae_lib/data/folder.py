@@ -1,4 +1,7 @@
-"""Any folder of images: ``load("folder:PATH")``, ``load("folder:PATH?size=32&channels=1")``."""
+"""Any folder of images: ``load("folder:PATH")``, ``load("folder:PATH?size=32&channels=1")``.
+
+:class:`Pictures` reads a folder at the pictures' own sizes: for scores, not for training.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,21 @@ import hashlib
 import os
 import urllib.parse
 import warnings
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 import torch
+from torch import Tensor
 
-from ..support.checks import InputError
+from ..support.checks import InputError, check_counts, check_seed
 from ..support.files import expand
-from .decoding import SUFFIXES, is_hidden, printable
+from .decoding import SUFFIXES, decode, is_hidden, printable, read_file, reason
+from .download import cache_folder
 from .image_sets import ImageSets
-from .places import cache_folder
 from .preparation import OnBroken, Recipe, folder_source, prepare
 
 PREFIX = "folder:"
@@ -75,8 +80,6 @@ def load_folder(
         name: of the result; "folder:PATH" by default.
     """
     folder = expand(path)
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder.")
     given = {"size": size, "channels": channels, "test": test, "seed": seed, "on_broken": on_broken}
     options = _options(given)
     train, held_out = (
@@ -171,6 +174,8 @@ def image_names(folder: Path) -> list[str]:
         text = f"{error.filename} cannot be read ({error.strerror}): make it readable or remove it."
         raise InputError(printable(text))
 
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder.")
     names: list[str] = []
     entered: set[str] = set()
     for place, below, files in os.walk(folder, onerror=refuse, followlinks=True):
@@ -229,14 +234,58 @@ def _random_split(files: Files, test: float, seed: int) -> list[Files]:
     largest remainders. So the total is right, and adding a file moves hardly any other.
     """
     draw = {name: hashlib.sha256(os.fsencode(f"{seed}/{name}")).digest() for name, _ in files}
-    members: dict[str, list[str]] = {}
-    for name, label in files:
-        members.setdefault(label, []).append(name)
+    sizes = Counter(label for _, label in files)
+    drawn_so_far: Counter[str] = Counter()
     beyond_share: dict[str, float] = {}  # of the class, once this file and those before it are in
-    for names in members.values():
-        for count, name in enumerate(sorted(names, key=draw.__getitem__), start=1):
-            beyond_share[name] = count - test * len(names)
+    for name, label in sorted(files, key=lambda file: draw[file[0]]):
+        drawn_so_far[label] += 1
+        beyond_share[name] = drawn_so_far[label] - test * sizes[label]
     order = sorted(draw, key=lambda name: (beyond_share[name], draw[name]))
     count = min(max(round(test * len(order)), 1), len(order) - 1)
     drawn = set(order[:count])
     return [[file for file in files if (file[0] in drawn) == part] for part in (False, True)]
+
+
+class Pictures:
+    """The pictures in a folder and its subfolders; :meth:`batches` reads them.
+
+    Args:
+        folder: hidden files and folders in it are left out, and links to folders are followed.
+        batch_size: pictures in a batch, at most.
+        seed: of the random order, so that the first pictures are a fair sample of all.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], *, batch_size: int = 50, seed: int = 0
+    ) -> None:
+        check_counts(batch_size=batch_size)
+        check_seed(seed)
+        self.folder, self.batch_size = expand(folder), batch_size
+        files = image_names(self.folder)
+        self._files = [files[i] for i in np.random.default_rng(seed).permutation(len(files))]
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def batches(self, channels: int) -> Iterator[Tensor]:
+        """Batches of pictures, each of one size: uint8 (N, C, H, W), with C = ``channels``, 1 or 3.
+
+        Each picture is turned upright and converted as in :func:`svae_lib.data.load_folder`, but
+        neither cropped nor resized. A file that is not a picture raises an InputError.
+        """
+        waiting: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+        for name in self._files:
+            try:
+                pixels = decode(read_file(self.folder / name), None, channels)
+            except Exception as error:  # whatever a decoder raises
+                told = f"{self.folder / name} cannot be read as a picture: {reason(error)}."
+                raise InputError(told) from None
+            picture = torch.from_numpy(pixels.copy())
+            waiting[picture.shape].append(picture)
+            fullest = max(waiting, key=lambda shape: len(waiting[shape]))
+            held = sum(map(len, waiting.values()))
+            # Where nearly every picture has a size of its own, not all of them can wait.
+            if len(waiting[fullest]) == self.batch_size or held == 4 * self.batch_size:
+                yield torch.stack(waiting.pop(fullest))
+        for pictures in waiting.values():
+            yield torch.stack(pictures)

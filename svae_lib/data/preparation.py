@@ -16,7 +16,6 @@ import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -28,10 +27,10 @@ from ..support.checks import InputError
 from ..support.files import atomic_path, read_json, write_json
 from ..support.progress import counter
 from .decoding import decode, printable, read_file, reason
-from .places import make_once
+from .download import make_once
 
 VERSION = 3  # raise it when the same files give other pixels
-BLOCK = 32  # images that a thread decodes at a time
+BLOCK = 32  # images for each thread at a time: so many wait in memory to be written
 MOST_THREADS = 8
 OnBroken = Literal["refuse", "skip"]
 
@@ -121,15 +120,12 @@ def _make(
     shape = (len(source.names), recipe.channels, recipe.size, recipe.size)
     threads = min(torch.get_num_threads(), MOST_THREADS)
 
-    def decoded(names: Sequence[str]) -> list[bytes | str]:
-        """For each file the image's values, or the reason why there are none."""
-        found: list[bytes | str] = []
-        for name in names:
-            try:
-                found.append(decode(source.read(name), **how).tobytes())
-            except Exception as error:  # whatever a decoder raises
-                found.append(reason(error))
-        return found
+    def decoded(name: str) -> bytes | str:
+        """The image's values, or the reason why there are none."""
+        try:
+            return decode(source.read(name), **how).tobytes()
+        except Exception as error:  # whatever a decoder raises
+            return reason(error)
 
     with (
         atomic_path(array) as partial,
@@ -142,9 +138,7 @@ def _make(
         end = file.tell() + math.prod(shape)
         for start in range(0, len(source.names), threads * BLOCK):
             names = source.names[start : start + threads * BLOCK]
-            blocks = [names[i : i + BLOCK] for i in range(0, len(names), BLOCK)]
-            images = chain.from_iterable(pool.map(decoded, blocks))
-            for name, image in zip(names, images, strict=True):
+            for name, image in zip(names, pool.map(decoded, names), strict=True):
                 if isinstance(image, str):
                     broken[printable(name)] = image
                 else:

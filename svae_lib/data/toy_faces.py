@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..support.checks import InputError
+from ..support.checks import check_counts
 from .face_drawing import paint
 from .image_sets import ImageSets
 
@@ -73,10 +73,8 @@ def draw_faces(n: int, seed: int, image_size: int = 64) -> tuple[Tensor, Tensor]
         Images uint8 (n, 3, image_size, image_size), and factors float32 (n, F) whose columns
         ``FACTOR_NAMES`` lists, with units and meaning in ``RANGES``.
     """
-    if n < 1:
-        raise InputError(f"cannot draw {n} faces: ask for at least one.")
-    if image_size < 16:
-        raise InputError(f"faces need at least 16x16 pixels, not {image_size}x{image_size}.")
+    check_counts(n=n)
+    check_counts(16, image_size=image_size)
     # one row per image: the factors, then six numbers that place textures
     uniform = np.random.default_rng(seed).random((n, len(RANGES) + 6), dtype=np.float32)
     values, places = torch.from_numpy(uniform).split([len(RANGES), 6], dim=1)

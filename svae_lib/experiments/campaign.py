@@ -19,7 +19,7 @@ import torch
 
 from ..support.checks import InputError, check_counts, check_positive
 from ..support.files import claimed
-from ..support.signals import stop_requests
+from ..support.rescue import stop_requests
 from ..support.tensor_files import read_header
 from .definitions import CAMPAIGNS
 from .runs import step_of

@@ -25,7 +25,7 @@ from ..models import VAE, Decoded
 from ..objective import kl_divergence
 from ..sampling import LatentMixture, prior_latents
 from ..support.checks import check_counts
-from ..support.memory import kept_memory
+from ..support.devices import kept_memory
 from ..support.progress import counter
 from ..support.provenance import provenance
 from .checkpoints import MODEL_KINDS, weights_hash

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..support.checks import InputError
-from ..support.files import read_json, write_text
-from ..support.records import to_json
+from ..support.files import read_json, to_json, write_text
 from .definitions import TABLES
 
 FORMAT = 3

@@ -30,7 +30,7 @@ from ..presets import ModelConfig, TrainConfig, check_config
 from ..support.checks import InputError, check_counts, named
 from ..support.distributed import join
 from ..support.files import claimed, expand, read_json, write_json
-from ..support.signals import stop_requests
+from ..support.rescue import stop_requests
 from ..support.tensor_files import DamagedFile
 from ..training import Trainer, check_trainable
 from .checkpoints import (

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from ..data import to_float
 from ..support.checks import InputError, check_counts, check_tensors
-from ..support.devices import as_float64
-from ..support.memory import kept_memory
+from ..support.devices import as_float64, kept_memory
 from .feature_network import FeatureNetwork, check_network
 
 Images = Tensor | Iterable[Tensor]

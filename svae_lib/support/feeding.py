@@ -48,11 +48,6 @@ class Feed:
         self.memory_format = memory_format
         self._orders: dict[int, Tensor] = {}
 
-    @property
-    def batches_per_epoch(self) -> int:
-        """Full batches in one pass over the images; the last incomplete one is dropped."""
-        return len(self.images) // self.batch_size
-
     def batch(self, step: int) -> Tensor:
         """This process's images of a step, counted from 0: float32 (n, C, S, S) in [0, 1]."""
         images = self._to_device(self.images[self._chosen(step)])
@@ -71,7 +66,8 @@ class Feed:
 
     def _chosen(self, step: int) -> Tensor:
         """Indices of this process's images of a step, on the same device as the images."""
-        epoch, batch = divmod(step, self.batches_per_epoch)
+        batches = len(self.images) // self.batch_size  # the last incomplete one is dropped
+        epoch, batch = divmod(step, batches)
         if epoch not in self._orders:
             generator = torch.Generator().manual_seed(stream_seed(self.seed, ORDER, epoch))
             order = torch.randperm(len(self.images), generator=generator)

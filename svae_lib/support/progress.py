@@ -1,9 +1,16 @@
-"""Progress of long work: a bar on a screen, a line now and then in a log file."""
+"""What a user sees of long work: a bar on a screen, a line now and then in a log file.
+
+A command goes on when the reader of its output has gone, or its terminal lacks characters.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import sys
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TextIO
 
 from tqdm.auto import tqdm
 
@@ -62,3 +69,48 @@ def _in_notebook() -> bool:
     module = sys.modules.get("IPython")
     shell = module.get_ipython() if module else None
     return getattr(shell, "kernel", None) is not None
+
+
+@contextlib.contextmanager
+def lasting_streams() -> Iterator[None]:
+    """Let standard output and error accept everything while the block runs.
+
+    Characters that the terminal cannot show are replaced. What is written once the reader has gone
+    (as after Ctrl-C in ``svae train | tee log``) is dropped.
+    """
+    with (
+        contextlib.redirect_stdout(_lasting(sys.stdout)),
+        contextlib.redirect_stderr(_lasting(sys.stderr)),
+    ):
+        yield
+
+
+def _lasting(stream: TextIO | None) -> Any:
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
+    return None if stream is None else _Lasting(stream)
+
+
+class _Lasting:
+    """A text stream that outlives its reader."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._try(self._stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, action: Callable[..., object], *arguments: str) -> None:
+        try:
+            action(*arguments)
+        except BrokenPipeError:  # from now on, drop everything, what is buffered included
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

@@ -1,11 +1,14 @@
-"""When training cannot go on: back to the last good state, and advice on what to try."""
+"""When training cannot go on, or should not: the last good state, advice, and requests to stop."""
 
 from __future__ import annotations
 
+import signal
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TypeVar
 
 import torch
@@ -37,11 +40,7 @@ class LastGood:
 
     def keep(self) -> None:
         """Copy the model's state, replacing the previous copy."""
-        for name, value in self._model.state_dict().items():
-            if name in self._state:
-                self._state[name].copy_(value)
-            else:
-                self._state[name] = value.clone()
+        self._state = {name: value.clone() for name, value in self._model.state_dict().items()}
 
     def restore(self) -> None:
         """Bring the model back to the copy, if there is one, and drop its gradients."""
@@ -97,3 +96,57 @@ def tell(watchers: Iterable[Callable[[T], None]], watched: T) -> None:
             watcher(watched)
         except OSError as error:
             warnings.warn(f"{error}: training goes on without it.", stacklevel=2)
+
+
+class StopRequest(threading.Event):
+    """Set once somebody asks to stop."""
+
+    terminate = False
+    """Whether the system asked (SIGTERM, SIGHUP), so that the whole program should end."""
+
+
+_open: list[StopRequest] = []  # the flag of a context that is open in the main thread
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Turn SIGINT, SIGTERM and SIGHUP into a flag.
+
+    A second Ctrl-C acts as usual: a person has lost patience. Further SIGTERMs change nothing,
+    since launchers and schedulers send several for one stop. Nested contexts share a flag, so a
+    request that stops the inner one cannot interrupt the saving in the outer one. Nor can a second
+    Ctrl-C that comes after the inner one has ended (a third can).
+
+    Outside the main thread, where Python allows no signal handlers, the flag is never set.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield StopRequest()
+        return
+    if _open:
+        try:
+            yield _open[0]
+        finally:  # SIGTERM's handler takes the next Ctrl-C as a request again
+            signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
+        return
+    stop = StopRequest()
+
+    def request(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        stop.terminate |= number != signal.SIGINT
+        if number == signal.SIGINT:
+            signal.signal(number, before[number])
+
+    taken: list[int] = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # of a lost connection; Windows does not have it
+    if hangup and signal.getsignal(hangup) != signal.SIG_IGN:  # nohup has it ignored
+        taken.append(hangup)
+    before = {number: signal.getsignal(number) for number in taken}
+    _open.append(stop)
+    try:
+        for number in before:
+            signal.signal(number, request)
+        yield stop
+    finally:
+        _open.clear()
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -21,8 +21,7 @@ from torch import Tensor
 
 from .._version import __version__
 from .checks import InputError
-from .files import atomic_path
-from .records import convert, from_json, to_json
+from .files import atomic_path, convert, from_json, to_json
 
 T = TypeVar("T")
 FORMAT = 1
