@@ -115,8 +115,7 @@ def interpolate(z0: Tensor, z1: Tensor, steps: int, path: Way = "spherical") -> 
         )
     if path not in get_args(Way):
         raise InputError(f"path must be one of {get_args(Way)}, not {path!r}.")
-    if steps < 2:
-        raise InputError(f"steps must be at least 2, both ends included, not {steps}.")
+    check_counts(lowest=2, steps=steps)
     t = torch.linspace(0, 1, steps, dtype=z0.dtype, device=z0.device)[:, None]
     cosine = torch.nn.functional.cosine_similarity(z0, z1, dim=0).clamp(-1, 1)
     angle = torch.arccos(cosine)

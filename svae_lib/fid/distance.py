@@ -150,8 +150,7 @@ def kernel_distance(
     Returns:
         The mean over the subsets and its standard error.
     """
-    if subsets < 2 or subset_size < 2:
-        raise InputError("the kernel distance needs at least 2 subsets of at least 2 samples.")
+    check_counts(lowest=2, subsets=subsets, subset_size=subset_size)
     first, second = _pair_of_features(features1=features1, features2=features2)
     n = min(len(first), len(second))
     if n < FEWEST:
