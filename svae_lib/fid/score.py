@@ -78,8 +78,8 @@ def fid(
             stacklevel=2,
         )
     value = frechet_distance(ours.mean, ours.covariance, theirs.mean, theirs.covariance)
-    about = {"value": value, "reference": reference_name}
-    return _score("FID", network, n=ours.n, n_reference=theirs.n, **about)
+    about = {"reference": reference_name, "n": ours.n, "n_reference": theirs.n}
+    return _score(network, metric=f"FID ({network.name})", value=value, **about)
 
 
 def kid(
@@ -99,8 +99,9 @@ def kid(
     """
     ours, theirs = (_features(given, network) for given in (images, reference))
     value, error = kernel_distance(ours, theirs, subsets, subset_size, seed)
-    about = {"value": value, "standard_error": error, "reference": reference_name}
-    return _score("KID", network, n=len(ours), n_reference=len(theirs), **about)
+    about = {"reference": reference_name, "n": len(ours), "n_reference": len(theirs)}
+    metric = f"KID ({network.name})"
+    return _score(network, metric=metric, value=value, standard_error=error, **about)
 
 
 def precision_recall(
@@ -117,11 +118,11 @@ def precision_recall(
     """
     ours, theirs = (_features(given, network) for given in (images, reference))
     precision, recall = shares_inside(theirs, ours, neighbours)
-    about: dict[str, Any] = {"reference": reference_name, "settings": f", k = {neighbours}"}
-    about |= {"n": len(ours), "n_reference": len(theirs)}
+    about = {"reference": reference_name, "n": len(ours), "n_reference": len(theirs)}
+    how = f"({network.name}, k = {neighbours})"
     return (
-        _score("Precision", network, value=precision, **about),
-        _score("Recall", network, value=recall, **about),
+        _score(network, metric=f"Precision {how}", value=precision, **about),
+        _score(network, metric=f"Recall {how}", value=recall, **about),
     )
 
 
@@ -152,9 +153,8 @@ def _features(images: Images, network: FeatureNetwork) -> Tensor:
     return images
 
 
-def _score(kind: str, network: FeatureNetwork, settings: str = "", **facts: Any) -> Score:
+def _score(network: FeatureNetwork, **facts: Any) -> Score:
     """A score with the facts that it takes over from its network."""
     alike = ("weights", "weights_hash", "resize", "value_range")
     taken = {name: getattr(network, name) for name in alike}
-    metric = f"{kind} ({network.name}{settings})"
-    return Score(metric=metric, network=network.name, **taken, **facts)
+    return Score(network=network.name, **taken, **facts)

@@ -1,4 +1,4 @@
-"""A figure with alternative text, its style, and how it reaches a notebook or a page, or moves."""
+"""A figure with alternative text, its style, how it moves, and how it reaches a notebook or page."""
 
 from __future__ import annotations
 
