@@ -1,4 +1,4 @@
-"""A figure with alternative text, its style, how it moves, and how it reaches a notebook or page."""
+"""A figure with alternative text: its style, how it moves, and how it reaches notebooks and pages."""
 
 from __future__ import annotations
 
