@@ -1,4 +1,4 @@
-"""A figure with alternative text: its style, how it moves, and how it reaches notebooks and pages."""
+"""A figure with alternative text: its style, how it moves, and how notebooks and pages show it."""
 
 from __future__ import annotations
 
