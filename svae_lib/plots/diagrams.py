@@ -231,5 +231,5 @@ def _box(axes: Any, x: float, y: float, width: float, height: float, colour: str
 
 
 def _arrow(axes: Any, start: Place, end: Place, colour: str = INK) -> None:
-    look = {"arrowstyle": "-|>", "mutation_scale": 10, "linewidth": 0.8}
+    look: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 10, "linewidth": 0.8}
     axes.add_patch(FancyArrowPatch(start, end, color=colour, **look))
