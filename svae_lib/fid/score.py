@@ -132,8 +132,7 @@ def _statistics(images: Images | FeatureStatistics, network: FeatureNetwork) -> 
     if not isinstance(images, FeatureStatistics):
         return feature_statistics(images, network)
     check_network(network)
-    hashes = {images.weights_hash, network.weights_hash}
-    if images.dim != network.dim or (images.weights_hash and len(hashes) > 1):
+    if images.dim != network.dim or images.weights_hash not in ("", network.weights_hash):
         raise InputError(
             f"these statistics ({images.dim} features of {images.network or '?'}) are of another "
             f"network than {network.name} ({network.dim} features): compute them again."
