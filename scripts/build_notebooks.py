@@ -184,9 +184,14 @@ def _is_answer(cells: Sequence[NotebookNode], number: int) -> bool:
 
 
 def _folded(text: str) -> str:
-    """A text that a learner unfolds, once the prediction is made and the experiment has run."""
+    """An answer that a learner unfolds, once the prediction is made and the experiment has run.
+
+    What follows the answer in its cell, from the next heading or question on, stays visible.
+    """
     summary = "<b>What happened, and why</b>: predict and run the cells above first"
-    return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
+    end = re.search(rf"\n\n(?=#+ |{re.escape(QUESTION)})", text)
+    answer, rest = (text[: end.start()], text[end.start() :]) if end else (text, "")
+    return f"<details><summary>{summary}</summary>\n\n{answer}\n\n</details>{rest}"
 
 
 def _make_ids_unique(cells: Iterable[NotebookNode]) -> None:

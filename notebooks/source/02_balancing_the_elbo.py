@@ -25,12 +25,14 @@ from matplotlib.figure import Figure
 import svae_lib as sv
 from svae_lib.plots.figure import BLACK, BLUE, GREY, ORANGE, PALETTE
 
+TRAIN = True  # False: load the trained models of sections 3.3 and 4; then no cell waits
 budget = sv.course.budget()  # how much this machine should compute: smoke, laptop or gpu
 learning = sv.course.profile() != "smoke"  # the smoke profile trains too little to learn
 sets = sv.data.load("mnist-5k")
 images = sets.train[: budget.train_images]  # bytes, (N, 1, 32, 32)
 train, test = sv.data.to_float(images), sv.data.to_float(sets.test[: budget.test_images])
 D = train[0].numel()  # numbers in an image
+small = sv.PRESETS["small"]  # the VAEs of sections 3 and 4
 print("profile:", sv.course.profile())
 
 # %% [markdown] tags=["slide"]
@@ -142,9 +144,9 @@ sv.plots.show(figure, "Draws of two densities: a wide cloud around the middle, a
 
 # %% [markdown]
 # The wide Gaussian's draws lie all around the middle, and about half have a pixel below 0 or above 1. Under
-# the mixture the data are far likelier (a density may exceed 1, and its logarithm 0), and its draws look
-# like them. A VAE is a mixture too, of infinitely many hills, one for each $z$: *given* $z$ the answer is one
-# Gaussian, and $z$ is there to choose. So why does it blur? Because choosing has a price: the KL divergence.
+# the mixture the data are far likelier (a density may exceed 1, and its logarithm 0). A VAE is a mixture
+# too, of infinitely many hills, one for each $z$: *given* $z$ the answer is one Gaussian, and $z$ is there
+# to choose. So why does it blur? Because choosing has a price: the KL divergence.
 
 # %% [markdown] tags=["slide"]
 # ## 2. What a choice costs
@@ -185,7 +187,7 @@ assert abs(toy_error[0] - 0.5) < 1e-9  # r = 0: z tells nothing, the answer is t
 # $\mathrm{loss} = \mathrm{error} / (2\gamma) + \beta\, \mathrm{KL}$.
 #
 # **What do you expect?** With $\beta = 1$ and $\gamma = 1$, then smaller: will the two posteriors be
-# apart ($r > 0$), or lie on top of each other ($r = 0$), which makes the answer the blurred average?
+# apart ($r > 0$), or lie on top of each other ($r = 0$)?
 
 # %%
 sv.course.predict("02-apart-or-together")
@@ -244,10 +246,8 @@ sv.plots.show(figure, "Left: error and KL over the price; above 1/2 the KL is 0.
 
 # %% [markdown]
 # Right: even at a low price the answer slides from $b$ to $a$ instead of jumping, so that a sample with $z$
-# near 0 comes out blurred. **Lower prices blur less, and no price removes blur altogether.** The Split VAE
-# of [notebook 3](03_split_decoder.ipynb) keeps this loss and changes what the decoder can say.
-
-# %% [markdown] tags=["slide"]
+# near 0 comes out blurred. **Lower prices blur less, and no price removes blur altogether.**
+#
 # ### 2.1 From two pixels to digits
 #
 # Where did the $\frac12$ come from? It is the variance of the toy data along their one direction,
@@ -261,8 +261,8 @@ sv.plots.show(figure, "Left: error and KL over the price; above 1/2 the KL is 0.
 #
 # If $\lambda \le \beta\gamma$, telling nothing ($d = \lambda$, no nats) is best. **A direction is worth
 # a latent variable only if its variance exceeds $\beta\gamma$.** For real images, directions and variances
-# are the eigenvectors and eigenvalues of the covariance of the pixels. (Digits are not Gaussian and our
-# VAEs not linear: a rule of thumb, which we shall test.)
+# are the eigenvectors and eigenvalues of the covariance of the pixels. (Digits are not Gaussian, our VAEs
+# not linear: a rule of thumb, to be tested.)
 
 # %%
 pixels = train.flatten(1)
@@ -292,8 +292,7 @@ for gamma in (1.0, variance):
 #
 # Here the term $\frac{D}{2} \log \gamma$, which a fixed $\gamma$ allows to drop, must stay: without
 # it, the larger $\gamma$ the better.
-
-# %% [markdown]
+#
 # ### Exercise 1: `optimal_gamma` (10 minutes, ★★)
 #
 # Set $f'(\gamma) = 0$ on paper, solve for $\gamma$, and write the result as code.
@@ -363,24 +362,21 @@ print(f"digits: complete collapse from about beta = {eigenvalues[0].item() / var
 
 # %% [markdown]
 # Below $\beta = 2$ the spiral turns until $\gamma$ reaches the floor that the code sets: two images can be
-# learnt by heart. (On digits the error that remains stops $\gamma$.) From $\beta = 2$ on, the average itself
-# keeps $\beta\gamma$ at $\frac12$ or above, and the toy stays collapsed for ever. For images in general:
-# collapse feeds itself if $\beta$ times the variance *per pixel* exceeds the largest eigenvalue. The last
-# line is that prediction for digits.
-
-# %% [markdown] tags=["slide"]
+# learnt by heart. From $\beta = 2$ on, the average itself keeps $\beta\gamma$ at $\frac12$ or above, and the
+# toy stays collapsed. For images in general: collapse feeds itself if $\beta$ times the variance *per pixel*
+# exceeds the largest eigenvalue. The last line is that prediction for digits.
+#
 # ### 3.2 gamma inside the loop
 #
 # While training, only the MSE of a batch is at hand, which is noisy and falls. The authors of the
-# Split VAE keep a running mean of it, of which a new batch changes a hundredth, and let $\gamma$ only fall.
-# Neither is a parameter of the network: no gradient may flow through them.
+# Split VAE keep a running mean of it, and let $\gamma$ only fall. Neither is a parameter of the network:
+# no gradient may flow through them.
 #
 # #### Exercise 2: `update_gamma` (10 minutes, ★★)
 #
 # What a training loop does with $\gamma$ after each batch. It gets the images, what the decoder made of
 # them, and both numbers as they were; the running mean keeps 99 % of its old value, and $\gamma$ is the
-# smaller one of itself and the running mean. Mind the gradient. Hints as always by
-# `sv.exercises.hint("update_gamma", 1)`.
+# smaller one of itself and the running mean. Hints: `sv.exercises.hint("update_gamma", 1)`.
 
 # %%
 def update_gamma(x, x_hat, gamma, running):
@@ -397,52 +393,50 @@ def update_gamma(x, x_hat, gamma, running):
 update_gamma = sv.exercises.check("update_gamma", update_gamma)
 
 # %% [markdown]
-# Here is the loop around it: a VAE of two linear layers each way, like that of notebook 1, with your update
-# as its last line. (It is the library's `SmallVAE`, which the rest of the notebook trains, too.)
+# Here is the loop around it, with your update as its last line. It trains the library's `SmallVAE`, two
+# linear layers each way like the VAE of notebook 1.
 
 # %%
-def train_by_hand(model, start, beta=4.0, steps=100, batch=100):
-    """gamma and the running mean after each step of a training, (steps, 2)"""
-    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
-    generator = torch.Generator().manual_seed(0)
-    gamma = running = torch.tensor(start)
-    path = []
-    for step in range(steps):
-        x = train[torch.randint(len(train), (batch,), generator=generator)]
-        noise = torch.randn(batch, model.config.latent_dim, generator=generator)
-        out = model(x, noise)
-        loss = sv.variational_loss(x, out.x_hat, out.mu, out.log_var, gamma, beta).total
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        gamma, running = update_gamma(x, out.x_hat, gamma, running)
-        path.append(torch.stack((gamma, running)))
-    return torch.stack(path)
+model = sv.build_model("small-vae", small.model)
+optimiser = torch.optim.Adam(model.parameters(), 1e-3)
+generator = torch.Generator().manual_seed(0)
+gamma = running = torch.tensor(variance)
+path = []
+for _ in range(sv.course.pick(smoke=20, laptop=400, gpu=1000)):
+    x = train[torch.randint(len(train), (100,), generator=generator)]
+    noise = torch.randn(100, small.model.latent_dim, generator=generator)
+    out = model(x, noise)
+    loss = sv.variational_loss(x, out.x_hat, out.mu, out.log_var, gamma, beta=4.0).total
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    gamma, running = update_gamma(x, out.x_hat, gamma, running)
+    path.append(torch.stack((gamma, running)))
 
-
-# %%
-small = sv.PRESETS["small"]
-steps = sv.course.pick(smoke=20, laptop=400, gpu=1000)
-path = train_by_hand(sv.build_model("small-vae", small.model), start=variance, steps=steps)
+path = torch.stack(path)  # (steps, 2)
+assert (path[:, 0].diff() <= 0).all() and (path[:, 0] <= path[:, 1]).all()
 figure = Figure(figsize=(5.6, 2.8), layout="constrained")
 axes = figure.subplots()
 axes.plot(path[:, 1], color=GREY, label="running mean of the MSE")
 axes.plot(path[:, 0], color=BLUE, linestyle="--", label="$\\gamma$")
 axes.set(xlabel="step", ylim=(0, None), title="A loop by hand, $\\beta$ = 4")
 axes.legend()
-sv.plots.show(figure, f"gamma and the running mean of the error over {steps} steps, from "
-              f"{variance:.3f} on: at the end {path[-1, 0]:.3f} and {path[-1, 1]:.3f}.")
-assert (path[:, 0].diff() <= 0).all() and (path[:, 0] <= path[:, 1]).all()
+sv.plots.show(figure, f"gamma and the running mean over the steps, from {variance:.3f} to {gamma:.3f}.")
 
 # %% [markdown] tags=["slide"]
 # ### 3.3 Where should gamma start?
 #
 # The authors start at 1. Another honest first guess is the variance of the data, the MSE of the mean
 # image. To compare them we train both, by `sv.Trainer`, whose loop is yours with a few comforts.
-# (`TRAIN = False` loads the trained ones, which come with the course; no cell below then waits.)
+#
+# **What do you expect?** Both runs have $\beta = 4$. By the count of section 2.1, how many latent
+# variables are worth their price at first if $\gamma$ starts at 1, and how many if it starts at the
+# variance? Which run will be ahead after a fifth of the steps, and will it matter at the end?
 
 # %%
-TRAIN = True
+sv.course.predict("02-two-starts")
+
+# %%
 learnt_from = images if TRAIN else sets.train  # the trained ones saw all training images
 
 
@@ -458,15 +452,6 @@ def fit(beta, gamma_start="data"):
     return trainer.model, trainer.fit()
 
 
-# %% [markdown]
-# **What do you expect?** Both runs have $\beta = 4$. By the count of section 2.1, how many latent
-# variables are worth their price at first if $\gamma$ starts at 1, and how many if it starts at the
-# variance? Which run will be ahead after a fifth of the steps, and will it matter at the end?
-
-# %%
-sv.course.predict("02-two-starts")
-
-# %%
 from_one, history_one = fit(4, "one")
 from_data, history_data = fit(4, "data")
 histories = {"gamma from 1": history_one, "gamma from the variance": history_data}
@@ -476,8 +461,7 @@ sv.plots.training_curves(thinned, ("mse", "gamma", "kl"), title="Two starts of g
 # %% [markdown]
 # From 1, the KL divergence first falls to very little (the rule leaves one direction), until $\gamma$ has
 # come down. Then the run catches up, and ends at nearly the same place. From the variance the price is
-# right at once. The longer the training, the less it matters. The trainer's $\gamma$ follows from the
-# errors of its steps as yours does:
+# right at once. The trainer's $\gamma$ follows from the errors of its steps as yours does:
 
 # %%
 starts = 1.0, sv.objective.pixel_variance(learnt_from)
@@ -500,7 +484,7 @@ if learning:
 # ## 4. beta: how much may be told?
 #
 # $\beta$ multiplies the KL divergence: 1 in the ELBO, more to tidy up the latent space, 8 for MNIST
-# in the paper. With $\gamma$ adapting, the price $\beta\gamma$ follows the decoder's success.
+# in the paper.
 #
 # **What do you expect?** The next cell trains with $\beta$ = 1, 16, 64 and 256 (4 we have). How many
 # of the 16 latent variables will be active at each? Use the rule of section 2.1, with $\gamma$ at its
@@ -522,13 +506,12 @@ sv.plots.image_rows(
 )
 
 # %% [markdown]
-# From a fair copy to one and the same answer for everybody: the mean image. To see where the
-# information goes, count it per latent variable.
-
-# %% [markdown]
+# From a fair copy to one and the same answer for everybody: the mean image.
+#
 # ### Exercise 3: `kl_per_variable` (5 minutes, ★)
 #
-# How many nats does each latent variable cost, on average over the images?
+# To see where the information goes, count it: how many nats does each latent variable cost, on average
+# over the images?
 
 # %%
 def kl_per_variable(mu, log_var):
@@ -582,11 +565,10 @@ if learning:
 
 # %% [markdown]
 # A rule made for linear networks and Gaussian data tells where a neural VAE collapses. (The test is
-# mild: $\gamma$ is taken from each run, and at the three lower prices the rule says no more than "all".
-# Where it says something in between, it leaves more than the network keeps.) When a model collapses,
-# suspect the price first.
-
-# %% [markdown] tags=["slide"]
+# mild: $\gamma$ is taken from each run, at the three lower prices the rule says no more than "all", and
+# between "all" and "none" it leaves more than the network keeps.) When a model collapses, suspect the price
+# first.
+#
 # ### 4.2 Collapse, seen
 #
 # Take the model with $\beta = 64$ and the mean of all its latent vectors. Move one latent variable from
@@ -618,9 +600,9 @@ if learning:
 sv.plots.image_rows(walks, title="One latent variable moved from -2 to 2 (beta = 64), by activity")
 
 # %% [markdown]
-# Next to nothing: the decoder has learnt not to listen to it. And here is section 1 once more, in a
-# trained network. The best answer to a latent vector $z$ is the mean of all training images $x_i$ that may have led to it, weighted by $q(z \mid x_i)$. At
-# $\beta = 64$ those are many:
+# Next to nothing: the decoder has learnt not to listen to it. And section 1 holds in a trained network,
+# too: the best answer to a latent vector $z$ is the mean of all training images $x_i$ that may have led to
+# it, weighted by $q(z \mid x_i)$. At $\beta = 64$ those are many:
 
 # %%
 z = sv.inference.encode_all(model, sets.test[:10])[0]  # (10, 16)
@@ -663,10 +645,15 @@ sv.plots.variance_law(statistics, title="The variance law")
 
 # %% [markdown]
 # At $\beta = 64$ the law holds, but trivially: most variables there are just the prior. At 16 it nearly
-# holds; at 4 and 1 the bars stand above 1, most of all where the KL divergence has little weight. The law
-# speaks of networks trained to the end, and these were not: it is a thermometer of training. The
-# derivation even says how to repair them by hand: divide each latent variable by the root of its bar, and
-# let the decoder multiply.
+# holds; at 4 and 1 the bars stand above 1. These networks were not trained to the end: the law is a
+# thermometer of training. The derivation also says how to repair them by hand: divide each latent variable
+# by the root of its bar, and let the decoder multiply.
+#
+# **What do you expect?** The next two cells repair the model with $\beta = 1$, and compare before with
+# after. What changes: reconstructions, KL divergence, samples from the prior?
+
+# %%
+sv.course.predict("02-rescaled")
 
 # %%
 def repair(model, mu, log_var):
@@ -685,13 +672,6 @@ def repair(model, mu, log_var):
 
 
 repaired = repair(models[1], *posteriors[1])
-
-# %% [markdown]
-# **What do you expect?** What changes from the first to the second: reconstructions, KL divergence,
-# samples from the prior?
-
-# %%
-sv.course.predict("02-rescaled")
 
 # %%
 x, noise = test[:100], torch.randn(100, 16, generator=torch.Generator().manual_seed(0))
@@ -745,7 +725,7 @@ sv.course.quiz("02")
 #   [arXiv:2202.02738](https://arxiv.org/abs/2202.02738): the running estimate of section 3.2.
 # - B. Dai, D. Wipf, *Diagnosing and enhancing VAE models*, ICLR 2019,
 #   [arXiv:1903.05789](https://arxiv.org/abs/1903.05789): learning $\gamma$.
-# - J. Lucas, G. Tucker, R. Grosse, M. Norouzi, *Don't blame the ELBO! A linear VAE perspective on
+# - J. Lucas et al., *Don't blame the ELBO! A linear VAE perspective on
 #   posterior collapse*, NeurIPS 2019, [arXiv:1911.02469](https://arxiv.org/abs/1911.02469): the rule
 #   of section 2.1.
 # - I. Higgins et al., *beta-VAE: learning basic visual concepts with a constrained variational

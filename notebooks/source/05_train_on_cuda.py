@@ -43,7 +43,19 @@ print("profile:", sv.course.profile())
 #
 # A **preset** is a named configuration of model and training; `budget.preset` is the one for this machine. A
 # **device** is what computes: the CPU (`cpu`), an NVIDIA GPU (`cuda`), Apple's GPU (`mps`).
-# PyTorch's tensors live on one, and the code that uses them does not change.
+# PyTorch's tensors live on one, and the code that uses them does not change. What the library's trainer does
+# differently on the first two:
+#
+# | | CPU | CUDA |
+# |---|---|---|
+# | number format (`precision="auto"`) | bf16 where the processor multiplies in it, else float32 | bf16 where the card does, else fp16 |
+# | training images | in main memory, as bytes | in the card's memory where they fit, as bytes |
+# | an operation, when Python reaches it | is computed | is put in a queue |
+# | Adam | fused: one pass over each parameter | fused: a few launches for all |
+# | memory that a step frees | on Linux, kept for the next step while a training lasts | kept by PyTorch |
+#
+# The next cell names your machine, and trains on it. **Every time and speed in this notebook is measured
+# there.** On a CPU they say nothing about a GPU.
 
 # %%
 device = sv.devices.default_device()
@@ -54,21 +66,6 @@ if on_gpu:
 precision = sv.devices.resolve_precision("auto", device)
 print(f"this machine: {machine}; number format of products and convolutions: {precision}")
 
-# %% [markdown]
-# **Every time and speed below is measured on the machine in the line above.** On a CPU they say
-# nothing about a GPU.
-#
-# What the library's trainer does differently on the two:
-#
-# | | CPU | CUDA |
-# |---|---|---|
-# | number format (`precision="auto"`) | bf16 where the processor multiplies in it, else float32 | bf16 where the card does, else fp16 |
-# | training images | in main memory, as bytes | in the card's memory where they fit, as bytes |
-# | an operation, when Python reaches it | is computed | is put in a queue |
-# | Adam | fused: one pass over each parameter | fused: a few launches for all |
-# | memory that a step frees | on Linux, kept for the next step while a training lasts | kept by PyTorch |
-
-# %%
 steps = sv.course.pick(smoke=10, laptop=150, gpu=budget.steps)
 config = replace(preset.train, steps=steps, warmup_steps=min(40, steps // 2), log_every=5, grad_clip=1.0)
 model = sv.build_model("split-vae", preset.model, seed=0)
@@ -127,15 +124,13 @@ assert torch.tensor(1.002).bfloat16() == 1  # bf16: too few digits
 # %% [markdown]
 # bf16 keeps the size of all three, and loses digits: 1.002 becomes 1. fp16 keeps the digits of 1.002,
 # and makes 70,000 infinite and $10^{-8}$ zero.
-
-# %% [markdown] tags=["slide"]
+#
 # ### 2.1 Mixed precision
 #
 # Neither half format is good for everything, so they are mixed: **autocast** computes matrix products
 # and convolutions, nearly all of the work, in 16 bits, and what is delicate (long sums, logarithms, the
 # loss) in float32. Whatever lies between (BatchNorm, swish) keeps the type that it is given. Weights and
-# Adam's moments stay float32: an update is often too small to move a weight of seven fraction bits. (The
-# loss below needs a $\gamma$ and a $\beta$, for which any usual values do.)
+# Adam's moments stay float32: an update is often too small to move a weight of seven fraction bits.
 
 # %%
 GAMMA, BETA = 0.05, 4.0  # of this notebook's losses: variance of a pixel, weight of the KL divergence
@@ -204,15 +199,17 @@ sv.plots.show(figure, "Two histograms of the sizes of the weights' gradients on 
 
 # %% [markdown]
 # The mean would: its gradients are the smaller ones, most lose digits and some become 0. The sum loses
-# hardly anything here; but gradients change as training goes on. The remedy works for both: multiply the *loss*
-# by a power of two, the **scale**, and find a good one by trial. By the chain rule all gradients, also those inside the network, grow by
-# the same factor and leave the lower edge; before the step they are divided by it in float32. Should
-# one become infinite or NaN, skip the step and halve the scale. After many sound steps (PyTorch: 2,000)
-# it is doubled again, for gradients shrink as training goes on, and larger scales become possible.
+# hardly anything here; but gradients change as training goes on.
 #
 # ### Exercise 1: `scaled_step` (10 minutes, ★★)
 #
-# A step of gradient descent from a *scaled* gradient. Return the new weights, and the scale for the
+# The remedy works for either loss: multiply it by a power of two, the **scale**, and find a good one by
+# trial. By the chain rule all gradients, also those inside the network, grow by the same factor and leave
+# the lower edge; before the step they are divided by it in float32. Should one become infinite or NaN,
+# skip the step and halve the scale. After many sound steps (PyTorch: 2,000) it is doubled again, since
+# gradients shrink.
+#
+# Write a step of gradient descent from a *scaled* gradient. Return the new weights, and the scale for the
 # next step (leave the doubling out). Hints: `sv.exercises.hint("scaled_step", 1)`.
 
 # %%
@@ -244,15 +241,15 @@ print("the trainer's own scaler is on:", trainer.scaler.is_enabled(), f"(precisi
 #
 # Moving data from main memory to a GPU is far slower than computing with it. So the trainer moves
 # all images **once**, as the bytes they are, and converts each batch there: `.float() / 255`. (Where
-# they would fill more than half of the free memory they stay outside, and a thread fetches the next
-# batch while the device computes.) What has to fit, from step to step:
+# they would fill more than half of the free memory, each batch is moved when its turn comes.) What has to
+# fit, from step to step:
 # - the images, 1 byte a number (as float32: 4);
 # - for each parameter a weight, a gradient, and Adam's two moments (running means of the gradient and
 #   of its square): four float32 numbers.
 #
 # On top of it come the **activations**, the layers' results that the backward pass needs: they grow
-# with the batch, not with the data set. (And the trainer keeps a copy of the last good weights, to
-# return to when a loss is no longer a number. We leave both out of the count.)
+# with the batch, not with the data set. The count below leaves them out, and the copy of the last good
+# weights, to which the trainer returns when a loss is no longer a number.
 
 # %%
 print("preset     parameters   images  as bytes  as float32   in all   (MB)")
@@ -273,8 +270,14 @@ if on_gpu:
 #
 # On a GPU an operation's Python line does not compute: it puts a **kernel** (a program for the GPU)
 # into a queue and returns, so that Python runs ahead. Only a line that needs a *number*, such as
-# `loss.item()`, `print(loss)` or `if loss > 3`, has to wait until the queue is empty. Here is the queue by
-# hand: a *simulation*, whose two times are made up.
+# `loss.item()`, `print(loss)` or `if loss > 3`, has to wait until the queue is empty. The next two cells
+# play the queue: a *simulation*, whose two times are made up.
+#
+# **What do you expect?** Launching a step takes Python 2 ms, computing it takes the GPU 3 ms. How long
+# do 8 steps take if nobody looks at the loss, and how long if `.item()` reads it in every step?
+
+# %%
+sv.course.predict("05-eight-steps")
 
 # %%
 def timeline(launch, compute, steps, look_every):
@@ -290,13 +293,6 @@ def timeline(launch, compute, steps, look_every):
             host = gpu  # .item(): Python waits for the number
     return rows
 
-
-# %% [markdown]
-# **What do you expect?** Launching a step takes Python 2 ms, computing it takes the GPU 3 ms. How long
-# do 8 steps take if nobody looks at the loss, and how long if `.item()` reads it in every step?
-
-# %%
-sv.course.predict("05-eight-steps")
 
 # %%
 def draw(axes, rows, title):
@@ -327,8 +323,7 @@ sv.plots.show(figure, "Two simulated timelines of eight steps. Above, the GPU wo
 # them as one: `Trainer(..., compile="reduce-overhead")`.) Therefore:
 # - the trainer sums its metrics on the device, and reads them once every `log_every` steps;
 # - gamma and the loss scale are tensors on the device, updated without a look.
-
-# %% [markdown] tags=["slide"]
+#
 # ### 4.1 Timing without fooling yourself
 #
 # A clock read after the last *launch* measures Python. So wait for the device first:
@@ -427,7 +422,15 @@ if TRAIN:
 # - A $3 \times 3$ convolution: $9\, C_\mathrm{in}$ for every output number.
 # - A transposed one, seen from its input: $9\, C_\mathrm{out}$ for every *input* number.
 #
-# A **hook** is a function that a layer calls with its inputs and output: it counts as they pass.
+# A **hook** is a function that a layer calls with its inputs and output: it counts as they pass. PyTorch has
+# a counter of its own, `FlopCounterMode`; a multiply-add is two of its floating-point operations (FLOP).
+#
+# **What do you expect?** The backward pass needs, for each layer, the gradient of its weights and
+# that of its input, each a product as large as the forward pass. How many times the forward pass is a
+# whole training step?
+
+# %%
+sv.course.predict("05-backward")
 
 # %%
 def count(layer, inputs, output):
@@ -451,17 +454,6 @@ def multiply_adds(network, x, noise):
         hook.remove()
     return found
 
-
-# %% [markdown]
-# PyTorch has a counter of its own, `FlopCounterMode`. It counts a multiply-add as two floating-point
-# operations (FLOP).
-#
-# **What do you expect?** The backward pass needs, for each layer, the gradient of its weights and
-# that of its input, each a product as large as the forward pass. How many times the forward pass is a
-# whole training step?
-
-# %%
-sv.course.predict("05-backward")
 
 # %%
 probe = sv.build_model("split-vae", preset.model, seed=0)
@@ -582,8 +574,7 @@ assert difference(straight, careless) > 0
 # %% [markdown]
 # Equal to the last bit, on a CPU. (On a GPU some kernels add in an order that varies.) The weights alone
 # give *another* training: often seen as a jump in the loss after a restart.
-
-# %% [markdown] tags=["slide"]
+#
 # ### 6.1 A run that looks after itself
 #
 # A `Run` is a folder with settings, checkpoints, and at the end the model. On the command line:
@@ -653,6 +644,13 @@ accumulated_gradient = sv.exercises.check("accumulated_gradient", accumulated_gr
 # %% [markdown]
 # On a real network: a row of the batch is an image with its noise, and the parameters are cut out of
 # the vector, one tensor after the other.
+#
+# **What do you expect?** The gradient of 24 images, whole and from parts of 9, 9 and 6: equal up to
+# rounding? Does it matter whether BatchNorm uses its stored statistics (evaluation mode) or those of
+# the batch that it sees (training mode)?
+
+# %%
+sv.course.predict("05-parts")
 
 # %%
 x = sv.data.to_float(sets.train[:24])
@@ -677,14 +675,6 @@ def split_error(network, size):
     return ((parts - whole).norm() / whole.norm()).item()
 
 
-# %% [markdown]
-# **What do you expect?** The gradient of 24 images, whole and from parts of 9, 9 and 6: equal up to
-# rounding? Does it matter whether BatchNorm uses its stored statistics (evaluation mode) or those of
-# the batch that it sees (training mode)?
-
-# %%
-sv.course.predict("05-parts")
-
 # %%
 errors = {
     "stored statistics": split_error(copy.deepcopy(trained).eval(), 9),
@@ -699,17 +689,15 @@ assert errors["statistics of the batch"] > 10 * errors["stored statistics"]
 # The formula is exact where each image's loss depends on that image alone. **BatchNorm is the
 # exception**: it normalises by the mean and variance of the images that it *sees*, so an image's loss
 # depends on its companions, and smaller parts mean other companions and noisier statistics. With gradient
-# accumulation one can only accept that. Devices can exchange their statistics in each step, too
-# (`SyncBatchNorm`), as the library's trainer does unless told otherwise (`--train.no-sync-norm`). (PyTorch's
-# `DistributedDataParallel` by itself copies the first device's to all the others before each forward pass.)
-# Gamma's running estimate needs the mean over all devices as well.
+# accumulation one can only accept that. Devices can exchange their statistics in each step
+# (`SyncBatchNorm`), as the library's trainer does unless told otherwise (`--train.no-sync-norm`).
 
 # %% [markdown] tags=["slide"]
 # ### 7.1 In the library
 #
 # A launcher starts one process per device, and the trainer does the rest: each process takes its share
-# of every batch and of its noise; gradients and gamma's error are averaged at each step, BatchNorm's
-# statistics as well, unless `--train.no-sync-norm` is given; one process writes the files.
+# of every batch and of its noise; gradients, gamma's error and BatchNorm's statistics are averaged at each
+# step; one process writes the files.
 #
 # ```
 # pip install "svae-lib[scale]"
@@ -721,10 +709,9 @@ assert errors["statistics of the batch"] > 10 * errors["stored statistics"]
 # Eight times the batch, an eighth of the steps, so as many images; and with Adam $\sqrt{8}$ times the
 # learning rate to start with, after a warm-up: a rule of thumb. (Goyal and others scale by 8, for SGD.)
 #
-# So eight processes learn what one would with the same batch, but for rounding. (Tested with two
-# processes on a CPU, `--nproc-per-node 2` and `--device cpu`: slower than one, to be watched. How fast
-# several GPUs are has not been measured for this course.) More is on [the page about
-# scaling](../docs/scaling.md). How eight images would be shared:
+# So eight processes learn what one would with the same batch, but for rounding. (Tested with two on a CPU:
+# `--nproc-per-node 2` and `--device cpu`. How fast several GPUs are has not been measured for this course.)
+# More is on [the page about scaling](../docs/scaling.md). How eight images would be shared:
 
 # %%
 batch = torch.arange(8)  # stands for the images of one step

@@ -52,6 +52,9 @@ generated = sv.sample_mixture(model, mixture, 2 * n, seed=0).x_hat  # (2 N, 1, 3
 # The canonical network is Inception, trained on ImageNet (section 7.3). For digits we use a small
 # classifier of digits, with $d = 64$ features, that comes with the library. A score must say which
 # network it used, so ours is called **FID (LeNet)**.
+#
+# Each feature is a number per image, so a set of images is a histogram. FID replaces it by the Gaussian of
+# the same mean and variance, however unlike, and compares the Gaussians by their **Fréchet distance**.
 
 # %%
 network = sv.fid.network("lenet")
@@ -91,19 +94,14 @@ sv.plots.show(
     "least. Histograms of real images have two humps, their Gaussians one.",
 )
 
-# %% [markdown]
-# Each feature is a number per image, so a set of images is a histogram. FID replaces each by a Gaussian of
-# the same mean and variance (dashed), and compares the two Gaussians by their **Fréchet distance**. That
-# the Gaussians need not look like the histograms is visible already; section 4 shows what follows.
-
 # %% [markdown] tags=["slide"]
 # ## 2. The distance for one feature
 #
 # Think of a histogram as a heap of sand. How much work is it to turn one heap into the other? Moving
 # a grain by $r$ costs $r^2$, and the best plan has the least mean cost. That cost is the squared
-# Fréchet distance FD, which is the squared 2-Wasserstein distance. In one dimension the best plan is
-# plain: the leftmost grain goes to the leftmost place, and so on. For two Gaussians of means
-# $m_1, m_2$ and variances $v_1, v_2$ this gives
+# Fréchet (or 2-Wasserstein) distance FD. In one dimension the best plan is plain: the leftmost grain
+# goes to the leftmost place, and so on. For two Gaussians of means $m_1, m_2$ and variances
+# $v_1, v_2$ this gives
 #
 # $$\mathrm{FD} = (m_1 - m_2)^2 + (\sqrt{v_1} - \sqrt{v_2})^2 .$$
 #
@@ -163,12 +161,12 @@ print(f"moved by 1: {distance(1, 1):.2f}, variance 2: {distance(0, 2):.2f}, poin
 # ## 3. Many features
 #
 # Features depend on one another, so variances are not enough: the Gaussian of a set has a mean vector
-# $m$ and a covariance matrix $S$, $d \times d$. So that not all features have to be in memory at once, both
-# are collected batch by batch: the number of vectors so far, their mean, and their **scatter**, the sum of
-# $(x - m)(x - m)^\top$. At the end $S$ is the scatter divided by $N - 1$.
+# $m$ and a covariance matrix $S$, $d \times d$. To spare memory both are collected batch by batch: the
+# number of vectors so far, their mean, and their **scatter**, the sum of $(x - m)(x - m)^\top$. At the end
+# $S$ is the scatter divided by $N - 1$.
 #
-# The textbook's way, sums of $x$ and of $x x^\top$, subtracts two large numbers at the end: where means are
-# large beside the deviations, rounding eats the difference. Updating mean and scatter does not.
+# The textbook's way, sums of $x$ and of $x x^\top$, ends with a difference of two numbers. Where means are
+# large beside the deviations, rounding eats it. Updating mean and scatter avoids that.
 #
 # ### Exercise 1: `update_moments` (15 minutes, ★★★)
 #
@@ -227,8 +225,8 @@ for name, found in {"updated": updated, "by sums": by_sums}.items():
 #   - 2\, \mathrm{tr}\, \bigl(S_1^{1/2} S_2\, S_1^{1/2}\bigr)^{1/2} .$$
 #
 # For diagonal matrices it is our formula, since $v_1 + v_2 - 2 \sqrt{v_1 v_2}
-# = (\sqrt{v_1} - \sqrt{v_2})^2$. Often one reads $(S_1 S_2)^{1/2}$: that product has the same
-# eigenvalues, but is not symmetric, its numerical root is slow and may come out complex.
+# = (\sqrt{v_1} - \sqrt{v_2})^2$. (Often one reads $(S_1 S_2)^{1/2}$: the same eigenvalues, but not
+# symmetric, so its numerical root is slow and may come out complex.)
 #
 # #### Exercise 2: `frechet` (15 minutes, ★★)
 #
@@ -265,14 +263,10 @@ def fid(features, reference):
 
 by_means = (m1 - m2).square().sum().item()
 diagonal = frechet_diagonal(m1, s1.diagonal(), m2, s2.diagonal()).item()
+# How much of the distance is means, variances, and what remains?
 parts = {"means": by_means, "variances": diagonal - by_means, "correlations": by_hand - diagonal}
 print(", ".join(f"{name} {value:.2f}" for name, value in parts.items()))
 assert by_means <= diagonal <= by_hand
-
-# %% [markdown]
-# `sv.fid.fid` prints all that a score depends on: network and weights, both numbers of images, the
-# reference, the resize and the value range. Two scores compare only where all of these agree. The last
-# line says how much of the number is means, how much covariances.
 
 # %% [markdown] tags=["slide"]
 # ## 4. What it sees, and what it does not
@@ -314,6 +308,14 @@ if learning:
     assert scores["training copies"] < 1.0 and scores["half, twice"] < 1.0  # it does not see these
     assert scores["ones for fours"] > 5 * scores["untouched"]
     assert scores["blur 3x3"] > scores["noise of 0.1"] > scores["untouched"]
+
+# And features that no image ever had: draws from the Gaussian of the test images' features.
+draws = torch.randn(n, d, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+m, s = moments(real)
+invented = m + draws @ torch.linalg.cholesky(s).T
+new_images = train_features[torch.randperm(len(train_features), generator=generator)[:n]]
+print(f"against the test images: invented features {fid(invented, real):.2f}, "
+      f"other real images {fid(new_images, real):.2f}")
 sv.plots.score_bars(
     [{"label": name, "value": value} for name, value in scores.items()],
     xlabel=f"FID (LeNet), {n} images against {len(train_features)} training images, lower is better",
@@ -322,23 +324,11 @@ sv.plots.score_bars(
 
 # %% [markdown]
 # - **Memorised images score as well as new ones**, and repeated images hardly worse: FID measures the
-#   likeness of distributions. A **missing class** is seen.
+#   likeness of distributions. A **missing class** is seen. (Distances to the training images, as in
+#   notebook 6, find copies.)
 # - It sees with the eyes of its network. This one, trained to read digits, does not mind a shift by a
 #   pixel. Blur, which VAEs are prone to, is punished hard; noise, which no stroke depends on, much less.
-# - And it sees two moments alone. Take features that are no images' features at all: *draws* from the
-#   Gaussian with the mean and covariance of the test images.
-
-# %%
-draws = torch.randn(n, d, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-m, s = moments(real)
-invented = m + draws @ torch.linalg.cholesky(s).T
-new_images = train_features[torch.randperm(len(train_features), generator=generator)[:n]]
-print(f"FID (LeNet) of invented features   {fid(invented, real):.2f}")
-print(f"FID (LeNet) of real, other images  {fid(new_images, real):.2f}")
-
-# %% [markdown]
-# As good as real digits, though no image ever had these features. (Distances to the training images, as in
-# notebook 6, find copies.)
+# - It sees two moments alone: the **invented** features, printed above the bars, score as real ones do.
 
 # %% [markdown] tags=["slide"]
 # ### 4.1 Two faults, two numbers: precision and recall
@@ -375,10 +365,9 @@ sv.course.predict("07-quality-or-variety")
 
 # %%
 some = two_sets(train_features, n, seed=0)[0]  # as many reference images as images: both numbers count
-mu, _ = sv.inference.encode_all(model, sets.test)
 shown = {name: features_of(images) for name, images in changed.items() if name != "training copies"}
 shown |= {"invented": invented, "model, mixture": fake[:n]}
-shown["model, REC"] = features_of(sv.inference.decode_all(model, mu).x_hat)
+shown["model, REC"] = features_of(sv.inference.reconstruct_all(model, sets.test).x_hat)
 quality = {name: precision(some, features, 3).item() for name, features in shown.items()}
 variety = {name: precision(features, some, 3).item() for name, features in shown.items()}
 for mine, theirs in zip((quality["untouched"], variety["untouched"]), sv.fid.shares_inside(some, real)):
@@ -391,7 +380,6 @@ if learning:
     assert max(variety[name] for name in ("blur 3x3", "model, REC", "model, mixture")) < 0.5
     assert quality["invented"] < 0.2 and variety["invented"] > variety["untouched"]
 
-# %%
 figure = sv.plots.AltFigure(figsize=(6.4, 3.8), layout="constrained")
 axes = figure.subplots()
 for i, (name, shares) in enumerate({"precision: quality": quality, "recall: variety": variety}.items()):
@@ -410,10 +398,9 @@ sv.plots.show(figure, f"Precision and recall of real digits and of our model's i
 # - The **invented** features are found out: their Gaussian lies about the real ones, and hardly ever where
 #   one of them is.
 #
-# Low recall need not mean that something is missing: with 80 % of the contrast all digits are still there,
-# and precision and recall look like those of our model. A change of scale in the features is enough, so
-# "VAEs lose variety" does not follow from these numbers. Both depend on $N$, $k$ and the network:
-# `sv.fid.precision_recall` names them.
+# Low recall need not mean that something is missing: at 80 % of the contrast all digits are still there,
+# and both numbers look like our model's. A change of scale in the features is enough, so "VAEs lose
+# variety" does not follow. Both depend on $N$, $k$ and the network: `sv.fid.precision_recall` names them.
 
 # %% [markdown] tags=["slide"]
 # ## 5. Its bias
@@ -472,15 +459,12 @@ sv.plots.show(figure, "FID between two sets of real digits against N, and agains
 
 # %% [markdown]
 # FID of few real images is far from 0, and not by bad luck: **every** draw is above. Estimates from few
-# images miss the true means and covariances in one direction or another, and a squared distance counts
-# every miss, so on average FID can only be too high. Squared estimation errors shrink like $1 / N$, and so
-# does the bias: the right panel is nearly a straight line towards 0. (Whiskers: standard deviation over
-# the draws.)
+# images miss the true means and covariances, and a squared distance counts every miss, so on average FID
+# is too high. Squared estimation errors shrink like $1 / N$, and so does the bias: the right panel is
+# nearly a straight line towards 0. (Whiskers: standard deviation over the draws.)
 #
-# Training and test digits give the same line. Had our network, which was trained on the training
-# digits, treated them differently, the second curve would lie above the first.
-
-# %% [markdown] tags=["subslide"]
+# Training and test digits give the same line: the network, trained on the former, treats both alike.
+#
 # ### 5.1 One model, many scores
 #
 # **What do you expect?** The same generated images, of which we score random subsets of growing size
@@ -508,13 +492,13 @@ for count, values in by_count.items():
 print(f"line at 1/N = 0: {extrapolate(by_count):.2f}; real against real: {extrapolate(same):.2f}")
 
 # %% [markdown]
-# It can, by more than that: by being scored on more images. And among few images the luck of the draw
-# alone makes such differences.
+# It can, by more than that: by being scored on more images. Among few images luck alone makes such
+# differences, too.
 #
 # **Never compare FIDs of different $N$**, then. Equal $N$ is necessary, and strictly not enough: the
 # bias is made of the features' scatter, so a set that varies less has less of it. Hence Chong and Forsyth
-# (2020) propose the extrapolation to $1 / N = 0$ as a score of its own, FID$_\infty$; where the images are
-# many and the models alike, equal $N$ will do.
+# (2020) propose the extrapolation to $1 / N = 0$ as a score of its own, FID$_\infty$; between models that
+# are much alike, equal $N$ will do.
 
 # %% [markdown] tags=["slide"]
 # ## 6. KID: a distance without bias
@@ -585,8 +569,6 @@ axes.legend()
 unbiased = kid_curves["without the diagonal (KID)"]
 sv.plots.show(figure, "Squared MMD between two sets of real digits against N. With the diagonal it is "
               f"far above 0 for few images; without, it scatters about 0. Means: {describe(unbiased)}.")
-
-# %%
 if learning:
     for count, values in unbiased.items():
         error = values.std() / repeats**0.5  # of the mean over the draws
@@ -598,19 +580,20 @@ for name, features in {"invented features": invented, "real, other images": new_
 
 # %% [markdown]
 # KID's scatter shrinks with $N$, its mean stays at 0. The library gives an error with every KID, from
-# random subsets. And the invented features of section 4, which FID took for as good as real
-# images, are caught: the kernel's third power compares third moments as well.
+# random subsets. And the invented features of section 4, which FID took for real, are caught: the
+# kernel's third power compares third moments as well.
 
 # %% [markdown] tags=["slide"]
 # ## 7. Traps
 #
-# Three ways to another number from the same images.
+# `sv.fid.fid` prints all that a score depends on: network and weights, both numbers of images, reference,
+# resize and value range. Two scores compare only where all of these agree. Three ways to miss that:
 #
 # ### 7.1 Range
 #
 # A network expects values in a certain range. Ours take $[0, 1]$ and do the rest themselves. Given
-# 0-255, many networks compute *something*, without complaint. The library refuses. (An image that was
-# divided by 255 twice cannot be refused: it is nearly black, and valid.)
+# 0-255, many networks compute *something*, without complaint; the library refuses. (Divided by 255
+# twice, an image is nearly black, but valid.)
 
 # %% tags=["raises-exception"]
 network(255 * base[:4])
@@ -618,8 +601,8 @@ network(255 * base[:4])
 # %% [markdown] tags=["subslide"]
 # ### 7.2 Resize, rounding, reference
 #
-# We take *real* digits, namely test images, and treat them as evaluation code sometimes does, against
-# the training images. Every bar should be as short as the first, then. The last is for comparison.
+# *Real* test digits, treated as evaluation code sometimes does, against the training images. Every bar
+# should be as short as the first. The last, of generated digits, is for comparison.
 #
 # **What do you expect?** Which of these hardly matters? Which costs more than the difference between
 # real digits and our model's?
@@ -664,11 +647,16 @@ sv.plots.score_bars(
 # ### 7.3 Which network?
 #
 # A score that may be called FID without an addition uses *one* network: Inception v3 with the weights of
-# Heusel and others (2017), as the package pytorch-fid provides them; $d = 2048$. Its weights (91 MB) are
-# not part of the course; the next cell uses them if they are at hand, in torch hub's folder `checkpoints`
-# or where the variable `SVAE_INCEPTION` says, and downloads them on a GPU alone. Beside it our LeNet,
-# another LeNet (trained on all of MNIST), and EfficientNet-Lite0 (trained on photographs), if its package is
-# installed. With few images and many features FID would be mostly bias, so this table shows KID.
+# Heusel and others (2017), as the package [pytorch-fid](https://github.com/mseitzer/pytorch-fid) provides
+# them; $d = 2048$. The weights (91 MB) are no part of the course: the next cell takes them from torch hub's
+# folder `checkpoints`, or from where the variable `SVAE_INCEPTION` says, and downloads them on a GPU alone.
+# Beside it our LeNet, another LeNet (trained on all of MNIST), and EfficientNet-Lite0 (trained on
+# photographs), if its package is installed. With few images and many features FID would be mostly bias, so
+# this table shows KID.
+#
+# Every network has a scale of its own, even two LeNets of the same design; so a score prints its network,
+# and the hash of its weights. (The paper's, Keras' Inception, compares with none of these:
+# [notebook 8](08_reproduce_the_paper.ipynb).)
 
 # %%
 FILE = "pt_inception-2015-12-05-6726825d.pth"
@@ -690,15 +678,10 @@ for name, count in counts_of.items():
         continue
     print(sv.fid.kid(generated[:count], sets.test[:count], other, reference_name="test"), "\n")
 
-# %% [markdown]
-# Every network has a scale of its own, even two LeNets of the same design: that is why a score prints its
-# network, and the hash of its weights. The paper's own numbers use yet another one, Keras' Inception, and
-# compare with none of these ([notebook 8](08_reproduce_the_paper.ipynb)).
-
 # %% [markdown] tags=["slide"]
 # ## 8. VAE against Split VAE
 #
-# Both models come with the course: same data, same number of steps, one seed each. `evaluate` scores
+# Both models come with the course: same data and steps, one seed each. `evaluate` scores
 # reconstructions (REC) and samples from prior and mixture; for the Split VAE also $x_1$, $x_2$, and a *mix*
 # of half $x_1$ and half $x_2$. The paper finds that in its models the parts often score better than the
 # whole.
@@ -745,10 +728,10 @@ if len(won) == 1 or parts_won:
     print("Not the outcome of the stored solution: where the text below differs, believe the numbers.")
 
 # %% [markdown]
-# - The scores are FID (LeNet) from one $N$, one reference, one network: comparable with each other, with
-#   nothing else. The mixtures were fitted to training images, so nothing leaks.
-# - Neither model wins throughout. Another seed gives other weights, another split, another score: one run
-#   of each model is an anecdote; [notebook 8](08_reproduce_the_paper.ipynb) compares them over seeds.
+# - All scores share $N$, reference and network, so they compare with each other, and with nothing else.
+#   The mixtures were fitted to training images, so nothing leaks.
+# - Neither model wins throughout, and one run of each is an anecdote: another seed gives another split and
+#   another score. [Notebook 8](08_reproduce_the_paper.ipynb) compares them over seeds.
 # - **The paper's claim does not show up here**: no part beats the whole. $\sigma$ takes the strokes from
 #   $x_1$ and their surroundings from $x_2$; where a part is not taken nobody corrects it (notebook 3), so its
 #   strokes are too bold, or its border grey, and LeNet minds strokes (section 4). The paper's models are far
@@ -757,15 +740,13 @@ if len(won) == 1 or parts_won:
 # %% [markdown] tags=["slide"]
 # ## Recap
 #
-# - FID = squared Fréchet distance between Gaussians fitted to a network's features: means, and
-#   covariances through the root of a matrix, by eigenvalues.
+# - FID is the squared Fréchet distance between Gaussians fitted to a network's features.
 # - It sees quality and variety with its network's eyes, in two moments; it does not see copies.
-# - Precision (quality) and recall (variety) take it apart: low recall may mean
-#   lost variety, or features of another scale.
-# - It is biased, about as $1 / N$, and always upwards: compare at equal $N$ only. KID is unbiased, and
-#   comes with an error.
-# - A score consists of network, weights, resize, range, rounding, reference, both numbers of images,
-#   and only then of a value. Name them; ours is FID (LeNet).
+# - Precision (quality) and recall (variety) take it apart: low recall may mean lost variety, or
+#   features of another scale.
+# - It is biased, about as $1 / N$, and always upwards: compare at equal $N$ only. KID is unbiased.
+# - A score without its network, resize, range, reference and numbers of images says nothing: name
+#   them.
 # - Small differences need more than one run.
 #
 # All symbols of the course are in the [glossary](../docs/glossary.md).
@@ -793,4 +774,3 @@ sv.course.quiz("07")
 #   NeurIPS 2019, [arXiv:1904.06991](https://arxiv.org/abs/1904.06991).
 # - G. Parmar and others, *On aliased resizing and surprising subtleties in GAN evaluation*,
 #   CVPR 2022, [arXiv:2104.11222](https://arxiv.org/abs/2104.11222).
-# - M. Seitzer, [pytorch-fid](https://github.com/mseitzer/pytorch-fid): the network of section 7.3.

@@ -181,16 +181,14 @@ def bars_of(table, variants, sources, parts=("x",), metric="fid"):
     return rows
 
 
+dead = [(cell["variant"], cell["seed"]) for cell in record["cells"] if died(cell)]
+print("died, and left out (see below):", dead)
+alive = sorted(set(range(5)) - {seed for variant, seed in dead if variant in ("vae", "split-vae")})
 sv.plots.score_bars(
     bars_of(record, sizes, ("REC", "mixture", "two-stage")),
     xlabel="FID (LeNet) of x, N = 1000, lower is better",
     title="Six models of one size: mean and 95 % interval over seeds",
 )
-
-# %%
-dead = [(cell["variant"], cell["seed"]) for cell in record["cells"] if died(cell)]
-print("died:", dead)
-alive = sorted(set(range(5)) - {seed for variant, seed in dead if variant in ("vae", "split-vae")})
 
 # %% [markdown]
 # A training may **die**: early on, the decoder answers black to everything; there its sigmoids are flat,
@@ -249,8 +247,7 @@ assert sum(0.8 < shared[name, "mixture"] < 0.91 for name in others) == 3
 # weights differ, and pairing gains nothing. With three of the four other models it is 0.8 to 0.9, and
 # pairing halves the interval or better; though four or five seeds know a correlation badly, and those of
 # *mnist-5k* would have said 0.7 of the VAE, too.
-
-# %% [markdown]
+#
 # Four sources are four questions. At 95 % each, one of the answers is wrong more often than in 5 % of the
 # cases. The simplest cure is **Bonferroni's**: share the 5 % among the questions.
 #
@@ -279,6 +276,13 @@ for source in SOURCES:
           f"{verdict(mean, wide)}")
     ours = paired_difference(record, ("split-vae", source, "x"), ("vae", source, "x"))
     assert math.isclose(ours.half_width, half, rel_tol=1e-6) and verdict(mean, wide) == "undecided"
+print(f"its mixture samples against each other model, intervals for {len(others)} comparisons")
+for name in others:
+    a, b = pairs(record, "split-vae", name, "mixture")
+    mean, half = paired_interval(a, b)
+    half = bonferroni(len(a), len(others)) * half
+    print(f"{name:20} {mean:6.2f} ± {half:4.2f}   {verdict(mean, half)}")
+    assert verdict(mean, half) == ("undecided" if name == "vae" else "higher")
 
 # %% [markdown]
 # One of four, and none after the correction: it may have been luck. "Undecided" is not "equal"; it asks
@@ -286,15 +290,6 @@ for source in SOURCES:
 # all five comparisons, too. But these got weights *chosen* for a low mixture score, on held-out training
 # digits; VAE and Split VAE took the preset's $\beta = 4$ as it was. Candidates compare when they had the
 # same care: at $\beta = 1$ both draw level.)
-
-# %%
-for name in others:
-    a, b = pairs(record, "split-vae", name, "mixture")
-    mean, half = paired_interval(a, b)
-    half = bonferroni(len(a), len(others)) * half
-    said = verdict(mean, half)
-    print(f"{name:20} {mean:6.2f} ± {half:4.2f}   {said}")
-    assert said == ("undecided" if name == "vae" else "higher")
 
 # %% [markdown] tags=["slide"]
 # ### 5.1 A question named beforehand

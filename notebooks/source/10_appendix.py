@@ -56,8 +56,7 @@ gammas = {b: sv.checkpoints.trained_history(f"small-beta-{b}", "small-vae")["gam
 # its logarithm can only be lower (Jensen's inequality, as in notebook 1). $M = 1$ is the ELBO. The more
 # draws, the less their average varies, and the less the logarithm costs: this **importance-weighted
 # bound** rises with $M$, and towards $\log p(x)$.
-
-# %% [markdown]
+#
 # ### Exercise 1: `importance_weighted_bound` (10 minutes, ★★)
 #
 # Inside the expectation, for each image. Densities of images are numbers like $e^{1000}$, which no
@@ -284,7 +283,7 @@ sv.plots.show(figure, "MSE over KL divergence on test images: a falling curve fo
 # matrix units, and its **bandwidth**, the bytes per second between memory and processor. Both are
 # measured here, not taken from a data sheet: the fastest of three large matrix products, and a large copy
 # (which reads and writes each byte), each the best of several tries, in the number format that training
-# takes on this machine.
+# takes on this machine. Then the training step: how much arithmetic it is, and how fast it goes.
 
 # %%
 device = sv.devices.default_device()
@@ -335,9 +334,6 @@ block = torch.empty(megabytes * 2**20, dtype=torch.uint8, device=device)
 target = torch.empty_like(block)
 bandwidth = 2 * block.numel() / seconds(lambda: target.copy_(block))
 print(f"{machine}, {precision}: peak {peak / 1e9:,.0f} GFLOP/s, bandwidth {bandwidth / 1e9:,.1f} GB/s")
-
-# %% [markdown]
-# And the training step: how much arithmetic it is, and how fast it goes.
 
 # %%
 x = sv.data.to_float(images[:2]).to(device)
@@ -395,8 +391,9 @@ print(f"{sum(spent[name] for name in matrix) / total:6.1%}  all convolutions and
 # The last line is the part that the count of multiply-adds knows of. The rest (BatchNorm, swish, copies, Adam;
 # on a CPU Python's own work, too) does next to no arithmetic, and lowers the fraction of the peak by all the
 # time it takes. And why are the convolutions not at the peak themselves? For that take operations one by one.
-
-# %% [markdown] tags=["subslide"]
+#
+# ### 2.2 The roof
+#
 # The **arithmetic intensity** of an operation is its FLOP per byte that it reads and writes. With
 # a given intensity no operation is faster than the **roof**
 #
@@ -501,8 +498,7 @@ sv.plots.show(figure, "Roof-line plot on logarithmic axes: the roof rises with t
 # other. Its first lines say what was fixed before the first run: the measure *semantic*, and the share of
 # its variance over the 16 runs that goes with either. Were all chance, these would be 3/15 each, and 9/15
 # would be left.
-
-# %% [markdown]
+#
 # ### Exercise 2: `variance_share` (10 minutes, ★★)
 #
 # Every combination was run once, so that the values fill a table with a dimension for each factor.
@@ -542,14 +538,10 @@ for name, share in (shares | {"neither": 1 - sum(shares.values())}).items():
 # %% [markdown]
 # The rows are alike: mostly **the first weights decide**, before the first image is seen. Not alone,
 # though: in two rows one order leads elsewhere. Sixteen runs, one small network, one data set: a beginning.
-
-# %% [markdown]
-# What is it in the first weights? [Notebook 4](04_sigma_map.ipynb), section 8.2, had a suspicion: the
-# untrained map of seed 1 alternates most of all, and seed 1 became syntactic. Those were three seeds. With
-# all that are recorded:
 #
-# **What do you expect?** Sorted by the untrained map's share near Nyquist, where will the syntactic ones
-# stand?
+# **What do you expect?** [Notebook 4](04_sigma_map.ipynb), section 8.2, had a suspicion: the untrained map
+# of seed 1 alternates most of all, and seed 1 became syntactic. Those were three seeds. Sort all that are
+# recorded by the untrained map's share near Nyquist: where will the syntactic ones stand?
 
 # %%
 sv.course.predict("10-untrained-map")

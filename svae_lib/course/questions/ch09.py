@@ -5,11 +5,11 @@ from . import Choice, Question
 PREDICTIONS = (
     Question(
         "09-third-image",
-        "A third image in the split: will it lower the error?",
+        "A third image in the split: will it lower the error on test images?",
         (
             Choice("Clearly", "Two images can already say what is needed, and one nearly can."),
             Choice(
-                "Not so that one seed could tell",
+                "Hardly: one seed could not tell",
                 "Yes: a small difference of one run means nothing yet.",
                 right=True,
             ),
