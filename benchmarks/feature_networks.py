@@ -19,7 +19,7 @@ from record import save
 from torch import nn
 
 from svae_lib.fid import FeatureNetwork, feature_statistics, network
-from svae_lib.fid.inception import build_inception, load_inception
+from svae_lib.fid.imagenet import build_inception, load_inception
 
 BATCH = 50
 

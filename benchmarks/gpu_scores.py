@@ -31,7 +31,7 @@ from svae_lib.data import to_uint8
 from svae_lib.experiments import tables
 from svae_lib.experiments.checkpoints import read_about, save_model
 from svae_lib.fid import FeatureStatistics, feature_statistics
-from svae_lib.fid.inception import load_inception
+from svae_lib.fid.imagenet import load_inception
 from svae_lib.inference import decode_batches
 from svae_lib.support.files import read_json
 

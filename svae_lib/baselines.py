@@ -27,6 +27,7 @@ from .support.progress import counter
 POINT_LOG_VAR = -40.0
 """Log-variance of a point: a standard deviation of 2e-9, negligible against mu."""
 HIDDEN_LAYERS = 3  # the authors' number; their width is 1024
+BATCH_SIZE = 200
 GAMMA_START = 0.3
 """First gamma, for standardised vectors. At their variance, 1, switching all latent variables off
 pays (the vectors are nearly Gaussian), and training hardly ever recovers from that."""
@@ -109,7 +110,8 @@ class RAEL2(AE):
         """Training loss of a batch; ``noise`` and ``gamma`` are not used."""
         out = self.reconstruct(x)
         error, length = reconstruction_error(x, out.x_hat).mean(), _half_square(out.z)
-        penalty = sum(kernel.square().sum() for kernel in _kernels(self.latent.back, self.decoder))
+        decoding = (*self.latent.back.parameters(), *self.decoder.parameters())
+        penalty = sum(p.square().sum() for p in decoding if p.ndim > 1)  # no bias, no BatchNorm
         return _loss(x, error, length, error + beta * length + self.penalty_weight * penalty)
 
 
@@ -152,11 +154,6 @@ def _half_square(z: Tensor) -> Tensor:
     return 0.5 * z.square().sum(dim=1).mean()
 
 
-def _kernels(*modules: nn.Module) -> list[Tensor]:
-    """Weights of linear and convolutional layers, without biases and normalisation."""
-    return [p for module in modules for p in module.parameters() if p.ndim > 1]
-
-
 # ---------------------------------------------------------------------- the second stage
 
 
@@ -186,8 +183,8 @@ class SecondStage(nn.Module):
     z. Dai and Wipf, "Diagnosing and enhancing VAE models", ICLR 2019, arXiv:1903.05789.
 
     Fit it on the posteriors of *training* images. Latent vectors are standardised first. The
-    objective is :func:`svae_lib.objective.variational_loss` with beta = 1 and a running gamma; Adam
-    with a half cosine from ``learning_rate`` to 0.
+    objective is :func:`svae_lib.objective.variational_loss` with beta = 1 and a running gamma, 200
+    vectors at a time, drawn with replacement; Adam's learning rate is a half cosine from 1e-3 to 0.
 
     Attributes:
         gamma: variance of a standardised latent variable about the decoder's output, a scalar.
@@ -196,8 +193,6 @@ class SecondStage(nn.Module):
         latent_dim: latent variables of the first stage, and of this one.
         width: of the three hidden layers of its encoder and of its decoder.
         steps: optimiser steps of :meth:`fit`.
-        batch_size: latent vectors per step, drawn with replacement.
-        learning_rate: Adam's, at the start.
         seed: seeds weights, batches and noise.
     """
 
@@ -206,19 +201,11 @@ class SecondStage(nn.Module):
     gamma: Tensor
 
     def __init__(
-        self,
-        latent_dim: int,
-        *,
-        width: int = 256,
-        steps: int = 3000,
-        batch_size: int = 200,
-        learning_rate: float = 1e-3,
-        seed: int = 0,
+        self, latent_dim: int, *, width: int = 256, steps: int = 3000, seed: int = 0
     ) -> None:
         super().__init__()
-        check_counts(latent_dim=latent_dim, width=width, steps=steps, batch_size=batch_size)
+        check_counts(latent_dim=latent_dim, width=width, steps=steps)
         self.latent_dim, self.steps, self.seed = latent_dim, steps, seed
-        self.batch_size, self.learning_rate = batch_size, learning_rate
         # Weights made in inference mode could never be trained.
         with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -245,12 +232,12 @@ class SecondStage(nn.Module):
         self.mean = mu.mean(dim=0)
         self.std = (mu.var(dim=0) + log_var.exp().mean(dim=0)).sqrt().clamp_min(1e-6)
         gamma = RunningGamma(GAMMA_START)
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+        optimizer = torch.optim.Adam(self.parameters(), lr=1e-3)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         generator = torch.Generator().manual_seed(self.seed)
         with counter(self.steps, "second stage", "step", show=progress) as bar:
             for _ in range(self.steps):
-                rows = torch.randint(len(mu), (self.batch_size,), generator=generator)
+                rows = torch.randint(len(mu), (BATCH_SIZE,), generator=generator)
                 z = mu[rows] + self._noise(generator) * torch.exp(0.5 * log_var[rows])
                 loss = self._loss((z - self.mean) / self.std, self._noise(generator), gamma.value)
                 optimizer.zero_grad()
@@ -281,6 +268,6 @@ class SecondStage(nn.Module):
         u = mu + noise * torch.exp(0.5 * log_var)
         return variational_loss(z, self.decoder(u), mu, log_var, gamma, beta=1.0)
 
-    def _noise(self, generator: torch.Generator, n: int | None = None) -> Tensor:
-        shape = n or self.batch_size, self.latent_dim
+    def _noise(self, generator: torch.Generator, n: int = BATCH_SIZE) -> Tensor:
+        shape = n, self.latent_dim
         return torch.randn(shape, generator=generator, dtype=torch.float32)

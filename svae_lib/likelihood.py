@@ -118,7 +118,8 @@ def likelihood_bound(
                 torch.stack((log_density(x, x_hat, gamma), log_probability(x, x_hat, gamma)))
                 for x, x_hat in _decoded(model, images, z, batch_size)
             ]
-            prior_over_q = _log_prior_over_q(z, noise, log_var)
+            # Log p(z) / q(z | x): factors of 2 pi cancel, and noise is z standardised by q.
+            prior_over_q = 0.5 * as_float64(noise.square() + log_var - z.square()).sum(dim=1)
             fractions.append(torch.cat(given_z, dim=1) + prior_over_q.to(given_z[0].device))
             bar.update()
     density, byte = torch.stack(fractions, dim=1).unbind()  # (M, N) each
@@ -183,12 +184,6 @@ def _decoded(
     decoded = decode_batches(model, z, batch_size)
     for x, out in zip(images.split(batch_size), decoded, strict=True):
         yield x.to(out.x_hat.device), out.x_hat
-
-
-def _log_prior_over_q(z: Tensor, noise: Tensor, log_var: Tensor) -> Tensor:
-    """log p(z) - log q(z | x) for z = mu + noise * exp(log_var / 2): float64 (N,)."""
-    # The factors of 2 pi cancel, and noise is z standardised by q.
-    return 0.5 * as_float64(noise.square() + log_var - z.square()).sum(dim=1)
 
 
 def _check_posterior(model: VAE) -> None:

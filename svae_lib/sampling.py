@@ -11,7 +11,6 @@ N images, C channels, H x W pixels, L latent variables.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal, get_args
 
 import numpy as np
@@ -116,8 +115,7 @@ def interpolate(z0: Tensor, z1: Tensor, steps: int, path: Way = "spherical") -> 
         )
     if path not in get_args(Way):
         raise InputError(f"path must be one of {get_args(Way)}, not {path!r}.")
-    if steps < 2:
-        raise InputError(f"steps must be at least 2, both ends included, not {steps}.")
+    check_counts(lowest=2, steps=steps)
     t = torch.linspace(0, 1, steps, dtype=z0.dtype, device=z0.device)[:, None]
     cosine = torch.nn.functional.cosine_similarity(z0, z1, dim=0).clamp(-1, 1)
     angle = torch.arccos(cosine)
@@ -190,24 +188,3 @@ def _as_map(sigma: Tensor | float, like: Tensor) -> Tensor:
             f"sigma must lie in [0, 1] without NaN, but ranges from {low:.4g} to {high:.4g}."
         )
     return values.expand_as(like)
-
-
-def explore(model: VAE, z: Tensor, changes: Mapping[int, float]) -> Decoded:
-    """Decode latent vectors with some of their variables set to other values, on the CPU.
-
-    Args:
-        model: in evaluation mode.
-        z: float (N, L) or, for one image, (L,); it is not changed.
-        changes: index of a latent variable, counted from 0, to its new value in all N vectors. The
-            prior has mean 0 and standard deviation 1.
-    """
-    vectors = z[None] if z.ndim == 1 else z
-    changed = vectors.detach().float().clone()
-    for index, value in changes.items():
-        last = changed.shape[-1] - 1
-        if not 0 <= index <= last:
-            raise InputError(f"there is no latent variable {index}: they count from 0 to {last}.")
-        changed[:, index] = value
-    if not changed.isfinite().all():
-        raise InputError("latent variables must be finite: there is NaN or infinity among them.")
-    return decode_all(model, changed)

@@ -43,7 +43,7 @@ def test_the_drawn_shapes_are_those_of_the_network(config: sv.ModelConfig) -> No
 def test_heads_and_the_map_can_be_drawn() -> None:
     colour = torch.rand(3, 8, 8)
     figures = [sv.plots.split_head(3, example=[colour[:1], colour, colour, colour])]
-    figures.append(sv.plots.course_map(title="Map"))
+    figures.append(sv.plots.course_map())
     figures += [sv.plots.architecture(CONFIGS[0], split=False), sv.plots.architecture(CONFIGS[2])]
     assert "7 channels" in figures[0].alt_text
     assert "8 The paper (its claims, tested) needs 4 and 7" in figures[1].alt_text

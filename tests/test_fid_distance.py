@@ -252,8 +252,8 @@ def test_kernel_distance_is_repeatable_and_tells_distributions_apart() -> None:
         (np.zeros((5, 2)), np.zeros((3, 2)), {}, "at least 4 samples"),
         (np.zeros(5), np.zeros((5, 2)), {}, "shape"),
         (np.full((5, 2), np.nan), np.zeros((5, 2)), {}, "NaN"),
-        (np.zeros((5, 2)), np.zeros((5, 2)), {"subsets": 1}, "at least 2 subsets"),
-        (np.zeros((5, 2)), np.zeros((5, 2)), {"subset_size": 1}, "at least 2 samples"),
+        (np.zeros((5, 2)), np.zeros((5, 2)), {"subsets": 1}, "subsets must be at least 2"),
+        (np.zeros((5, 2)), np.zeros((5, 2)), {"subset_size": 1}, "subset_size must be at least 2"),
     ],
 )
 def test_kernel_distance_names_bad_input(

@@ -17,7 +17,7 @@ from pytorch_fid import inception as original
 from torch import Tensor, nn
 
 from svae_lib.data import download
-from svae_lib.fid import FeatureNetwork, extract_features, fid, frechet_distance, inception, network
+from svae_lib.fid import FeatureNetwork, extract_features, fid, frechet_distance, imagenet, network
 from svae_lib.support.checks import InputError
 
 CPU = torch.device("cpu")
@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file as pytorch-fid distributes it, with random weights that keep signals alive."""
     torch.manual_seed(0)
-    net = inception.build_inception()
+    net = imagenet.build_inception()
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
@@ -52,7 +52,7 @@ def png_folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def net(random_weights: Path) -> FeatureNetwork:
-    return inception.load_inception(random_weights, CPU, genuine=False)
+    return imagenet.load_inception(random_weights, CPU, genuine=False)
 
 
 def read(folder: Path) -> Tensor:
@@ -100,9 +100,10 @@ def test_features_and_score_equal_pytorch_fid(
 
 
 def test_the_expected_hash_begins_as_the_file_name_says() -> None:
-    prefix = Path(inception.WEIGHTS.urls[0]).stem.split("-")[-1]
-    assert inception.WEIGHTS.digest.startswith(prefix)
-    assert inception.WEIGHTS.name == Path(original.FID_WEIGHTS_URL).name
+    prefix = Path(imagenet.INCEPTION.urls[0]).stem.split("-")[-1]
+    assert imagenet.INCEPTION.digest.startswith(prefix)
+    assert imagenet.INCEPTION.urls == (original.FID_WEIGHTS_URL,)
+    assert imagenet.INCEPTION.name == Path(original.FID_WEIGHTS_URL).name
 
 
 def test_a_wrong_file_is_refused(random_weights: Path, tmp_path: Path) -> None:
@@ -120,13 +121,13 @@ def test_a_wrong_file_is_refused(random_weights: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def genuine_hash(
     random_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> inception.RemoteFile:
+) -> imagenet.RemoteFile:
     """Pretend that the random weights are the genuine ones, and that no cache holds them."""
     digest = download.file_hash(random_weights, "sha256")
-    wanted = replace(inception.WEIGHTS, digest=digest, urls=("http://127.0.0.1:9/none.pth",))
-    monkeypatch.setattr(inception, "WEIGHTS", wanted)
+    wanted = replace(imagenet.INCEPTION, digest=digest, urls=("http://127.0.0.1:9/none.pth",))
+    monkeypatch.setattr(imagenet, "INCEPTION", wanted)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.delenv(inception.VARIABLE, raising=False)
+    monkeypatch.delenv(imagenet.VARIABLE, raising=False)
     return wanted
 
 
@@ -136,7 +137,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_weights_are_found_by_variable_and_in_the_hub_cache(
-    genuine_hash: inception.RemoteFile,
+    genuine_hash: imagenet.RemoteFile,
     random_weights: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -146,16 +147,16 @@ def test_weights_are_found_by_variable_and_in_the_hub_cache(
     cached.symlink_to(random_weights)
     net = network("inception", device="cpu")
     assert (net.name, net.weights_hash) == ("Inception", genuine_hash.digest)
-    monkeypatch.setenv(inception.VARIABLE, str(tmp_path / "missing.pth"))
+    monkeypatch.setenv(imagenet.VARIABLE, str(tmp_path / "missing.pth"))
     with pytest.raises(InputError, match=r"Inception's weights .*missing\.pth do not exist"):
         network("inception", device="cpu")
     cached.unlink()
-    monkeypatch.setenv(inception.VARIABLE, str(random_weights))
+    monkeypatch.setenv(imagenet.VARIABLE, str(random_weights))
     assert network("inception", device="cpu").weights == genuine_hash.name
 
 
 def test_offline_one_sentence_says_what_to_put_where(
-    genuine_hash: inception.RemoteFile, impatient: None, tmp_path: Path
+    genuine_hash: imagenet.RemoteFile, impatient: None, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError) as caught:
         network("inception", device="cpu")
@@ -167,14 +168,14 @@ def test_offline_one_sentence_says_what_to_put_where(
 
 
 def test_weights_are_downloaded_once(
-    genuine_hash: inception.RemoteFile,
+    genuine_hash: imagenet.RemoteFile,
     random_weights: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fetched: list[str] = []
 
-    def deliver(file: inception.RemoteFile, url: str, target: Path) -> None:
+    def deliver(file: imagenet.RemoteFile, url: str, target: Path) -> None:
         fetched.append(url)
         target.symlink_to(random_weights)
 

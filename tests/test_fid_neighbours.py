@@ -11,7 +11,7 @@ from torch_fidelity.metric_prc import (
 )
 
 import svae_lib as sv
-from svae_lib.fid import neighbours, precision_recall, shares_inside
+from svae_lib.fid import distance, precision_recall, shares_inside
 from svae_lib.support.checks import InputError
 
 
@@ -38,7 +38,7 @@ def test_on_a_line_they_can_be_counted() -> None:
 def test_the_number_of_rows_held_at_a_time_does_not_matter(monkeypatch) -> None:
     real, generated = samples(40), samples(33, seed=1)
     whole = shares_inside(real, generated)
-    monkeypatch.setattr(neighbours, "ROWS", 7)
+    monkeypatch.setattr(distance, "ROWS", 7)
     assert shares_inside(real, generated) == whole
 
 

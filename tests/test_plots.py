@@ -148,8 +148,7 @@ def test_users_style_does_not_reach_the_figures(name: str) -> None:
 
 def test_caller_may_write_the_alternative_text() -> None:
     assert plots.image_grid(images(), alt="Six noises.").alt_text == "Six noises."
-    assert plots.split_rows(split(), alt="A split.").alt_text == "A split."
-    assert plots.training_curves(history(), alt="Curves.").alt_text == "Curves."
+    assert plots.image_rows({"a": images()}, alt="A row.").alt_text == "A row."
 
 
 def test_symbols_in_labels_are_drawn_as_symbols() -> None:

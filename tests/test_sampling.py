@@ -9,7 +9,7 @@ import torch
 import svae_lib as sv
 from svae_lib.inference import decode_all, encode_all, reconstruct_all
 from svae_lib.models import Decoded
-from svae_lib.sampling import explore, mix, prior_latents, sharpen
+from svae_lib.sampling import mix, prior_latents, sharpen
 from svae_lib.support.checks import InputError
 
 
@@ -256,32 +256,3 @@ def test_what_cannot_be_mixed_is_refused(split: Decoded, tiny: sv.ModelConfig) -
         mix(split, 1.5)
     with pytest.raises(InputError, match=r"\[0, 1\]"):
         mix(split, float("nan"))
-
-
-# ---------------------------------------------------------------- latent variables
-
-
-def test_only_the_named_variables_change(tiny: sv.ModelConfig) -> None:
-    model = sv.build_model("split-vae", tiny, seed=1).eval()
-    z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
-    expected = z.clone()
-    expected[:, 1] = 2.5
-    found = explore(model, z, {1: 2.5})
-    with torch.no_grad():
-        torch.testing.assert_close(found.x_hat, model.decode(expected).x_hat)
-    assert z[0, 1] != 2.5
-
-
-def test_one_vector_is_a_batch_of_one(tiny: sv.ModelConfig) -> None:
-    model = sv.build_model("vae", tiny, seed=1).eval()
-    z = torch.randn(3, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(explore(model, z, {}).x_hat, explore(model, z[None], {}).x_hat)
-
-
-@pytest.mark.parametrize("changes", [{3: 0.0}, {-1: 0.0}, {0: float("nan")}])
-def test_changes_without_meaning_are_refused(
-    tiny: sv.ModelConfig, changes: dict[int, float]
-) -> None:
-    model = sv.build_model("vae", tiny).eval()
-    with pytest.raises(InputError, match="latent variable"):
-        explore(model, torch.zeros(1, 3), changes)

@@ -8,7 +8,6 @@ A score is defined by network, number of images, reference, resize and range, an
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 
@@ -16,11 +15,10 @@ import torch
 
 from ..support.checks import InputError, named
 from ..support.devices import find_device
-from .distance import frechet_distance, kernel_distance
-from .efficientnet import load_efficientnet
-from .feature_network import FeatureNetwork
+from .distance import frechet_distance, kernel_distance, shares_inside
+from .feature_network import FeatureNetwork, Weights
+from .imagenet import load_efficientnet, load_inception
 from .lenet import load_lenet
-from .neighbours import shares_inside
 from .score import Score, fid, kid, precision_recall
 from .statistics import FeatureStatistics, extract_features, feature_statistics
 
@@ -40,26 +38,13 @@ __all__ = [
     "shares_inside",
 ]
 
-Weights = str | os.PathLike[str] | None
 Loader = Callable[[Weights, torch.device], FeatureNetwork]
-
-
-def _load_inception(weights: Weights, device: torch.device) -> FeatureNetwork:
-    try:  # here: torchvision takes seconds to import
-        from .inception import load_inception
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"Inception needs the package {error.name}: pip install pytorch-fid torchvision; or "
-            "choose the features lenet (digits, clothes) or efficientnet-lite0 (photographs)."
-        ) from None
-    return load_inception(weights, device)
-
 
 NETWORKS: dict[str, Loader] = {
     "lenet": partial(load_lenet, "mnist-5k"),
     "lenet-mnist": partial(load_lenet, "mnist"),
     "lenet-fashion-mnist": partial(load_lenet, "fashion-mnist"),
-    "inception": _load_inception,
+    "inception": load_inception,
     "efficientnet-lite0": load_efficientnet,
 }
 

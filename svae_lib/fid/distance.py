@@ -1,6 +1,6 @@
-"""How far apart two sets of features are: the Frechet distance and the kernel distance.
+"""Two sets of features compared: Frechet distance, kernel distance, precision and recall.
 
-Both take numbers, not images; :mod:`svae_lib.fid.score` puts a network in front of them.
+All take numbers, not images; :mod:`svae_lib.fid.score` puts a network in front of them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from ..support.checks import InputError
+from ..support.checks import InputError, check_counts
 from ..support.devices import as_float64
 
 FEWEST = 4
 """Samples that the kernel distance, KID, needs of each set."""
+NEIGHBOURS = 3
+"""Kynkäänniemi and others take the third neighbour."""
+ROWS = 1000  # vectors whose distances to all others are held at a time
 
 
 def frechet_distance(
@@ -147,9 +150,8 @@ def kernel_distance(
     Returns:
         The mean over the subsets and its standard error.
     """
-    if subsets < 2 or subset_size < 2:
-        raise InputError("the kernel distance needs at least 2 subsets of at least 2 samples.")
-    first, second = pair_of_features(features1=features1, features2=features2)
+    check_counts(lowest=2, subsets=subsets, subset_size=subset_size)
+    first, second = _pair_of_features(features1=features1, features2=features2)
     n = min(len(first), len(second))
     if n < FEWEST:
         raise InputError(f"the kernel distance needs at least {FEWEST} samples a set, not {n}.")
@@ -164,7 +166,7 @@ def kernel_distance(
     return estimates.mean().item(), math.sqrt(variance * (size / (n - size) + 1 / subsets))
 
 
-def pair_of_features(**sets: ArrayLike | Tensor) -> tuple[Tensor, Tensor]:
+def _pair_of_features(**sets: ArrayLike | Tensor) -> tuple[Tensor, Tensor]:
     """Two sets of features by name, (N, D) and (M, D), in float64 on the CPU."""
     first, second = (_float64(values, name, "N", "D") for name, values in sets.items())
     if first.shape[1] != second.shape[1]:
@@ -184,3 +186,50 @@ def _squared_mmd(x: Tensor, y: Tensor) -> Tensor:
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
     return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def shares_inside(
+    real: ArrayLike | Tensor, generated: ArrayLike | Tensor, neighbours: int = NEIGHBOURS
+) -> tuple[float, float]:
+    """Precision and recall: shares of vectors that lie on the manifold of the other set.
+
+    The manifold of a set is estimated by balls: around each of its vectors one that reaches to the
+    k-th nearest neighbour in the set (itself not counted). Precision is the share of generated
+    vectors in a ball of a real one, recall the share of real ones in a ball of a generated one:
+    Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing generative
+    models", equations 1 and 2. Both depend on the numbers of vectors, and one outlier's large ball
+    can hold much: compare at equal numbers only. In float64; time grows with N^2, memory with N.
+
+    Args:
+        real, generated: features, (N, D) and (M, D), of more images than ``neighbours``.
+        neighbours: k, at least 1.
+    """
+    check_counts(neighbours=neighbours)
+    theirs, ours = _pair_of_features(real=real, generated=generated)
+    few = min(len(ours), len(theirs))
+    if few <= neighbours:
+        raise InputError(f"{few} features have no {neighbours} neighbours each: take more images.")
+    our_radii, their_radii = _squared_radii(ours, neighbours), _squared_radii(theirs, neighbours)
+    precise = torch.zeros(len(ours), dtype=torch.bool)
+    recalled = torch.zeros(len(theirs), dtype=torch.bool)
+    for rows in torch.arange(len(ours)).split(ROWS):
+        distances = _squared_distances(ours[rows], theirs)
+        precise[rows] = (distances <= their_radii).any(dim=1)
+        recalled |= (distances <= our_radii[rows, None]).any(dim=0)
+    return as_float64(precise).mean().item(), as_float64(recalled).mean().item()
+
+
+def _squared_radii(centres: Tensor, neighbours: int) -> Tensor:
+    """Squared distance of each vector (N, D) to its k-th nearest other one: (N,)."""
+    nearest = neighbours + 1  # a vector is its own nearest neighbour
+    parts = [
+        _squared_distances(rows, centres).topk(nearest, dim=1, largest=False).values[:, -1]
+        for rows in centres.split(ROWS)
+    ]
+    return torch.cat(parts)
+
+
+def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """|a - b|^2 = |a|^2 - 2 a.b + |b|^2 of all pairs, (N, D) and (M, D) to (N, M)."""
+    squares = torch.addmm(b.square().sum(dim=1), a, b.T, alpha=-2)
+    return squares.add_(a.square().sum(dim=1, keepdim=True)).clamp_(min=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from ..support.checks import InputError, check_images
 from ..support.devices import exact_float32
 from ..support.files import file_hash
 from ..support.tensor_files import digest, storable
+
+Weights = str | os.PathLike[str] | None
+"""A file to take instead of a network's own weights."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ one on Inception features. scripts/train_lenet.py trains the weights, which the 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from ..support.checks import InputError
 from ..support.files import read_json
-from .feature_network import FeatureNetwork, hash_of_weights
+from .feature_network import FeatureNetwork, Weights, hash_of_weights
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 IMAGE_SIZE = 32
@@ -71,9 +70,7 @@ def to_32_pixels(images: Tensor) -> Tensor:
     return F.interpolate(images, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", antialias=shrinks)
 
 
-def load_lenet(
-    data: str, weights: str | os.PathLike[str] | None, device: torch.device
-) -> FeatureNetwork:
+def load_lenet(data: str, weights: Weights, device: torch.device) -> FeatureNetwork:
     """The LeNet trained on ``data``, or one from a file that scripts/train_lenet.py wrote."""
     path = WEIGHTS_FOLDER / f"lenet-{data}.safetensors" if weights is None else Path(weights)
     expected = read_json(path.with_suffix(".json"))["sha256"] if weights is None else None

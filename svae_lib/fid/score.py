@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from ..support.checks import InputError
-from .distance import frechet_distance, kernel_distance
+from .distance import NEIGHBOURS, frechet_distance, kernel_distance, shares_inside
 from .feature_network import FeatureNetwork, check_network
-from .neighbours import NEIGHBOURS, shares_inside
 from .statistics import FeatureStatistics, Images, extract_features, feature_statistics
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """One score and what defines it; two scores compare only where all but ``value`` agree.
 
@@ -31,7 +31,7 @@ class Score:
 
     metric: str
     value: float
-    standard_error: float | None
+    standard_error: float | None = None
     network: str
     weights: str
     weights_hash: str
@@ -78,7 +78,8 @@ def fid(
             stacklevel=2,
         )
     value = frechet_distance(ours.mean, ours.covariance, theirs.mean, theirs.covariance)
-    return _score("FID", "", value, network, ours.n, reference_name, theirs.n)
+    about = {"reference": reference_name, "n": ours.n, "n_reference": theirs.n}
+    return _score(network, metric=f"FID ({network.name})", value=value, **about)
 
 
 def kid(
@@ -98,7 +99,9 @@ def kid(
     """
     ours, theirs = (_features(given, network) for given in (images, reference))
     value, error = kernel_distance(ours, theirs, subsets, subset_size, seed)
-    return _score("KID", "", value, network, len(ours), reference_name, len(theirs), error)
+    about = {"reference": reference_name, "n": len(ours), "n_reference": len(theirs)}
+    metric = f"KID ({network.name})"
+    return _score(network, metric=metric, value=value, standard_error=error, **about)
 
 
 def precision_recall(
@@ -114,12 +117,12 @@ def precision_recall(
     The arguments are those of :func:`fid`; statistics are not enough.
     """
     ours, theirs = (_features(given, network) for given in (images, reference))
-    about = network, len(ours), reference_name, len(theirs)
     precision, recall = shares_inside(theirs, ours, neighbours)
-    settings = f", k = {neighbours}"
+    about = {"reference": reference_name, "n": len(ours), "n_reference": len(theirs)}
+    how = f"({network.name}, k = {neighbours})"
     return (
-        _score("Precision", settings, precision, *about),
-        _score("Recall", settings, recall, *about),
+        _score(network, metric=f"Precision {how}", value=precision, **about),
+        _score(network, metric=f"Recall {how}", value=recall, **about),
     )
 
 
@@ -129,8 +132,7 @@ def _statistics(images: Images | FeatureStatistics, network: FeatureNetwork) -> 
     if not isinstance(images, FeatureStatistics):
         return feature_statistics(images, network)
     check_network(network)
-    hashes = {images.weights_hash, network.weights_hash}
-    if images.dim != network.dim or (images.weights_hash and len(hashes) > 1):
+    if images.dim != network.dim or images.weights_hash not in ("", network.weights_hash):
         raise InputError(
             f"these statistics ({images.dim} features of {images.network or '?'}) are of another "
             f"network than {network.name} ({network.dim} features): compute them again."
@@ -150,24 +152,8 @@ def _features(images: Images, network: FeatureNetwork) -> Tensor:
     return images
 
 
-def _score(
-    kind: str,
-    settings: str,
-    value: float,
-    network: FeatureNetwork,
-    n: int,
-    reference: str,
-    n_reference: int,
-    error: float | None = None,
-) -> Score:
+def _score(network: FeatureNetwork, **facts: Any) -> Score:
+    """A score with the facts that it takes over from its network."""
     alike = ("weights", "weights_hash", "resize", "value_range")
-    return Score(
-        metric=f"{kind} ({network.name}{settings})",
-        value=value,
-        standard_error=error,
-        network=network.name,
-        n=n,
-        reference=reference,
-        n_reference=n_reference,
-        **{name: getattr(network, name) for name in alike},
-    )
+    taken = {name: getattr(network, name) for name in alike}
+    return Score(network=network.name, **taken, **facts)

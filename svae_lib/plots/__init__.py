@@ -3,7 +3,8 @@
 Every function returns an :class:`AltFigure`. It is the last value of a notebook cell and appears
 there as an image with its alternative text; elsewhere ``figure.savefig("name.png")`` keeps it.
 pyplot is not involved, so no figure stays open and no global state changes. ``title`` stands above
-a figure and begins its alternative text, which is made from the data; ``alt`` replaces it.
+a figure and begins its alternative text, which is made from the data; to write your own, pass
+``alt`` or set the figure's ``alt_text``.
 
 Images are tensors or arrays (N, C, H, W), float in [0, 1] or uint8, C 1 or 3. They are drawn at an
 integer multiple of their size, so that a pattern of single pixels stays one. Colours: Okabe and
@@ -16,8 +17,7 @@ from __future__ import annotations
 from . import _backend  # noqa: F401 (before matplotlib is imported)
 from .charts import score_bars, split_plane, training_curves, variance_law
 from .diagrams import architecture, course_map, split_head
-from .figure import AltFigure, img_tag, png, show
-from .moving import MovingPicture, moving
+from .figure import AltFigure, MovingPicture, img_tag, moving, png, show
 from .pictures import image_grid, image_rows, interpolation, split_rows
 
 __all__ = [

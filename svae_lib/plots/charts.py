@@ -47,7 +47,6 @@ def training_curves(
     keys: Sequence[str] = ("loss", "gamma", "kl"),
     *,
     title: str | None = None,
-    alt: str | None = None,
 ) -> AltFigure:
     """A trainer's history, or several by name of run: a panel per quantity, a line per run."""
     several = any(isinstance(value, Mapping) for value in history.values())
@@ -67,7 +66,7 @@ def training_curves(
     if len(runs) > 1:
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(runs), 4))
-    return finish(figure, title, "Training curves. " + " ".join(told), alt, "curves")
+    return finish(figure, "Training curves. " + " ".join(told), title, "curves")
 
 
 def _checked(run: History, keys: Sequence[str], name: str) -> str:
@@ -87,10 +86,7 @@ def _checked(run: History, keys: Sequence[str], name: str) -> str:
 
 @course_style()
 def variance_law(
-    stats: LatentStatistics | Mapping[str, LatentStatistics],
-    *,
-    title: str | None = None,
-    alt: str | None = None,
+    stats: LatentStatistics | Mapping[str, LatentStatistics], *, title: str | None = None
 ) -> AltFigure:
     """var(mu) and mean(exp(log_var)) of each latent variable, stacked: the law says 1.
 
@@ -116,16 +112,12 @@ def variance_law(
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     each = "; ".join(f"{name + ': ' if name else ''}{s}" for name, s in models.items())
     text = f"Stacked bars by var(mu) and mean posterior variance. {each}."
-    return finish(figure, title, text, alt, "diagnostics")
+    return finish(figure, text, title, "diagnostics")
 
 
 @course_style()
 def score_bars(
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    xlabel: str,
-    title: str | None = None,
-    alt: str | None = None,
+    rows: Sequence[Mapping[str, Any]], *, xlabel: str, title: str | None = None
 ) -> AltFigure:
     """Horizontal bars with their values, error bars where there are errors, coloured by group.
 
@@ -164,7 +156,7 @@ def score_bars(
         figure.legend(loc="outside lower center", ncols=min(len(groups), 4))
     each = (f"{g} {label} {_with_error(*score)}".strip() for (label, g), score in bars.items())
     text = f"Bars of {as_words(xlabel)}: {'; '.join(each)}."
-    return finish(figure, title, text, alt, "diagnostics")
+    return finish(figure, text, title, "diagnostics")
 
 
 def _check_scores(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[float, float]]:
@@ -201,11 +193,7 @@ _SHADES = {"semantic": "#e3f1fa", "mixed": "#f2f2f2", "unclear": "#ffffff", "syn
 
 @course_style()
 def split_plane(
-    points: Sequence[SplitKind],
-    groups: Sequence[str] | None = None,
-    *,
-    title: str | None = None,
-    alt: str | None = None,
+    points: Sequence[SplitKind], groups: Sequence[str] | None = None, *, title: str | None = None
 ) -> AltFigure:
     """Splits on the plane of their two kinds; hollow points split nothing.
 
@@ -234,4 +222,4 @@ def split_plane(
     counts = Counter(p.label for p in points).most_common()
     kinds = ", ".join(f"{n} {word}" for word, n in counts)
     text = f"{len(points)} points on the plane of splits: {kinds}."
-    return finish(figure, title, text, alt, "diagnostics")
+    return finish(figure, text, title, "diagnostics")

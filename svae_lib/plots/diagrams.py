@@ -25,6 +25,7 @@ from .figure import (
 
 INK = "#222222"
 
+Place: TypeAlias = tuple[float, float]
 Config: TypeAlias = Any
 """A :class:`svae_lib.ModelConfig`; its module is above this one, so it cannot be imported."""
 
@@ -44,14 +45,7 @@ def decoder_shapes(config: Config, out_channels: int) -> list[tuple[int, int]]:
 
 
 @course_style()
-def architecture(
-    config: Config,
-    *,
-    split: bool = True,
-    example: Sequence[Any] = (),
-    title: str | None = None,
-    alt: str | None = None,
-) -> AltFigure:
+def architecture(config: Config, *, split: bool = True, example: Sequence[Any] = ()) -> AltFigure:
     """Draw encoder, latent variables and decoder, with the shape after each block.
 
     A block's height stands for its pixels, its depth for its channels.
@@ -64,7 +58,7 @@ def architecture(
     k, c = config.components, config.channels
     out = (k * c + (1 if k == 2 else k)) if split else c
     down, up = encoder_shapes(config), decoder_shapes(config, out)
-    figure, axes = _canvas(9.2, 2.7, title)
+    figure, axes = _canvas(9.2, 2.7)
     most = max(channels for channels, _ in (*down, *up)), config.image_size
     x = 0.0
     if example:
@@ -100,17 +94,11 @@ def architecture(
         f"latent variables; an embedding again; then {way_out}: "
         f"{head if split else 'the image'}."
     )
-    return finish(figure, title, words, alt)
+    return finish(figure, words)
 
 
 @course_style()
-def split_head(
-    channels: int = 1,
-    *,
-    example: Sequence[Any],
-    title: str | None = None,
-    alt: str | None = None,
-) -> AltFigure:
+def split_head(channels: int = 1, *, example: Sequence[Any]) -> AltFigure:
     """Draw how the last convolution's channels become a map and two images, and these the mixture.
 
     Args:
@@ -121,7 +109,7 @@ def split_head(
         raise InputError("an example has four parts: sigma, x1, x2 and their mixture.")
     step, tall, total = 0.85, 0.84 * 0.85, 1 + 2 * channels
     height = 2 * step
-    figure, axes = _canvas(8.4, height + 1.2, title)
+    figure, axes = _canvas(8.4, height + 1.2)
     _box(axes, 0.5, height / 2, 1.0, height + tall, GREEN)
     words = f"last convolution:\n{total} channels"
     axes.text(0.5, height / 2, words, ha="center", va="center", rotation=90)
@@ -139,35 +127,32 @@ def split_head(
         f"The decoder's last convolution has {total} channels: the map σ of 1 channel and two "
         f"images of {channels}, all through a sigmoid. They are mixed: x = σ x1 + (1 − σ) x2."
     )
-    return finish(figure, title, words, alt)
+    return finish(figure, words)
 
 
-# number, name, what it is about, the notebooks that it needs, its place on the map
-_NOTEBOOKS: tuple[tuple[str, str, str, Sequence[int], tuple[float, float]], ...] = (
-    ("0", "Start here", "images as tensors", (), (0, 3)),
-    ("1", "The VAE", "derive and build it", (0,), (0, 2)),
-    ("2", "The ELBO", "why VAEs blur", (1,), (0, 1)),
-    ("3", "The split decoder", "split and mix", (2,), (1, 1)),
-    ("4", "Sigma maps", "what kind of split?", (3,), (2, 3)),
-    ("5", "Train on CUDA", "fast, stoppable", (3,), (2, 0)),
-    ("6", "Sampling", "better samples", (3,), (2, 2)),
-    ("7", "FID", "are they good?", (6,), (3, 2)),
-    ("8", "The paper", "its claims, tested", (4, 7), (4, 2.5)),
-    ("9", "Beyond the paper", "your own images", (3,), (2, 1)),
-    ("10", "Appendix", "three longer looks", (5, 9), (3, 0.5)),
+# number, name, what it is about, the notebooks that it needs, its place on the map, its colour
+_NOTEBOOKS: tuple[tuple[str, str, str, Sequence[int], Place, str], ...] = (
+    ("0", "Start here", "images as tensors", (), (0, 3), BLUE),
+    ("1", "The VAE", "derive and build it", (0,), (0, 2), BLUE),
+    ("2", "The ELBO", "why VAEs blur", (1,), (0, 1), BLUE),
+    ("3", "The split decoder", "split and mix", (2,), (1, 1), ORANGE),
+    ("4", "Sigma maps", "what kind of split?", (3,), (2, 3), ORANGE),
+    ("5", "Train on CUDA", "fast, stoppable", (3,), (2, 0), SKY),
+    ("6", "Sampling", "better samples", (3,), (2, 2), GREEN),
+    ("7", "FID", "are they good?", (6,), (3, 2), GREEN),
+    ("8", "The paper", "its claims, tested", (4, 7), (4, 2.5), GREEN),
+    ("9", "Beyond the paper", "your own images", (3,), (2, 1), SKY),
+    ("10", "Appendix", "three longer looks", (5, 9), (3, 0.5), SKY),
 )
-_COLOURS = (BLUE, BLUE, BLUE, ORANGE, ORANGE, SKY, GREEN, GREEN, GREEN, SKY, SKY)
 
 
 @course_style()
-def course_map(*, title: str | None = None, alt: str | None = None) -> AltFigure:
+def course_map() -> AltFigure:
     """Draw which notebooks each notebook builds on."""
-    figure, axes = _canvas(9.2, 4.0, title)  # axes in inches
-    places = [(1.83 * x, 1.02 * y) for *_, (x, y) in _NOTEBOOKS]
+    figure, axes = _canvas(9.2, 4.0)  # axes in inches
+    places = [(1.83 * x, 1.02 * y) for *_, (x, y), _ in _NOTEBOOKS]
     told = []
-    for (number, name, what, needs, _), (x, y), colour in zip(
-        _NOTEBOOKS, places, _COLOURS, strict=True
-    ):
+    for (x, y), (number, name, what, needs, _, colour) in zip(places, _NOTEBOOKS, strict=True):
         for x0, y0 in (places[j] for j in needs):
             if x0 == x:
                 _arrow(axes, (x0, y0 - 0.4), (x, y + 0.4))
@@ -183,20 +168,17 @@ def course_map(*, title: str | None = None, alt: str | None = None) -> AltFigure
         needed = f" needs {' and '.join(map(str, needs))}" if needs else ""
         told.append(f"{number} {name} ({what}){needed}")
     axes.set(xlim=(-0.85, 8.2), ylim=(-0.45, 3.5))
-    text = f"The notebooks and what they build on: {'; '.join(told)}."
-    return finish(figure, title, text, alt)
+    return finish(figure, f"The notebooks and what they build on: {'; '.join(told)}.")
 
 
 # ---------------------------------------------------------------------- pieces
 
 
-def _canvas(width: float, height: float, title: str | None) -> tuple[AltFigure, Any]:
+def _canvas(width: float, height: float) -> tuple[AltFigure, Any]:
     figure = AltFigure(figsize=(width, height), dpi=DPI, facecolor="white")
-    axes = figure.add_axes((0.01, 0.02, 0.98, 0.86 if title else 0.96))
+    axes = figure.add_axes((0.01, 0.02, 0.98, 0.96))
     axes.set_axis_off()
     axes.set_aspect("equal")
-    if title:
-        figure.text(0.01, 0.97, title, va="top", fontsize=12)
     return figure, axes
 
 
@@ -248,9 +230,6 @@ def _box(axes: Any, x: float, y: float, width: float, height: float, colour: str
     axes.add_patch(box)
 
 
-def _arrow(
-    axes: Any, start: tuple[float, float], end: tuple[float, float], colour: str = INK
-) -> None:
-    arrow = FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=10)
-    arrow.set(color=colour, linewidth=0.8)
-    axes.add_patch(arrow)
+def _arrow(axes: Any, start: Place, end: Place, colour: str = INK) -> None:
+    look: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 10, "linewidth": 0.8}
+    axes.add_patch(FancyArrowPatch(start, end, color=colour, **look))

@@ -1,4 +1,4 @@
-"""A figure with alternative text, its style, and how it reaches a notebook or a page."""
+"""A figure with alternative text: its style, how it moves, and how notebooks and pages show it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import html
 import io
 import math
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.style
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from PIL import Image
 
 from ..support.checks import InputError
 
@@ -24,6 +27,8 @@ LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#595959"
 MAP_COLOURS = "viridis"
+SHOWN = 250
+"""Milliseconds for each figure that moves; the last one stays four times as long."""
 
 DPI = 100
 _STYLE: dict[str, Any] = {
@@ -103,6 +108,45 @@ def show(figure: Figure, alt_text: str | None = None) -> None:
     display({"text/html": img_tag(figure), "text/plain": alt_text_of(figure)}, raw=True)  # type: ignore[no-untyped-call]
 
 
+@dataclass(frozen=True)
+class MovingPicture:
+    """An animated PNG with its alternative text; as the last value of a cell it is shown."""
+
+    data: bytes
+    """Content of the file; a viewer that cannot animate it shows the last figure."""
+    alt_text: str
+
+    def __repr__(self) -> str:
+        return self.alt_text
+
+    def _repr_html_(self) -> str:
+        return png_tag(self.data, self.alt_text)
+
+
+def moving(figures: Sequence[AltFigure], alt: str) -> MovingPicture:
+    """Show figures, at least two and all of one size, one after another; twice, then it stops.
+
+    ``alt`` says in words what happens.
+    """
+    opened = [Image.open(io.BytesIO(png(figure))).convert("RGB") for figure in figures]
+    levels = [round((value >> 3) * 255 / 31) for value in range(256)]  # 32: half the bytes
+    frames = [frame.point(3 * levels) for frame in opened]
+    if len(frames) < 2 or len({frame.size for frame in frames}) > 1:
+        raise InputError("a moving picture needs at least two figures, all of one size.")
+    buffer = io.BytesIO()
+    frames[-1].save(
+        buffer,
+        format="PNG",
+        save_all=True,
+        append_images=frames,
+        default_image=True,  # the last figure, for viewers that show one image only
+        duration=[SHOWN] * (len(frames) - 1) + [4 * SHOWN],
+        loop=2,
+        optimize=True,
+    )
+    return MovingPicture(buffer.getvalue(), alt)
+
+
 def as_words(label: str) -> str:
     """A label for an alternative text: its formulas, such as ``$x_1$``, without their marks."""
     return re.sub(r"\$(.+?)\$", lambda found: re.sub(r"[\\_{}]", "", found[1]), label)
@@ -131,7 +175,11 @@ def panels_of(count: int, width: float, height: float, *, most: int = 3) -> tupl
 
 
 def finish(
-    figure: AltFigure, title: str | None, words: str, alt: str | None, section: str = "pictures"
+    figure: AltFigure,
+    words: str,
+    title: str | None = None,
+    section: str = "pictures",
+    alt: str | None = None,
 ) -> AltFigure:
     """Set title, part of a report, and alternative text: the caller's, or the title and ours."""
     if title and figure.get_layout_engine() is not None:

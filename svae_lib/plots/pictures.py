@@ -45,7 +45,7 @@ def image_grid(
     figure = _picture_figure(rows, title=title)
     height, width = pictures.shape[1:3]
     text = f"{len(pictures)} images of {width}x{height} pixels in {len(rows)} rows."
-    return finish(figure, title, text, alt)
+    return finish(figure, text, title, alt=alt)
 
 
 @course_style()
@@ -80,17 +80,12 @@ def image_rows(
     figure = _picture_figure(drawn, list(rows), at, title=title, above=above)
     text = f"{len(drawn)} rows of {shown} images: {_plain(rows)}."
     text += f" In columns: {_plain(above)}." if above else ""
-    return finish(figure, title, text, alt)
+    return finish(figure, text, title, alt=alt)
 
 
 @course_style()
 def split_rows(
-    output: Any,
-    n: int = 8,
-    *,
-    originals: Images | None = None,
-    title: str | None = None,
-    alt: str | None = None,
+    output: Any, n: int = 8, *, originals: Images | None = None, title: str | None = None
 ) -> AltFigure:
     """The first n splits, in the order of the paper's figures: sigma map, x1, x2, and their mix x.
 
@@ -116,7 +111,7 @@ def split_rows(
     low, high = (bound.item() for bound in shown.aminmax())
     text = f"Splits of {len(shown)} images in rows: {_plain(rows)}."
     text += f" The images' weights average {means}, from {low:.2f} to {high:.2f}."
-    return finish(figure, title, text, alt)
+    return finish(figure, text, title)
 
 
 def _plain(labels: Iterable[str]) -> str:
@@ -125,11 +120,7 @@ def _plain(labels: Iterable[str]) -> str:
 
 @course_style()
 def interpolation(
-    images: Images,
-    *,
-    labels: Sequence[str] | None = None,
-    title: str | None = None,
-    alt: str | None = None,
+    images: Images, *, labels: Sequence[str] | None = None, title: str | None = None
 ) -> AltFigure:
     """Walks through the latent space, one per row, with the position t from 0 to 1 above.
 
@@ -147,21 +138,20 @@ def interpolation(
     if not len(rows) == len(labels) == count:
         raise InputError(f"{count} rows need {count} labels, all different, not {list(labels)}.")
     above = ["$t$ = 0", *(f"{i / (steps - 1):.2g}" for i in range(1, steps))]
-    return image_rows(rows, columns=steps, above=above, title=title, alt=alt)
+    return image_rows(rows, columns=steps, above=above, title=title)
 
 
 def _pictures(images: Images, name: str, *, as_map: bool = False) -> Pixels:
     """Check images (N, C, H, W) and turn them into RGB (N, H, W, 3); maps through colours."""
     tensor = torch.as_tensor(images).detach().cpu()
-    if tensor.dtype == torch.uint8:
-        check_uint8_images(tensor, name=name)
-    else:
+    if tensor.dtype != torch.uint8:
         check_images(tensor, name=name, values=False)
         tensor = tensor.float()
         clamped = tensor.clamp(0, 1)  # sums in bf16 may leave [0, 1] by a rounding error
         near = torch.allclose(tensor, clamped, rtol=0, atol=0.01)
         check_images(clamped if near else tensor, name=name)
         tensor = (255 * clamped).round().to(torch.uint8)
+    check_uint8_images(tensor, name=name)
     channels = tensor.shape[1]
     if channels not in ((1,) if as_map else (1, 3)):
         raise InputError(f"{name}: {channels} channels cannot be drawn, only 1 (grey) or 3 (RGB).")

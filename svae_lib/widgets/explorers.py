@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 
+import torch
 from torch import Tensor
 
 from ..data import to_float
-from ..inference import encode_all, reconstruct_all
+from ..inference import decode_all, encode_all, reconstruct_all
 from ..models import VAE
 from ..objective import reconstruction_error
-from ..sampling import explore, mix, prior_latents
+from ..sampling import mix, prior_latents
 from ..support.checks import InputError, check_uint8_images
 from .frames import Frame, draw, parts_of
 from .panel import Panel, Values, load_ipywidgets
@@ -45,7 +46,9 @@ def latent_explorer(model: VAE, images: Tensor) -> Panel:
 
     def picture(values: Values) -> Frame:
         changes = {k: values[f"z{k}"] for k in order}
-        rows, maps = parts_of(explore(model, base, changes))
+        z = base.clone()
+        z[order] = torch.tensor([*changes.values()])
+        rows, maps = parts_of(decode_all(model, z[None]))
         moves = ", ".join(f"z[{k}] = {value:.2f}" for k, value in changes.items())
         alt = f"{', '.join(rows)} decoded from a latent vector with {moves}."
         return Frame(draw(rows, maps, across=True), alt)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from ..plots import AltFigure, img_tag, training_curves
-from ..support.checks import InputError
 from ..training import Trainer
 
 
@@ -22,18 +20,11 @@ class TrainingMonitor:
 
     Args:
         trainer: whose history is drawn.
-        keys: quantities of the history, a panel each.
         every: least seconds between two drawings, each of which takes about a quarter of one.
     """
 
-    def __init__(
-        self, trainer: Trainer, keys: Sequence[str] = ("loss", "gamma"), *, every: float = 5.0
-    ) -> None:
-        if not keys or set(keys) - set(trainer.history):
-            raise InputError(
-                f"keys must name quantities of the history, {sorted(trainer.history)}, not {keys}."
-            )
-        self.keys, self.every = keys, every
+    def __init__(self, trainer: Trainer, *, every: float = 5.0) -> None:
+        self.every = every
         self.figure: AltFigure | None = None
         self._drawn = -math.inf
         self._handle: Any = None
@@ -44,7 +35,7 @@ class TrainingMonitor:
         """Draw the history so far, unless that was done less than ``every`` seconds ago."""
         if trainer.step < trainer.config.steps and time.monotonic() - self._drawn < self.every:
             return
-        self.figure = training_curves(trainer.history, self.keys)
+        self.figure = training_curves(trainer.history, ("loss", "gamma"))
         self._drawn = time.monotonic()
         try:
             from IPython import get_ipython
