@@ -13,7 +13,7 @@ from functools import partial
 
 import torch
 
-from ..support.checks import InputError, named
+from ..support.checks import named
 from ..support.devices import find_device
 from .distance import frechet_distance, kernel_distance, shares_inside
 from .feature_network import FeatureNetwork, Weights
