@@ -12,9 +12,9 @@ is the library's part of it, and ``most_times_faster`` the factor at the peak it
 way of computing with fewer operations could exceed.
 
 TensorFlow and tf_keras live in an environment that this script makes on its first run (in the
-user's cache folder); keras_worker.py is the program that runs there, float32, one
-graph per step. That both models have the same number of parameters is checked. The library runs in
-the precision that it chooses for this processor, which is recorded, and with --float32 in that.
+user's cache folder); keras_worker.py is the program that runs there, float32, one graph per step.
+That both models have the same number of parameters is checked. The library runs in the precision
+that it chooses for this processor, and with --float32 in that; each has a record of its own.
 Leave the machine alone meanwhile: the load before the run is recorded.
 """
 
@@ -181,7 +181,7 @@ def main() -> None:
     if not options.dry_run:
         what = __doc__.split("\n")[0]
         found = {"what": what, "load_average_before": load, "results": results}
-        save("cpu_training", found)
+        save(f"cpu_training_{results[0]['precision']}", found)  # beside the other's
 
 
 if __name__ == "__main__":
