@@ -46,10 +46,10 @@ class UpConv(nn.ConvTranspose2d):
         """The same sums as four ordinary convolutions, which CPUs are faster at in bf16.
 
         Along one axis, out[2j] = w[2] x[j-1] + w[0] x[j] and out[2j+1] = w[1] x[j]. So pixels of
-        an even row and column see 2x2 inputs, those of an odd row and column a single one.
+        an even row and column see 2x2 inputs, those of an odd row and column a single one. D is the
+        number of output channels.
         """
         kernel = self.weight.transpose(0, 1)  # (out_channels, in_channels, 3, 3)
-        height, width = x.shape[2:]
         rows = []
         for even_row in (1, 0):
             row = slice(0, 3, 2) if even_row else slice(1, 2)
@@ -57,10 +57,9 @@ class UpConv(nn.ConvTranspose2d):
             for even_column in (1, 0):
                 column = slice(0, 3, 2) if even_column else slice(1, 2)
                 taps = kernel[:, :, row, column].flip(2, 3)  # the one of j-1 comes first
-                pixels = F.conv2d(x, taps, self.bias, padding=(even_row, even_column))
-                pixels = pixels[:, :, :height, :width]  # padding adds at the end, too
-                columns.append(pixels.permute(0, 2, 3, 1))  # (N, H, W, out_channels)
-            rows.append(torch.stack(columns, dim=3))  # (N, H, W, 2, out_channels)
+                seen = F.pad(x, (even_column, 0, even_row, 0))  # left and top
+                columns.append(F.conv2d(seen, taps, self.bias).permute(0, 2, 3, 1))  # (N, H, W, D)
+            rows.append(torch.stack(columns, dim=3))  # (N, H, W, 2, D)
         return torch.stack(rows, dim=2).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
 
