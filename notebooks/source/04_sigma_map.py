@@ -22,7 +22,7 @@ import torch.nn.functional as F
 
 import svae_lib as sv
 from svae_lib import diagnostics, widgets
-from svae_lib.sampling import explore, mix
+from svae_lib.sampling import mix
 from svae_lib.plots.figure import PALETTE
 
 learning = sv.course.profile() != "smoke"  # the smoke profile trains too little to learn
