@@ -355,3 +355,11 @@ def test_the_courses_weights_go_by_name(tmp_path: Path, monkeypatch: pytest.Monk
     assert torch.equal(other[0].weight, saved[0].weight)
     with pytest.raises(sv.InputError, match=r"02-net.*01-net"):
         load_trained_weights(network(), "02-net")
+
+
+def test_a_header_of_a_huge_network_takes_no_memory(tiny, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    sv.save_model(path, sv.VAE(tiny))
+    rewrite(path, header=lambda facts: facts["model"].update(base_dim=80_000))
+    with pytest.raises(sv.InputError, match="does not fit"):
+        sv.load_model(path)

@@ -52,8 +52,7 @@ def kind(contents: list[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setattr(download, "cache_folder", lambda name: tmp_path / "cache" / name)
     hashes = tuple(hashlib.sha256(content).hexdigest() for content in contents)
     monkeypatch.setattr(download, "SHARED", tmp_path / "share")
-    monkeypatch.setattr(MNIST.reader, "mirrors", ["http://127.0.0.1:9/"])
-    return replace(MNIST, sha256=hashes)
+    return replace(MNIST, sha256=hashes, mirrors=("http://127.0.0.1:9/",))
 
 
 def place(folder: Path, contents: list[bytes], packed: bool = True, dots: bool = False) -> Path:
@@ -169,8 +168,7 @@ def test_download_and_a_second_load(
     monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        mirror = f"http://127.0.0.1:{server.server_port}/"
-        monkeypatch.setattr(kind.reader, "mirrors", [mirror])
+        kind = replace(kind, mirrors=(f"http://127.0.0.1:{server.server_port}/",))
         first = load_idx_set(kind)
         server.shutdown()
     assert torch.equal(load_idx_set(kind).train, first.train)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import svae_lib as sv
-from svae_lib.experiments.checkpoints import save_model
+from svae_lib.experiments.checkpoints import save_model, save_trainer
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 hub = pytest.importorskip("svae_lib.experiments.hub")
@@ -73,4 +73,12 @@ def test_a_damaged_file_is_not_uploaded(there: Path, tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"nothing")
     with pytest.raises(sv.InputError):
         hub.push(tmp_path / "a.safetensors", "me/mine", licence="mit")
+    assert not there.exists()
+
+
+def test_a_checkpoint_is_not_uploaded(there: Path, tmp_path: Path, fast, blobs, tiny) -> None:
+    trainer = sv.Trainer(sv.build_model("vae", tiny), blobs, fast, "cpu")
+    save_trainer(tmp_path / "checkpoint-0.safetensors", trainer)
+    with pytest.raises(sv.InputError, match="save_model"):
+        hub.push(tmp_path / "checkpoint-0.safetensors", "me/mine", licence="mit")
     assert not there.exists()

@@ -42,8 +42,8 @@ class IdxSet:
 
     Attributes:
         name: as :func:`svae_lib.data.load` knows it.
-        original: torchvision's class, which has mirrors, the MD5 of the packed files and the class
-            names.
+        original: torchvision's class, which has the MD5 of the packed files and the class names.
+        mirrors: where its files can be downloaded.
         sha256: of the unpacked files, in the order of ``files``, since copies that were packed
             again have another MD5. Computed from files whose MD5 was right.
         source: a sentence on its origin.
@@ -51,6 +51,7 @@ class IdxSet:
 
     name: str
     original: str
+    mirrors: tuple[str, ...]
     sha256: tuple[str, ...]
     source: str
 
@@ -65,7 +66,7 @@ class IdxSet:
     def files(self) -> list[RemoteFile]:
         """Images and labels to train on, images and labels to test on."""
         return [
-            RemoteFile(name, tuple(mirror + name for mirror in self.reader.mirrors), md5)
+            RemoteFile(name, tuple(mirror + name for mirror in self.mirrors), md5)
             for name, md5 in self.reader.resources
         ]
 
@@ -80,6 +81,10 @@ class IdxSet:
 MNIST = IdxSet(
     name="mnist",
     original="MNIST",
+    mirrors=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
     sha256=(
         "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
         "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -92,6 +97,10 @@ MNIST = IdxSet(
 FASHION_MNIST = IdxSet(
     name="fashion-mnist",
     original="FashionMNIST",
+    mirrors=(
+        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    ),
     sha256=(
         "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
         "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",

@@ -117,8 +117,9 @@ def load_model(path: str | os.PathLike[str], device: torch.device | str = "cpu")
         tensors = _model_tensors(tensors)
     else:
         tensors, facts = read_tensors(path, "model", _ModelFacts)
+    with torch.device("meta"):  # layers without memory: first see whether the weights fit
+        check_fit(path, tensors, build_model(facts.kind, facts.model).state_dict())
     model = build_model(facts.kind, facts.model)
-    check_fit(path, tensors, model.state_dict())
     model.load_state_dict(tensors)
     return model.to(device).eval()
 
@@ -132,7 +133,7 @@ def _shipped(name: str) -> Path:
     path = embedded("trained") / f"{name}.safetensors"
     if not path.exists():
         there = ", ".join(sorted(p.stem for p in path.parent.glob("*.safetensors")))
-        raise InputError(f"the course ships no {name}; it ships {there or 'none'}.")
+        raise InputError(f"the course ships no {path.stem}; it ships {there or 'none'}.")
     return path
 
 

@@ -12,7 +12,9 @@ import huggingface_hub as hub
 import torch
 
 from ..models import VAE, parameter_count
+from ..support.checks import InputError
 from ..support.files import expand
+from ..support.tensor_files import read_header
 from .checkpoints import kind_of, load_model, read_about, weights_hash
 
 FILE = "model.safetensors"
@@ -74,6 +76,8 @@ def push(
         licence: of the weights, as the Hub names it, such as "mit". It depends on your data.
         private: only for you, until you change it; an existing repository stays as it is.
     """
+    if read_header(expand(path))["what"] != "model":  # a checkpoint tells of the training images
+        raise InputError(f"{path} is no file that save_model wrote: a run's is model.safetensors.")
     card = _card(load_model(path), repository, read_about(path), licence)
     files = [
         hub.CommitOperationAdd("README.md", card.encode()),

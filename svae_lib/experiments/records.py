@@ -37,7 +37,8 @@ def _checked(raw: dict[str, Any], path: Path) -> dict[str, Any]:
     """The content of a file, if it is a table of this version."""
     if (found := raw.get("format")) != FORMAT:
         raise InputError(
-            f"{path} has format {found!r}, this library reads {FORMAT}: make the table again."
+            f"{path} has format {found!r}, this library reads {FORMAT}: make the table again "
+            "(its trained models are used again, and only scored)."
         )
     if missing := {"table", "settings", "cells"} - raw.keys():
         raise InputError(f"{path} is no table: it has no {', '.join(sorted(missing))}.")

@@ -168,7 +168,7 @@ def write_report(
         if not alt_text_of(figure):
             raise InputError(f"the figure {heading!r} has no alt_text: say what it shows.")
         image = Markup(img_tag(figure, scale=2))  # made and escaped by img_tag
-        section = getattr(figure, "section", "pictures")
+        section = getattr(figure, "section", "pictures").lower()
         sections.setdefault(section, []).append((heading, image, explanation))
     source = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
     options: dict[str, Any] = dict.fromkeys(("autoescape", "trim_blocks", "lstrip_blocks"), True)
