@@ -3,8 +3,8 @@
 Every function returns an :class:`AltFigure`. It is the last value of a notebook cell and appears
 there as an image with its alternative text; elsewhere ``figure.savefig("name.png")`` keeps it.
 pyplot is not involved, so no figure stays open and no global state changes. ``title`` stands above
-a figure and begins its alternative text, which is made from the data; to write your own, pass
-``alt`` or set the figure's ``alt_text``.
+a figure and begins its alternative text, which is made from the data; to write your own, set
+the figure's ``alt_text`` (grids and rows of images take ``alt``, too).
 
 Images are tensors or arrays (N, C, H, W), float in [0, 1] or uint8, C 1 or 3. They are drawn at an
 integer multiple of their size, so that a pattern of single pixels stays one. Colours: Okabe and

@@ -39,8 +39,10 @@ class LastGood:
         return bool(self._state)
 
     def keep(self) -> None:
-        """Copy the model's state, replacing the previous copy."""
-        self._state = {name: value.clone() for name, value in self._model.state_dict().items()}
+        """Copy the model's state over the previous copy, so that there is never a third."""
+        for name, value in self._model.state_dict().items():
+            kept = self._state.get(name)
+            self._state[name] = value.clone() if kept is None else kept.copy_(value)
 
     def restore(self) -> None:
         """Bring the model back to the copy, if there is one, and drop its gradients."""
