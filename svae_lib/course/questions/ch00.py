@@ -8,12 +8,12 @@ PREDICTIONS = (
         "How long will one training of this profile's model take on your machine?",
         (
             Choice(
-                "Seconds",
+                "A few seconds",
                 "Only in the profile smoke, which trains too little to learn anything. "
                 "Otherwise hundreds or thousands of steps have to be taken.",
             ),
             Choice(
-                "Minutes",
+                "About a minute, or several",
                 "Yes, on most machines: the budgets are chosen so that nobody waits longer. The "
                 "next cell measures yours.",
                 right=True,
@@ -94,13 +94,13 @@ PREDICTIONS = (
 QUIZ = (
     Question(
         "00-quiz-bytes",
-        "What is the byte 200 plus the byte 100, as uint8 tensors?",
+        "What is the byte 100 minus the byte 200, as uint8 tensors?",
         (
-            Choice("300", "A byte ends at 255."),
-            Choice("255", "A byte does not stop at its largest value."),
+            Choice("-100", "A byte has no sign."),
+            Choice("0", "A byte does not stop at its smallest value."),
             Choice(
-                "44",
-                "Yes: a byte counts modulo 256, and 300 - 256 = 44. So the models refuse bytes.",
+                "156",
+                "Yes: a byte counts modulo 256, and -100 + 256 = 156. So the models refuse bytes.",
                 right=True,
             ),
             Choice("An error", "There is not even a warning."),

@@ -71,7 +71,7 @@ PREDICTIONS = (
         "autoencoder's?",
         (
             Choice(
-                "They hardly differ, as the reconstructions",
+                "They hardly differ, like the reconstructions",
                 "Reconstructions use codes of real images. Random codes are where the two models "
                 "differ.",
             ),

@@ -33,12 +33,12 @@ PREDICTIONS = (
                 "These are two rare places of the cloud. Nothing draws it towards them.",
             ),
             Choice(
-                "Like neither: anything around the middle, some outside [0, 1]",
+                "Mostly like neither",
                 "Yes: a cloud wide enough to cover both images covers much that is neither.",
                 right=True,
             ),
             Choice(
-                "Always like the average",
+                "All like the average",
                 "The average is only the centre. To cover both images the cloud has to be wide.",
             ),
         ),
@@ -90,17 +90,17 @@ PREDICTIONS = (
         "happens?",
         (
             Choice(
-                "No difference: gamma is adapted anyway",
+                "Both take the same course: gamma adapts to the error at once",
                 "It takes hundreds of steps to come down, and meanwhile the price is too high.",
             ),
             Choice(
-                "The start at the variance is ahead at first; in the end they are close",
+                "The start at the variance is ahead, but not at the end",
                 "Yes: from 1 the KL divergence first falls to very little, then the run catches "
                 "up.",
                 right=True,
             ),
             Choice(
-                "The start at 1 never recovers",
+                "The start at 1 tells nothing for good: it never recovers",
                 "gamma comes down by itself here, since beta times the variance is below the "
                 "largest eigenvalue.",
             ),
@@ -147,13 +147,13 @@ PREDICTIONS = (
         "What changes?",
         (
             Choice(
-                "Nothing at all",
-                "The reconstructions stay. But the posteriors move, and with them the KL "
-                "divergence.",
+                "The KL divergence alone",
+                "It falls. But the decoder now expects codes of another width, so draws from the "
+                "prior come out differently.",
             ),
             Choice(
-                "The reconstructions",
-                "The decoder divides by what the encoder multiplied by, so they stay.",
+                "The reconstructions and the samples from the prior",
+                "The decoder divides by what the encoder multiplied by, so reconstructions stay.",
             ),
             Choice(
                 "The KL divergence and the samples from the prior",

@@ -81,7 +81,7 @@ PREDICTIONS = (
             ),
             Choice(
                 "The exchanged ones",
-                "Yes: exchanging goes twice as far as the average, so about four times its error.",
+                "Yes: exchanging goes twice as far from x as the average does.",
                 right=True,
             ),
         ),
@@ -100,7 +100,7 @@ PREDICTIONS = (
                 "That is a step towards the average of x₁ and x₂.",
             ),
             Choice(
-                "Neither, by much",
+                "Neither of them, by much",
                 "Yes: the decoder was trained with its own map, so the minimum is close to t = 1.",
                 right=True,
             ),
