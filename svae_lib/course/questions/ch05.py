@@ -62,17 +62,17 @@ PREDICTIONS = (
         "Which rate is higher?",
         (
             Choice(
-                "Waiting after each step",
-                "Waiting forbids Python to run ahead, so it cannot be faster.",
+                "Waiting after each step, whatever the device",
+                "Waiting keeps Python from running ahead, so it cannot be faster.",
             ),
             Choice(
-                "Waiting at the end, where the device has a queue; on a CPU neither",
+                "Waiting at the end, if the device has a queue",
                 "Yes: on a GPU launches hide behind computations. A CPU has no queue, and the "
                 "two differ by chance.",
                 right=True,
             ),
             Choice(
-                "They are always equal: the work is the same",
+                "Neither, on any device: the work is the same",
                 "The work is, but on a device with a queue the launches are hidden or not.",
             ),
         ),

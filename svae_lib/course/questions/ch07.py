@@ -10,7 +10,7 @@ PREDICTIONS = (
             Choice("Moving one by 1", "That costs 1² = 1."),
             Choice(
                 "Doubling the variance of one",
-                "Yes: deviations count by their roots, so it costs (√2 - 1)², about 0.17.",
+                "Yes: variances count by their roots, so it costs (√2 - 1)², about 0.17.",
                 right=True,
             ),
             Choice("Squeezing one to a point", "That costs (1 - 0)² = 1, as much as moving by 1."),

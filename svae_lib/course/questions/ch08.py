@@ -137,14 +137,17 @@ QUIZ = (
         "08-quiz-undecided",
         "A 95 % interval of a difference is -0.1 ± 0.4. What follows?",
         (
-            Choice("The two models are equal", "A difference of 0.4 is not excluded."),
+            Choice(
+                "The two models are equal, and more seeds would only confirm it",
+                "A difference of 0.4 is not excluded.",
+            ),
             Choice(
                 "Nothing is decided, and differences beyond about 0.5 are unlikely",
                 "Yes: undecided is not equal, but the interval says how large a difference could "
                 "be.",
                 right=True,
             ),
-            Choice("The first model is better", "The interval holds 0."),
+            Choice("The first model is better, if only by about 0.1", "The interval holds 0."),
         ),
     ),
     Question(

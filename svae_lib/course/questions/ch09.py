@@ -18,14 +18,15 @@ PREDICTIONS = (
     ),
     Question(
         "09-three-parts",
-        "Three images in one digit: what do they become?",
+        "Three maps share the pixels of one digit. How do they divide them?",
         (
-            Choice("Three parts of the digit", "Nothing asks for parts."),
+            Choice("Each takes one part of the digit, such as a stroke", "Nothing asks for parts."),
             Choice(
-                "Three copies", "Where images agree the maps learn nothing; but they begin apart."
+                "All three weigh about the same everywhere",
+                "Where images agree the maps learn nothing; but they begin apart.",
             ),
             Choice(
-                "One for the surroundings, and two that share the strokes",
+                "One takes the surroundings, two share the strokes",
                 "Yes, in the stored models. Which map does what is up to the seed.",
                 right=True,
             ),

@@ -83,7 +83,7 @@ PREDICTIONS = (
                 "So three seeds suggested. With all of them it is gone.",
             ),
             Choice(
-                "At both ends",
+                "At neither end alone",
                 "Yes: the simple rule that three seeds suggested does not hold.",
                 right=True,
             ),
