@@ -54,14 +54,14 @@ PREDICTIONS = (
         "Where is the variance of the pixels exactly 0?",
         (
             Choice(
-                "Nowhere",
-                "In the padded border every image is black, so nothing varies there.",
-            ),
-            Choice(
                 "In the border and the corners, which no stroke reaches",
                 "Yes: where all images agree. It is high where some digits have a stroke and "
                 "others have none.",
                 right=True,
+            ),
+            Choice(
+                "Nowhere",
+                "In the padded border every image is black, so nothing varies there.",
             ),
             Choice(
                 "In the middle, where the mean is brightest",
@@ -75,12 +75,12 @@ PREDICTIONS = (
         "What comes out?",
         (
             Choice(
-                "New digits",
+                "New digits, if noisy ones",
                 "A stroke is many pixels that agree. Pixels that do not know each other cannot "
                 "agree.",
             ),
             Choice(
-                "Blurred digits",
+                "Blurred digits, like the mean image",
                 "The mean is blurred. But each pixel also gets noise of its own.",
             ),
             Choice(
@@ -127,13 +127,13 @@ QUIZ = (
         "that error worth as an estimate for new images?",
         (
             Choice(
-                "It is fair: the model never trained on them",
-                "The choice did look at them, and the lowest of twenty is low by luck as well.",
-            ),
-            Choice(
                 "It is too low",
                 "Yes: choosing by the test images uses them up. A third set would tell.",
                 right=True,
+            ),
+            Choice(
+                "It is fair: the model never trained on them",
+                "The choice did look at them, and the lowest of twenty is low by luck as well.",
             ),
             Choice(
                 "It is too high",

@@ -53,13 +53,13 @@ PREDICTIONS = (
                 "bought.",
             ),
             Choice(
+                "For small gamma, such as 0.1",
+                "With a small gamma a wrong pixel is expensive, so the images are told apart.",
+            ),
+            Choice(
                 "For large gamma, such as 1",
                 "Yes: a wrong pixel then costs so little that no nat is worth its price.",
                 right=True,
-            ),
-            Choice(
-                "For small gamma, such as 0.1",
-                "With a small gamma a wrong pixel is expensive, so the images are told apart.",
             ),
         ),
     ),
@@ -68,15 +68,15 @@ PREDICTIONS = (
         "gamma follows the error, from 1 down. For which beta does the toy escape from collapse?",
         (
             Choice(
-                "For both 1 and 4",
-                "Collapsed, the toy has gamma = 0.25. At beta = 4 the price is then 1, above the "
-                "threshold of 1/2.",
-            ),
-            Choice(
                 "For 1, but not for 4",
                 "Yes: collapsed, gamma is 0.25. The price is 0.25 in the one case and 1 in the "
                 "other; the threshold is 1/2.",
                 right=True,
+            ),
+            Choice(
+                "For both 1 and 4",
+                "Collapsed, the toy has gamma = 0.25. At beta = 4 the price is then 1, above the "
+                "threshold of 1/2.",
             ),
             Choice(
                 "For neither: a collapse is for ever",
@@ -169,16 +169,16 @@ QUIZ = (
         "Why does a VAE blur?",
         (
             Choice(
-                "Its decoder has too few layers",
-                "A larger decoder gives the same answer to the same doubt: the mean.",
-            ),
-            Choice(
-                "Under squared error the best answer to an uncertain question is a mean",
+                "Under squared error the best answer to a doubt is a mean",
                 "Yes, and z leaves some questions uncertain, since every nat has a price.",
                 right=True,
             ),
             Choice(
-                "The noise in z is added to the image",
+                "Its decoder has too few layers to draw what z tells",
+                "A larger decoder gives the same answer to the same doubt: the mean.",
+            ),
+            Choice(
+                "The noise that is drawn for z ends up in the image",
                 "The noise is added to z. What is drawn is the decoder's mean.",
             ),
         ),
@@ -188,8 +188,14 @@ QUIZ = (
         "beta is doubled and gamma is halved, both fixed. What happens to the trade between error "
         "and KL divergence?",
         (
-            Choice("More is told", "The price of a nat is beta gamma, which is the same."),
-            Choice("Less is told", "The price of a nat is beta gamma, which is the same."),
+            Choice(
+                "More is told: errors cost more",
+                "So do nats. The price of a nat is beta gamma, which is the same.",
+            ),
+            Choice(
+                "Less is told: a nat costs more",
+                "So do errors. The price of a nat is beta gamma, which is the same.",
+            ),
             Choice(
                 "Nothing: only their product counts",
                 "Yes: the loss is multiplied by 2, and its minimum stays.",
@@ -207,7 +213,7 @@ QUIZ = (
                 right=True,
             ),
             Choice(
-                "Very precise",
+                "Very precise: its means hardly scatter",
                 "s² near 1 is as wide as the prior: z hardly depends on the image.",
             ),
             Choice(
