@@ -34,9 +34,10 @@ Row = list[str]
 def on_what(record: dict[str, Any]) -> str:
     """One sentence: device and versions of a measurement."""
     c = record["conditions"]
+    threads = f"{c['threads']} thread" + ("" if int(c["threads"]) == 1 else "s")
     emulated = " bf16 is emulated: the processor lacks it." if record.get("emulated") else ""
     return (
-        f"{c['processor']} with {c['vector_extensions']}, {c['threads']} thread(s), torch "
+        f"{c['processor']} with {c['vector_extensions']}, {threads}, torch "
         f"{c['torch'].split('+')[0]}, commit {c['commit']}.{emulated}\n"
     )
 
@@ -218,7 +219,7 @@ SECTIONS = {
         "On a CPU: keeping freed memory, and giving large networks few images at a time",
         memory,
     ),
-    "precision_choice": ("Training on a CPU that computes in bf16", precision_choice),
+    "precision_choice": ("Training in bf16 against float32, on a CPU", precision_choice),
     "precision_loss_cpu": ("The loss at the end in bf16, against float32", precision),
     "frechet_distance": ("The Fréchet distance", distance),
     "feature_networks": ("Feature networks", networks),
