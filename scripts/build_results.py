@@ -166,12 +166,13 @@ PICTURES = {
 """What the shipped model of a table draws (scripts/draw_pictures.py)."""
 
 
-CLAIM = """The paper's claim is about semantic splits. *better* is the lower of the two halves'
-scores, which chance alone makes low; *mean* (of both scores) and *mix* are fair tests. Runs of one
-seed share first weights, order and noise, so their mean counts as one observation. The last column
-is the one-sided sign test: the probability of at least so many seeds below x if below and above
-were equally likely. (With fewer than five seeds it cannot fall to 0.05, and is left out.) Each
-interval is for a single question: if you ask several, widen them.
+CLAIM = """The paper's claim is about semantic splits; the [glossary](glossary.md) explains the
+kinds. *better* is the lower of the two halves' scores, which chance alone makes low; *mean* (of
+both scores) and *mix* are fair tests. Runs of one seed share first weights, order and noise, so
+their mean counts as one observation. The last column is the one-sided sign test: the probability
+of at least so many seeds below x if below and above were equally likely. (With fewer than five
+seeds it cannot fall to 0.05, and is left out.) Each interval is for a single question: if you ask
+several, widen them.
 """
 
 
