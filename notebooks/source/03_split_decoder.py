@@ -437,8 +437,8 @@ if learning:
 #
 # Four test digits while the model was learning, and below them ten when it had learnt: from top to bottom the
 # map, the two images, and their mixture, in the order of the paper's figures. Compare the map with those made
-# by hand in section 1.1: does it alternate from pixel to pixel, or follow the strokes? And where do $x_1$ and $x_2$ differ? (Notebook 4
-# looks closely.)
+# by hand in section 1.1: does it alternate from pixel to pixel, or follow the strokes? And where do $x_1$ and
+# $x_2$ differ? (Notebook 4 looks closely.)
 
 # %%
 def still(step, out):

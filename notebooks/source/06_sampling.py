@@ -98,8 +98,8 @@ if learning:
 # ## 2. The aggregate posterior
 #
 # So the decoder can draw digits; it is asked the wrong questions. In training it got latent vectors of one
-# origin only: take a training image, draw $z$ from *its* posterior. The distribution of these is the **aggregate posterior**, the mixture of the
-# posteriors of all $N$ training images:
+# origin only: take a training image, draw $z$ from *its* posterior. The distribution of these is the
+# **aggregate posterior**, the mixture of the posteriors of all $N$ training images:
 #
 # $$q(z) = \frac{1}{N} \sum_{i=1}^{N} q(z \mid x_i), \qquad
 #   q(z \mid x_i) = \mathcal{N}(\mu_i, \mathrm{diag}\, s_i^2) .$$

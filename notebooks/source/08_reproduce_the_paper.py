@@ -248,8 +248,8 @@ assert sum(0.8 < shared[name, "mixture"] < 0.91 for name in others) == 3
 # pairing about halves the interval, or better. But four or five seeds are too few to estimate a correlation:
 # those of *mnist-5k* would have said 0.7 of the VAE, too.
 #
-# Four sources are four questions. At 95 % each, at least one of the answers is wrong more often than in 5 % of
-# the cases. The simplest cure is **Bonferroni's**: share the 5 % among the questions.
+# Four sources are four questions. At 95 % each, at least one of the answers is wrong in more than 5 % of the
+# cases. The simplest cure is **Bonferroni's**: share the 5 % among the questions.
 #
 # **What do you expect?** For how many of the four sources will the interval of the differences exclude 0?
 # For how many after the correction?

@@ -566,7 +566,7 @@ for share, seed, labels in sorted(untrained):
 
 # %% [markdown]
 # At both ends, and one, seed 20, in between: *the more alternation before training, the sooner syntactic after
-# it*, which three seeds suggested, is gone. (All that are always semantic stand in the middle. But that was
+# it*, which three seeds suggested, is gone. (Those that are always semantic stand in the middle. But that was
 # found by looking at these seeds: others must test it.)
 
 # %% [markdown] tags=["slide"]

@@ -154,7 +154,7 @@ QUIZ = (
         "A loop prints loss.item() in every step and is slow on a GPU. What helps most?",
         (
             Choice(
-                "Summing it on the device, and reading it now and then",
+                "Summing the loss on the device, read now and then",
                 "Yes: .item() makes Python wait for the device, which then runs dry.",
                 right=True,
             ),
