@@ -163,7 +163,7 @@ def preparation(record: dict[str, Any]) -> tuple[Row, list[Row]]:
         ]
         for found in record["results"]
     ]
-    return ["from", "images", "workers", "images/s", "peak memory (MiB)"], rows
+    return ["from", "images", "threads", "images/s", "peak memory (MiB)"], rows
 
 
 def on_gpu(folder: Path) -> list[str]:
