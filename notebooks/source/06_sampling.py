@@ -54,10 +54,10 @@ def decode(z):
 
 sv.plots.image_rows(
     {
-        "test image": test[:12], "reconstruction": decode(test_mu[:12]),
-        "prior sample": decode(prior[:12]), " ": decode(prior[12:24]),
+        "test image": test[:11], "reconstruction": decode(test_mu[:11]),
+        "prior sample": decode(prior[:11]), " ": decode(prior[11:22]),
     },
-    columns=12,
+    columns=11,
     title="One decoder, two kinds of latent vectors",
 )
 
@@ -188,6 +188,7 @@ for axes, (title, cloud) in zip(figure.subplots(1, 3, sharex=True, sharey=True),
     colours = {"c": test_labels, "cmap": "tab10", "vmin": 0, "vmax": 9} if coloured else {"c": GREY}
     axes.scatter(cloud[:, 0], cloud[:, 1], s=3, alpha=0.5, **colours)
     axes.set(title=title, xlim=(-3.7, 3.7), ylim=(-3.7, 3.7), aspect="equal")
+    axes.set(xlabel="first direction", ylabel="second direction")
     for digit in range(10) if coloured else ():
         x, y = cloud[test_labels == digit].mean(dim=0).tolist()
         axes.text(x, y, str(digit), fontsize=13, weight="bold", ha="center", va="center")
@@ -474,9 +475,9 @@ fits = {m: sv.LatentMixture(m, seed=0).fit(mu) for m in sorted({1, best, largest
 ways = {"prior": lambda n, seed: sv.sampling.prior_latents(n, L, seed)}
 ways |= {f"mixture of {m}": fit.sample for m, fit in fits.items()}
 sv.plots.image_rows(
-    {name: decode(way(12, 3)) for name, way in ways.items()}
-    | {"reconstruction": decode(test_mu[:12])},
-    columns=12,
+    {name: decode(way(11, 3)) for name, way in ways.items()}
+    | {"reconstruction": decode(test_mu[:11])},
+    columns=11,
     title="Samples from the prior and from mixtures of 1 and more components",
 )
 
@@ -627,8 +628,8 @@ if learning:
     assert by_source["second stage"] < by_source["prior"]
 
 sv.plots.image_rows(
-    {name: decode(z[:12]) for name, z in draws.items()},
-    columns=12,
+    {name: decode(z[:11]) for name, z in draws.items()},
+    columns=11,
     title="The same decoder, latent vectors from three sources",
 )
 

@@ -535,8 +535,8 @@ def draw(steps):
 
 draws = {steps: draw(steps) for steps in (1, 3, 10, 50)}
 sv.plots.image_rows(
-    {f"{steps} step(s)": sv.inference.decode_all(first, z[:12]).x_hat for steps, z in draws.items()},
-    columns=12,
+    {f"{steps} step(s)": sv.inference.decode_all(first, z[:11]).x_hat for steps, z in draws.items()},
+    columns=11,
     title="One start, the way back in 1 to 50 steps",
 )
 

@@ -161,8 +161,8 @@ def course_map() -> AltFigure:
         _box(axes, x, y, 1.58, 0.72, colour)
         lines = textwrap.fill(name, 14)
         middle = y - 0.08 * lines.count("\n")
-        size = 17 if len(number) == 1 else 11
-        axes.text(x - 0.76, y, number, va="center", fontsize=size, weight="bold", color=INK)
+        size = 17 if len(number) == 1 else 10
+        axes.text(x - 0.77, y, number, va="center", fontsize=size, weight="bold", color=INK)
         axes.text(x - 0.54, middle + 0.02, lines, va="bottom", weight="bold", color=INK)
         axes.text(x - 0.54, middle - 0.03, what, va="top", color=INK)
         needed = f" needs {' and '.join(map(str, needs))}" if needs else ""
