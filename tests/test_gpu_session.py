@@ -17,11 +17,11 @@ import svae_lib as sv
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
-import gpu_checks  # noqa: E402
-import gpu_scores  # noqa: E402
-import gpu_session  # noqa: E402
-import gpu_speed  # noqa: E402
-from gpu_session import Context, run_stage, supervise  # noqa: E402
+import gpu_checks
+import gpu_scores
+import gpu_session
+import gpu_speed
+from gpu_session import Context, run_stage, supervise
 
 
 @pytest.fixture
