@@ -29,10 +29,10 @@ TINY = sv.ModelConfig(latent_dim=4, base_dim=4, embedding_dim=16, norm_momentum=
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16", "fp16")
 TOLERANCES = {
     "float32": {"x_hat": 1e-4, "loss": 1e-4, "gradients": 1e-3},
-    "bf16": {"x_hat": 0.02, "loss": 0.02, "gradients": 0.2},
-    "fp16": {"x_hat": 0.005, "loss": 0.005, "gradients": 0.05},
+    "bf16": {"x_hat": 0.02, "loss": 0.005, "gradients": 0.05},
+    "fp16": {"x_hat": 0.005, "loss": 0.001, "gradients": 0.01},
 }
-"""Relative errors: rounding to 24, 8 and 11 bits, and how a dozen layers add it up."""
+"""Relative errors: in 16 bits two to ten times the CPU's own, in float32 another order of sums."""
 
 
 @dataclass
