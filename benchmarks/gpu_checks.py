@@ -32,7 +32,7 @@ TOLERANCES = {
     "bf16": {"x_hat": 0.02, "loss": 0.005, "gradients": 0.05},
     "fp16": {"x_hat": 0.005, "loss": 0.001, "gradients": 0.01},
 }
-"""Relative errors: in 16 bits two to ten times the CPU's own, in float32 another order of sums."""
+"""Relative errors: in 16 bits several times what a CPU makes, in float32 other orders of sums."""
 
 
 @dataclass
