@@ -29,10 +29,10 @@ TINY = sv.ModelConfig(latent_dim=4, base_dim=4, embedding_dim=16, norm_momentum=
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16", "fp16")
 TOLERANCES = {
     "float32": {"x_hat": 1e-4, "loss": 1e-4, "gradients": 1e-3},
-    "bf16": {"x_hat": 0.02, "loss": 0.005, "gradients": 0.05},
-    "fp16": {"x_hat": 0.005, "loss": 0.001, "gradients": 0.01},
+    "bf16": {"x_hat": 0.02, "loss": 0.005, "gradients": 0.1},
+    "fp16": {"x_hat": 0.005, "loss": 0.001, "gradients": 0.02},
 }
-"""Relative errors: in 16 bits several times what a CPU makes, in float32 other orders of sums."""
+"""Relative errors: in 16 bits more than a CPU makes, in float32 what other orders of sums make."""
 
 
 @dataclass

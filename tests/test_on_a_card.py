@@ -40,9 +40,8 @@ class Card(TorchDispatchMode):
         if (device := (kwargs or {}).get("device")) is not None:
             to_card, kwargs = torch.device(device).type == "cuda", kwargs | {"device": "cpu"}
         args, kwargs = tree_map_only(OnCard, lambda t: t.held, (args, kwargs or {}))
-        to_wrap = Tensor if to_card else OnCard  # the latter: nothing
-        wrap = lambda t: there.get(id(t), OnCard(t))  # noqa: E731
-        return tree_map_only(to_wrap, wrap, function(*args, **kwargs))
+        kind = Tensor if to_card else OnCard  # of which there is none
+        return tree_map_only(kind, lambda t: there.get(id(t), OnCard(t)), function(*args, **kwargs))
 
 
 def outcome(kind, config, sets, device, path):
