@@ -29,10 +29,10 @@ TINY = sv.ModelConfig(latent_dim=4, base_dim=4, embedding_dim=16, norm_momentum=
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16", "fp16")
 TOLERANCES = {
     "float32": {"x_hat": 1e-4, "loss": 1e-4, "gradients": 1e-3},
-    "bf16": {"x_hat": 0.02, "loss": 0.02, "gradients": 0.2},
-    "fp16": {"x_hat": 0.005, "loss": 0.005, "gradients": 0.05},
+    "bf16": {"x_hat": 0.02, "loss": 0.005, "gradients": 0.1},
+    "fp16": {"x_hat": 0.005, "loss": 0.001, "gradients": 0.02},
 }
-"""Relative errors: rounding to 24, 8 and 11 bits, and how a dozen layers add it up."""
+"""Relative errors: in 16 bits more than a CPU makes, in float32 what other orders of sums make."""
 
 
 @dataclass
@@ -110,9 +110,9 @@ def _step(
 def resumed(context: Context) -> dict[str, Any]:
     """Runs stopped half-way and resumed from their file, against runs that were never stopped.
 
-    For every kind of model in every precision. A GPU may add in another order every time, so the
-    resumed run may differ by three times as much as two equal runs do. The file's model is also
-    read on the CPU, where it must reconstruct the same images.
+    For every kind of model in every precision, with exact products and deterministic convolutions.
+    Should a GPU add in another order all the same, the resumed run may differ by three times as
+    much as two equal runs do. The file's model must reconstruct the same images on the CPU.
     """
     rows = []
     for kind, precision in itertools.product(MODEL_KINDS, PRECISIONS):
@@ -121,6 +121,7 @@ def resumed(context: Context) -> dict[str, Any]:
     return {"rows": rows, "steps": context.pick(60, 4), "seed": 0}
 
 
+@exact_float32()
 def _resume(context: Context, kind: str, precision: Precision) -> dict[str, Any]:
     steps = context.pick(60, 4)
     straight, again, stopped, resumed = (_trainer(context, kind, precision) for _ in range(4))
@@ -137,7 +138,7 @@ def _resume(context: Context, kind: str, precision: Precision) -> dict[str, Any]
     )
     drift = relative(repeated, expected)
     x = sv.data.to_float(sv.data.load("mnist-5k").test[:8])
-    with torch.inference_mode(), exact_float32():
+    with torch.inference_mode():
         there = stopped.model.reconstruct(x.to(context.device)).x_hat.cpu()
         here = load_model(path).reconstruct(x).x_hat
     return {
@@ -157,10 +158,10 @@ def _trainer(context: Context, kind: str, precision: Precision) -> sv.Trainer:
 
 
 def tests(context: Context) -> dict[str, Any]:
-    """The tests of training, which run on the GPU where there is one."""
-    names = context.pick(("training", "feeding", "twins"), ("feeding",))
+    """Tests that leave the choice of a device to the library, which takes a GPU."""
+    names = context.pick(("demo", "cli", "snippets", "fid_neighbours"), ("fid_neighbours",))
     files = [f"tests/test_{name}.py" for name in names]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    lines = (found.stdout + found.stderr).splitlines()
-    return {"files": files, "passed": found.returncode == 0, "said": lines[-30:]}
+    said = (found.stdout + found.stderr).splitlines()[-30:]
+    return {"files": files, "passed": found.returncode == 0, "said": said}

@@ -3,7 +3,7 @@
     python benchmarks/gpu_session.py --out results-gpu [--minutes 28] [--stages NAME ...]
 
 check-*    every kind of model in float32, bf16 and fp16 against the CPU: forward, loss, gradients,
-           a resumed run; the tests of training, on the GPU
+           a resumed run; those tests of the library that take the GPU where there is one
 speed-*    the paper's models with default settings: images per second against a plain float32
            loop with a DataLoader, and as a share of the measured bf16 peak
 table-*    tables of svae_lib.experiments.tables at the paper's scale, by its ``reproduce``
@@ -55,7 +55,7 @@ STAGES: dict[str, tuple[float, Stage]] = {
     **{f"table-{name}": (6, partial(gpu_scores.table, name=name)) for name in gpu_scores.TABLES},
     "fid": (3, gpu_scores.fid_speed),
     "notebooks": (9, gpu_scores.notebooks),
-    "compile": (6, gpu_speed.compilers),
+    "compile": (9, gpu_speed.compilers),
 }
 """Most minutes that each may take, and what it runs; in this order."""
 

@@ -152,15 +152,15 @@ def _rate(context: Context, fit: Callable[[int], None], batch_size: int) -> dict
     return row
 
 
-MODES = ("default", "reduce-overhead", "max-autotune-no-cudagraphs", "max-autotune")
-"""Of torch.compile; "reduce-overhead" and "max-autotune" make CUDA graphs."""
 VARIANTS: dict[str, Callable[[], Any]] = {
     "eager": lambda: False,
-    **{mode: partial(compiler_options, mode) for mode in MODES},
+    "default": compiler_options,
+    "reduce-overhead": partial(compiler_options, "reduce-overhead"),
     "default, PyTorch's options": lambda: {"max_autotune": False},  # that is, all as they come
     "default, small kernels combined": lambda: compiler_options() | {"combo_kernels": True},
+    **{m: partial(compiler_options, m) for m in ("max-autotune-no-cudagraphs", "max-autotune")},
 }
-"""What the trainer is given as ``compile``."""
+"""What the trainer is given as ``compile``; the last two search for kernels: that takes minutes."""
 
 
 def compilers(context: Context) -> dict[str, Any]:

@@ -81,6 +81,14 @@ def test_the_peak_is_that_of_the_fastest_operation(monkeypatch) -> None:
     assert peak.highest_rate(torch.float32, repeats=2, size=256) > 1e6  # a convolution's
 
 
+def test_operations_are_those_of_the_layers() -> None:
+    """A linear layer's share is known by hand: forward and twice that backward, 2 per product."""
+    small = sv.ModelConfig(latent_dim=4, base_dim=4, embedding_dim=16)
+    large = sv.ModelConfig(latent_dim=5, base_dim=4, embedding_dim=16)
+    more = peak.flops_per_image(large) - peak.flops_per_image(small)
+    assert more == 3 * (3 * 2 * 16)  # mu, log_var and back: one more row of 16 weights each
+
+
 def test_the_library_is_timed_as_it_trains(options) -> None:
     library = cpu_training.Library(sv.PRESETS["tiny"], "float32")
     rate = library.train(4)

@@ -254,6 +254,15 @@ def test_the_page_of_speed_is_made_from_the_records() -> None:
             assert f"| {found['times_faster']:.2f} |" in text
 
 
+def test_records_of_a_session_on_a_gpu_become_a_section(tmp_path: Path) -> None:
+    assert build_speed.on_gpu(tmp_path) == [build_speed.NO_GPU]
+    result = {"images": 10_000, "seconds": 2.0, "pytorch_fid": {"seconds": 60.0}}
+    where = {"device": "a card", "torch": "2.11.0+cu130", "commit": "abc"}
+    record = {"status": "done", "tiny": False, "conditions": where, "result": result}
+    (tmp_path / "fid.json").write_text(json.dumps(record), encoding="utf-8")
+    assert "10,000 images" in "".join(build_speed.on_gpu(tmp_path))
+
+
 def test_every_record_has_its_table_and_published_figures_a_column(
     monkeypatch, tmp_path: Path
 ) -> None:

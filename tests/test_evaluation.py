@@ -295,6 +295,15 @@ def test_every_metric_of_a_row_is_at_hand(result) -> None:
         result.score("prior", "x1", "source")
 
 
+def test_a_models_images_are_made_with_all_bits_of_float32(small, network, monkeypatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    model, rounded = sv.build_model("vae", CONFIG).eval(), []
+    for layer in (model.encoder, model.decoder):
+        layer.register_forward_hook(lambda *_: rounded.append(torch.backends.cudnn.allow_tf32))
+    scored(model, small, network, mixture_components=2, likelihood_draws=1)
+    assert rounded and not any(rounded)
+
+
 def test_a_reference_sorted_by_class_is_warned_of(small, network) -> None:
     order = small.test_labels.argsort(stable=True)
     by_class = dataclasses.replace(

@@ -642,16 +642,17 @@ def test_a_compiled_trainer_takes_the_same_steps(tiny, fast, blobs, monkeypatch)
     plain = trainer(tiny, config, blobs)
     asked, compiler = [], torch.compile
 
-    def compile(module, options):
-        asked.append(options)
+    def compile(module, **how):
+        asked.append(how)
         return compiler(module, backend="eager")
 
     monkeypatch.setattr("torch.compile", compile)
     compiled = trainer(tiny, config, blobs, compile="max-autotune-no-cudagraphs")
     for t in (plain, compiled):
         t.fit(6, progress=False)
-    (options,) = asked
-    assert options["max_autotune"] and options["realize_reads_threshold"] > 4
+    (how,) = asked
+    assert how["options"]["max_autotune"] and how["options"]["realize_reads_threshold"] > 4
+    assert how["dynamic"] is False  # batches have one size, whatever was compiled before
     assert compiled.history["loss"] == pytest.approx(plain.history["loss"], rel=1e-5)
     assert set(compiled.model.state_dict()) == set(plain.model.state_dict())
 
@@ -666,7 +667,7 @@ def test_cuda_graphs_are_for_whole_steps(tiny, fast, blobs) -> None:
 def test_where_the_compiler_fails_training_goes_on(tiny, fast, blobs, monkeypatch) -> None:
     """Only where compiling was the library's choice; whoever asks for it sees the error."""
 
-    def broken(module, options):
+    def broken(module, **how):
         def backend(graph, inputs):
             raise RuntimeError("no compiler here")
 

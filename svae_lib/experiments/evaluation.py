@@ -25,7 +25,7 @@ from ..models import VAE, Decoded
 from ..objective import kl_divergence
 from ..sampling import LatentMixture, prior_latents
 from ..support.checks import check_counts
-from ..support.devices import kept_memory
+from ..support.devices import exact_float32, kept_memory
 from ..support.progress import counter
 from ..support.provenance import provenance
 from .checkpoints import MODEL_KINDS, weights_hash
@@ -42,6 +42,7 @@ FITTED_ON = 10_000
 authors take. The fit's time grows with them."""
 
 
+@exact_float32()  # the model's images, too, are the same on every device
 @kept_memory()
 def evaluate(
     model: VAE,
@@ -159,7 +160,7 @@ def _warn_if_sorted(sets: ImageSets, reference: str, n: int) -> None:
         warnings.warn(
             f"the {reference} images are sorted by class, so that the first of them are no fair "
             "reference: shuffle images and labels together.",
-            stacklevel=4,  # past the decorator, to who called evaluate
+            stacklevel=5,  # past the decorators, to who called evaluate
         )
 
 

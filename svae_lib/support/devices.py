@@ -138,8 +138,7 @@ def exact_float32() -> Iterator[None]:
 
 def best_memory_format(device: torch.device) -> torch.memory_format:
     """``channels_last`` on CUDA and CPUs, where convolutions read a pixel's channels together."""
-    known = device.type in ("cuda", "cpu")
-    return torch.channels_last if known else torch.contiguous_format
+    return torch.channels_last if device.type in ("cuda", "cpu") else torch.contiguous_format
 
 
 @contextmanager
@@ -158,8 +157,7 @@ def fits(images: Tensor, device: torch.device) -> bool:
     """Whether ``images`` take at most half of a GPU's free memory; the model needs the rest."""
     if device.type != "cuda":
         return True  # they are in main memory already
-    free, _ = torch.cuda.mem_get_info(device)
-    return images.nbytes <= free // 2
+    return images.nbytes <= torch.cuda.mem_get_info(device)[0] // 2
 
 
 @contextmanager
@@ -245,4 +243,5 @@ def compiled(
             f"compile={asked!r} makes CUDA graphs, which keep a step's memory for the next one, "
             "so it needs a single process and accumulate=1: use compile=True."
         )
-    return torch.compile(module, options=options)  # type: ignore[return-value]
+    # All batches have one size: without dynamic=False another training's would make it a variable.
+    return torch.compile(module, options=options, dynamic=False)  # type: ignore[return-value]
