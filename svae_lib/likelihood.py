@@ -68,7 +68,6 @@ def fitted_gamma(model: VAE, images: Tensor, seed: int = 0, batch_size: int = 50
     images. The arguments are those of :func:`likelihood_bound`.
     """
     _check_posterior(model)
-    check_counts(batch_size=batch_size)
     check_seed(seed)
     mu, log_var = encode_all(model, images, batch_size)
     z, _ = _draw(mu, log_var, torch.Generator().manual_seed(seed))
@@ -103,7 +102,7 @@ def likelihood_bound(
         progress: show a progress bar.
     """
     _check_posterior(model)
-    check_counts(draws=draws, batch_size=batch_size)
+    check_counts(draws=draws)
     check_seed(seed)
     check_positive(gamma=gamma)
     mu, log_var = encode_all(model, images, batch_size)

@@ -40,8 +40,8 @@ def reconstruction_error(x: Tensor, x_hat: Tensor) -> Tensor:
 def kl_divergence(mu: Tensor, log_var: Tensor) -> Tensor:
     """KL divergence of N(mu, exp(log_var)) from N(0, 1), summed over the latent variables.
 
-    KL = sum(mu^2 + exp(log_var) - 1 - log_var) / 2, float (N,), in nats, at least 0: Kingma and
-    Welling, "Auto-encoding variational Bayes", arXiv:1312.6114, appendix B.
+    KL = sum(mu^2 + exp(log_var) - 1 - log_var) / 2, float (N,), in nats, at least 0 but for
+    rounding: Kingma and Welling, "Auto-encoding variational Bayes", arXiv:1312.6114, appendix B.
 
     Args:
         mu: posterior means, float (N, latent_dim).

@@ -70,7 +70,7 @@ def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
     """A model with weights initialised from ``seed``; PyTorch's own generator is left alone."""
     cls = named(kind, MODEL_KINDS, "kind of model")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed reseeds GPUs, too
         return cls(config)
 
 

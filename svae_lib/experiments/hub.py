@@ -1,6 +1,7 @@
 """Models on the Hugging Face Hub: one safetensors file, and a card made of its header.
 
-Needs the extra ``hub``. What the Hub refuses raises the errors of the package huggingface_hub.
+Needs the extra ``hub``, once something is pushed or pulled. What the Hub refuses raises the errors
+of the package huggingface_hub.
 """
 
 from __future__ import annotations
@@ -8,11 +9,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import huggingface_hub as hub
 import torch
 
 from ..models import VAE, parameter_count
-from ..support.checks import InputError
+from ..support.checks import InputError, optional
 from ..support.files import expand
 from ..support.tensor_files import read_header
 from .checkpoints import kind_of, load_model, read_about, weights_hash
@@ -37,6 +37,10 @@ model = hub.pull("{repository}")  # in evaluation mode
 """
 
 
+def _package() -> Any:
+    return optional("huggingface_hub", "the Hugging Face Hub", "hub")
+
+
 def _card(model: VAE, repository: str, about: dict[str, Any], licence: str) -> str:
     """The model's card in Markdown: configuration, and what is known of its training."""
     facts = {"SHA-256 of the weights": weights_hash(model), "configuration": model.config}
@@ -50,7 +54,7 @@ def _card(model: VAE, repository: str, about: dict[str, Any], licence: str) -> s
         repository=repository,
         facts="\n".join(f"| {name} | {cell} |" for name, cell in cells.items()),
     )
-    data = hub.ModelCardData(
+    data = _package().ModelCardData(
         library_name="svae_lib",
         license=licence,
         tags=["split-vae", "variational-autoencoder", "image-generation"],
@@ -76,6 +80,7 @@ def push(
         licence: of the weights, as the Hub names it, such as "mit". It depends on your data.
         private: only for you, until you change it; an existing repository stays as it is.
     """
+    hub = _package()
     if read_header(expand(path))["what"] != "model":  # a checkpoint tells of the training images
         raise InputError(f"{path} is no file that save_model wrote: a run's is model.safetensors.")
     card = _card(load_model(path), repository, read_about(path), licence)
@@ -101,4 +106,5 @@ def pull(
         repository: "OWNER/NAME" on the Hub.
         revision: a commit, tag or branch; name a commit where results must not change.
     """
-    return load_model(hub.hf_hub_download(repository, FILE, revision=revision), device)
+    path = _package().hf_hub_download(repository, FILE, revision=revision)
+    return load_model(path, device)

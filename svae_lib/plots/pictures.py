@@ -98,6 +98,7 @@ def split_rows(
     """
     if getattr(output, "components", None) is None:
         raise InputError("split_rows needs a SplitVAE's output; a plain VAE's has no components.")
+    check_counts(n=n)
     components, weights = output.components, output.weights
     ways = range(components.shape[1])
     maps = ["$\\sigma$ map"] if len(ways) == 2 else [f"map {k + 1}" for k in ways]

@@ -5,10 +5,11 @@ Pass values under the names that users know: ``check_counts(batch_size=n)``.
 
 from __future__ import annotations
 
+import importlib
 import math
 import operator
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,6 +26,16 @@ def named(name: str, known: Mapping[str, Named], what: str) -> Named:
     if name not in known:
         raise InputError(f"unknown {what} {name!r}; the known ones are {', '.join(known)}.")
     return known[name]
+
+
+def optional(package: str, what: str, extra: str) -> Any:
+    """A package that ``what`` needs, imported; an InputError says which ``extra`` brings it."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        missing = error.name or package
+        told = f'{what} needs the package {missing}: pip install "svae-lib[{extra}]".'
+        raise InputError(told) from None
 
 
 def check_images(
@@ -91,13 +102,18 @@ def check_tensors(**values: object) -> None:
 
 
 def check_posteriors(mu: Tensor, log_var: Tensor, latent_dim: int | None = None) -> None:
-    """Posteriors' means and log variances must be finite and (N, L), with L as given or any."""
+    """Posteriors' means and log variances must be finite and (N, L), with L as given, N above 1."""
+    check_tensors(mu=mu, log_var=log_var)
     shape = tuple(mu.shape)
     if len(shape) != 2 or shape != tuple(log_var.shape) or latent_dim not in (None, shape[1]):
         wanted = "latent_dim" if latent_dim is None else latent_dim
         raise InputError(
             f"mu and log_var must both have the shape (N, {wanted}), not {shape} and "
             f"{tuple(log_var.shape)}."
+        )
+    if shape[0] < 2 or shape[1] < 1:
+        raise InputError(
+            f"statistics need at least two images and one latent variable, not {shape}."
         )
     if not (mu.isfinite().all() and log_var.isfinite().all()):
         raise InputError("mu and log_var contain NaN or infinity: has the training diverged?")
