@@ -71,6 +71,11 @@ def fitted_gamma(model: VAE, images: Tensor, seed: int = 0, batch_size: int = 50
     check_seed(seed)
     mu, log_var = encode_all(model, images, batch_size)
     z, _ = _draw(mu, log_var, torch.Generator().manual_seed(seed))
+    return mean_squared_error(model, images, z, batch_size)
+
+
+def mean_squared_error(model: VAE, images: Tensor, z: Tensor, batch_size: int = 500) -> float:
+    """Per pixel and channel, of uint8 images (N, C, S, S) and what z, (N, L), is decoded to."""
     errors = [
         as_float64(reconstruction_error(to_float(x), x_hat), stay=True).sum()
         for x, x_hat in _decoded(model, images, z, batch_size)

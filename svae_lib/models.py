@@ -162,8 +162,8 @@ class VAE(nn.Module):
         """
         if not torch.compiler.is_compiling():
             syncs = self.training and isinstance(x, Tensor) and x.device.type != "cpu"
-            size = self.config.image_size
-            check_images(x, channels=self.config.channels, image_size=size, values=not syncs)
+            size, slack = self.config.image_size, math.inf if syncs else 0.0
+            check_images(x, channels=self.config.channels, image_size=size, slack=slack)
             x = x.to(self.latent.back.weight.dtype)  # NumPy's floats are float64
         return self.latent.posterior(self.encoder(x))  # type: ignore[no-any-return]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..support.checks import InputError, check_tensors
+from ..support.checks import InputError, check_tensors, check_values
 from .contours import chance_agreement, contour_agreement
 from .frequencies import nyquist_share, pooled_share
-from .tensors import check_pair, check_values, piecewise
+from .tensors import check_pair, piecewise
 
 SYNTACTIC_FROM = 0.5
 """Share near Nyquist from which a split is syntactic in any case: most of the energy is

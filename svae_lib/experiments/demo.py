@@ -23,6 +23,7 @@ from .scoring import Scoring
 
 KINDS = {"vae": "VAE", "split-vae": "Split VAE"}
 NOTEBOOKS = ("01_vanilla_vae.ipynb", "03_split_decoder.ipynb")
+DEMO = ("demo.json", *(f"{kind}/run.json" for kind in KINDS))  # one of them: a demo was here
 EXECUTED = "executed"  # folder of their copies: not "notebooks", which a checkout has
 
 
@@ -44,7 +45,7 @@ def demo(
     preset, scoring = PRESETS["quick"], Scoring(n=n, seed=seed)
     train = replace(preset.train, steps=preset.train.steps if steps is None else steps, seed=seed)
     # Only now that the arguments are known to be good; what stands beside no run is not a demo's.
-    if overwrite and any((out / kind / "run.json").exists() for kind in KINDS):
+    if overwrite and any((out / file).exists() for file in DEMO):
         for folder in (*KINDS, EXECUTED):
             shutil.rmtree(out / folder, ignore_errors=True)
         for file in (report, record):

@@ -40,9 +40,9 @@ def pooled(records: Mapping[str, Record], beta: float | None = None) -> Record:
     return {"cells": list(cells.values())}
 
 
-def claim_of(record: Record, half: str, source: str = "mixture") -> ClaimTest:
-    """The test of one half in the semantic splits of a record."""
-    return claim_test(record, "semantic", source, half)
+def claim_of(record: Record, half: str) -> ClaimTest:
+    """The test of one half in the semantic splits of a record, with mixture samples."""
+    return claim_test(record, "semantic", "mixture", half)
 
 
 def verdicts(records: Mapping[str, Record]) -> list[Row]:
@@ -171,8 +171,7 @@ def _halves_of_digits(records: Mapping[str, Record]) -> Iterator[Row]:
 
 
 def _halves(record: Record) -> Row:
-    cells = in_two(record)
-    kinds = [cell["split"]["label"] for cell in cells]
+    kinds = [cell["split"]["label"] for cell in in_two(record)]
     if not (n := kinds.count("semantic")):
         return "0", f"no semantic split: {', '.join(kinds)}", "cannot be tested"
     x1, x2 = (claim_of(record, half).below for half in ("x1", "x2"))

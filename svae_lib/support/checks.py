@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 Named = TypeVar("Named")
+ROUNDING = 0.01  # sums in bf16 leave [0, 1] by less
 
 
 class InputError(ValueError):
@@ -33,8 +34,7 @@ def optional(package: str, what: str, extra: str) -> Any:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        missing = error.name or package
-        told = f'{what} needs the package {missing}: pip install "svae-lib[{extra}]".'
+        told = f'{what} needs the package {error.name}: pip install "svae-lib[{extra}]".'
         raise InputError(told) from None
 
 
@@ -44,26 +44,31 @@ def check_images(
     channels: int | None = None,
     image_size: int | None = None,
     name: str = "images",
-    values: bool = True,
+    slack: float = 0.0,
 ) -> None:
-    """``images`` must be a non-empty float tensor (N, C, H, W) with values in [0, 1].
-
-    ``values=False`` leaves out the check of the range, which forces a GPU sync.
-    """
+    """``images`` must be a non-empty float tensor (N, C, H, W), its values as ``check_values``."""
     _check_shape(images, channels, image_size, name)
-    if not images.is_floating_point():
+    check_values(images, name, slack=slack)
+
+
+def check_values(values: Tensor, name: str, *, slack: float = ROUNDING) -> None:
+    """``values`` must be floats in [0, 1], or beyond by no more than ``slack``.
+
+    An infinite one leaves out the check of the range, which forces a GPU sync.
+    """
+    if not values.is_floating_point():
         raise InputError(
-            f"{name} must be floats in [0, 1], not {images.dtype}: "
+            f"{name} must be floats in [0, 1], not {values.dtype}: "
             "convert uint8 images with svae_lib.data.to_float(images)."
         )
-    if not values:
+    if slack == math.inf:
         return
-    low, high = (value.item() for value in torch.aminmax(images.detach()))
+    low, high = (value.item() for value in torch.aminmax(values.detach()))
     if math.isnan(low):
-        raise InputError(f"{name} contain NaN: look for broken images or a division by zero.")
-    if low < 0 or high > 1:
+        raise InputError(f"{name} must not hold NaN: look for broken images or a division by zero.")
+    if low < -slack or high > 1 + slack:
         raise InputError(
-            f"{name} must lie in [0, 1], but range from {low:.4g} to {high:.4g}: "
+            f"{name} must lie in [0, 1], not between {low:.4g} and {high:.4g}: "
             f"{'map [-1, 1] by (x + 1) / 2' if low < 0 else 'divide 0-255 values by 255'}."
         )
 
