@@ -76,11 +76,9 @@ def fitted_gamma(model: VAE, images: Tensor, seed: int = 0, batch_size: int = 50
 
 def mean_squared_error(model: VAE, images: Tensor, z: Tensor, batch_size: int = 500) -> float:
     """Per pixel and channel, of uint8 images (N, C, S, S) and what z, (N, L), is decoded to."""
-    errors = [
-        as_float64(reconstruction_error(to_float(x), x_hat), stay=True).sum()
-        for x, x_hat in _decoded(model, images, z, batch_size)
-    ]
-    return torch.stack(errors).sum().item() / images.numel()
+    pairs = _decoded(model, images, z, batch_size)
+    errors = [reconstruction_error(to_float(x), x_hat) for x, x_hat in pairs]
+    return as_float64(torch.cat(errors)).sum().item() / images.numel()
 
 
 def likelihood_bound(

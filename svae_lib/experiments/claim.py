@@ -57,7 +57,7 @@ def claim_tests(record: dict[str, Any], metric: Distance = "fid") -> list[ClaimT
         raise InputError(f'metric must be "fid" or "kid", not {metric!r}: lower must be better.')
     found = {cell["split"]["label"] for cell in in_two(record)}
     if not found:
-        raise InputError("the table holds no living Split VAE: there is nothing to test.")
+        raise InputError("the table holds no Split VAE that is alive: there is nothing to test.")
     kinds = [label for label in LABELS if label in found]
     each = itertools.product(kinds, ("prior", "mixture"), HALVES)
     return [claim_test(record, *which, metric) for which in each]

@@ -44,8 +44,7 @@ def demo(
     report, record = out / "report.html", out / "demo.json"
     preset, scoring = PRESETS["quick"], Scoring(n=n, seed=seed)
     train = replace(preset.train, steps=preset.train.steps if steps is None else steps, seed=seed)
-    # Only now that the arguments are known to be good; what stands beside no run is not a demo's.
-    if overwrite and any((out / file).exists() for file in DEMO):
+    if overwrite and any((out / file).exists() for file in DEMO):  # the arguments are good
         for folder in (*KINDS, EXECUTED):
             shutil.rmtree(out / folder, ignore_errors=True)
         for file in (report, record):

@@ -1,7 +1,6 @@
 """Models on the Hugging Face Hub: one safetensors file, and a card made of its header.
 
-Needs the extra ``hub``, once something is pushed or pulled. What the Hub refuses raises the errors
-of the package huggingface_hub.
+Needs the extra ``hub``. What the Hub refuses raises the errors of the package huggingface_hub.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def validate(model: VAE, images: Tensor, beta: float = 1.0, *, batch_size: int =
     model.eval()
     try:
         mu, log_var = encode_all(model, images, batch_size)
-        z = mu + prior_latents(*mu.shape, seed=_SEED) * torch.exp(0.5 * log_var)
+        z = mu + prior_latents(len(mu), mu.shape[1], _SEED) * torch.exp(0.5 * log_var)
         mse = mean_squared_error(model, images, z, batch_size)
     finally:
         model.train(training)
