@@ -35,19 +35,23 @@ PARTS = ROOT / "results" / "which_weights.json"
 HEAD = """# Results
 
 Made from the files in [results/](../results/README.md) by `python scripts/build_results.py`; every
-number of ours comes from a recorded run. Mean over seeds ± half-width of the 95 % interval
-(Student's t). A run in which every latent variable is inactive has died: it is counted, but left
-out of the means. FID and KID: lower is better. *real*: as many training images against the same
-reference. Which image is called x1 and which x2 is up to the seed: their rows are means of a name,
-not of a thing. *mix*: half of the samples answer with their x1, the other half with their x2.
+number of ours comes from a recorded run. Tables give the mean over the seeds ± the half-width of
+the 95 % interval (Student's t). A run in which every latent variable is inactive has *died*: it is
+counted, but left out of the means. Lower FID and KID are better.
+
+Columns say where images come from: *real* ones are as many training images; *REC* are
+reconstructions of the test images; *prior*, *mixture* and *two-stage* are samples whose latent
+vectors come from the prior, from a Gaussian mixture, or from a second VAE. Rows say which part of
+a split is scored: the mixed image x, its halves x1 and x2, or *mix*, a set of which half are x1 and
+half x2. Which half is called x1 depends on the seed, so the rows x1 and x2 average different
+things.
 """
 
 
 CLAIMS = """## The paper's three claims
 
-Lower FID and KID are better. A value after ± is the half-width of a 95 % interval, or of a
-wider one where several questions were asked. *Exploratory*: looked for after the runs. The
-sections below have the numbers behind each row;
+Where several questions were asked, the interval after ± is wider than one of 95 %. *Exploratory*
+means looked for after the runs. The sections below have the numbers behind each row;
 [notebook 8](../notebooks/08_reproduce_the_paper.ipynb) explains how they were tested.
 """
 
@@ -89,8 +93,8 @@ def second_stage(settings: dict[str, Any]) -> str:
     size = parameter_count(SecondStage(settings["model"]["latent_dim"]))
     return (
         f" Two-stage: a second VAE of {size:,} parameters, trained for "
-        f"{settings['second_stage_steps']:,} steps on the latent vectors, comes on top of each "
-        "model, so compare models within that column."
+        f"{settings['second_stage_steps']:,} steps on the latent vectors, is added to each model, "
+        "so compare models within that column."
     )
 
 
@@ -140,15 +144,16 @@ PICTURES = {
         "Four rows of drawn faces: maps with contours and eyes, x1 with blank eyes, x2 with dark "
         "ones, and faces with all their parts",
         "sampled-faces",
-        "Samples of the Split VAE of seed 0, whose weights ship as `faces-split-vae`. Here the\n"
-        "mixture has 20 Gaussians, fitted on 4,000 training means.",
+        "Samples of the Split VAE of seed 0, which ships as `faces-split-vae`. For the picture\n"
+        "the mixture has 20 Gaussians, fitted on 4,000 training means.",
     ),
     "mnist-half-width": pictured(
         "Two rows of digits: samples from the prior, some of them no digit, and from a mixture, "
         "nearly all of them digits",
         "sampled-digits",
-        "Samples of the VAE of seed 0, whose weights ship as `mnist-half-width-vae`. Here the\n"
-        "mixture has 20 Gaussians, fitted on the means of the 4,000 training digits of `mnist-5k`.",
+        "Samples of the VAE of seed 0, which ships as `mnist-half-width-vae`. For the picture\n"
+        "the mixture has 20 Gaussians, fitted on the means of the 4,000 training digits of\n"
+        "`mnist-5k`.",
     )
     + "\n"
     + pictured(
@@ -161,22 +166,24 @@ PICTURES = {
 """What the shipped model of a table draws (scripts/draw_pictures.py)."""
 
 
-CLAIM = """The paper's claim is about semantic splits. *better* is the lower of the two scores,
-which is lower by chance alone; *mean*, of both scores, and *mix* are fair tests. Runs of one seed
-share first weights, order and noise: they count as one observation, their mean. The last column is
-the one-sided sign test: the chance of so many seeds below, were below and above equally likely
-(with fewer than five seeds it cannot fall to 0.05, and is left out). Intervals are for one
-question; who asks of several sources must widen them.
+CLAIM = """The paper's claim is about semantic splits; the [glossary](glossary.md) explains the
+kinds. *better* is the lower of the two halves' scores, which chance alone makes low; *mean* (of
+both scores) and *mix* are fair tests. Runs of one seed share first weights, order and noise, so
+their mean counts as one observation. The last column is the one-sided sign test: the probability
+of at least so many seeds below x if below and above were equally likely. (With fewer than five
+seeds it cannot fall to 0.05, and is left out.) Each interval is for a single question: if you ask
+several, widen them.
 """
 
 
 PUBLISHED_ONES = """The Split VAE's scores as its authors give them, beside ours on the same data.
-No protocol of ours is theirs: the two columns stand side by side, and must not be compared.
+The protocols differ, so the two columns must not be compared.
 """
 
 
-CROSSED = """Four seeds for the first weights, crossed with four for the order of batches and the
-noise: what decides the kind of a split? In brackets the agreement of the map with the contours.
+CROSSED = """What decides the kind of a split? Four seeds for the first weights are crossed with
+four for the order of batches and the noise. The agreement of the map with the contours is in
+brackets.
 """
 
 
@@ -193,9 +200,9 @@ def crossed_section(path: Path) -> str:
     return "\n".join(["## Weights or order?\n", CROSSED + how, markdown(columns, rows)])
 
 
-ASSEMBLED = """The first weights of encoder, decoder and head (the last convolution) from four seeds
-each, in every combination, with one order of batches and noise. The table has the agreement of
-the map with the contours, its mean over the encoders.
+ASSEMBLED = """The first weights of encoder, decoder and head (the last convolution) come from four
+seeds each, in every combination, with one order of batches and noise. The table gives the agreement
+of the map with the contours, averaged over the encoders.
 """
 
 

@@ -20,12 +20,12 @@ RECORDS = ROOT / "benchmarks" / "results"
 HEAD = """# Speed
 
 Made from the files in [benchmarks/results](../benchmarks/README.md) by `python
-scripts/build_speed.py`; `make bench` measures and calls it. Where two are compared, they took turns
-in one run. Another machine gives other figures.
+scripts/build_speed.py`; `make bench` measures again and calls it. Where two ways are compared, they
+took turns in one run. On another machine the figures differ.
 """
 NO_GPU = """## On a GPU
 
-Not measured yet: `python benchmarks/gpu_session.py --out benchmarks/results/gpu` does it.
+Not measured yet: `python benchmarks/gpu_session.py --out benchmarks/results/gpu` measures it.
 """
 
 Row = list[str]
@@ -34,9 +34,10 @@ Row = list[str]
 def on_what(record: dict[str, Any]) -> str:
     """One sentence: device and versions of a measurement."""
     c = record["conditions"]
-    emulated = " Emulated: this processor does not compute in it." if record.get("emulated") else ""
+    threads = f"{c['threads']} thread" + ("" if int(c["threads"]) == 1 else "s")
+    emulated = " bf16 is emulated: the processor lacks it." if record.get("emulated") else ""
     return (
-        f"{c['processor']} with {c['vector_extensions']}, {c['threads']} thread(s), torch "
+        f"{c['processor']} with {c['vector_extensions']}, {threads}, torch "
         f"{c['torch'].split('+')[0]}, commit {c['commit']}.{emulated}\n"
     )
 
@@ -87,6 +88,12 @@ def precision(record: dict[str, Any]) -> tuple[Row, list[Row]]:
     return ["seed", "training loss", "loss of held-out images"], rows
 
 
+def main_job(record: dict[str, Any]) -> tuple[Row, list[Row]]:
+    rows = [[stage, f"{seconds:.1f}"] for stage, seconds in record["seconds_per_stage"].items()]
+    rows.append(["in all", f"{record['seconds_in_all']:.1f}"])
+    return ["stage", "seconds"], rows
+
+
 def precision_choice(record: dict[str, Any]) -> tuple[Row, list[Row]]:
     rows = [
         [
@@ -130,7 +137,7 @@ def distance(record: dict[str, Any]) -> tuple[Row, list[Row]]:
     return [
         "covariances of",
         "seconds",
-        "SciPy's sqrtm",
+        "seconds of SciPy's sqrtm",
         "times faster",
         "relative difference",
     ], rows
@@ -199,6 +206,7 @@ def on_gpu(folder: Path) -> list[str]:
 
 
 SECTIONS = {
+    "main_job": ("The main job, `make run`", main_job),
     "cpu_training_bf16": (
         "Training on a CPU that computes in bf16, against the same layers in TensorFlow",
         training,
@@ -208,34 +216,39 @@ SECTIONS = {
         training,
     ),
     "cpu_memory": (
-        "On a CPU: freed memory kept, large networks given few images at a time",
+        "On a CPU: keeping freed memory, and giving large networks few images at a time",
         memory,
     ),
-    "precision_choice": ("Training on a CPU that computes in bf16", precision_choice),
-    "before_and_after": ("Training on a CPU, against an earlier commit", before_and_after),
+    "precision_choice": ("Training in bf16 against float32, on a CPU", precision_choice),
     "precision_loss_cpu": ("The loss at the end in bf16, against float32", precision),
     "frechet_distance": ("The Fréchet distance", distance),
     "feature_networks": ("Feature networks", networks),
     "celeba_preparation": ("Preparing CelebA, on stand-in files of its size", preparation),
+    "before_and_after": ("Training on a CPU, against an earlier commit", before_and_after),
 }
 
 NOTES = {
     "cpu_training_bf16": """
 TensorFlow computes in float32, as the authors' code does. The peak is the rate of the fastest
-matrix product or convolution of the same run. Only a way of computing with fewer operations (such
-as Winograd's) could exceed it, so the last column bounds the factor on this processor.
+matrix product or convolution in the same run. The last column says how many times faster than
+TensorFlow a training at this peak would be; only algorithms with fewer operations, such as
+Winograd's, could be faster still.
 """,
     "precision_choice": """
-Images per second of the processor's time, in turns; other programs ran meanwhile. At every width
-measured bf16 is faster, so `precision="auto"` takes it wherever the processor has it.
+Images per second of processor time, since other programs ran meanwhile. At every width measured
+bf16 is faster, so `precision="auto"` takes it wherever the processor has it.
+""",
+    "precision_loss_cpu": """
+How much the loss in bf16 differs from that in float32 with the same seed, averaged over the last
+tenth of the steps. Below 0, bf16 is better.
 """,
     "before_and_after": """
-Images per second of the processor's time, in turns; other programs ran meanwhile. "half-width" is
-the paper's MNIST network at base_dim 32.
+Images per second of processor time, since other programs ran meanwhile. "half-width" is the
+paper's MNIST network at base_dim 32.
 """,
     "cpu_memory": """
-Columns *without*: freed memory goes back to the system, and a batch of 50 images goes through a
-feature network at once. Each turn is a process of its own.
+In the columns *without*, freed memory goes back to the system, and all 50 images of a batch go
+through a feature network at once. Each turn is a process of its own.
 """,
 }
 

@@ -63,7 +63,10 @@ def contents(root: Path = ROOT) -> Iterator[tuple[str, bytes]]:
     included = [name.lstrip("/") for name in build["build"]["targets"]["sdist"]["include"]]
     for name in sorted({*included, *ALSO}):
         for path in sorted(_files(root / name)):
-            yield path.relative_to(root).as_posix(), path.read_bytes()
+            data = path.read_bytes()
+            if path == root / "README.md":
+                data = _page(data.decode("utf-8")).encode()
+            yield path.relative_to(root).as_posix(), data
     notebooks = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     if not notebooks:
         raise StudentError(f"{root / 'notebooks'} holds no notebooks: run make notebooks first.")
@@ -104,7 +107,8 @@ def _page(text: str) -> str:
     lost = "|".join(map(re.escape, LECTURERS))
     text = re.sub(rf"^\|[^\n]*\]\((?:{lost})[^\n]*\n", "", text, flags=re.M)  # rows of tables
     left_out = (
-        rf"(?:{lost}|\.\./notebooks/(?:solutions|source)|\.\./(?:scripts|tests|benchmarks|CONT))"
+        rf"(?:(?:docs/)?(?:{lost})|\.\./notebooks/(?:solutions|source)|CONT|CHANGE|"
+        r"\.\./(?:scripts|tests|benchmarks|CONT))"
     )
     return re.sub(rf"\[([^\]]*)\]\({left_out}[^)]*\)", r"\1", text)
 

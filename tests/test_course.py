@@ -47,6 +47,15 @@ def test_every_question_of_the_course_can_be_answered(monkeypatch: pytest.Monkey
         assert "$" not in question.text, question.name
 
 
+def test_always_the_same_letter_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the questions with three choices, no letter answers half."""
+    monkeypatch.undo()
+    every = [question.answers for asked in questions.registry().values() for question in asked]
+    threes = [choices for choices in every if isinstance(choices, tuple) and len(choices) == 3]
+    for at in range(3):
+        assert sum(choices[at].right for choices in threes) < len(threes) / 2
+
+
 @pytest.mark.parametrize("answer", ["b", "B", " (b) ", "b.", "blue", "BLUE"])
 def test_a_choice_is_read_as_people_write_it(answer: str, file: Path) -> None:
     assert "✓" in repr(sv.course.predict("99-choose", answer))

@@ -58,6 +58,7 @@ def test_no_solution_is_in_a_notebook_or_a_page(course: Path) -> None:
 
 def test_links_between_pages_and_notebooks_still_lead_somewhere(course: Path) -> None:
     pages = [*(course / "docs").glob("*.md"), *(course / "notebooks").glob("*.ipynb")]
+    pages.append(course / "README.md")
     broken = []
     for path in pages:
         text = path.read_text(encoding="utf-8")

@@ -69,7 +69,7 @@ assert tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 4), "torch 2.4 o
 # The longest wait is for training.
 #
 # **What do you expect?** The next cell takes twenty steps and extrapolates. Will one training of the
-# model take seconds, minutes, or hours here?
+# model take a few seconds, minutes, or hours here?
 
 # %%
 sv.course.predict("00-minutes")
@@ -89,7 +89,7 @@ print(f"{budget.steps} steps take about {budget.steps * per_step / 60:.1f} minut
 
 # %% [markdown]
 # Trained models come with the course, such as that of section 1, so nobody has to wait in a lecture.
-# The minutes at the top of each notebook were measured, where a number stands.
+# The times at the top of each notebook were measured.
 
 # %% [markdown] tags=["slide"]
 # ## 3. The data
@@ -170,7 +170,7 @@ to_float = sv.exercises.check("to_float", to_float)
 
 # %% [markdown]
 # Whatever you wrote, the notebook goes on: with your function if it is right, else with the
-# library's. So you may skip an exercise and come back. This is how a wrong answer looks:
+# library's. So you may skip an exercise and come back. This is what a wrong answer looks like:
 
 # %%
 sv.exercises.check("to_float", lambda images: images.float() / 256);
@@ -229,8 +229,8 @@ sv.plots.image_rows(
 # What does a digit look like *on average*? The **mean image** $\bar{x}$ is the mean over all training
 # images, pixel by pixel; the **variance** of each pixel says how much images differ there.
 #
-# **What do you expect?** Draw the two in your mind before you run the cell. Where is the variance
-# high, and where exactly 0?
+# **What do you expect?** Picture both before you run the cell. Where is the variance high, and where
+# exactly 0?
 
 # %%
 sv.course.predict("00-variance")
@@ -261,6 +261,9 @@ sv.plots.image_grid(
 
 # %% [markdown] tags=["slide"]
 # ### Exercise 2: `errors_of_mean`
+#
+# Answer every image in `x` with the mean image of `x`. Return both errors as a tuple: the squared errors per
+# image, of shape $(N,)$, then the MSE.
 
 # %%
 def errors_of_mean(x):
@@ -313,9 +316,9 @@ assert class_mse < mse
 sv.plots.image_rows({"independent pixels": by_pixel, "mean of each digit": by_class})
 
 # %% [markdown]
-# Noise: in a real digit neighbouring pixels depend on each other, they know which stroke they belong
-# to. Now look at the second row. Knowing *which* digit it is makes the answer better, and still
-# blurred, since a class has many ways of writing. This is the idea of all that follows: a few hidden
+# Noise: in a real digit neighbouring pixels depend on each other, since they belong to the same stroke.
+# Now look at the second row. Knowing *which* digit it is makes the answer better, and still blurred, since
+# every digit can be written in many ways. This is the idea of all that follows: a few hidden
 # numbers, **latent variables**, say what the image is about; given them, the pixels can be drawn.
 # A VAE finds such variables without labels.
 

@@ -410,7 +410,7 @@ torch.testing.assert_close(vae_loss(x, x_hat, mu, log_var, gamma) + constant, ne
 # ## 5. A VAE by hand
 #
 # The autoencoder's two networks again. The encoder now has $2L$ outputs, which are cut into $\mu$
-# and `log_var`. Below, the way of an image, and where the two terms of the loss look:
+# and `log_var`. Below, the path of an image, and what the two terms of the loss look at:
 #
 # ```text
 # x ──> encoder ──> mu, log_var ──> z = mu + s * noise ──> decoder ──> x_hat
@@ -421,7 +421,7 @@ torch.testing.assert_close(vae_loss(x, x_hat, mu, log_var, gamma) + constant, ne
 #
 # ### Exercise 4: `vae_forward` (5 minutes, ★)
 #
-# Chain the pieces: the way of an image in the drawing above.
+# Chain the pieces, along the path of an image in the drawing above.
 
 # %%
 def vae_forward(x, noise, encoder, decoder):
@@ -461,8 +461,9 @@ vae = TinyVAE()
 # ### Exercise 5: `training_step` (10 minutes, ★★)
 #
 # What do `zero_grad`, `backward` and `step` of section 2 do? Write one step of gradient descent without
-# an optimiser. $\theta$ (`theta`) are all parameters of the network in one vector: let autograd find the
-# gradient of the loss with respect to it, and move against it.
+# an optimiser. $\theta$ (`theta`) holds all parameters of the network in one vector: let autograd find the
+# gradient of the loss with respect to it, and move against it by `rate` times the gradient. Neither result
+# keeps a gradient.
 
 # %%
 def training_step(theta, loss_of, x, rate):
@@ -503,7 +504,7 @@ assert losses[-1] < losses[0]
 # %% [markdown]
 # The variance $\gamma$ is ours to choose for now: $0.1$ says that a pixel may deviate from the
 # reconstruction by about $\sqrt{0.1} \approx 0.3$. [Notebook 2](02_balancing_the_elbo.ipynb) shows
-# what happens with other values, and how to have it found while training.
+# what happens with other values, and how to find it while training.
 #
 # **What do you expect?** Before training, $\mu$ and `log_var` are close to 0 for every image. Will
 # the KL divergence rise or fall in training? And the squared error?
@@ -538,9 +539,8 @@ else:
 # After a jolt in the first steps, which leaves the picture (the untrained decoder answers grey, and
 # the first corrections overshoot), the KL divergence *rises*, though it is part of the loss. Near 0 it
 # means that the latent variables say nothing, and that the decoder draws the same blur for all. From
-# there the encoder buys information: each nat of KL (the unit of natural logarithms) is worth its price
-# as long as it lowers the squared error by more than $2 \gamma$. In the end the last nat saves just what
-# it costs.
+# there the encoder buys information: each nat is worth its price as long as it lowers the squared error by
+# more than $2 \gamma$. In the end the last nat saves just what it costs.
 
 # %%
 with torch.no_grad():
@@ -693,7 +693,7 @@ sv.plots.show(
 # `encode`, `decode`, and a call that does both with one draw of noise. `beta` is a weight in front of the KL
 # divergence, 1 in the ELBO and larger in the presets. The `Trainer` runs the loop of section 2 with a
 # progress bar and a history, stops safely when you interrupt it, and lets `gamma` follow the error that is
-# left: both are topics of [notebook 2](02_balancing_the_elbo.ipynb).
+# left. `beta` and `gamma` are topics of [notebook 2](02_balancing_the_elbo.ipynb).
 
 # %%
 preset = sv.PRESETS[budget.preset]

@@ -36,7 +36,7 @@ small = sv.PRESETS["small"]  # the VAEs of sections 3 and 4
 print("profile:", sv.course.profile())
 
 # %% [markdown] tags=["slide"]
-# ## 1. Two sharp answers, one blurred
+# ## 1. One answer for two images
 #
 # Imagine a world with images of two pixels, and only two of them: $a = (1, 0)$ and $b = (0, 1)$,
 # equally frequent. A decoder that does not know which of them is asked for has to answer with one
@@ -217,9 +217,8 @@ assert best[1.0] == best[0.5] == 0 < best[0.25] < best[0.1]
 #
 # $$\frac{1}{4\gamma} > \frac{\beta}{2}, \qquad\text{that is}\qquad \beta\gamma < \tfrac12 .$$
 #
-# Only the product counts. $\beta\gamma$ is the **price of a nat** (the unit of the KL divergence with natural
-# logarithms), **in squared error**, up to a factor 2. Below the threshold it still decides how sharply $z$
-# chooses:
+# Only the product counts. $\beta\gamma$ is the **price of a nat, in squared error**, up to a factor 2. Below
+# the threshold it still decides how sharply $z$ chooses:
 
 # %%
 prices = torch.logspace(-3, 0, 200).double()  # beta * gamma
@@ -290,8 +289,8 @@ for gamma in (1.0, variance):
 #
 # $$f(\gamma) = \frac{\mathbb{E}\,\|x - \hat{x}\|^2}{2\gamma} + \frac{D}{2} \log \gamma + \mathrm{const}.$$
 #
-# Here the term $\frac{D}{2} \log \gamma$, which a fixed $\gamma$ allows to drop, must stay: without
-# it, the larger $\gamma$ the better.
+# Here the term $\frac{D}{2} \log \gamma$, dropped while $\gamma$ was fixed, must stay: without it, the
+# larger $\gamma$ the better.
 #
 # ### Exercise 1: `optimal_gamma` (10 minutes, ★★)
 #
@@ -375,8 +374,8 @@ print(f"digits: complete collapse from about beta = {eigenvalues[0].item() / var
 # #### Exercise 2: `update_gamma` (10 minutes, ★★)
 #
 # What a training loop does with $\gamma$ after each batch. It gets the images, what the decoder made of
-# them, and both numbers as they were; the running mean keeps 99 % of its old value, and $\gamma$ is the
-# smaller one of itself and the running mean. Hints: `sv.exercises.hint("update_gamma", 1)`.
+# them, and both numbers as they were; the running mean keeps 99 % of its old value, and $\gamma$ becomes the
+# smaller of itself and the new running mean. Hints: `sv.exercises.hint("update_gamma", 1)`.
 
 # %%
 def update_gamma(x, x_hat, gamma, running):
@@ -547,7 +546,7 @@ for beta, (mu, log_var) in posteriors.items():
 # - $\mathrm{var}(\mu) < 0.05$: its means hardly move;
 # - $\mathrm{mean}(s^2) > 0.95$, with $s^2 = \exp(\texttt{log\_var})$: it is as wide as the prior.
 #
-# So the library counts. The rule of section 2.1 meets reality: directions with a variance above
+# The library counts the same way. The rule of section 2.1 meets reality: directions with a variance above
 # $\beta\gamma$, at most 16.
 
 # %%

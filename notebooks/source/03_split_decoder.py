@@ -41,7 +41,7 @@ print("profile:", sv.course.profile())
 #
 # Everything else stays a VAE: the same encoder, the same loss, computed on $x$ alone. In this notebook
 # $x$ is the mixture, the decoder's answer, which notebook 1 called $\hat{x}$; the library calls it
-# `x_hat`. Here is one that was trained:
+# `x_hat`. Here is a trained one:
 
 # %%
 shipped = sv.load_trained("quick", "split-vae")
@@ -202,10 +202,10 @@ for name, hand, auto in zip(("sigma", "x1", "x2"), by_hand, by_autograd):
 #   weighs more moves more. So $x_1 - x_2$ moves by $-g\, (2 \sigma - 1)$, apart in one pixel and together
 #   in another.
 #
-# **What do you expect?** The next cell needs no network: it makes the logits of $\sigma$, $x_1$ and
-# $x_2$ of a *single* digit and fits them by gradient descent on $\|x - \text{digit}\|^2$. It starts
-# once from all zeros, and once from random logits of standard deviation 0.1, 1 and 3. In which of
-# the four does a split arise?
+# **What do you expect?** The next cell needs no network. For a *single* digit it makes free numbers, called
+# **logits**, which a sigmoid turns into $\sigma$, $x_1$ and $x_2$, and fits them by gradient descent on
+# $\|x - \text{digit}\|^2$. It starts from all zeros, then from random logits of standard deviation 0.1, 1
+# and 3. In which of the four does a split arise?
 
 # %%
 sv.course.predict("03-which-starts-split")
@@ -257,10 +257,10 @@ assert max((mix(*split) - test[3:4]).square().mean() for split in splits.values(
 
 # %% [markdown] tags=["slide"]
 # All four fit the digit; **the split is what the start left behind**. From zeros no split arises: the two
-# images stay equal for ever. In the three others one does, the wider the start, the more. From random logits
-# $\sigma$ keeps most of its pattern and sharpens it: about a fifth of
-# its pixels change sides, the others move away from $\frac12$ ([notebook 4](04_sigma_map.ipynb), section 8,
-# says why). The images fit around it, and from the smallest spread they end more alike than they began.
+# images stay equal for ever. In the three others one does, the wider the start, the more. There $\sigma$
+# keeps most of its pattern: only about a fifth of its pixels change sides
+# ([notebook 4](04_sigma_map.ipynb), section 8, says why). The images fit around it. From the two smaller
+# spreads they end more alike than they began, from the largest less.
 #
 # A network cannot set each pixel of $\sigma$ by itself: its three outputs grow from shared features
 # and shared kernels, for all images at once. Whatever difference its random initial weights make
@@ -278,7 +278,7 @@ assert max((mix(*split) - test[3:4]).square().mean() for split in splits.values(
 # |---|---|---|---|
 # | after the sigmoid | $\sigma$ | $x_1$ | $x_2$ |
 #
-# Before the sigmoid they are called **logits** and may be any number.
+# Before the sigmoid they are logits, and may be any number.
 
 # %% [markdown]
 # ### Exercise 3: `split_head`
@@ -375,8 +375,8 @@ for name in (budget.preset, "mnist"):
 # %% [markdown] tags=["slide"]
 # ## 4. Training both on equal terms
 #
-# The same images in the same order, the same noise, steps, learning rate and loss; a seed for the
-# initial weights of each.
+# The same images in the same order, the same noise, steps, learning rate and loss; and one seed for the
+# initial weights of both.
 #
 # **What do you expect?** The Split VAE's decoder is hardly larger. Will its error after the same
 # number of steps be clearly smaller, about equal, or larger?
@@ -427,7 +427,7 @@ if learning:
 
 # %% [markdown]
 # About equal: the split is no second decoder, and the error of $x$ is not where it shows. It is *one* run of
-# each, though; another seed can turn a small difference round. "Active" counts the latent variables that tell
+# each, though; another seed can reverse a small difference. "Active" counts the latent variables that tell
 # something about the image ([notebook 2](02_balancing_the_elbo.ipynb)); the paper claims that a split keeps
 # more of them active. Whether the claims hold is a matter of many runs, and of
 # [notebook 8](08_reproduce_the_paper.ipynb).
@@ -435,9 +435,9 @@ if learning:
 # %% [markdown] tags=["slide"]
 # ## 5. A first look at the split
 #
-# Four test digits while the model was learning them, and below ten more, when it had: from top to bottom the
-# map, the two images, and their mixture, in the order of the paper's figures. Compare the map with those made by hand in section 1.1: does it
-# alternate from pixel to pixel, or follow the strokes? And where do $x_1$ and $x_2$ differ? (Notebook 4
+# Four test digits while the model was learning, and below them ten when it had learnt: from top to bottom the
+# map, the two images, and their mixture, in the order of the paper's figures. Compare the map with those made
+# by hand in section 1.1: does it alternate from pixel to pixel, or follow the strokes? And where do $x_1$ and $x_2$ differ? (Notebook 4
 # looks closely.)
 
 # %%

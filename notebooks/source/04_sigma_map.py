@@ -57,7 +57,7 @@ sv.plots.split_rows(out, 10, originals=images, title="A trained split")
 # Write the mixture as $x = x_2 + \sigma\,(x_1 - x_2)$. Where the two images agree, $\sigma$ has
 # nothing to decide: any value gives the same $x$. On digits that is most of the picture, since both
 # images are black there. What $\sigma$ shows in such places (stripes at the border, say) is left over.
-# So before our *eyes* interpret a map, we put it to $\frac12$ wherever it cannot move $x$ by more than
+# So before our *eyes* interpret a map, we set it to $\frac12$ wherever it cannot move $x$ by more than
 # 0.01. (Why not before we measure it, too? That is section 5.1.)
 
 # %%
@@ -149,8 +149,8 @@ nyquist_share = sv.exercises.check("nyquist_share", nyquist_share)
 # %% [markdown]
 # **What do you expect?** Maps with known answers: the checkerboard, stripes one pixel wide (which
 # alternate in one direction only), a soft blob, the digit's strokes, and white noise, which holds
-# all waves in equal parts. The bound $\frac38$ lies three quarters of the way to $\frac12$. So is the
-# share of white noise a quarter, or more?
+# all waves in equal parts. The bound $\frac38$ lies three quarters of the way to $\frac12$. What, then, is
+# the share of white noise?
 
 # %%
 sv.course.predict("04-white-noise")
@@ -174,9 +174,8 @@ torch.testing.assert_close(nyquist_share(sigma.double()), diagnostics.nyquist_sh
 
 # %% [markdown]
 # More: frequencies fill a square, and only the inner square of three quarters of its side lies
-# below the bound, so noise scores about $1 - (\frac34)^2 = \frac{7}{16}$, on 32 pixels a little more. Hence
-# the library calls a split syntactic only from one half on: more alternation than pixels at random would
-# show.
+# below the bound, so noise scores about $1 - (\frac34)^2 = \frac{7}{16}$, on 32 pixels a little more. A
+# share of one half or more is more alternation than pixels at random would show: a bound for section 5.
 
 # %% [markdown] tags=["slide"]
 # ## 4. The second measure: agreement with contours
@@ -312,7 +311,7 @@ sv.plots.image_rows(gallery, maps=list(gallery)[1:], title="A map that knows not
 # `where_it_matters` is for the eye alone, and we label maps as they are.
 
 # %% [markdown] tags=["slide"]
-# ## 6. Other seeds, other splits
+# ## 6. Other seeds
 #
 # Everything random in a training hangs on its seed: the first weights, the order of the images, the
 # noise. The model above had seed 0. Now the same network, data and settings with two other seeds,
@@ -377,11 +376,12 @@ assert points["another's strokes"].semantic < 0.1
 sv.plots.split_plane(list(points.values()), list(points))
 
 # %% [markdown]
-# The errors lie close together, apart from what seed 0 gains where it was trained longer. The splits need
-# not: read off where your models landed. (Another machine rounds differently, and that alone can send a
+# (The loss rises again because $\gamma$ falls, which makes errors dearer.) The errors lie close together,
+# apart from what seed 0 gains where it was trained longer. The splits need not: read off where your models
+# landed. (Another machine rounds differently, and that alone can send a
 # training another way: then you have repeated the experiment once more.) Three points are an observation,
 # not a law: [notebook 8](08_reproduce_the_paper.ipynb), section 6, has seven seeds at three $\beta$ each.
-# Whatever decides, it hangs on the seed more than on the price of a nat of KL divergence, which is $\beta$.
+# Whatever decides, it hangs on the seed more than on $\beta$.
 
 # %% [markdown] tags=["slide"]
 # ## 7. Turning the knobs
@@ -519,7 +519,7 @@ axes.legend()
 sv.plots.show(figure, f"Relative reconstruction error over sharpness t, for {', '.join(models)}.")
 
 # %% [markdown]
-# See how close to $t = 1$ each curve has its minimum, and which way is dearer. The decoder
+# See how close to $t = 1$ each curve has its minimum, and which direction costs more. The decoder
 # was trained with its own map, so in the middle there is little to gain; a hard choice costs most
 # where the map was using its freedom to mix.
 
@@ -637,7 +637,7 @@ sv.plots.image_rows(
 # than accident, and there is a known reason. A transposed convolution with kernel 3 and stride 2 gives
 # neighbouring output pixels different numbers of input pixels to draw on, and so favours patterns that repeat
 # every two pixels (Odena, Dumoulin and Olah describe it). That is a plausible source of syntactic splits, not
-# a proof: the shares here and the kinds of section 6 are three seeds, and the
+# a proof: the shares here and the kinds of section 6 come from few seeds, and the
 # [appendix](10_appendix.ipynb), section 3, asks more of them.
 #
 # So the kind of a split is a habit of the architecture plus the accidents of a seed. The loss

@@ -48,7 +48,7 @@ print("profile:", sv.course.profile())
 #
 # | | CPU | CUDA |
 # |---|---|---|
-# | number format (`precision="auto"`) | bf16 where the processor multiplies in it, else float32 | bf16 where the card does, else fp16 |
+# | number format (section 2; `precision="auto"`) | bf16 where the processor multiplies in it, else float32 | bf16 where the card does, else fp16 |
 # | training images | in main memory, as bytes | in the card's memory where they fit, as bytes |
 # | an operation, when Python reaches it | is computed | is put in a queue |
 # | Adam | fused: one pass over each parameter | fused: a few launches for all |
@@ -387,7 +387,7 @@ times = clock_steps(timed, count_steps)
 print(f"first step {times[1] - times[0]:.3f} s, median step {times.diff().median():.3f} s")
 
 # %% [markdown]
-# Waiting after every step forbids Python to run ahead. It is right for the time of *a step*; for the
+# Waiting after every step keeps Python from running ahead. It is right for the time of *a step*; for the
 # throughput of a long training the clock is read at the ends only.
 #
 # **What do you expect?** The same steps, once with a look at the clock after each, once with none in
@@ -513,7 +513,7 @@ print(f"fraction of the measured matrix peak: {achieved / peak:.1%}")
 # %% [markdown]
 # The rest goes to operations that hardly compute (BatchNorm, swish, copies, Adam) and are bound by memory.
 # The [appendix](10_appendix.ipynb), section 2, measures them one by one, below the roof that memory sets. In
-# 16 bits the peak is higher and the fraction lower; whether a step is faster only images per second tell.
+# 16 bits the peak is higher and the fraction lower; only images per second tell whether a step is faster.
 
 # %% [markdown] tags=["slide"]
 # ## 6. Stopping and going on
@@ -709,7 +709,7 @@ assert errors["statistics of the batch"] > 10 * errors["stored statistics"]
 # Eight times the batch, an eighth of the steps, so as many images; and with Adam $\sqrt{8}$ times the
 # learning rate to start with, after a warm-up: a rule of thumb. (Goyal and others scale by 8, for SGD.)
 #
-# So eight processes learn what one would with the same batch, but for rounding. (Tested with two on a CPU:
+# Eight processes learn what one would with the same batch, but for rounding. (Tested with two on a CPU:
 # `--nproc-per-node 2` and `--device cpu`. How fast several GPUs are has not been measured for this course.)
 # More is on [the page about scaling](../docs/scaling.md). How eight images would be shared:
 

@@ -98,8 +98,7 @@ if learning:
 # ## 2. The aggregate posterior
 #
 # So the decoder can draw digits; it is asked the wrong questions. In training it got latent vectors of one
-# origin only: take a training image, draw $z$
-# from *its* posterior. The distribution of these is the **aggregate posterior**, the mixture of the
+# origin only: take a training image, draw $z$ from *its* posterior. The distribution of these is the **aggregate posterior**, the mixture of the
 # posteriors of all $N$ training images:
 #
 # $$q(z) = \frac{1}{N} \sum_{i=1}^{N} q(z \mid x_i), \qquad
@@ -240,7 +239,7 @@ if learning:
     assert found["one Gaussian, q"][0] > 0.55 and found["prior, q"][0] > 0.55
 
 # %% [markdown]
-# The control is at a coin's toss. The aggregate posterior is not the prior, and **no single Gaussian**
+# The control does no better than a coin. The aggregate posterior is not the prior, and **no single Gaussian**
 # at all, however well its mean, variances and correlations are matched. The variance law looks at
 # each variable by itself; it cannot see this.
 #
@@ -465,7 +464,7 @@ sv.plots.show(
 # `sv.LatentMixture` wraps the same fit, refuses bad input, and returns its draws in random order.
 # We compare ways to sample, each drawn several times, all scored against the test images.
 #
-# The decoder sets a limit, the score of its reconstructions. Mind whose: those of the *test* images are
+# The decoder sets a limit, the score of its reconstructions (REC). Mind whose: those of the *test* images are
 # made from the reference itself, and share its accidents. Those of as many training images do not, and
 # neither do samples: theirs is the fair limit.
 
@@ -693,8 +692,8 @@ sv.plots.show(
 
 # %% [markdown]
 # The straight line falls to about $\sqrt{L/2}$, the lower edge of the band. Does it matter for the images?
-# Three pairs of test digits, both ways between their posterior means; and, since the eye hardly tells the
-# two apart, numbers: the images half way, for many pairs.
+# Three pairs of test digits, and both paths between their posterior means; and, since the eye hardly tells
+# the two apart, numbers: the images half way, for many pairs.
 
 # %%
 pairs = [(2, 3), (0, 1), (4, 8)]  # classes to walk between

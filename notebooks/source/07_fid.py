@@ -53,8 +53,9 @@ generated = sv.sample_mixture(model, mixture, 2 * n, seed=0).x_hat  # (2 N, 1, 3
 # classifier of digits, with $d = 64$ features, that comes with the library. A score must say which
 # network it used, so ours is called **FID (LeNet)**.
 #
-# Each feature is a number per image, so a set of images is a histogram. FID replaces it by the Gaussian of
-# the same mean and variance, however unlike, and compares the Gaussians by their **Fréchet distance**.
+# Each feature is a number per image, so a set of images is a histogram. FID (Fréchet inception distance)
+# replaces it by the Gaussian of the same mean and variance, however unlike, and compares the Gaussians by
+# their **Fréchet distance**.
 
 # %%
 network = sv.fid.network("lenet")
@@ -155,7 +156,7 @@ print(f"moved by 1: {distance(1, 1):.2f}, variance 2: {distance(0, 2):.2f}, poin
 
 # %% [markdown]
 # Moving by 1 costs 1, as much as squeezing to a point. Doubling the variance costs only
-# $(\sqrt 2 - 1)^2$: deviations count by their roots.
+# $(\sqrt 2 - 1)^2$: variances count by their roots.
 
 # %% [markdown] tags=["slide"]
 # ## 3. Many features
@@ -495,7 +496,7 @@ print(f"line at 1/N = 0: {extrapolate(by_count):.2f}; real against real: {extrap
 # It can, by more than that: by being scored on more images. Among few images luck alone makes such
 # differences, too.
 #
-# **Never compare FIDs of different $N$**, then. Equal $N$ is necessary, and strictly not enough: the
+# **Never compare FIDs of different $N$**, then. Equal $N$ is necessary, but strictly speaking not enough: the
 # bias is made of the features' scatter, so a set that varies less has less of it. Hence Chong and Forsyth
 # (2020) propose the extrapolation to $1 / N = 0$ as a score of its own, FID$_\infty$; between models that
 # are much alike, equal $N$ will do.
@@ -649,7 +650,7 @@ sv.plots.score_bars(
 # A score that may be called FID without an addition uses *one* network: Inception v3 with the weights of
 # Heusel and others (2017), as the package [pytorch-fid](https://github.com/mseitzer/pytorch-fid) provides
 # them; $d = 2048$. The weights (91 MB) are no part of the course: the next cell takes them from torch hub's
-# folder `checkpoints`, or from where the variable `SVAE_INCEPTION` says, and downloads them on a GPU alone.
+# folder `checkpoints`, or from where the variable `SVAE_INCEPTION` says, and downloads them only on a GPU.
 # Beside it our LeNet, another LeNet (trained on all of MNIST), and EfficientNet-Lite0 (trained on
 # photographs), if its package is installed. With few images and many features FID would be mostly bias, so
 # this table shows KID.

@@ -141,15 +141,15 @@ assert covered["1.96"] < covered["Student"]
 # VAE and Split VAE do not stand alone. Four more models have the VAE's network, steps and (within two
 # per cent) number of parameters; only the objective or the latent space differs:
 # - **ae**: an autoencoder, squared error alone; no noise, and nothing asked of $z$.
-# - **beta-vae**: a VAE with $\gamma$ fixed at $\frac12$, so that $\beta$ alone is the price of a nat, the
-#   unit of the KL divergence ([notebook 2](02_balancing_the_elbo.ipynb)).
+# - **beta-vae**: a VAE with $\gamma$ fixed at $\frac12$, so that $\beta$ alone is the price of a nat
+#   ([notebook 2](02_balancing_the_elbo.ipynb)).
 # - **rae-l2**, **rae-gp**: regularised autoencoders, without noise, too. $\frac{\beta}{2} \|z\|^2$
 #   keeps the latent vectors short, and a penalty keeps the decoder smooth: on its weights (L2), or on
 #   its Jacobian's squared entries (gradient penalty).
 #
 # Images come from four sources: *REC*, reconstructions of the test images; *prior*; *mixture*; and
 # *two-stage*, latent vectors from a second VAE ([notebook 6](06_sampling.ipynb)). Without a posterior,
-# nothing gives $z$ the prior's distribution: *ae* and both *rae* are drawn from it all the same.
+# nothing gives $z$ the prior's distribution: *ae* and both *rae* are sampled from it all the same.
 
 # %%
 SOURCES = ("REC", "prior", "mixture", "two-stage")
@@ -245,11 +245,11 @@ assert sum(0.8 < shared[name, "mixture"] < 0.91 for name in others) == 3
 # %% [markdown]
 # **Is the luck shared?** With twenty seeds the correlation of VAE and Split VAE is about 0: their initial
 # weights differ, and pairing gains nothing. With three of the four other models it is 0.8 to 0.9, and
-# pairing halves the interval or better; though four or five seeds know a correlation badly, and those of
-# *mnist-5k* would have said 0.7 of the VAE, too.
+# pairing about halves the interval, or better. But four or five seeds are too few to estimate a correlation:
+# those of *mnist-5k* would have said 0.7 of the VAE, too.
 #
-# Four sources are four questions. At 95 % each, one of the answers is wrong more often than in 5 % of the
-# cases. The simplest cure is **Bonferroni's**: share the 5 % among the questions.
+# Four sources are four questions. At 95 % each, at least one of the answers is wrong more often than in 5 % of
+# the cases. The simplest cure is **Bonferroni's**: share the 5 % among the questions.
 #
 # **What do you expect?** For how many of the four sources will the interval of the differences exclude 0?
 # For how many after the correction?
@@ -429,7 +429,7 @@ assert sign_test(each, PLANNED) < 0.05
 # seven seeds meet three $\beta$ each: a point per run, on the plane of the two measures of
 # [notebook 4](04_sigma_map.ipynb). The seed decides the kind, nearly always: runs of one seed share the
 # first weights, the order of the images and the noise. To count each of them would be
-# **pseudo-replication**: copies of one observation make an interval narrow that is not. One seed, one
+# **pseudo-replication**: copies of one observation make an interval look narrower than it is. One seed, one
 # observation: the mean over its runs of that kind.
 
 # %%
@@ -469,8 +469,8 @@ sv.plots.score_bars(rows, xlabel="FID (LeNet) of a half less that of x, mixture,
 
 # %% [markdown]
 # With none: at this scale, the opposite of the claim. By $\beta$ the picture is less simple. At
-# $\beta = 16$ the better half is below $x$ with most of the few seeds, while at $\beta = 1$, for all its
-# advantage, with none. The paper's digits have $\beta = 8$, between our 4 and 16; there, and with its
+# $\beta = 16$ the better half is below $x$ with most of the few seeds, while at $\beta = 1$, in spite of
+# its unfair advantage, with none. The paper's digits have $\beta = 8$, between our 4 and 16; there, and with its
 # larger network, its longer training and its features, the claim may hold. Our runs cannot say; those at
 # half its width can, once a semantic split arises among them (table at the end).
 
@@ -510,8 +510,8 @@ sv.plots.split_rows(drawn, 10, title="Samples of a Split VAE of photographs")
 # Undecided, and the counts of both models lie in one range. No split is semantic, so claim 2 cannot be
 # asked: $\sigma$ stays near $\frac12$ with a fine grid on it, and $x_1$ and $x_2$ differ partly by a *tint*.
 # Where $\sigma = \frac12$ anything may be added to $x_1$ and taken from $x_2$
-# ([notebook 3](03_split_decoder.ipynb), section 2). Does a score notice the grid? KID puts the halves beside
-# $x$; precision does not:
+# ([notebook 3](03_split_decoder.ipynb), section 2). Does a score notice the grid? By KID, in the recorded table,
+# the halves of the mixture's samples lie beside $x$; by precision they do not:
 
 # %%
 sv.plots.score_bars(
@@ -539,7 +539,8 @@ sv.plots.split_rows(rebuilt, originals=sv.data.to_float(drawn))
 # %% [markdown] tags=["slide"]
 # ## 8. The table again, and yours
 #
-# Each line was made by one command, and the next ones are ready. A table goes on where it stopped.
+# Each line was made by one command, and the commands for the next ones are ready. A table that was stopped
+# goes on from there.
 #
 # ```
 # svae reproduce mnist-5k          # section 4, on a CPU

@@ -45,7 +45,7 @@ print("profile:", sv.course.profile())
 #
 # $$x = \sum_{k=1}^{K} w_k \odot x_k, \qquad w_k = \frac{e^{a_k}}{\sum_j e^{a_j}},$$
 #
-# pixel by pixel: the **softmax** makes of any $K$ numbers positive weights that sum to 1. The loss is
+# pixel by pixel: the **softmax** turns any $K$ numbers into positive weights that sum to 1. The loss is
 # the VAE's, on $x$; nothing is asked of a single $x_k$ or $w_k$.
 #
 # ### Exercise 1: `mix_many` (5 minutes, ★)
@@ -183,8 +183,8 @@ for K in (3, 4):
 # errors (mean and 95 % interval, [notebook 8](08_reproduce_the_paper.ipynb)). There the error of three images
 # is lower by a few per cent, but the interval contains 0: three seeds do not tell. Nor do they in FID.
 #
-# **What do you expect?** Three images in one digit: will they be three parts, three copies, or two
-# and a spare? Look.
+# **What do you expect?** Three maps share the pixels of one digit: a part for each, equal shares
+# everywhere, or something else? Look.
 
 # %%
 sv.course.predict("09-three-parts")
@@ -198,8 +198,9 @@ sv.plots.show(sv.plots.image_rows({"original": test} | maps, columns=8, maps=lis
 sv.plots.image_rows(images, columns=8, title="Their three images, and the mixture")
 
 # %% [markdown]
-# Neither three copies nor three parts: one map takes the surroundings, as with two images, and the other
-# two share the strokes, each more or less of them. (Which map does what is up to the seed.)
+# Neither parts nor equal shares: one map takes the surroundings, as with two images, and the other two share
+# the strokes, each more or less of them. The three images are whole digits all the same. (Which map does what
+# is up to the seed.)
 
 # %% [markdown] tags=["slide"]
 # ## 3. How many are used?
@@ -367,8 +368,8 @@ sv.plots.split_rows(out["test"], 6, originals=originals, title="Own images: test
 # %% [markdown]
 # Blurred, and not one face for all. Compare the two errors: training clearly below test means that
 # the model has begun to learn single images. So many parameters for so few images cannot end otherwise.
-# Now the other end: faces of $64 \times 64$, and a model that comes with the course, trained on
-# `toy-faces-32k`, many thousand faces, for long (the table `faces` of the [results](../results/README.md)).
+# Now the other end: faces of $64 \times 64$, and a model that comes with the course, trained for a long time
+# on `toy-faces-32k`, many thousand faces (the table `faces` of the [results](../results/README.md)).
 
 # %%
 held_out, _ = sv.data.draw_faces(100, seed=2)  # the first of the test part
@@ -427,7 +428,8 @@ sv.plots.split_rows(portrait, 6, originals=truth, title="Toy faces of 64 by 64, 
 #
 # ### Exercise 3: `denoising_loss` (10 minutes, ★★)
 #
-# Noise schedule and loss: make $z_t$ of $z$ and the noise, let the network guess, compare with $z$.
+# Noise schedule and loss: make $z_t$ of $z$ and the noise, let the network guess, and compare with $z$. Return
+# the mean of the squared errors over all numbers, a scalar tensor.
 
 # %%
 def denoising_loss(denoise, z, t, noise):

@@ -565,9 +565,9 @@ for share, seed, labels in sorted(untrained):
     print(f"share {share:.2f} before training, seed {seed:2}, later {labels}")
 
 # %% [markdown]
-# At both ends: *the more alternation before training, the sooner syntactic after it*, which three seeds
-# suggested, is gone. (The semantic ones all stand in the middle. But that was found by looking at these
-# seeds: others must test it.)
+# At both ends, and one, seed 20, in between: *the more alternation before training, the sooner syntactic after
+# it*, which three seeds suggested, is gone. (All that are always semantic stand in the middle. But that was
+# found by looking at these seeds: others must test it.)
 
 # %% [markdown] tags=["slide"]
 # ### 3.1 Which of the weights?
@@ -614,7 +614,7 @@ for a in weights:  # three parts of one seed are a run of the first experiment, 
 #   encoder's Gaussian is from the posterior.
 # - Densities compare within one protocol only; probabilities of bytes, in bits per dimension, between
 #   models of any kind.
-# - No operation is faster than its roof, the smaller one of peak and intensity times bandwidth. What a
+# - No operation is faster than its roof, the smaller of peak and intensity times bandwidth. What a
 #   step loses to the peak is the time of operations that hardly compute.
 # - Cross the factors, and average the others away: what variance is left goes with the one that is kept.
 #   Decoder and head *together* decide most of the kind of a split, before the first image is seen.

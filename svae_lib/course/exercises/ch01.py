@@ -175,7 +175,7 @@ KL_DIVERGENCE = Exercise(
             "reversed",
             lambda mu, log_var: 0.5 * ((mu**2 + 1) / log_var.exp() - 1 + log_var).sum(dim=1),
             "This is the KL divergence of the prior from the posterior: the two are exchanged. The "
-            "posterior comes first, and its variance is not divided by.",
+            "posterior comes first, and nothing is divided by its variance.",
         ),
         Mistake(
             "log_var and its exponential exchanged",

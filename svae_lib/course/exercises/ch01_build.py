@@ -224,8 +224,8 @@ TRAINING_STEP = Exercise(
     ),
     hints=(
         "Three things: compute the loss, find its gradient, move against it.",
-        "leaf = theta.detach().requires_grad_() can be differentiated by: "
-        "torch.autograd.grad(loss, leaf).",
+        "With leaf = theta.detach().requires_grad_() and loss = loss_of(leaf, x), "
+        "torch.autograd.grad(loss, leaf) is a tuple that holds the gradient.",
         "loss = loss_of(leaf, x); (gradient,) = torch.autograd.grad(loss, leaf); return "
         "loss.detach(), theta - rate * gradient.",
     ),

@@ -75,8 +75,8 @@ RESPONSIBILITIES = Exercise(
         Mistake(
             "weights forgotten",
             lambda z, w, m, s: responsibilities(z, torch.ones_like(w) / len(w), m, s),
-            "The weights play no part: a vector between two components belongs to the heavier one "
-            "sooner.",
+            "The weights play no part: a vector half way between two components more probably "
+            "belongs to the heavier one.",
         ),
         Mistake(
             "weights not logarithmic",

@@ -139,7 +139,7 @@ UPDATE_MOMENTS = Exercise(
                     + torch.outer(batch.mean(dim=0) - m, batch.mean(dim=0) - m)
                 )
             ),
-            "The product of the two means' difference is there, but without its weight "
+            "The outer product of the means' difference is there, but without its weight "
             "count * M / (count + M).",
         ),
         Mistake(

@@ -8,12 +8,12 @@ PREDICTIONS = (
         "How long will one training of this profile's model take on your machine?",
         (
             Choice(
-                "Seconds",
+                "A few seconds",
                 "Only in the profile smoke, which trains too little to learn anything. "
                 "Otherwise hundreds or thousands of steps have to be taken.",
             ),
             Choice(
-                "Minutes",
+                "About a minute, or several",
                 "Yes, on most machines: the budgets are chosen so that nobody waits longer. The "
                 "next cell measures yours.",
                 right=True,
@@ -54,14 +54,14 @@ PREDICTIONS = (
         "Where is the variance of the pixels exactly 0?",
         (
             Choice(
-                "Nowhere",
-                "In the padded border every image is black, so nothing varies there.",
-            ),
-            Choice(
                 "In the border and the corners, which no stroke reaches",
                 "Yes: where all images agree. It is high where some digits have a stroke and "
                 "others have none.",
                 right=True,
+            ),
+            Choice(
+                "Nowhere",
+                "In the padded border every image is black, so nothing varies there.",
             ),
             Choice(
                 "In the middle, where the mean is brightest",
@@ -75,12 +75,12 @@ PREDICTIONS = (
         "What comes out?",
         (
             Choice(
-                "New digits",
+                "New digits, if noisy ones",
                 "A stroke is many pixels that agree. Pixels that do not know each other cannot "
                 "agree.",
             ),
             Choice(
-                "Blurred digits",
+                "Blurred digits, like the mean image",
                 "The mean is blurred. But each pixel also gets noise of its own.",
             ),
             Choice(
@@ -94,13 +94,13 @@ PREDICTIONS = (
 QUIZ = (
     Question(
         "00-quiz-bytes",
-        "What is the byte 200 plus the byte 100, as uint8 tensors?",
+        "What is the byte 100 minus the byte 200, as uint8 tensors?",
         (
-            Choice("300", "A byte ends at 255."),
-            Choice("255", "A byte does not stop at its largest value."),
+            Choice("-100", "A byte has no sign."),
+            Choice("0", "A byte does not stop at its smallest value."),
             Choice(
-                "44",
-                "Yes: a byte counts modulo 256, and 300 - 256 = 44. So the models refuse bytes.",
+                "156",
+                "Yes: a byte counts modulo 256, and -100 + 256 = 156. So the models refuse bytes.",
                 right=True,
             ),
             Choice("An error", "There is not even a warning."),
@@ -127,13 +127,13 @@ QUIZ = (
         "that error worth as an estimate for new images?",
         (
             Choice(
-                "It is fair: the model never trained on them",
-                "The choice did look at them, and the lowest of twenty is low by luck as well.",
-            ),
-            Choice(
                 "It is too low",
                 "Yes: choosing by the test images uses them up. A third set would tell.",
                 right=True,
+            ),
+            Choice(
+                "It is fair: the model never trained on them",
+                "The choice did look at them, and the lowest of twenty is low by luck as well.",
             ),
             Choice(
                 "It is too high",

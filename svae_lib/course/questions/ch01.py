@@ -8,7 +8,7 @@ PREDICTIONS = (
         "What does the autoencoder's decoder make of codes drawn from N(0, I)?",
         (
             Choice(
-                "Digits",
+                "Digits, if a little blurred",
                 "That would need codes of digits to lie where N(0, I) does. Nothing in the loss "
                 "asks for that.",
             ),
@@ -71,14 +71,14 @@ PREDICTIONS = (
         "autoencoder's?",
         (
             Choice(
-                "They hardly differ, as the reconstructions",
-                "Reconstructions use codes of real images. Random codes are where the two models "
-                "differ.",
-            ),
-            Choice(
                 "More of them look like digits",
                 "Yes: the VAE was trained with codes that lie nearly where these draws lie.",
                 right=True,
+            ),
+            Choice(
+                "They hardly differ, like the reconstructions",
+                "Reconstructions use codes of real images. Random codes are where the two models "
+                "differ.",
             ),
             Choice(
                 "They are sharper, but no digits",
@@ -113,13 +113,13 @@ QUIZ = (
         "Why do codes from N(0, I) give no digits in an autoencoder?",
         (
             Choice(
-                "The decoder is too small",
-                "A larger one is not trained at these places either.",
-            ),
-            Choice(
                 "The codes of images lie elsewhere",
                 "Yes: nothing in the loss says where codes should lie.",
                 right=True,
+            ),
+            Choice(
+                "The decoder is too small",
+                "A larger one is not trained at these places either.",
             ),
             Choice(
                 "Too few training steps",
@@ -158,14 +158,14 @@ QUIZ = (
         "divergence a sum. What comes of it?",
         (
             Choice(
-                "The same model: a mean is a sum with a factor",
-                "The factor 1/1024 stands before one of the two terms only.",
-            ),
-            Choice(
                 "A model whose latent variables say next to nothing",
                 "Yes: the error counts 1024 times less against the KL divergence, as if gamma "
                 "were 1024 times larger.",
                 right=True,
+            ),
+            Choice(
+                "The same model: a mean is a sum with a factor",
+                "The factor 1/1024 stands before one of the two terms only.",
             ),
             Choice(
                 "Sharper images",

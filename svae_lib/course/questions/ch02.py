@@ -33,12 +33,12 @@ PREDICTIONS = (
                 "These are two rare places of the cloud. Nothing draws it towards them.",
             ),
             Choice(
-                "Like neither: anything around the middle, some outside [0, 1]",
+                "Mostly like neither",
                 "Yes: a cloud wide enough to cover both images covers much that is neither.",
                 right=True,
             ),
             Choice(
-                "Always like the average",
+                "All like the average",
                 "The average is only the centre. To cover both images the cloud has to be wide.",
             ),
         ),
@@ -53,13 +53,13 @@ PREDICTIONS = (
                 "bought.",
             ),
             Choice(
+                "For small gamma, such as 0.1",
+                "With a small gamma a wrong pixel is expensive, so the images are told apart.",
+            ),
+            Choice(
                 "For large gamma, such as 1",
                 "Yes: a wrong pixel then costs so little that no nat is worth its price.",
                 right=True,
-            ),
-            Choice(
-                "For small gamma, such as 0.1",
-                "With a small gamma a wrong pixel is expensive, so the images are told apart.",
             ),
         ),
     ),
@@ -68,15 +68,15 @@ PREDICTIONS = (
         "gamma follows the error, from 1 down. For which beta does the toy escape from collapse?",
         (
             Choice(
-                "For both 1 and 4",
-                "Collapsed, the toy has gamma = 0.25. At beta = 4 the price is then 1, above the "
-                "threshold of 1/2.",
-            ),
-            Choice(
                 "For 1, but not for 4",
                 "Yes: collapsed, gamma is 0.25. The price is 0.25 in the one case and 1 in the "
                 "other; the threshold is 1/2.",
                 right=True,
+            ),
+            Choice(
+                "For both 1 and 4",
+                "Collapsed, the toy has gamma = 0.25. At beta = 4 the price is then 1, above the "
+                "threshold of 1/2.",
             ),
             Choice(
                 "For neither: a collapse is for ever",
@@ -90,17 +90,17 @@ PREDICTIONS = (
         "happens?",
         (
             Choice(
-                "No difference: gamma is adapted anyway",
+                "Both take the same course: gamma adapts to the error at once",
                 "It takes hundreds of steps to come down, and meanwhile the price is too high.",
             ),
             Choice(
-                "The start at the variance is ahead at first; in the end they are close",
+                "The start at the variance is ahead, but not at the end",
                 "Yes: from 1 the KL divergence first falls to very little, then the run catches "
                 "up.",
                 right=True,
             ),
             Choice(
-                "The start at 1 never recovers",
+                "The start at 1 tells nothing for good: it never recovers",
                 "gamma comes down by itself here, since beta times the variance is below the "
                 "largest eigenvalue.",
             ),
@@ -147,13 +147,13 @@ PREDICTIONS = (
         "What changes?",
         (
             Choice(
-                "Nothing at all",
-                "The reconstructions stay. But the posteriors move, and with them the KL "
-                "divergence.",
+                "The KL divergence alone",
+                "It falls. But the decoder now expects codes of another width, so draws from the "
+                "prior come out differently.",
             ),
             Choice(
-                "The reconstructions",
-                "The decoder divides by what the encoder multiplied by, so they stay.",
+                "The reconstructions and the samples from the prior",
+                "The decoder divides by what the encoder multiplied by, so reconstructions stay.",
             ),
             Choice(
                 "The KL divergence and the samples from the prior",
@@ -169,16 +169,16 @@ QUIZ = (
         "Why does a VAE blur?",
         (
             Choice(
-                "Its decoder has too few layers",
-                "A larger decoder gives the same answer to the same doubt: the mean.",
-            ),
-            Choice(
-                "Under squared error the best answer to an uncertain question is a mean",
+                "Under squared error the best answer to a doubt is a mean",
                 "Yes, and z leaves some questions uncertain, since every nat has a price.",
                 right=True,
             ),
             Choice(
-                "The noise in z is added to the image",
+                "Its decoder has too few layers to draw what z tells",
+                "A larger decoder gives the same answer to the same doubt: the mean.",
+            ),
+            Choice(
+                "The noise that is drawn for z ends up in the image",
                 "The noise is added to z. What is drawn is the decoder's mean.",
             ),
         ),
@@ -188,8 +188,14 @@ QUIZ = (
         "beta is doubled and gamma is halved, both fixed. What happens to the trade between error "
         "and KL divergence?",
         (
-            Choice("More is told", "The price of a nat is beta gamma, which is the same."),
-            Choice("Less is told", "The price of a nat is beta gamma, which is the same."),
+            Choice(
+                "More is told: errors cost more",
+                "So do nats. The price of a nat is beta gamma, which is the same.",
+            ),
+            Choice(
+                "Less is told: a nat costs more",
+                "So do errors. The price of a nat is beta gamma, which is the same.",
+            ),
             Choice(
                 "Nothing: only their product counts",
                 "Yes: the loss is multiplied by 2, and its minimum stays.",
@@ -207,7 +213,7 @@ QUIZ = (
                 right=True,
             ),
             Choice(
-                "Very precise",
+                "Very precise: its means hardly scatter",
                 "s² near 1 is as wide as the prior: z hardly depends on the image.",
             ),
             Choice(

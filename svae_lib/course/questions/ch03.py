@@ -14,15 +14,15 @@ PREDICTIONS = (
                 "symmetry.",
             ),
             Choice(
+                "In none: nothing asks for a split",
+                "Nothing asks for one, but a random start brings one along, and nothing removes "
+                "it.",
+            ),
+            Choice(
                 "In the three random ones",
                 "Yes: what differs at the start is not removed, and the wider the start, the more "
                 "is left at the end.",
                 right=True,
-            ),
-            Choice(
-                "In none: nothing asks for a split",
-                "Nothing asks for one, but a random start brings one along, and nothing removes "
-                "it.",
             ),
         ),
     ),

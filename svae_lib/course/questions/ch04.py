@@ -50,17 +50,17 @@ PREDICTIONS = (
         "Three trainings of one network on the same images, with other seeds. What differs?",
         (
             Choice(
-                "Curves and splits",
-                "The loss does not care which of many splits it gets, so the curves nearly "
-                "coincide.",
-            ),
-            Choice(
                 "The splits, but hardly the curves",
                 "Yes: many maps serve the loss equally well, and the seed decides among them.",
                 right=True,
             ),
             Choice(
-                "Neither",
+                "The curves, and with them the splits",
+                "The loss does not care which of many splits it gets, so the curves nearly "
+                "coincide.",
+            ),
+            Choice(
+                "Neither: the images are the same",
                 "Nothing asks for a particular map, so the first weights decide.",
             ),
         ),
@@ -81,7 +81,7 @@ PREDICTIONS = (
             ),
             Choice(
                 "The exchanged ones",
-                "Yes: exchanging goes twice as far as the average, so about four times its error.",
+                "Yes: exchanging goes twice as far from x as the average does.",
                 right=True,
             ),
         ),
@@ -100,7 +100,7 @@ PREDICTIONS = (
                 "That is a step towards the average of x₁ and x₂.",
             ),
             Choice(
-                "Neither, by much",
+                "Neither of them, by much",
                 "Yes: the decoder was trained with its own map, so the minimum is close to t = 1.",
                 right=True,
             ),
@@ -111,11 +111,11 @@ PREDICTIONS = (
         "Three maps are given to one digit, and sigma, x₁ and x₂ are fitted. How do the maps end?",
         (
             Choice(
-                "As they began",
+                "As they began, for nothing asks for change",
                 "They keep their pattern, but do not stay where they were.",
             ),
             Choice(
-                "Closer to 1/2",
+                "With less pattern, closer to 1/2",
                 "There is a push the other way: whoever weighs more is corrected more, and so "
                 "weighs more.",
             ),
@@ -134,7 +134,7 @@ QUIZ = (
         "with the contours of a digit?",
         (
             Choice(
-                "1 and 0",
+                "1 and 0, for only neighbours differ",
                 "Yes: all its energy is in the fastest wave, and after the blur no edge is left. "
                 "So it is syntactic, and not semantic.",
                 right=True,
@@ -159,8 +159,8 @@ QUIZ = (
         "Maps of digit A agree with the contours of digit A by 0.6, and with those of other digits "
         "by 0.6. How semantic are they?",
         (
-            Choice("0.6", "The same agreement comes with digits that the map never saw."),
             Choice("0", "Yes: (0.6 - 0.6) / (1 - 0.6) = 0, no better than chance.", right=True),
+            Choice("0.6", "The same agreement comes with digits that the map never saw."),
             Choice("1", "Agreement with one's own digit counts only above chance."),
         ),
     ),
@@ -193,17 +193,17 @@ QUIZ = (
         "What decides which kind of split a training ends with?",
         (
             Choice(
-                "The loss",
+                "The loss, which prefers one kind",
                 "It treats all splits of equal error alike.",
+            ),
+            Choice(
+                "The images and their contours",
+                "The same images gave different kinds with different seeds.",
             ),
             Choice(
                 "Mostly the first weights, so the seed",
                 "Yes: in the appendix, section 3, first weights and order are crossed.",
                 right=True,
-            ),
-            Choice(
-                "The images",
-                "The same images gave different kinds with different seeds.",
             ),
         ),
     ),

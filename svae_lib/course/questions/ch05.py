@@ -8,13 +8,13 @@ PREDICTIONS = (
         "1.002, 70,000 and 10⁻⁸ are stored as bf16 and as fp16. Which format spoils which?",
         (
             Choice(
-                "bf16 spoils the large and the small one, fp16 spoils 1.002",
-                "The other way round: bf16 has float32's range and few digits.",
-            ),
-            Choice(
                 "bf16 spoils 1.002, fp16 the large and the small one",
                 "Yes: bf16 has the range and few digits; fp16 has digits, and ends at 65,504.",
                 right=True,
+            ),
+            Choice(
+                "bf16 spoils the large and the small one, fp16 spoils 1.002",
+                "The other way round: bf16 has float32's range and few digits.",
             ),
             Choice(
                 "Both spoil all three",
@@ -62,17 +62,17 @@ PREDICTIONS = (
         "Which rate is higher?",
         (
             Choice(
-                "Waiting after each step",
-                "Waiting forbids Python to run ahead, so it cannot be faster.",
+                "Waiting after each step, whatever the device",
+                "Waiting keeps Python from running ahead, so it cannot be faster.",
             ),
             Choice(
-                "Waiting at the end, where the device has a queue; on a CPU neither",
+                "Waiting at the end, if the device has a queue",
                 "Yes: on a GPU launches hide behind computations. A CPU has no queue, and the "
                 "two differ by chance.",
                 right=True,
             ),
             Choice(
-                "They are always equal: the work is the same",
+                "Neither, on any device: the work is the same",
                 "The work is, but on a device with a queue the launches are hidden or not.",
             ),
         ),
@@ -121,13 +121,13 @@ PREDICTIONS = (
                 "looks at its companions, too.",
             ),
             Choice(
+                "Where BatchNorm uses the statistics of the batch",
+                "Smaller parts mean other companions, and other statistics.",
+            ),
+            Choice(
                 "Where BatchNorm uses its stored statistics",
                 "Yes: then each image's loss depends on that image alone.",
                 right=True,
-            ),
-            Choice(
-                "Where BatchNorm uses the statistics of the batch",
-                "Smaller parts mean other companions, and other statistics.",
             ),
         ),
     ),
@@ -137,13 +137,16 @@ QUIZ = (
         "05-quiz-scaling",
         "Why does fp16 need loss scaling, and bf16 does not?",
         (
-            Choice("fp16 has fewer digits", "It has more digits than bf16, and less range."),
             Choice(
                 "fp16 has less range, so small gradients become 0",
                 "Yes. bf16 has float32's range.",
                 right=True,
             ),
-            Choice("bf16 is stored as float32", "It has 16 bits as well."),
+            Choice(
+                "fp16 has fewer digits, so gradients are rounded",
+                "It has more digits than bf16, and less range.",
+            ),
+            Choice("bf16 is stored as float32, so nothing is lost", "It has 16 bits as well."),
         ),
     ),
     Question(
@@ -151,16 +154,16 @@ QUIZ = (
         "A loop prints loss.item() in every step and is slow on a GPU. What helps most?",
         (
             Choice(
-                "Printing to a file instead of the screen",
-                "The waiting is in .item(), not in the printing.",
-            ),
-            Choice(
-                "Summing the loss on the device and reading it now and then",
+                "Summing it on the device, and reading it now and then",
                 "Yes: .item() makes Python wait for the device, which then runs dry.",
                 right=True,
             ),
             Choice(
-                "A smaller batch",
+                "Printing to a file instead of the screen",
+                "The waiting is in .item(), not in the printing.",
+            ),
+            Choice(
+                "A smaller batch, so that steps are over sooner",
                 "Steps get shorter, and launching counts for more.",
             ),
         ),
@@ -171,12 +174,12 @@ QUIZ = (
         "with Adam show?",
         (
             Choice("The same curve as before", "Adam's moments would begin at 0 again."),
+            Choice("An error", "Nothing notices: that is what makes it a trap."),
             Choice(
                 "Often a jump in the loss",
                 "Yes: moments, gamma and BatchNorm's statistics belong to the state, too.",
                 right=True,
             ),
-            Choice("An error", "Nothing notices: that is what makes it a trap."),
         ),
     ),
     Question(

@@ -23,12 +23,12 @@ PREDICTIONS = (
         "round like the prior's?",
         (
             Choice(
-                "Yes, and the digits are mixed",
+                "Yes, in every plane, and the digits are mixed",
                 "So it looks in two of its variables. Turned to another side, the same cloud "
                 "shows territories.",
             ),
             Choice(
-                "In some planes, but not in others, where the digits lie apart",
+                "In some planes it is, in others the digits lie apart",
                 "Yes: variance 1 in each variable says nothing of the shape.",
                 right=True,
             ),
@@ -44,13 +44,13 @@ PREDICTIONS = (
         "farthest look, beside the nearest?",
         (
             Choice(
-                "The same: the prior is what the decoder was trained for",
-                "It was trained with draws from the posteriors, and these leave holes.",
-            ),
-            Choice(
                 "Less like digits",
                 "Yes: in the holes the decoder mixes what it knows from all sides.",
                 right=True,
+            ),
+            Choice(
+                "The same: the prior is what the decoder was trained for",
+                "It was trained with draws from the posteriors, and these leave holes.",
             ),
             Choice(
                 "Like rarer digits",
@@ -88,14 +88,14 @@ PREDICTIONS = (
                 "FID hardly notices.",
             ),
             Choice(
+                "No, FID is best with one component",
+                "One Gaussian is hardly better than the prior.",
+            ),
+            Choice(
                 "No, it goes on falling with more components",
                 "Yes: narrower components bring samples closer to training images, where the "
                 "decoder is good.",
                 right=True,
-            ),
-            Choice(
-                "No, FID is best with one component",
-                "One Gaussian is hardly better than the prior.",
             ),
         ),
     ),
@@ -104,16 +104,16 @@ PREDICTIONS = (
         "A mixture that has seen the reference scores too well. When is the harm largest?",
         (
             Choice(
-                "With few components",
-                "They can follow no more than the accidents of mean and covariance.",
-            ),
-            Choice(
                 "With many components, so few vectors for each",
                 "Yes: the closer a mixture can follow what it saw, the more it flatters.",
                 right=True,
             ),
             Choice(
-                "It is always the same",
+                "With few components, so many vectors for each",
+                "They can follow no more than the accidents of mean and covariance.",
+            ),
+            Choice(
+                "It is the same for every number of components",
                 "It grows as the vectors per component fall.",
             ),
         ),
@@ -191,16 +191,16 @@ QUIZ = (
         " is new?",
         (
             Choice(
-                "FID on more images",
-                "FID compares distributions. Copies of all training images have the right one.",
-            ),
-            Choice(
-                "The distance of samples to training images, beside that of test images",
+                "How near the samples are to training images",
                 "Yes: samples clearly nearer than test images are copies.",
                 right=True,
             ),
             Choice(
-                "The reconstruction error",
+                "FID on ten times as many images",
+                "FID compares distributions. Copies of all training images have the right one.",
+            ),
+            Choice(
+                "The reconstruction error of test images",
                 "It belongs to the decoder, not to the mixture.",
             ),
         ),
@@ -209,8 +209,8 @@ QUIZ = (
         "06-quiz-fit-on",
         "On which images should the mixture be fitted, if FID's reference are the test images?",
         (
-            Choice("On the test images", "Then the score is flattered: the mixture has seen them."),
             Choice("On the training images", "Yes: nothing of the reference leaks.", right=True),
+            Choice("On the test images", "Then the score is flattered: the mixture has seen them."),
             Choice("On both", "Half a leak is a leak."),
         ),
     ),

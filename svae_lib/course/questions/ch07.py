@@ -8,12 +8,12 @@ PREDICTIONS = (
         "Two equal Gaussians of variance 1. What costs least, by the Fréchet distance?",
         (
             Choice("Moving one by 1", "That costs 1² = 1."),
+            Choice("Squeezing one to a point", "That costs (1 - 0)² = 1, as much as moving by 1."),
             Choice(
                 "Doubling the variance of one",
-                "Yes: deviations count by their roots, so it costs (√2 - 1)², about 0.17.",
+                "Yes: variances count by their roots, so it costs (√2 - 1)², about 0.17.",
                 right=True,
             ),
-            Choice("Squeezing one to a point", "That costs (1 - 0)² = 1, as much as moving by 1."),
         ),
     ),
     Question(
@@ -21,13 +21,13 @@ PREDICTIONS = (
         "Where do exact copies of training images end up, ordered by FID?",
         (
             Choice(
-                "At the bad end: they contain nothing new",
-                "FID does not ask whether anything is new.",
-            ),
-            Choice(
                 "Beside new real images",
                 "Yes: it compares distributions, and that of copies is right.",
                 right=True,
+            ),
+            Choice(
+                "At the bad end: they contain nothing new",
+                "FID does not ask whether anything is new.",
             ),
             Choice(
                 "Beside the set with a digit missing",
@@ -61,12 +61,12 @@ PREDICTIONS = (
                 "A squared distance counts every miss, so it cannot fall below 0.",
             ),
             Choice(
-                "Above 0, and the more so the smaller N is",
+                "Above 0, and more for small N",
                 "Yes: it shrinks like 1/N, and every single draw is above 0.",
                 right=True,
             ),
             Choice(
-                "Above 0, whatever N is",
+                "Above 0, and equally for all N",
                 "With more images means and covariances are better known, and the distance falls.",
             ),
         ),
@@ -75,12 +75,12 @@ PREDICTIONS = (
         "07-untouched",
         "Can a model's FID improve by 10 % without the model being touched?",
         (
-            Choice("No: the images come from the same model", "The score depends on N as well."),
             Choice(
                 "Yes, by scoring more of its images",
                 "Right: the bias shrinks with N. Never compare FIDs of different N.",
                 right=True,
             ),
+            Choice("No: the images come from the same model", "The score depends on N as well."),
             Choice("Only by luck with the seed", "Luck scatters. The bias has one direction."),
         ),
     ),
@@ -90,12 +90,12 @@ PREDICTIONS = (
         "average?",
         (
             Choice("Both", "An image compared with itself is always alike. That shifts the mean."),
+            Choice("Neither: both are squared distances", "An unbiased estimate may be negative."),
             Choice(
                 "The one without",
                 "Yes: without the diagonal the estimate is unbiased, for every N.",
                 right=True,
             ),
-            Choice("Neither: both are squared distances", "An unbiased estimate may be negative."),
         ),
     ),
     Question(
@@ -105,13 +105,13 @@ PREDICTIONS = (
         (
             Choice("Rounding to 8 bits", "Its effect is small here."),
             Choice(
+                "Training images in place of test images as the reference",
+                "It makes a small difference here.",
+            ),
+            Choice(
                 "Resizing to 28 pixels and back",
                 "Yes: an innocent interpolation blurs, and costs more than our whole model.",
                 right=True,
-            ),
-            Choice(
-                "Training images in place of test images as the reference",
-                "It makes a small difference here.",
             ),
         ),
     ),
@@ -168,8 +168,8 @@ QUIZ = (
         "07-quiz-missing",
         "A model never draws a 4. Which of precision and recall falls?",
         (
-            Choice("Precision", "All that it draws are good digits."),
             Choice("Recall", "Yes: part of the real digits is not covered.", right=True),
+            Choice("Precision", "All that it draws are good digits."),
             Choice("Both", "What is drawn lies among real digits, so precision stays."),
         ),
     ),

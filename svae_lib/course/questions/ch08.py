@@ -73,13 +73,13 @@ PREDICTIONS = (
         "twenty new seeds, as the first one did?",
         (
             Choice(
-                "It will vanish",
-                "It stayed. A hint may be luck; new seeds decide.",
-            ),
-            Choice(
                 "It will stay",
                 "Yes: the first effect of the split in this course that new seeds confirm.",
                 right=True,
+            ),
+            Choice(
+                "It will vanish",
+                "It stayed. A hint may be luck; new seeds decide.",
             ),
             Choice("It will turn round", "It kept its sign, with most of the twenty seeds."),
         ),
@@ -103,13 +103,18 @@ PREDICTIONS = (
         "Photographs instead of digits, 64 latent variables instead of 16. Will the split help "
         "more?",
         (
-            Choice("Yes, clearly", "By what scatters from seed to seed, the two are alike."),
+            Choice(
+                "Yes, clearly: blur costs more there",
+                "By what scatters from seed to seed, the two are alike.",
+            ),
             Choice(
                 "No difference that five seeds can tell",
                 "Yes: undecided in every column of x.",
                 right=True,
             ),
-            Choice("It will do harm", "Neither: the two are alike within the scatter of seeds."),
+            Choice(
+                "No, it will do harm", "Neither: the two are alike within the scatter of seeds."
+            ),
         ),
     ),
 )
@@ -137,14 +142,17 @@ QUIZ = (
         "08-quiz-undecided",
         "A 95 % interval of a difference is -0.1 ± 0.4. What follows?",
         (
-            Choice("The two models are equal", "A difference of 0.4 is not excluded."),
             Choice(
                 "Nothing is decided, and differences beyond about 0.5 are unlikely",
                 "Yes: undecided is not equal, but the interval says how large a difference could "
                 "be.",
                 right=True,
             ),
-            Choice("The first model is better", "The interval holds 0."),
+            Choice(
+                "The two models are equal, and more seeds would only confirm it",
+                "A difference of 0.4 is not excluded.",
+            ),
+            Choice("The first model is better, if only by about 0.1", "The interval holds 0."),
         ),
     ),
     Question(
@@ -153,12 +161,12 @@ QUIZ = (
         "one. What is wrong?",
         (
             Choice("Nothing: the best seed can be had", "So can the old model's best seed."),
+            Choice("Five seeds are too many", "More seeds only help, treated alike."),
             Choice(
                 "The new one is ahead by luck alone",
                 "Yes: the lowest of five is lower than their mean for equal models, too.",
                 right=True,
             ),
-            Choice("Five seeds are too many", "More seeds only help, treated alike."),
         ),
     ),
     Question(

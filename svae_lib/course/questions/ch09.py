@@ -18,14 +18,15 @@ PREDICTIONS = (
     ),
     Question(
         "09-three-parts",
-        "Three images in one digit: what do they become?",
+        "Three maps share the pixels of one digit. How do they divide them?",
         (
-            Choice("Three parts of the digit", "Nothing asks for parts."),
+            Choice("Each takes one part of the digit, such as a stroke", "Nothing asks for parts."),
             Choice(
-                "Three copies", "Where images agree the maps learn nothing; but they begin apart."
+                "All three weigh about the same everywhere",
+                "Where images agree the maps learn nothing; but they begin apart.",
             ),
             Choice(
-                "One for the surroundings, and two that share the strokes",
+                "One takes the surroundings, two share the strokes",
                 "Yes, in the stored models. Which map does what is up to the seed.",
                 right=True,
             ),
@@ -46,13 +47,13 @@ PREDICTIONS = (
         "A Split VAE trained on a few faces for a moment: what does it draw?",
         (
             Choice("Sharp faces", "It has had no time, and squared error averages doubts."),
+            Choice("The same face for all", "That would be a collapse. z already tells something."),
             Choice(
                 "Blurred ones, that differ",
                 "Yes. And the training error is below the test error: it begins to learn single "
                 "images.",
                 right=True,
             ),
-            Choice("The same face for all", "That would be a collapse. z already tells something."),
         ),
     ),
     Question(
@@ -60,14 +61,14 @@ PREDICTIONS = (
         "One denoiser, one start: what does a sampler with a single step draw, and one with many?",
         (
             Choice(
-                "The same: the network is the same",
-                "One step asks it the hardest question alone: what was this pure noise?",
-            ),
-            Choice(
                 "One step: pale averages of many digits. Many steps: digits",
                 "Yes: from noise alone the best guess is the mean of everything. With every step "
                 "the question becomes easier, and the answer more particular.",
                 right=True,
+            ),
+            Choice(
+                "The same: the network is the same",
+                "One step asks it the hardest question alone: what was this pure noise?",
             ),
             Choice(
                 "One step: noise. Many steps: digits",
@@ -101,13 +102,17 @@ QUIZ = (
         "09-quiz-softmax",
         "Why does the K-way split use a softmax for its maps?",
         (
-            Choice("It is faster than sigmoids", "Speed is no reason here."),
             Choice(
                 "So that each pixel's weights are positive and sum to 1",
                 "Yes: the mixture stays in [0, 1]. For K = 2 a sigmoid does the same.",
                 right=True,
             ),
-            Choice("To make the maps binary", "A softmax may mix as it likes."),
+            Choice(
+                "It is faster than a sigmoid for each of the K maps", "Speed is no reason here."
+            ),
+            Choice(
+                "To make the maps binary, a choice in each pixel", "A softmax may mix as it likes."
+            ),
         ),
     ),
     Question(
@@ -115,8 +120,8 @@ QUIZ = (
         "Training error far below test error after a few minutes on 200 of your own images. What "
         "helps most?",
         (
-            Choice("Longer training", "The gap would grow."),
             Choice("More images", "Yes: so many parameters learn few images by heart.", right=True),
+            Choice("Longer training", "The gap would grow."),
             Choice("More latent variables", "More room to learn single images by heart."),
         ),
     ),
@@ -150,8 +155,12 @@ QUIZ = (
                 "Yes: each step asks a small question, whose answer is hardly uncertain.",
                 right=True,
             ),
-            Choice("A collapsed posterior", "The last layer tells nothing by design."),
-            Choice("A second stage", "Nothing has to be fitted afterwards."),
+            Choice(
+                "A posterior that collapses in training", "The last layer tells nothing by design."
+            ),
+            Choice(
+                "A second stage that is fitted afterwards", "Nothing has to be fitted afterwards."
+            ),
         ),
     ),
 )

@@ -82,12 +82,12 @@ PREDICTIONS = (
                 "At the end that alternates most",
                 "So three seeds suggested. With all of them it is gone.",
             ),
+            Choice("At the end that alternates least", "Some stand there, but not all."),
             Choice(
-                "At both ends",
+                "At neither end alone",
                 "Yes: the simple rule that three seeds suggested does not hold.",
                 right=True,
             ),
-            Choice("At the end that alternates least", "Some stand there, but not all."),
         ),
     ),
     Question(
@@ -110,13 +110,16 @@ QUIZ = (
         "10-quiz-draws",
         "The importance-weighted bound rises with the number of draws M. What happens to log p(x)?",
         (
-            Choice("It rises, too", "The model is the same; only what we know of it grows."),
             Choice(
-                "Nothing: the bound comes closer to it from below",
+                "It rises, too: the bound pushes it up",
+                "The model is the same; only what we know of it grows.",
+            ),
+            Choice("Nothing, but the bound passes it in the end", "On average it never does."),
+            Choice(
+                "Nothing: the bound comes closer from below",
                 "Yes: more draws make the estimate better, not the model.",
                 right=True,
             ),
-            Choice("The bound passes it at large M", "On average it never does."),
         ),
     ),
     Question(
@@ -124,12 +127,12 @@ QUIZ = (
         "An operation of low arithmetic intensity runs at 2 % of the peak. What would make it "
         "faster?",
         (
-            Choice("A processor of twice the peak", "Its roof there is the bandwidth's."),
             Choice(
                 "Fewer passes over memory",
                 "Yes: at low intensity the roof is intensity times bandwidth.",
                 right=True,
             ),
+            Choice("A processor of twice the peak", "Its roof there is the bandwidth's."),
             Choice("A larger learning rate", "That changes what is computed, not how fast."),
         ),
     ),
@@ -139,15 +142,17 @@ QUIZ = (
         "What does that say?",
         (
             Choice(
-                "The rest is chance",
+                "What is beyond the two shares is chance",
                 "Together they explain it: it is not chance, it is how the two fit.",
+            ),
+            Choice(
+                "One of the two decides by itself", "Then that one would have a large share alone."
             ),
             Choice(
                 "It depends on how they are combined",
                 "Yes: averaged over all heads, a decoder says little, and the other way round.",
                 right=True,
             ),
-            Choice("One of the two decides", "Then that one would have a large share alone."),
         ),
     ),
 )
