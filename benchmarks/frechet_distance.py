@@ -1,4 +1,4 @@
-"""The Frechet distance of 2048 features: ours against SciPy's matrix square root.
+"""The Fréchet distance of 2048 features: ours against SciPy's matrix square root.
 
     python benchmarks/frechet_distance.py [--dim 2048] [--repeats 3] [--threads 2]
 
@@ -117,7 +117,7 @@ def main() -> None:
         ):
             cases[name] = compare(samples, options.dim, options.repeats)
             print(name, cases[name], flush=True)
-    what = "seconds per Frechet distance, float64, paired in one run"
+    what = "seconds per Fréchet distance, float64, paired in one run"
     save(
         "frechet_distance",
         {"what": what, "threads": options.threads, "scipy": scipy.__version__, **cases},

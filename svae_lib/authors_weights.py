@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from .models import SplitVAE
 from .support.checks import InputError
+from .support.files import expand
 
 _KINDS: dict[str, type[nn.Module] | tuple[type[nn.Module], ...]] = {
     "conv2d": nn.Conv2d,
@@ -47,7 +48,7 @@ def load_keras_weights(model: SplitVAE, path: str | os.PathLike[str]) -> None:
         model: a SplitVAE of the same configuration as the file's model, with two components.
         path: file written by the ``save_weights("....hdf5")`` of Keras 2 (TensorFlow to 2.15).
     """
-    path = Path(path)
+    path = expand(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist or is not a file.")
     try:

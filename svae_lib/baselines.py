@@ -208,7 +208,7 @@ class SecondStage(nn.Module):
         self.latent_dim, self.steps, self.seed = latent_dim, steps, seed
         # Weights made in inference mode could never be trained.
         with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # not those of GPUs, too
             self.encoder = _Network(latent_dim, 2 * latent_dim, width)
             self.decoder = _Network(latent_dim, latent_dim, width)
             # Buffers, so that state_dict() holds all that sampling needs; gamma is NaN until fitted
@@ -223,7 +223,7 @@ class SecondStage(nn.Module):
         """Train on draws from the posteriors N(mu, exp(log_var)) and return self.
 
         Args:
-            mu: posterior means of the training images, float (N, L).
+            mu: posterior means of the training images, float (N, L), N at least 2.
             log_var: their log-variances, the same shape.
             progress: show a progress bar.
         """

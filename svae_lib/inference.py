@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .data import to_float
 from .models import VAE, Decoded
-from .support.checks import InputError, check_tensors, check_uint8_images
+from .support.checks import InputError, check_counts, check_tensors, check_uint8_images
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -21,6 +21,7 @@ def device_of(model: nn.Module) -> torch.device:
 def encode_all(model: VAE, images: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
     """Posterior means and log-variances, float32 (N, L) each on the CPU, of uint8 (N, C, S, S)."""
     _check_eval(model)
+    check_counts(batch_size=batch_size)
     shape = model.config
     check_uint8_images(images, channels=shape.channels, image_size=shape.image_size)
     device = device_of(model)
@@ -34,6 +35,7 @@ def decode_batches(model: VAE, z: Tensor, batch_size: int = 500) -> Iterator[Dec
     """Decode latent vectors, float (N, L), batch by batch; images stay on the model's device."""
     _check_eval(model)
     check_tensors(z=z)
+    check_counts(batch_size=batch_size)
     if len(z) == 0:
         raise InputError("z is empty: ask for at least one image.")
     device = device_of(model)

@@ -68,15 +68,17 @@ def fitted_gamma(model: VAE, images: Tensor, seed: int = 0, batch_size: int = 50
     images. The arguments are those of :func:`likelihood_bound`.
     """
     _check_posterior(model)
-    check_counts(batch_size=batch_size)
     check_seed(seed)
     mu, log_var = encode_all(model, images, batch_size)
     z, _ = _draw(mu, log_var, torch.Generator().manual_seed(seed))
-    errors = [
-        as_float64(reconstruction_error(to_float(x), x_hat), stay=True).sum()
-        for x, x_hat in _decoded(model, images, z, batch_size)
-    ]
-    return torch.stack(errors).sum().item() / images.numel()
+    return mean_squared_error(model, images, z, batch_size)
+
+
+def mean_squared_error(model: VAE, images: Tensor, z: Tensor, batch_size: int = 500) -> float:
+    """Per pixel and channel, of uint8 images (N, C, S, S) and what z, (N, L), is decoded to."""
+    pairs = _decoded(model, images, z, batch_size)
+    errors = [reconstruction_error(to_float(x), x_hat) for x, x_hat in pairs]
+    return as_float64(torch.cat(errors)).sum().item() / images.numel()
 
 
 def likelihood_bound(
@@ -103,7 +105,7 @@ def likelihood_bound(
         progress: show a progress bar.
     """
     _check_posterior(model)
-    check_counts(draws=draws, batch_size=batch_size)
+    check_counts(draws=draws)
     check_seed(seed)
     check_positive(gamma=gamma)
     mu, log_var = encode_all(model, images, batch_size)

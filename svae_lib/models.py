@@ -58,7 +58,7 @@ class Latent(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Embeddings to ``out_channels`` maps in (0, 1)."""
+    """Embeddings to the logits of ``out_channels`` maps."""
 
     def __init__(self, config: ModelConfig, out_channels: int) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Decoder(nn.Module):
         h = self.start(embedding)
         h = h.unflatten(1, (DECODER_START, DECODER_START, -1))  # Keras' order: row, column, channel
         h = h.permute(0, 3, 1, 2)  # (N, dims[0], 4, 4)
-        return self.convolutions(h).float()  # type: ignore[no-any-return]  # logits
+        return self.convolutions(h)  # type: ignore[no-any-return]
 
 
 @dataclass
@@ -162,8 +162,8 @@ class VAE(nn.Module):
         """
         if not torch.compiler.is_compiling():
             syncs = self.training and isinstance(x, Tensor) and x.device.type != "cpu"
-            size = self.config.image_size
-            check_images(x, channels=self.config.channels, image_size=size, values=not syncs)
+            size, slack = self.config.image_size, math.inf if syncs else 0.0
+            check_images(x, channels=self.config.channels, image_size=size, slack=slack)
             x = x.to(self.latent.back.weight.dtype)  # NumPy's floats are float64
         return self.latent.posterior(self.encoder(x))  # type: ignore[no-any-return]
 
@@ -174,7 +174,8 @@ class VAE(nn.Module):
             raise InputError(
                 f"z must have the shape (N, {self.config.latent_dim}), not {tuple(z.shape)}."
             )
-        return self.head(self.decoder(self.latent.back(z.to(self.latent.back.weight.dtype))))
+        embedding = self.latent.back(z.to(self.latent.back.weight.dtype))
+        return self.head(self.decoder(embedding).float())  # bf16 has too few greys
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Output:
         """Encode, sample z = mu + noise * exp(log_var / 2), decode.

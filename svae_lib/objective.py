@@ -7,13 +7,14 @@ squared error (MSE) is per pixel and channel, and gamma is compared with it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from .support.checks import InputError, check_tensors, check_uint8_images
+from .support.checks import InputError, check_tensors, check_uint8_images, check_values
 from .support.devices import as_float64
 
 
@@ -25,11 +26,8 @@ def reconstruction_error(x: Tensor, x_hat: Tensor) -> Tensor:
         x_hat: their reconstructions, the same shape.
     """
     check_tensors(x=x, x_hat=x_hat)
-    if not (x.is_floating_point() and x_hat.is_floating_point()):
-        raise InputError(
-            f"x and x_hat must be floats in [0, 1], not {x.dtype} and {x_hat.dtype}: use "
-            "svae_lib.data.to_float first (differences of bytes wrap around)."
-        )
+    for name, images in (("x", x), ("x_hat", x_hat)):  # differences of bytes wrap around
+        check_values(images, name, slack=math.inf)
     if x.shape != x_hat.shape:
         raise InputError(
             f"x and x_hat must have one shape, not {tuple(x.shape)} and {tuple(x_hat.shape)}."
@@ -40,8 +38,8 @@ def reconstruction_error(x: Tensor, x_hat: Tensor) -> Tensor:
 def kl_divergence(mu: Tensor, log_var: Tensor) -> Tensor:
     """KL divergence of N(mu, exp(log_var)) from N(0, 1), summed over the latent variables.
 
-    KL = sum(mu^2 + exp(log_var) - 1 - log_var) / 2, float (N,), in nats, at least 0: Kingma and
-    Welling, "Auto-encoding variational Bayes", arXiv:1312.6114, appendix B.
+    KL = sum(mu^2 + exp(log_var) - 1 - log_var) / 2, float (N,), in nats, at least 0 but for
+    rounding: Kingma and Welling, "Auto-encoding variational Bayes", arXiv:1312.6114, appendix B.
 
     Args:
         mu: posterior means, float (N, latent_dim).

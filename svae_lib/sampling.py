@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .inference import decode_all
 from .models import VAE, Decoded
-from .support.checks import InputError, check_counts, check_positive, check_tensors
+from .support.checks import InputError, check_counts, check_positive, check_tensors, check_values
 from .support.devices import as_float64
 
 Way = Literal["linear", "spherical"]
@@ -182,9 +182,5 @@ def _as_map(sigma: Tensor | float, like: Tensor) -> Tensor:
             f"sigma must be one number or a map of the shape {tuple(like.shape)}, not "
             f"{tuple(values.shape)}."
         )
-    low, high = (value.item() for value in torch.aminmax(values))
-    if not (low >= 0 and high <= 1):
-        raise InputError(
-            f"sigma must lie in [0, 1] without NaN, but ranges from {low:.4g} to {high:.4g}."
-        )
+    check_values(values, "sigma", slack=0.0)
     return values.expand_as(like)

@@ -158,3 +158,9 @@ def test_damaged_data_are_told(copy: Path) -> None:
     copy.write_bytes(content[: len(content) // 2])
     with pytest.raises(sv.InputError, match="HDF5"):
         sv.load_keras_weights(fresh(), copy)
+
+
+def test_the_path_may_begin_at_home(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(copy.parent))
+    monkeypatch.setenv("USERPROFILE", str(copy.parent))
+    sv.load_keras_weights(fresh(), "~/copy.hdf5")

@@ -14,7 +14,7 @@ from PIL import Image
 from svae_lib import PRESETS, InputError, ModelConfig, Preset, TrainConfig, __version__, data
 from svae_lib.cli import main, pictures, train
 from svae_lib.data import folder as folders
-from svae_lib.experiments import evaluation, tables
+from svae_lib.experiments import evaluation, summaries, tables
 from svae_lib.experiments.report import Subject, contents
 from svae_lib.experiments.runs import Run
 from svae_lib.experiments.scoring import Scoring
@@ -134,7 +134,7 @@ def test_train_shows_what_it_does(tmp_path: Path, capsys) -> None:
 def test_a_refused_option_leaves_no_folder_behind(tmp_path: Path, capsys) -> None:
     folder = tmp_path / "none"
     assert main(["train", "--out", str(folder), "--samples-every", "0", *TINY]) == 2
-    assert "every must be at least 1" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith("svae: samples_every must be at least 1")
     assert not folder.exists()
 
 
@@ -187,6 +187,7 @@ def test_splits_trains_and_tests_the_claim(tmp_path: Path, monkeypatch, capsys) 
     variants = tuple(tables.Variant("split-vae", beta=beta) for beta in (1.0, 4.0))
     monkeypatch.setitem(tables.TABLES, "splits", tables.Table(preset, variants, (0,), TINY_SCORING))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(summaries, "died", lambda cell: False)  # after two steps nothing lives
     assert main(["splits", "--device", "cpu"]) == 0
     said = capsys.readouterr().out
     assert "sign test" in said and "prior" in said and "mixture" in said
@@ -265,6 +266,13 @@ def test_the_home_folder_may_be_a_tilde(run: Path, tmp_path: Path, monkeypatch, 
 def test_reconstruct(run: Path, tmp_path: Path) -> None:
     assert main(["reconstruct", str(run), "--out", str(tmp_path / "r.png"), "--n", "4"]) == 0
     assert (tmp_path / "r.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("command", ["reconstruct", "sample"])
+@pytest.mark.parametrize("n", ["0", "-3"])
+def test_no_picture_of_fewer_than_one_image(run: Path, tmp_path, capsys, command, n) -> None:
+    assert main([command, str(run), "--out", str(tmp_path / "r.png"), f"--n={n}"]) == 2
+    assert capsys.readouterr().err.startswith("svae: n must be at least 1")
 
 
 def test_info(run: Path, capsys) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from svae_lib import PRESETS, Trainer
+from svae_lib import PRESETS, InputError, Trainer
 from svae_lib.cli import main
 from svae_lib.experiments.demo import demo
 from svae_lib.experiments.runs import Run
@@ -97,3 +98,27 @@ def test_ctrl_c_ends_the_demo_and_not_only_a_models_training(
     assert capsys.readouterr().err.endswith("svae: stopped.\n")
     assert (begun / "vae" / "checkpoint-1.safetensors").exists()  # what was learnt is kept
     assert [path.name for path in (begun / "split-vae").iterdir()] == ["run.json"]
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"n": 1}, {"seed": -1}])
+def test_bad_arguments_throw_no_earlier_demo_away(begun: Path, wrong: dict[str, int]) -> None:
+    with pytest.raises(InputError):
+        demo(begun, overwrite=True, **wrong)
+    assert (begun / "vae" / "run.json").exists()
+
+
+def test_a_folder_that_holds_no_demo_loses_nothing(tmp_path: Path, monkeypatch) -> None:
+    """As the checkout itself, whose notebooks are a learner's work."""
+    monkeypatch.setattr(Run, "train", lambda run, images: pytest.skip("far enough"))
+    for name in ("notebooks", "executed", "vae"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "notebooks" / "01_vanilla_vae.ipynb").write_text("mine")
+    (tmp_path / "executed" / "mine.txt").write_text("mine")
+    with contextlib.suppress(pytest.skip.Exception):
+        demo(tmp_path, overwrite=True, steps=2)
+    assert (tmp_path / "notebooks" / "01_vanilla_vae.ipynb").exists()
+    assert (tmp_path / "executed" / "mine.txt").exists()
+    with contextlib.suppress(pytest.skip.Exception):  # now there is one
+        demo(tmp_path, overwrite=True, steps=3)
+    assert not (tmp_path / "executed").exists() and (tmp_path / "notebooks").exists()
+    assert Run.open(tmp_path / "vae").train_config.steps == 3

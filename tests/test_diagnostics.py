@@ -335,9 +335,9 @@ def test_component_contrast() -> None:
         (torch.rand(4, 1, 32, 32), torch.rand(3, 1, 32, 32), "must agree"),
         (torch.rand(4, 1, 32, 32), torch.rand(4, 3, 16, 16), "must agree"),
         (torch.rand(4, 1, 4, 4), torch.rand(4, 1, 4, 4), "at least 8x8"),
-        (3 * torch.ones(4, 1, 32, 32), torch.rand(4, 1, 32, 32), "from 3 to 3"),
+        (3 * torch.ones(4, 1, 32, 32), torch.rand(4, 1, 32, 32), "between 3 and 3"),
         (torch.rand(4, 1, 32, 32), 255 * torch.ones(4, 1, 32, 32), "images must lie"),
-        (torch.full((4, 1, 32, 32), math.nan), torch.rand(4, 1, 32, 32), "without NaN"),
+        (torch.full((4, 1, 32, 32), math.nan), torch.rand(4, 1, 32, 32), "must not hold NaN"),
         (torch.zeros(4, 1, 32, 32).byte(), torch.rand(4, 1, 32, 32), "must be floats"),
     ],
 )
@@ -351,3 +351,17 @@ def test_components_of_another_shape_are_refused() -> None:
         component_contrast(torch.rand(4, 1, 1, 8, 8))
     with pytest.raises(InputError, match="must agree"):
         split_kind(discs(4), discs(4), torch.rand(3, 2, 1, SIZE, SIZE))
+
+
+def test_arrays_are_told_to_become_tensors() -> None:
+    maps = torch.rand(4, 1, 32, 32)
+    calls = (
+        lambda: split_kind(maps.numpy(), maps),  # type: ignore[arg-type]
+        lambda: split_kind(maps, maps.numpy()),  # type: ignore[arg-type]
+        lambda: nyquist_share(maps.numpy()),  # type: ignore[arg-type]
+        lambda: component_contrast(torch.rand(4, 2, 1, 8, 8).numpy()),  # type: ignore[arg-type]
+        lambda: latent_statistics(torch.rand(4, 2).numpy(), torch.rand(4, 2)),  # type: ignore[arg-type]
+    )
+    for call in calls:
+        with pytest.raises(InputError, match=r"torch\.from_numpy"):
+            call()

@@ -368,3 +368,13 @@ def test_the_mixture_is_fitted_on_a_share_of_a_large_set(
     result = scored(split, small, network, mixture_components=5)
     assert result.how["mixture_fitted_on"] == 50
     assert len(small.train) == 200
+
+
+def test_batches_of_no_image_are_refused_by_name(tiny: sv.ModelConfig, blobs: torch.Tensor) -> None:
+    model = sv.build_model("vae", tiny).eval()
+    for call in (
+        lambda: encode_all(model, blobs, batch_size=0),
+        lambda: decode_all(model, torch.zeros(2, 3), batch_size=-1),
+    ):
+        with pytest.raises(sv.InputError, match="batch_size must be at least 1"):
+            call()

@@ -596,7 +596,7 @@ def _scaled_step_by(test: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..
 
 
 def _frechet_by(root_of: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """The Frechet distance, with another root of a matrix."""
+    """The Fréchet distance, with another root of a matrix."""
 
     def answer(
         m1: torch.Tensor, s1: torch.Tensor, m2: torch.Tensor, s2: torch.Tensor

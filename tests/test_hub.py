@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,10 +12,10 @@ import pytest
 import torch
 
 import svae_lib as sv
+from svae_lib.experiments import hub
 from svae_lib.experiments.checkpoints import save_model, save_trainer
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
-hub = pytest.importorskip("svae_lib.experiments.hub")
 CONFIG = sv.ModelConfig(image_size=16, latent_dim=3, base_dim=4, embedding_dim=8, num_scales=2)
 
 
@@ -82,3 +84,18 @@ def test_a_checkpoint_is_not_uploaded(there: Path, tmp_path: Path, fast, blobs, 
     with pytest.raises(sv.InputError, match="save_model"):
         hub.push(tmp_path / "checkpoint-0.safetensors", "me/mine", licence="mit")
     assert not there.exists()
+
+
+def test_without_its_package_the_module_can_be_imported_and_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(tmp_path / "a.safetensors")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # an import of it fails
+    again = importlib.reload(hub)
+    calls = (
+        lambda: again.pull("me/mine"),
+        lambda: again.push(tmp_path / "a.safetensors", "me/mine", licence="mit"),
+    )
+    for call in calls:
+        with pytest.raises(sv.InputError, match=r"huggingface_hub.*svae-lib\[hub\]"):
+            call()

@@ -114,3 +114,15 @@ def test_what_cannot_be_written_warns_and_training_goes_on(
 def test_impossible_pictures_are_refused(blobs, tmp_path: Path, options) -> None:
     with pytest.raises(sv.InputError, match="must be at least 1, not 0"):
         SamplePictures(tmp_path, blobs, **options)
+
+
+def test_images_that_do_not_fit_leave_the_model_in_training_mode(tiny, blobs, tmp_path) -> None:
+    model = sv.build_model("vae", tiny)
+    wrong = torch.cat((blobs, blobs), dim=1)
+    with pytest.raises(sv.InputError):
+        validate(model, wrong)
+    with pytest.raises(sv.InputError):
+        SamplePictures(tmp_path, wrong).draw(model, 1)
+    with pytest.raises(sv.InputError, match="batch_size must be at least 1"):
+        validate(model, blobs, batch_size=0)
+    assert model.training

@@ -75,3 +75,11 @@ def test_bounds_and_scores_are_the_same(tiny: sv.ModelConfig, blobs, program: st
     here = found()
     with torch.inference_mode(False), torch.enable_grad(), default_dtype(torch.float32):
         assert here == pytest.approx(found(), rel=1e-5)
+
+
+def test_faces_are_the_same(program: str) -> None:
+    images, factors = sv.data.draw_faces(3, seed=5, image_size=32)
+    with torch.inference_mode(False), default_dtype(torch.float32):
+        there, known = sv.data.draw_faces(3, seed=5, image_size=32)
+    assert torch.equal(images, there) and torch.equal(factors, known)
+    assert factors.dtype == torch.float32

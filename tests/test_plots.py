@@ -254,7 +254,10 @@ def test_interpolation_says_where_it_stands() -> None:
     ("draw", "words"),
     [
         (lambda: plots.training_curves(history(), []), "keys is empty"),
-        (lambda: plots.interpolation(torch.rand(1, 2, 1, 8, 8) * np.nan), "^images contain NaN"),
+        (
+            lambda: plots.interpolation(torch.rand(1, 2, 1, 8, 8) * np.nan),
+            "^images must not hold NaN",
+        ),
         (lambda: plots.image_grid(torch.rand(0, 1, 8, 8)), "empty"),
         (lambda: plots.image_grid(torch.rand(8, 8)), r"shape \(N, C, H, W\)"),
         (lambda: plots.image_grid(torch.rand(2, 2, 8, 8)), "2 channels cannot be drawn"),
@@ -413,3 +416,36 @@ def test_a_cell_shows_figures_with_alternative_text() -> None:
         assert set(output.data) == {"text/html", "text/plain"}
         assert output.data["text/html"].startswith(f'<img alt="{alt}"')
         assert output.data["text/plain"] == text
+
+
+NAMES = {  # label: to draw, with the label where a user's name stands
+    "grid": lambda name: plots.image_grid(images(), title=name),
+    "rows": lambda name: plots.image_rows({name: images()}, above=[name] * 6),
+    "curves": lambda name: plots.training_curves({name: history(), "b": history()}, title=name),
+    "law": lambda name: plots.variance_law({name: statistics()}),
+    "bars": lambda name: plots.score_bars(
+        [{"label": name, "value": 1.0, "group": g} for g in (name, "b")], xlabel=name
+    ),
+    "plane": lambda name: plots.split_plane([kind(0.1, 0.5, "semantic")], [name]),
+}
+
+
+@pytest.mark.parametrize("draw", NAMES.values(), ids=NAMES)
+def test_two_dollar_signs_that_hold_no_formula_are_drawn_as_they_are(draw) -> None:
+    name = "$5_ or ^^$6"
+    figure = draw(name)
+    assert plots.png(figure)
+    shown = [t for t in figure.findobj(matplotlib.text.Text) if "^^" in t.get_text()]
+    assert shown and not any(t.get_parse_math() for t in shown)
+    if draw is not NAMES["plane"]:  # whose text names no group
+        assert name in figure.alt_text
+    formula = draw("$x_1$")
+    shown = [t for t in formula.findobj(matplotlib.text.Text) if "$" in t.get_text()]
+    assert shown and all(t.get_parse_math() for t in shown)
+    assert "$" not in formula.alt_text
+
+
+@pytest.mark.parametrize("n", [0, -3])
+def test_split_rows_refuse_a_count_by_its_name(n: int) -> None:
+    with pytest.raises(InputError, match=r"^n must be at least 1"):
+        plots.split_rows(split(), n)

@@ -125,3 +125,14 @@ def test_the_choice_can_be_forced(monkeypatch, tiny, fast, blobs, forced: str) -
     monkeypatch.setenv("SVAE_PRECISION", "int8")
     with pytest.raises(sv.InputError, match="SVAE_PRECISION"):
         sv.Trainer(sv.VAE(tiny), blobs, auto, "cpu")
+
+
+@pytest.mark.parametrize("kind", MODEL_KINDS)
+def test_images_have_all_their_greys_in_bf16(kind: str, tiny: sv.ModelConfig) -> None:
+    """Above 1/2, bf16 itself knows fewer values than bytes have."""
+    model = sv.build_model(kind, tiny).eval()
+    z = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), autocast("bf16", CPU):
+        x_hat = model.decode(z).x_hat
+    assert x_hat.dtype == torch.float32
+    assert not torch.equal(x_hat, x_hat.bfloat16().float())

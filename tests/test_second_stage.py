@@ -110,3 +110,20 @@ def test_the_state_dict_holds_all_that_sampling_needs(tmp_path: Path) -> None:
     other = SecondStage(2, width=8, steps=20, seed=7)
     load_weights(other, tmp_path / "stage.safetensors")
     torch.testing.assert_close(other.sample(50, seed=1), stage.sample(50, seed=1), rtol=0, atol=0)
+
+
+def test_one_image_is_refused_and_so_are_arrays() -> None:
+    stage = SecondStage(2, width=8, steps=1)
+    with pytest.raises(sv.InputError, match="at least two"):
+        stage.fit(torch.zeros(1, 2), torch.zeros(1, 2))
+    with pytest.raises(sv.InputError, match=r"torch\.from_numpy"):
+        stage.fit(torch.zeros(5, 2).numpy(), torch.zeros(5, 2))  # type: ignore[arg-type]
+
+
+def test_building_leaves_the_generators_of_gpus_alone(monkeypatch, tiny) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    before = torch.get_rng_state()
+    SecondStage(2, width=8, seed=3)
+    sv.build_model("vae", tiny, seed=3)
+    assert not seeded and torch.equal(before, torch.get_rng_state())

@@ -22,7 +22,9 @@ def cell(label: str, x: float, x1: float, x2: float, components: int = 2, seed: 
         "label": label,
         "sigma_share": 0.1,
     }
-    return {"split": split, "components": components, "seed": seed, "rows": rows}
+    latent = {"active": 5}
+    shared = {"split": split, "components": components, "latent": latent}
+    return {**shared, "seed": seed, "rows": rows}
 
 
 def test_each_run_is_compared_with_itself_and_counted_by_its_kind() -> None:
@@ -91,3 +93,10 @@ def test_the_claim_is_tested_on_kid_too() -> None:
 def test_a_table_without_splits_is_refused() -> None:
     with pytest.raises(sv.InputError, match="no Split VAE"):
         claim_tests({"cells": [{"split": None, "components": 2, "rows": []}]})
+
+
+def test_runs_that_died_count_in_no_test() -> None:
+    cells = _semantic(1, 1, 1)
+    assert claim_tests({"cells": cells})[0].runs == 3
+    cells[0]["latent"]["active"] = 0
+    assert claim_tests({"cells": cells})[0].runs == 2

@@ -180,6 +180,11 @@ def test_the_mixer_refuses_a_plain_vae(tiny: sv.ModelConfig, blobs: torch.Tensor
         widgets.sigma_mixer(sv.build_model("vae", tiny).eval(), blobs)
 
 
+def test_the_mixer_refuses_a_count_by_its_name(model: sv.VAE, blobs: torch.Tensor) -> None:
+    with pytest.raises(InputError, match=r"^n must be at least 1"):
+        widgets.sigma_mixer(model, blobs, n=-3)
+
+
 # ---------------------------------------------------------------- training monitor
 
 
@@ -231,7 +236,7 @@ def test_widgets_say_what_is_missing(
     model: sv.VAE, blobs: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    with pytest.raises(InputError, match="pip install ipywidgets"):
+    with pytest.raises(InputError, match=r"ipywidgets.*svae-lib\[course\]"):
         widgets.sigma_mixer(model, blobs)
 
 

@@ -23,6 +23,7 @@ from ..inference import decode_all, encode_all, reconstruct_all
 from ..models import VAE, parameter_count
 from ..presets import PRESETS
 from ..sampling import LatentMixture, prior_latents
+from ..support.checks import check_counts
 from ..support.files import atomic_path, check_writable
 
 
@@ -45,6 +46,7 @@ class Sample:
 
     def __call__(self) -> None:
         check_writable(self.out)
+        check_counts(n=self.n)
         scoring = Scoring(seed=self.seed)
         run = Run.open(self.run)
         model = run.load_model()
@@ -75,6 +77,7 @@ class Reconstruct:
 
     def __call__(self) -> None:
         check_writable(self.out)
+        check_counts(n=self.n)
         run = Run.open(self.run)
         model = run.load_model()
         images = data.load(run.data, self.root).test[: self.n]

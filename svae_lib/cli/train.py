@@ -11,7 +11,7 @@ from .. import data
 from ..experiments.monitoring import SamplePictures
 from ..experiments.runs import CHECKPOINT_EVERY, Run
 from ..presets import PRESETS, ModelConfig, TrainConfig
-from ..support.checks import InputError
+from ..support.checks import InputError, check_counts
 from ..support.distributed import Processes, join, leave
 
 
@@ -53,7 +53,8 @@ class Train:
             name = resumed.data if resumed else self._data_name()
             sets = data.load(name, self.root)
             on_log = []
-            if self.samples_every is not None:  # before a folder is made: they may refuse
+            if self.samples_every is not None:  # before a folder is made
+                check_counts(samples_every=self.samples_every)
                 on_log.append(SamplePictures(folder / "samples", sets.test, self.samples_every))
             run = resumed or self._new(name, sets.train, processes)
         try:

@@ -15,7 +15,7 @@ from .face_scene import HALF_HEIGHT, Scene, palette
 
 def plain(red: float, green: float, blue: float) -> Tensor:
     """A colour (1, 3, 1, 1)."""
-    return torch.tensor([red, green, blue]).view(1, 3, 1, 1)
+    return torch.tensor([red, green, blue], dtype=torch.float32).view(1, 3, 1, 1)
 
 
 EYES = ((58, 36, 24), (110, 72, 36), (96, 122, 60), (70, 124, 168), (120, 132, 146))
@@ -242,7 +242,8 @@ def coverage(distance: Tensor, pixel: float) -> Tensor:
 def ellipse(u: Tensor, v: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
     """Distance to an ellipse's outline: exact along the shorter axis, softer at the far ends."""
     radius = ((u * (1 / a)).square_() + (v * (1 / b)).square_()).sqrt_()  # 1 on the outline
-    return (1 - radius).mul_(torch.minimum(torch.as_tensor(a), torch.as_tensor(b)))
+    shorter = torch.minimum(*(torch.as_tensor(axis, dtype=torch.float32) for axis in (a, b)))
+    return (1 - radius).mul_(shorter)
 
 
 def capsule(u: Tensor, v: Tensor, half_length: Tensor | float, thickness: Tensor | float) -> Tensor:
@@ -264,7 +265,7 @@ def blend(image: Tensor, colour: Tensor, alpha: Tensor) -> None:
 
 def hue(position: Tensor, saturation: Tensor | float, value: Tensor | float) -> Tensor:
     """Colours around the hue circle: position (N, 1, 1, 1), period 1, to RGB (N, 3, 1, 1)."""
-    offsets = torch.tensor([0.0, 2 / 3, 1 / 3]).view(1, 3, 1, 1)
+    offsets = torch.tensor([0.0, 2 / 3, 1 / 3], dtype=torch.float32).view(1, 3, 1, 1)
     pure = ((((position + offsets) % 1) * 6 - 3).abs() - 1).clamp(0, 1)
     return value * (1 - saturation + saturation * pure)
 

@@ -47,8 +47,8 @@ class Scene:
         for name in ("yaw", "pitch", "tilt", "light_azimuth", "light_height"):
             factors[name] = torch.deg2rad(factors[name])
         self.skin, self.hair = palette(self["skin_tone"], SKIN), palette(self["hair_colour"], HAIR)
-        self.image = torch.empty(len(places), 3, size, size)
-        axis = (torch.arange(size) + 0.5) * self.pixel - 1
+        self.image = torch.empty(len(places), 3, size, size, dtype=torch.float32)
+        axis = (torch.arange(size, dtype=torch.float32) + 0.5) * self.pixel - 1
         x, y = axis.view(1, 1, 1, size), axis.view(1, 1, size, 1)
         self.x, self.y = x.expand(1, 1, size, size), y.expand(1, 1, size, size)
         across, down = x - self["shift_x"], y - self["shift_y"] - HEAD_Y

@@ -78,7 +78,7 @@ def draw_faces(n: int, seed: int, image_size: int = 64) -> tuple[Tensor, Tensor]
     # one row per image: the factors, then six numbers that place textures
     uniform = np.random.default_rng(seed).random((n, len(RANGES) + 6), dtype=np.float32)
     values, places = torch.from_numpy(uniform).split([len(RANGES), 6], dim=1)
-    low, high = torch.tensor(list(RANGES.values())).T
+    low, high = torch.tensor(list(RANGES.values()), dtype=torch.float32).T
     factors = torch.lerp(low, high, values)
     images = torch.empty(n, 3, image_size, image_size, dtype=torch.uint8)
     chunk = max(CHUNK_PIXELS // image_size**2, 1)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..support.checks import InputError
+from ..support.checks import InputError, check_tensors, check_values
 from .contours import chance_agreement, contour_agreement
 from .frequencies import nyquist_share, pooled_share
-from .tensors import check_pair, check_values, piecewise
+from .tensors import check_pair, piecewise
 
 SYNTACTIC_FROM = 0.5
 """Share near Nyquist from which a split is syntactic in any case: most of the energy is
@@ -120,6 +120,7 @@ def component_contrast(components: Tensor) -> Tensor:
     Of K > 2 components, the mean over all pairs. Near 0 the split is void, whatever sigma does.
     Components are float (N, K, C, H, W) in [0, 1], K at least 2; the result is float64 (N,).
     """
+    check_tensors(components=components)
     if components.ndim != 5 or components.shape[1] < 2 or len(components) == 0:
         raise InputError(
             "components must have the shape (N, K, C, H, W) with K at least 2, not "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..support.checks import InputError, check_posteriors
+from ..support.checks import check_posteriors
 from ..support.devices import as_float64
 
 LOWEST_VARIANCE_OF_MEANS = 0.05
@@ -70,10 +70,6 @@ def latent_statistics(mu: Tensor, log_var: Tensor) -> LatentStatistics:
         log_var: logarithms of the posterior variances, float (N, L).
     """
     check_posteriors(mu, log_var)
-    if mu.shape[0] < 2 or mu.shape[1] < 1:
-        raise InputError(
-            f"statistics need at least two images and one latent variable, not {tuple(mu.shape)}."
-        )
     means = as_float64(mu).var(dim=0, correction=0)  # (L,)
     widths = as_float64(log_var).exp().mean(dim=0)  # (L,)
     inactive = (means < LOWEST_VARIANCE_OF_MEANS) | (widths > HIGHEST_MEAN_VARIANCE)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..support.checks import InputError
+from ..support.checks import InputError, check_tensors, check_values
 from ..support.devices import as_float64
 
 FLAT = 1e-6
@@ -23,6 +23,7 @@ def piecewise(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
 
 def check_maps(sigma_map: Tensor) -> None:
     """Sigma must be float (N, 1, H, W) in [0, 1]."""
+    check_tensors(sigma_map=sigma_map)
     if sigma_map.ndim != 4 or sigma_map.shape[1] != 1 or sigma_map.shape[0] == 0:
         raise InputError(
             f"sigma_map must have the shape (N, 1, H, W), not {tuple(sigma_map.shape)}: of a "
@@ -34,6 +35,7 @@ def check_maps(sigma_map: Tensor) -> None:
 def check_pair(sigma_map: Tensor, others: Tensor, name: str = "images", ndim: int = 4) -> None:
     """Sigma must agree in N, H and W with images, or with components (N, K, C, H, W)."""
     check_maps(sigma_map)
+    check_tensors(**{name: others})
     sizes, wanted = ((len(t), *t.shape[-2:]) for t in (others, sigma_map))
     if others.ndim != ndim or sizes != wanted:
         raise InputError(
@@ -43,14 +45,3 @@ def check_pair(sigma_map: Tensor, others: Tensor, name: str = "images", ndim: in
     if min(wanted[1:]) < 8:  # the mirrored border of the blur must fit
         raise InputError(f"contours need at least 8x8 pixels, not {wanted[1:]}.")
     check_values(others, name)
-
-
-def check_values(values: Tensor, name: str) -> None:
-    """Refuse what is no picture; bf16 may exceed [0, 1] by a rounding error."""
-    if not values.is_floating_point():
-        raise InputError(f"{name} must be floats in [0, 1], not {values.dtype}.")
-    low, high = (value.item() for value in torch.aminmax(values.detach()))
-    if not (low >= -0.01 and high <= 1.01):
-        raise InputError(
-            f"{name} must lie in [0, 1] without NaN, but range from {low:.4g} to {high:.4g}."
-        )

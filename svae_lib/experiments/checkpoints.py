@@ -70,7 +70,7 @@ def build_model(kind: str, config: ModelConfig, seed: int = 0) -> VAE:
     """A model with weights initialised from ``seed``; PyTorch's own generator is left alone."""
     cls = named(kind, MODEL_KINDS, "kind of model")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed reseeds GPUs, too
         return cls(config)
 
 
@@ -126,10 +126,11 @@ def load_model(path: str | os.PathLike[str], device: torch.device | str = "cpu")
 
 def load_trained(preset: str, kind: str, device: torch.device | str = "cpu") -> VAE:
     """A model that comes with the course, of a kind, trained with a preset on its data."""
-    return load_model(_shipped(f"{preset}-{kind}"), device)
+    return load_model(shipped(f"{preset}-{kind}"), device)
 
 
-def _shipped(name: str) -> Path:
+def shipped(name: str) -> Path:
+    """File of a model, or of a set of weights, that comes with the course."""
     path = embedded("trained") / f"{name}.safetensors"
     if not path.exists():
         there = ", ".join(sorted(p.stem for p in path.parent.glob("*.safetensors")))
@@ -139,7 +140,7 @@ def _shipped(name: str) -> Path:
 
 def trained_history(preset: str, kind: str) -> dict[str, list[float]]:
     """How the training of :func:`load_trained`'s model went; empty where its file does not tell."""
-    about = read_about(_shipped(f"{preset}-{kind}"))
+    about = read_about(shipped(f"{preset}-{kind}"))
     history: dict[str, list[float]] = about.get("history", {})
     return history
 
@@ -283,4 +284,4 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
 
 def load_trained_weights(network: nn.Module, name: str) -> None:
     """Fill a network built by hand with weights of the course, such as "01-autoencoder"."""
-    load_weights(network, _shipped(f"by_hand/{name}"))
+    load_weights(network, shipped(f"by_hand/{name}"))

@@ -3,7 +3,7 @@
 Works on the record of a table (:mod:`svae_lib.experiments.tables`) with many Split VAEs in it.
 :func:`svae_lib.diagnostics.split_kind` places each run; its own x1, x2 and x are compared. Runs of
 one seed (at several beta, say) share their first weights, the order of images and the noise, and
-mostly the kind of split: they count as one observation, their mean.
+mostly the kind of split: they count as one observation, their mean. Runs that died count in none.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from ..diagnostics import SplitKind
 from ..support.checks import InputError
+from . import summaries
 from .summaries import Estimate
 
 LABELS = ("semantic", "mixed", "syntactic", "unclear", "none")
@@ -54,9 +55,9 @@ def claim_tests(record: dict[str, Any], metric: Distance = "fid") -> list[ClaimT
     """
     if metric not in get_args(Distance):
         raise InputError(f'metric must be "fid" or "kid", not {metric!r}: lower must be better.')
-    found = {cell["split"]["label"] for cell in _in_two(record)}
+    found = {cell["split"]["label"] for cell in in_two(record)}
     if not found:
-        raise InputError("the table holds no Split VAE: there is nothing to test.")
+        raise InputError("the table holds no Split VAE that is alive: there is nothing to test.")
     kinds = [label for label in LABELS if label in found]
     each = itertools.product(kinds, ("prior", "mixture"), HALVES)
     return [claim_test(record, *which, metric) for which in each]
@@ -69,7 +70,7 @@ def claim_test(
     from scipy.stats import binomtest  # here: its import takes a second
 
     gaps: dict[int, list[float]] = {}  # score of the half minus score of x, by seed
-    for cell in _in_two(record):
+    for cell in in_two(record):
         if cell["split"]["label"] == label:
             rows = [row for row in cell["rows"] if row["source"] == source]
             of = {row["part"]: float(row[metric]["value"]) for row in rows}
@@ -83,9 +84,10 @@ def claim_test(
     return ClaimTest(label, source, half, runs, seeds, below, Estimate.of(means), p)
 
 
-def _in_two(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """The runs that split in two."""
-    return [cell for cell in record["cells"] if cell["split"] and cell["components"] == 2]
+def in_two(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The living runs that split in two."""
+    cells = [cell for cell in record["cells"] if cell["split"] and cell["components"] == 2]
+    return [cell for cell in cells if not summaries.died(cell)]
 
 
 def kinds_of(record: dict[str, Any]) -> list[SplitKind]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from .. import data
 from ..presets import PRESETS
 from ..support.devices import default_device
-from ..support.files import read_json, write_json
+from ..support.files import read_json, write_json, write_text
 from .evaluation import evaluate
 from .larger import larger_models
 from .report import Subject, contents, format_table, score_table, write_report
@@ -23,6 +23,8 @@ from .scoring import Scoring
 
 KINDS = {"vae": "VAE", "split-vae": "Split VAE"}
 NOTEBOOKS = ("01_vanilla_vae.ipynb", "03_split_decoder.ipynb")
+DEMO = ("demo.json", *(f"{kind}/run.json" for kind in KINDS))  # one of them: a demo was here
+EXECUTED = "executed"  # folder of their copies: not "notebooks", which a checkout has
 
 
 def demo(
@@ -40,13 +42,13 @@ def demo(
     throws away an earlier demo in the folder ``out``. Returns the path of the HTML report.
     """
     report, record = out / "report.html", out / "demo.json"
-    if overwrite:
-        for folder in (*KINDS, "notebooks"):
+    preset, scoring = PRESETS["quick"], Scoring(n=n, seed=seed)
+    train = replace(preset.train, steps=preset.train.steps if steps is None else steps, seed=seed)
+    if overwrite and any((out / file).exists() for file in DEMO):  # the arguments are good
+        for folder in (*KINDS, EXECUTED):
             shutil.rmtree(out / folder, ignore_errors=True)
         for file in (report, record):
             file.unlink(missing_ok=True)
-    preset = PRESETS["quick"]
-    train = replace(preset.train, steps=preset.train.steps if steps is None else steps, seed=seed)
     runs = [Run(out / kind, kind, preset.data, preset.model, train).begun() for kind in KINDS]
     if record.exists() and report.exists():
         print("This demo is finished already (svae demo --overwrite makes it anew).")
@@ -63,12 +65,12 @@ def demo(
     for run in runs:
         with _stage(f"score the {KINDS[run.kind]}", seconds):
             model = run.load_model(default_device())
-            result = evaluate(model, sets, Scoring(n=n, seed=seed))
+            result = evaluate(model, sets, scoring)
             run.save_evaluation(result, overwrite=True)
             subjects.append(Subject(KINDS[run.kind], run, result))
     if notebooks:
         with _stage("execute the first notebooks", seconds):
-            _execute_notebooks(out / "notebooks")
+            _execute_notebooks(out / EXECUTED)
     with _stage("draw", seconds):
         page = contents(subjects, sets)
         page["made_of"]["seconds per stage"] = seconds
@@ -108,10 +110,9 @@ def _execute_notebooks(folder: Path) -> None:
     import nbformat
     from nbclient import NotebookClient
 
-    folder.mkdir(parents=True, exist_ok=True)
     profile = os.environ.setdefault("SVAE_PROFILE", "smoke")
     for name in NOTEBOOKS:
         print(f"{folder / name} (profile {profile})", flush=True)
         notebook = nbformat.read(source / name, as_version=4)
         NotebookClient(notebook, timeout=600, resources={"metadata": {"path": source}}).execute()
-        nbformat.write(notebook, folder / name)
+        write_text(folder / name, nbformat.writes(notebook), overwrite=True)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .._version import __version__
 from ..models import VAE
-from ..support.checks import InputError
+from ..support.checks import InputError, optional
 from ..support.files import atomic_path
 from .checkpoints import kind_of, weights_hash
 
@@ -44,13 +44,8 @@ def export_onnx(
     """
     if part not in get_args(Part):
         raise InputError(f"part must be decoder, encoder or both, not {part!r}.")
-    try:
-        import onnxruntime
-        import onnxscript  # noqa: F401  the exporter needs it
-    except ImportError as error:
-        raise InputError(
-            f'exporting needs the package {error.name}: pip install "svae-lib[export]".'
-        ) from None
+    optional("onnxscript", "exporting", "export")  # PyTorch's exporter imports it
+    onnxruntime = optional("onnxruntime", "exporting", "export")
     about = {"library": __version__, "kind": kind_of(model), "part": part}
     about |= {"config": json.dumps(asdict(model.config)), "sha256": weights_hash(model)}
     with atomic_path(path, overwrite=overwrite) as temporary, torch.no_grad():

@@ -8,15 +8,15 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import huggingface_hub as hub
 import torch
 
 from ..models import VAE, parameter_count
-from ..support.checks import InputError
+from ..support.checks import InputError, optional
 from ..support.files import expand
 from ..support.tensor_files import read_header
 from .checkpoints import kind_of, load_model, read_about, weights_hash
 
+PACKAGE = "huggingface_hub", "the Hugging Face Hub", "hub"
 FILE = "model.safetensors"
 CARD = """\
 # {title}
@@ -37,7 +37,7 @@ model = hub.pull("{repository}")  # in evaluation mode
 """
 
 
-def _card(model: VAE, repository: str, about: dict[str, Any], licence: str) -> str:
+def _card(hub: Any, model: VAE, repository: str, about: dict[str, Any], licence: str) -> str:
     """The model's card in Markdown: configuration, and what is known of its training."""
     facts = {"SHA-256 of the weights": weights_hash(model), "configuration": model.config}
     facts |= {k: v for k, v in about.items() if k != "history"}
@@ -76,9 +76,10 @@ def push(
         licence: of the weights, as the Hub names it, such as "mit". It depends on your data.
         private: only for you, until you change it; an existing repository stays as it is.
     """
+    hub = optional(*PACKAGE)
     if read_header(expand(path))["what"] != "model":  # a checkpoint tells of the training images
         raise InputError(f"{path} is no file that save_model wrote: a run's is model.safetensors.")
-    card = _card(load_model(path), repository, read_about(path), licence)
+    card = _card(hub, load_model(path), repository, read_about(path), licence)
     files = [
         hub.CommitOperationAdd("README.md", card.encode()),
         hub.CommitOperationAdd(FILE, str(expand(path))),
@@ -101,4 +102,5 @@ def pull(
         repository: "OWNER/NAME" on the Hub.
         revision: a commit, tag or branch; name a commit where results must not change.
     """
-    return load_model(hub.hf_hub_download(repository, FILE, revision=revision), device)
+    path = optional(*PACKAGE).hf_hub_download(repository, FILE, revision=revision)
+    return load_model(path, device)

@@ -10,8 +10,7 @@ from ..data.toy_faces import TEST_SEED
 from ..inference import decode_all, encode_all, reconstruct_all
 from ..models import VAE, parameter_count
 from ..sampling import LatentMixture, interpolate, sample_mixture, sample_prior
-from ..support.files import embedded
-from .checkpoints import load_model, read_about
+from .checkpoints import load_model, read_about, shipped
 
 SHOWN = 8  # images per row
 
@@ -50,8 +49,7 @@ def larger_models() -> list[tuple[str, plots.AltFigure, str]]:
 
 def _trained(name: str) -> tuple[VAE, str]:
     """A model of the course, and how it was trained, in a sentence."""
-    file = embedded("trained") / f"{name}.safetensors"
-    model, about = load_model(file), read_about(file)
+    model, about = load_model(shipped(name)), read_about(shipped(name))
     return model, (
         f"{parameter_count(model):,} parameters, trained for {about['steps']:,} steps of "
         f"{about['train']['batch_size']} images of {about['data']}."

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from ..baselines import is_deterministic
 from ..data import to_float
-from ..inference import decode_all, device_of, reconstruct_all
+from ..inference import decode_all, encode_all, reconstruct_all
+from ..likelihood import mean_squared_error
 from ..models import VAE
-from ..objective import kl_divergence, reconstruction_error
+from ..objective import kl_divergence
 from ..sampling import prior_latents
-from ..support.checks import check_counts, check_uint8_images
+from ..support.checks import check_counts
 from ..support.files import atomic_path
 from ..training import Trainer
 
@@ -38,7 +39,6 @@ class Validation:
     """KL divergence in nats per image."""
 
 
-@torch.no_grad()
 def validate(model: VAE, images: Tensor, beta: float = 1.0, *, batch_size: int = 500) -> Validation:
     """Loss on held-out images that can be compared between steps and between runs.
 
@@ -55,23 +55,17 @@ def validate(model: VAE, images: Tensor, beta: float = 1.0, *, batch_size: int =
         images: uint8 (N, C, S, S).
         beta: weight of the KL divergence in training.
     """
-    shape = model.config
-    check_uint8_images(images, channels=shape.channels, image_size=shape.image_size)
-    device = device_of(model)
-    noise = prior_latents(len(images), shape.latent_dim, _SEED)
-    squared_error, kl = torch.zeros(2, device=device)
     training = model.training
     model.eval()
-    for part, its_noise in zip(images.split(batch_size), noise.split(batch_size), strict=True):
-        x = to_float(part.to(device))
-        out = model(x, its_noise.to(device))
-        squared_error += reconstruction_error(x, out.x_hat).sum()
-        kl += kl_divergence(out.mu, out.log_var).sum()
-    model.train(training)
-    mse = squared_error.item() / images.numel()
-    mean_kl = 0.0 if is_deterministic(model) else kl.item() / len(images)  # points have none
+    try:
+        mu, log_var = encode_all(model, images, batch_size)
+        z = mu + prior_latents(len(mu), mu.shape[1], _SEED) * torch.exp(0.5 * log_var)
+        mse = mean_squared_error(model, images, z, batch_size)
+    finally:
+        model.train(training)
+    kl = 0.0 if is_deterministic(model) else kl_divergence(mu, log_var).mean().item()
     rate = images[0].numel() / 2 * (math.log(2 * math.pi * max(mse, 1e-12)) + 1)
-    return Validation(rate + beta * mean_kl, mse, mean_kl)
+    return Validation(rate + beta * kl, mse, kl)
 
 
 class SamplePictures:
@@ -100,8 +94,10 @@ class SamplePictures:
         z = prior_latents(len(self.images), model.config.latent_dim, _SEED)
         training = model.training
         model.eval()
-        rebuilt, new = reconstruct_all(model, self.images).x_hat, decode_all(model, z).x_hat
-        model.train(training)
+        try:
+            rebuilt, new = reconstruct_all(model, self.images).x_hat, decode_all(model, z).x_hat
+        finally:
+            model.train(training)
         rows = torch.cat((to_float(self.images), rebuilt, new))
         path = self.folder / f"samples-{step}.png"
         with atomic_path(path, overwrite=True) as temporary:

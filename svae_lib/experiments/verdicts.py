@@ -12,8 +12,8 @@ import torch
 
 from ..models import SplitVAE, parameter_count
 from ..presets import PRESETS
-from .claim import ClaimTest, claim_test
-from .summaries import Estimate, died, likelihood_difference, paired_difference, scores_by_seed
+from .claim import ClaimTest, claim_test, in_two
+from .summaries import Estimate, likelihood_difference, paired_difference, scores_by_seed
 
 Record = dict[str, Any]
 Row = tuple[str, ...]
@@ -34,16 +34,15 @@ def pooled(records: Mapping[str, Record], beta: float | None = None) -> Record:
     """
     cells: dict[tuple[int, float], dict[str, Any]] = {}
     for name in _DIGITS:
-        for cell in records[name]["cells"] if name in records else ():
-            two = cell["split"] and cell["components"] == 2 and not died(cell)
-            if two and beta in (None, cell["beta"]):  # tables may share a run
+        for cell in in_two(records[name]) if name in records else ():
+            if beta in (None, cell["beta"]):  # tables may share a run
                 cells.setdefault((cell["seed"], cell["beta"]), cell)
     return {"cells": list(cells.values())}
 
 
-def claim_of(record: Record, half: str, source: str = "mixture") -> ClaimTest:
-    """The test of one half in the semantic splits of a record."""
-    return claim_test(record, "semantic", source, half)
+def claim_of(record: Record, half: str) -> ClaimTest:
+    """The test of one half in the semantic splits of a record, with mixture samples."""
+    return claim_test(record, "semantic", "mixture", half)
 
 
 def verdicts(records: Mapping[str, Record]) -> list[Row]:
@@ -172,11 +171,10 @@ def _halves_of_digits(records: Mapping[str, Record]) -> Iterator[Row]:
 
 
 def _halves(record: Record) -> Row:
-    cells = [cell for cell in record["cells"] if cell["split"] and not died(cell)]
-    kinds = [cell["split"]["label"] for cell in cells]
+    kinds = [cell["split"]["label"] for cell in in_two(record)]
     if not (n := kinds.count("semantic")):
         return "0", f"no semantic split: {', '.join(kinds)}", "cannot be tested"
-    x1, x2 = (claim_of({"cells": cells}, half).below for half in ("x1", "x2"))
+    x1, x2 = (claim_of(record, half).below for half in ("x1", "x2"))
     told = f"mixture samples: x1 below x with {x1} of {n}, x2 below x with {x2} of {n}"
     return str(n), told, f"{'some' if x1 + x2 > n else 'no'} sign of it; too few for a test"
 

@@ -1,4 +1,4 @@
-"""Two sets of features compared: Frechet distance, kernel distance, precision and recall.
+"""Two sets of features compared: Fréchet distance, kernel distance, precision and recall.
 
 All take numbers, not images; :mod:`svae_lib.fid.score` puts a network in front of them.
 """
@@ -29,11 +29,11 @@ def frechet_distance(
     mu2: ArrayLike | Tensor,
     sigma2: ArrayLike | Tensor,
 ) -> float:
-    """Squared Frechet (2-Wasserstein) distance between two Gaussians::
+    """Squared Fréchet (2-Wasserstein) distance between two Gaussians::
 
         |mu1 - mu2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2)
 
-    Dowson and Landau 1982, "The Frechet distance between multivariate normal distributions";
+    Dowson and Landau 1982, "The Fréchet distance between multivariate normal distributions";
     as a score of images: Heusel et al. 2017, "GANs trained by a two time-scale update rule",
     equation 6. For any factor S1 = A A' the eigenvalues of S1 S2 are those of the symmetric
     A' S2 A, so the last trace is the sum of their square roots: nothing becomes imaginary, and
@@ -130,8 +130,8 @@ def kernel_distance(
 ) -> tuple[float, float]:
     """Kernel distance between two sets of features: squared maximum mean discrepancy.
 
-    Binkowski et al. 2018, "Demystifying MMD GANs", section 4: the unbiased estimate (equation 4)
-    with the kernel k(x, y) = (x.y / D + 1)^3, averaged over random subsets. Unlike the Frechet
+    Bińkowski et al. 2018, "Demystifying MMD GANs", section 4: the unbiased estimate (equation 4)
+    with the kernel k(x, y) = (x.y / D + 1)^3, averaged over random subsets. Unlike the Fréchet
     distance its expectation does not depend on the number of images, so it may be negative.
 
     The standard error is that of the delete-d jackknife (Shao and Wu 1989, "A general theory

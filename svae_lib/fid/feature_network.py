@@ -62,7 +62,7 @@ class FeatureNetwork:
         check_images(images)
         self.check_channels(images.shape[1])
         images = images.to(self.device, torch.float32).expand(-1, self.channels, -1, -1)
-        with torch.inference_mode(), exact_float32():  # a score is the same on every device
+        with torch.no_grad(), exact_float32():  # a score is the same on every device
             at_once = (self.device.type == "cpu" and self.cpu_batch) or len(images)
             features = torch.cat([self.module(part) for part in images.split(at_once)])
         if features.shape != (len(images), self.dim):

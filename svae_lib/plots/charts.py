@@ -51,7 +51,7 @@ def training_curves(
     """A trainer's history, or several by name of run: a panel per quantity, a line per run."""
     several = any(isinstance(value, Mapping) for value in history.values())
     runs: Mapping[str, Any] = history if several else {"": history}
-    told = [_checked(run, keys, name) for name, run in runs.items()]
+    told = [_checked(run, keys, as_words(name)) for name, run in runs.items()]
     figure, panels = panels_of(len(keys), 3.05, 2.9)
     for axes, key in zip(panels, keys, strict=True):
         for i, (name, run) in enumerate(runs.items()):
@@ -110,7 +110,7 @@ def variance_law(
         axes.grid(False, axis="x")
     panels[0].set_ylabel("variance")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    each = "; ".join(f"{name + ': ' if name else ''}{s}" for name, s in models.items())
+    each = "; ".join(f"{as_words(name) + ': ' if name else ''}{s}" for name, s in models.items())
     text = f"Stacked bars by var(mu) and mean posterior variance. {each}."
     return finish(figure, text, title, "diagnostics")
 
@@ -154,7 +154,7 @@ def score_bars(
     axes.set_xlabel(xlabel)
     if len(groups) > 1:
         figure.legend(loc="outside lower center", ncols=min(len(groups), 4))
-    each = (f"{g} {label} {_with_error(*score)}".strip() for (label, g), score in bars.items())
+    each = (as_words(f"{g} {of} {_with_error(*score)}".strip()) for (of, g), score in bars.items())
     text = f"Bars of {as_words(xlabel)}: {'; '.join(each)}."
     return finish(figure, text, title, "diagnostics")
 

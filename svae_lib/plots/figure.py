@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.style
+from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.mathtext import MathTextParser
+from matplotlib.text import Text
 from PIL import Image
 
 from ..support.checks import InputError
@@ -147,8 +150,20 @@ def moving(figures: Sequence[AltFigure], alt: str) -> MovingPicture:
     return MovingPicture(buffer.getvalue(), alt)
 
 
+def holds_formulas(text: str) -> bool:
+    """Whether Matplotlib can read what stands between the ``$`` of a text, which may be a name."""
+    try:
+        for line in filter(is_math_text, text.split("\n")):
+            MathTextParser("path").parse(line)
+    except ValueError:
+        return False
+    return True
+
+
 def as_words(label: str) -> str:
     """A label for an alternative text: its formulas, such as ``$x_1$``, without their marks."""
+    if not holds_formulas(label):
+        return label
     return re.sub(r"\$(.+?)\$", lambda found: re.sub(r"[\\_{}]", "", found[1]), label)
 
 
@@ -184,6 +199,8 @@ def finish(
     """Set title, part of a report, and alternative text: the caller's, or the title and ours."""
     if title and figure.get_layout_engine() is not None:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    for text in figure.findobj(Text):
+        text.set_parse_math(holds_formulas(text.get_text()))
     lead = f"{as_words(title).rstrip('.')}. " if title else ""
     figure.alt_text = alt if alt is not None else lead + words
     figure.section = section

@@ -18,8 +18,8 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..support.checks import InputError, check_counts, check_images, check_uint8_images
-from .figure import DPI, MAP_COLOURS, AltFigure, as_words, course_style, finish
+from ..support.checks import ROUNDING, InputError, check_counts, check_images, check_uint8_images
+from .figure import DPI, MAP_COLOURS, AltFigure, as_words, course_style, finish, holds_formulas
 
 Images: TypeAlias = Tensor | NDArray[Any]
 """(N, C, H, W), float in [0, 1] or uint8; C is 1 or 3."""
@@ -98,6 +98,7 @@ def split_rows(
     """
     if getattr(output, "components", None) is None:
         raise InputError("split_rows needs a SplitVAE's output; a plain VAE's has no components.")
+    check_counts(n=n)
     components, weights = output.components, output.weights
     ways = range(components.shape[1])
     maps = ["$\\sigma$ map"] if len(ways) == 2 else [f"map {k + 1}" for k in ways]
@@ -145,12 +146,8 @@ def _pictures(images: Images, name: str, *, as_map: bool = False) -> Pixels:
     """Check images (N, C, H, W) and turn them into RGB (N, H, W, 3); maps through colours."""
     tensor = torch.as_tensor(images).detach().cpu()
     if tensor.dtype != torch.uint8:
-        check_images(tensor, name=name, values=False)
-        tensor = tensor.float()
-        clamped = tensor.clamp(0, 1)  # sums in bf16 may leave [0, 1] by a rounding error
-        near = torch.allclose(tensor, clamped, rtol=0, atol=0.01)
-        check_images(clamped if near else tensor, name=name)
-        tensor = (255 * clamped).round().to(torch.uint8)
+        check_images(tensor, name=name, slack=ROUNDING)
+        tensor = (255 * tensor.float().clamp(0, 1)).round().to(torch.uint8)
     check_uint8_images(tensor, name=name)
     channels = tensor.shape[1]
     if channels not in ((1,) if as_map else (1, 3)):
@@ -248,6 +245,6 @@ def mosaic(rows: Sequence[Pixels], scale: int) -> Pixels:
 
 def _text_width(text: str) -> int:
     """Width in pixels of the widest line, at the usual size of 10 points."""
-    lines = text.split("\n")
-    paths = (TextPath((0, 0), line, size=10) for line in lines if line)
+    plain = text if holds_formulas(text) else text.replace("$", r"\$")
+    paths = (TextPath((0, 0), line, size=10) for line in plain.split("\n") if line)
     return math.ceil(max((p.get_extents().width for p in paths), default=0) * DPI / 72)

@@ -5,15 +5,17 @@ Pass values under the names that users know: ``check_counts(batch_size=n)``.
 
 from __future__ import annotations
 
+import importlib
 import math
 import operator
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 Named = TypeVar("Named")
+ROUNDING = 0.01  # sums in bf16 leave [0, 1] by less
 
 
 class InputError(ValueError):
@@ -27,32 +29,46 @@ def named(name: str, known: Mapping[str, Named], what: str) -> Named:
     return known[name]
 
 
+def optional(package: str, what: str, extra: str) -> Any:
+    """A package that ``what`` needs, imported; an InputError says which ``extra`` brings it."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        told = f'{what} needs the package {error.name}: pip install "svae-lib[{extra}]".'
+        raise InputError(told) from None
+
+
 def check_images(
     images: Tensor,
     *,
     channels: int | None = None,
     image_size: int | None = None,
     name: str = "images",
-    values: bool = True,
+    slack: float = 0.0,
 ) -> None:
-    """``images`` must be a non-empty float tensor (N, C, H, W) with values in [0, 1].
-
-    ``values=False`` leaves out the check of the range, which forces a GPU sync.
-    """
+    """``images`` must be a non-empty float tensor (N, C, H, W), its values as ``check_values``."""
     _check_shape(images, channels, image_size, name)
-    if not images.is_floating_point():
+    check_values(images, name, slack=slack)
+
+
+def check_values(values: Tensor, name: str, *, slack: float = ROUNDING) -> None:
+    """``values`` must be floats in [0, 1], or beyond by no more than ``slack``.
+
+    An infinite one leaves out the check of the range, which forces a GPU sync.
+    """
+    if not values.is_floating_point():
         raise InputError(
-            f"{name} must be floats in [0, 1], not {images.dtype}: "
+            f"{name} must be floats in [0, 1], not {values.dtype}: "
             "convert uint8 images with svae_lib.data.to_float(images)."
         )
-    if not values:
+    if slack == math.inf:
         return
-    low, high = (value.item() for value in torch.aminmax(images.detach()))
+    low, high = (value.item() for value in torch.aminmax(values.detach()))
     if math.isnan(low):
-        raise InputError(f"{name} contain NaN: look for broken images or a division by zero.")
-    if low < 0 or high > 1:
+        raise InputError(f"{name} must not hold NaN: look for broken images or a division by zero.")
+    if low < -slack or high > 1 + slack:
         raise InputError(
-            f"{name} must lie in [0, 1], but range from {low:.4g} to {high:.4g}: "
+            f"{name} must lie in [0, 1], not between {low:.4g} and {high:.4g}: "
             f"{'map [-1, 1] by (x + 1) / 2' if low < 0 else 'divide 0-255 values by 255'}."
         )
 
@@ -91,7 +107,8 @@ def check_tensors(**values: object) -> None:
 
 
 def check_posteriors(mu: Tensor, log_var: Tensor, latent_dim: int | None = None) -> None:
-    """Posteriors' means and log variances must be finite and (N, L), with L as given or any."""
+    """Posteriors' means and log variances must be finite and (N, L), with L as given, N above 1."""
+    check_tensors(mu=mu, log_var=log_var)
     shape = tuple(mu.shape)
     if len(shape) != 2 or shape != tuple(log_var.shape) or latent_dim not in (None, shape[1]):
         wanted = "latent_dim" if latent_dim is None else latent_dim
@@ -99,6 +116,8 @@ def check_posteriors(mu: Tensor, log_var: Tensor, latent_dim: int | None = None)
             f"mu and log_var must both have the shape (N, {wanted}), not {shape} and "
             f"{tuple(log_var.shape)}."
         )
+    if shape[0] < 2 or shape[1] < 1:
+        raise InputError(f"there must be at least two images and a latent variable, not {shape}.")
     if not (mu.isfinite().all() and log_var.isfinite().all()):
         raise InputError("mu and log_var contain NaN or infinity: has the training diverged?")
 

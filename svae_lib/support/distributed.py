@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .checks import InputError
+from .checks import InputError, optional
 from .devices import default_device, find_device
 
 PATIENCE = timedelta(hours=2)  # the main process may be preparing a data set
@@ -127,13 +127,8 @@ def join(device: torch.device | str | None = None) -> Processes:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes(find_device(device))
     wanted = default_device() if device is None else torch.device(device)
-    try:
-        from accelerate import PartialState
-    except ImportError:
-        raise InputError(
-            'training in several processes needs accelerate: pip install "svae-lib[scale]".'
-        ) from None
-    state = PartialState(cpu=wanted.type != "cuda", timeout=PATIENCE)
+    accelerate = optional("accelerate", "training in several processes", "scale")
+    state = accelerate.PartialState(cpu=wanted.type != "cuda", timeout=PATIENCE)
     return Processes(state.device, state.process_index, state.num_processes)
 
 

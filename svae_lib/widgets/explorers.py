@@ -12,7 +12,7 @@ from ..inference import decode_all, encode_all, reconstruct_all
 from ..models import VAE
 from ..objective import reconstruction_error
 from ..sampling import mix, prior_latents
-from ..support.checks import InputError, check_uint8_images
+from ..support.checks import InputError, check_counts, check_uint8_images
 from .frames import Frame, draw, parts_of
 from .panel import Panel, Values, load_ipywidgets
 
@@ -80,6 +80,7 @@ def sigma_mixer(model: VAE, images: Tensor, n: int = 8) -> Panel:
     """
     ipy = load_ipywidgets()
     check_uint8_images(images)
+    check_counts(n=n)
     originals, own = to_float(images[:n]), reconstruct_all(model, images[:n])
     mix(own)  # refuses what has no two components
     wide = {"min": 0, "layout": ipy.Layout(width="340px")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from ..support.checks import InputError
+from ..support.checks import optional
 from .frames import Frame
 
 Values: TypeAlias = Mapping[str, Any]
@@ -14,13 +14,7 @@ Values: TypeAlias = Mapping[str, Any]
 
 def load_ipywidgets() -> Any:
     """The package, imported late: the library, and its command line, work without it."""
-    try:
-        import ipywidgets
-    except ImportError:
-        raise InputError(
-            "live widgets need ipywidgets: run `pip install ipywidgets` and restart the kernel."
-        ) from None
-    return ipywidgets
+    return optional("ipywidgets", "a live widget", "course")
 
 
 class Panel:

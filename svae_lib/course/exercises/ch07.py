@@ -1,4 +1,4 @@
-"""Exercises of notebook 07_fid: running moments, Frechet distance, precision, MMD."""
+"""Exercises of notebook 07_fid: running moments, Fréchet distance, precision, MMD."""
 
 from __future__ import annotations
 
@@ -205,11 +205,11 @@ UPDATE_MOMENTS = Exercise(
 )
 
 
-# ------------------------------------------------------------------ Frechet distance
+# ------------------------------------------------------------------ Fréchet distance
 
 
 def frechet(m1: Tensor, s1: Tensor, m2: Tensor, s2: Tensor) -> Tensor:
-    """Squared Frechet distance of two Gaussians, a scalar, from means (d,) and covariances (d, d).
+    """Squared Fréchet distance of two Gaussians, a scalar, from means (d,) and covariances (d, d).
 
     |m1 - m2|^2 + tr s1 + tr s2 - 2 tr (s1^(1/2) s2 s1^(1/2))^(1/2): Dowson and Landau 1982.
     """
@@ -511,7 +511,7 @@ def squared_mmd(kxx: Tensor, kyy: Tensor, kxy: Tensor) -> Tensor:
     """Unbiased squared maximum mean discrepancy, a scalar, from kernel matrices.
 
     kxx (N, N), kyy (M, M), kxy (N, M). Gretton et al. 2012, "A kernel two-sample test", lemma 6;
-    as a score of images Binkowski et al. 2018, equation 4. A sample is not compared with itself.
+    as a score of images Bińkowski et al. 2018, equation 4. A sample is not compared with itself.
     """
     return _off_diagonal(kxx) + _off_diagonal(kyy) - 2 * kxy.mean()
 
