@@ -288,7 +288,8 @@ sv.plots.show(figure, "MSE over KL divergence on test images: a falling curve fo
 # %%
 device = sv.devices.default_device()
 on_gpu = device.type == "cuda"
-machine = torch.cuda.get_device_name() if on_gpu else f"{device.type}, threads: {torch.get_num_threads()}"
+threads = f"{device.type}, threads: {torch.get_num_threads()}"
+machine = torch.cuda.get_device_name() if on_gpu else threads
 precision = sv.devices.resolve_precision("auto", device)
 dtype = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 preset = sv.PRESETS[budget.preset]

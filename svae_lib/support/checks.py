@@ -117,7 +117,7 @@ def check_posteriors(mu: Tensor, log_var: Tensor, latent_dim: int | None = None)
             f"{tuple(log_var.shape)}."
         )
     if shape[0] < 2 or shape[1] < 1:
-        raise InputError(f"there must be at least two images and a latent variable, not {shape}.")
+        raise InputError(f"there must be at least two images and one latent variable, not {shape}.")
     if not (mu.isfinite().all() and log_var.isfinite().all()):
         raise InputError("mu and log_var contain NaN or infinity: has the training diverged?")
 
