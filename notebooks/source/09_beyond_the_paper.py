@@ -535,7 +535,7 @@ def draw(steps):
 
 draws = {steps: draw(steps) for steps in (1, 3, 10, 50)}
 sv.plots.image_rows(
-    {f"{steps} step(s)": sv.inference.decode_all(first, z[:11]).x_hat for steps, z in draws.items()},
+    {f"steps: {steps}": sv.inference.decode_all(first, z[:11]).x_hat for steps, z in draws.items()},
     columns=11,
     title="One start, the way back in 1 to 50 steps",
 )
@@ -561,7 +561,7 @@ sources = {
     "prior": sv.sampling.prior_latents(count, L, seed=0),
     "second stage": stage.sample(count, seed=0),
     "mixture": mixture.sample(count, seed=0),
-} | {f"diffusion, {steps} step(s)": z[:count] for steps, z in draws.items()}
+} | {f"diffusion, steps: {steps}": z[:count] for steps, z in draws.items()}
 scores, nearest = {}, {}
 for name, z in sources.items():
     images = sv.inference.decode_all(first, z).x_hat
@@ -569,7 +569,7 @@ for name, z in sources.items():
     nearest[name] = torch.cdist(z, mu).min(dim=1).values.median().item()  # to a training image's mean
     print(f"{name:22} FID (LeNet) {scores[name]:6.1f}   to the nearest mean {nearest[name]:.2f}")
 if learning:
-    best = min(scores["diffusion, 10 step(s)"], scores["diffusion, 50 step(s)"])
+    best = min(scores["diffusion, steps: 10"], scores["diffusion, steps: 50"])
     assert scores["mixture"] < best < scores["second stage"] < scores["prior"]
 
 # %%

@@ -454,7 +454,7 @@ print(f"BatchNorm and swish: {of_norm[0]:.1f} FLOP/byte, {speed / 1e9:,.1f} GFLO
 assert of_norm[0] < min(point[0] for point in found["plane by plane"])
 
 # %%
-figure = sv.plots.AltFigure(figsize=(6.4, 3.8), layout="constrained")
+figure = sv.plots.AltFigure(figsize=(6.4, 4.4), layout="constrained")
 axes = figure.subplots()
 intensity = torch.logspace(-1, 3, 100)
 roof = (intensity * bandwidth).clamp(max=peak)
@@ -468,7 +468,7 @@ axes.loglog(of_norm[0], of_norm[1] / 1e9, "^", color=BLACK, label="BatchNorm and
 axes.axhline(achieved / 1e9, color=GREEN, linestyle="--", label="the whole training step")
 axes.set(xlabel="arithmetic intensity (FLOP/byte)", ylabel="GFLOP/s", title=f"Measured on: {machine}")
 axes.set_ylim(bottom=min(peak / 60, of_norm[1] / 2) / 1e9)
-axes.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.02))
+figure.legend(fontsize=8, loc="outside lower center", ncols=3)
 sv.plots.show(figure, "Roof-line plot on logarithmic axes: the roof rises with the intensity, then is "
               "flat. Convolutions of four sizes in two memory formats; BatchNorm with swish, far to "
               f"their left; the training step is at {achieved / peak:.0%} of the peak.")

@@ -142,7 +142,7 @@ _NOTEBOOKS: tuple[tuple[str, str, str, Sequence[int], Place, str], ...] = (
     ("7", "FID", "are they good?", (6,), (3, 2), GREEN),
     ("8", "The paper", "its claims, tested", (4, 7), (4, 2.5), GREEN),
     ("9", "Beyond the paper", "your own images", (3,), (2, 1), SKY),
-    ("10", "Appendix", "three longer looks", (5, 9), (3, 0.5), SKY),
+    ("10", "Appendix", "longer looks", (5, 9), (3, 0.5), SKY),
 )
 
 
