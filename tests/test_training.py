@@ -9,6 +9,7 @@ import math
 import os
 import signal
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -177,6 +178,18 @@ def test_a_run_may_go_on_in_finer_parts(tiny, fast, blobs, tmp_path) -> None:
     assert finer.step == 3 and same_weights(whole.model, finer.model)
 
 
+@pytest.fixture
+def without_nohup() -> Iterator[None]:
+    """Whoever starts the tests with nohup has them ignore SIGHUP."""
+    if not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("without_nohup")
 @pytest.mark.parametrize(
     "number", [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
 )
@@ -213,6 +226,7 @@ def test_the_second_ctrl_c_is_no_request_but_further_sigterms_are() -> None:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.usefixtures("without_nohup")
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
 def test_a_lost_connection_ends_the_program_unless_nohup_says_otherwise() -> None:
     before = signal.getsignal(signal.SIGHUP)
