@@ -14,7 +14,7 @@ from PIL import Image
 from svae_lib import PRESETS, InputError, ModelConfig, Preset, TrainConfig, __version__, data
 from svae_lib.cli import main, pictures, train
 from svae_lib.data import folder as folders
-from svae_lib.experiments import evaluation, summaries, tables
+from svae_lib.experiments import claim, evaluation, tables
 from svae_lib.experiments.report import Subject, contents
 from svae_lib.experiments.runs import Run
 from svae_lib.experiments.scoring import Scoring
@@ -187,7 +187,7 @@ def test_splits_trains_and_tests_the_claim(tmp_path: Path, monkeypatch, capsys) 
     variants = tuple(tables.Variant("split-vae", beta=beta) for beta in (1.0, 4.0))
     monkeypatch.setitem(tables.TABLES, "splits", tables.Table(preset, variants, (0,), TINY_SCORING))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(summaries, "died", lambda cell: False)  # after two steps nothing lives
+    monkeypatch.setattr(claim, "died", lambda cell: False)  # after two steps nothing lives
     assert main(["splits", "--device", "cpu"]) == 0
     said = capsys.readouterr().out
     assert "sign test" in said and "prior" in said and "mixture" in said

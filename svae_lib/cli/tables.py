@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tyro
 
@@ -71,8 +70,9 @@ class Campaign(_Tables):
     def __call__(self) -> None:
         todo = plans(self.names, self.results, self.runs)
         if not self.status:
-            where: dict[str, Any] = {"root": self.root, "device": self.device}
-            campaign(todo, hours=self.hours, processes=self.processes, **where)
+            campaign(
+                todo, hours=self.hours, processes=self.processes, root=self.root, device=self.device
+            )
         columns, rows = status(todo)
         if self.status:
             print(format_table(columns, rows))

@@ -15,8 +15,7 @@ from typing import Any, Literal, get_args
 
 from ..diagnostics import SplitKind
 from ..support.checks import InputError
-from . import summaries
-from .summaries import Estimate
+from .summaries import Estimate, died
 
 LABELS = ("semantic", "mixed", "syntactic", "unclear", "none")
 FEWEST_SEEDS = 5  # of fewer, the sign test cannot reject at 0.05
@@ -87,7 +86,7 @@ def claim_test(
 def in_two(record: dict[str, Any]) -> list[dict[str, Any]]:
     """The living runs that split in two."""
     cells = [cell for cell in record["cells"] if cell["split"] and cell["components"] == 2]
-    return [cell for cell in cells if not summaries.died(cell)]
+    return [cell for cell in cells if not died(cell)]
 
 
 def kinds_of(record: dict[str, Any]) -> list[SplitKind]:

@@ -150,6 +150,7 @@ def moving(figures: Sequence[AltFigure], alt: str) -> MovingPicture:
     return MovingPicture(buffer.getvalue(), alt)
 
 
+@functools.lru_cache(1000)  # a widget draws the same labels again and again
 def holds_formulas(text: str) -> bool:
     """Whether Matplotlib can read what stands between the ``$`` of a text, which may be a name."""
     try:
