@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .support.checks import InputError
+from .support.convolutions import Doubling
 
 NORM_EPS = 1e-5  # the authors' value; Keras' own default is 1e-3
 
@@ -38,29 +39,12 @@ class UpConv(nn.ConvTranspose2d):
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Map (N, C, H, W) to (N, out_channels, 2H, 2W)."""
         if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-            return self._as_convolutions(x)
+            half = torch.get_autocast_dtype("cpu")
+            weight, bias = self.parameters()
+            out: Tensor = Doubling.apply(x.to(half), weight.to(half), bias.to(half))
+            return out  # the same sums, faster
         # 2n + 1 rows and columns: drop the last. Contiguous: otherwise every later layer copies.
         return super().forward(x)[..., :-1, :-1].clone()
-
-    def _as_convolutions(self, x: Tensor) -> Tensor:
-        """The same sums as four ordinary convolutions, which CPUs are faster at in bf16.
-
-        Along one axis, out[2j] = w[2] x[j-1] + w[0] x[j] and out[2j+1] = w[1] x[j]. So pixels of
-        an even row and column see 2x2 inputs, those of an odd row and column a single one. D is the
-        number of output channels.
-        """
-        kernel = self.weight.transpose(0, 1)  # (out_channels, in_channels, 3, 3)
-        rows = []
-        for even_row in (1, 0):
-            row = slice(0, 3, 2) if even_row else slice(1, 2)
-            columns = []
-            for even_column in (1, 0):
-                column = slice(0, 3, 2) if even_column else slice(1, 2)
-                taps = kernel[:, :, row, column].flip(2, 3)  # the one of j-1 comes first
-                seen = F.pad(x, (even_column, 0, even_row, 0))  # left and top
-                columns.append(F.conv2d(seen, taps, self.bias).permute(0, 2, 3, 1))  # (N, H, W, D)
-            rows.append(torch.stack(columns, dim=3))  # (N, H, W, 2, D)
-        return torch.stack(rows, dim=2).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
 
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
