@@ -98,9 +98,16 @@ def test_variable_names_the_folder(
         load_idx_set(kind)
 
 
-def test_shared_folder_of_the_system(kind: IdxSet, contents: list[bytes], tmp_path: Path) -> None:
+def test_shared_folder_of_the_system(
+    kind: IdxSet, contents: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place(tmp_path / "share" / "mnist", contents)
     assert len(load_idx_set(kind).train) == 30
+    (tmp_path / "other").mkdir()
+    monkeypatch.setenv("SVAE_DATA", str(tmp_path / "other"))  # with other sets than this one
+    assert len(load_idx_set(kind).train) == 30
+    with pytest.raises(InputError, match="does not hold mnist"):
+        load_idx_set(kind, tmp_path / "other")
 
 
 def test_offline_says_what_to_place_where(kind: IdxSet, tmp_path: Path) -> None:

@@ -146,9 +146,12 @@ def asked(server: ThreadingHTTPServer) -> list[str]:
     return list(server.requests)  # type: ignore[attr-defined]
 
 
-def test_download_and_reuse(server: ThreadingHTTPServer, tmp_path: Path) -> None:
+def test_download_and_reuse(
+    server: ThreadingHTTPServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "new" / "folder"
     path = ask(server, folder, "good")
+    assert "data.bin: 100%" in capsys.readouterr().err
     assert path == folder / "data.bin"
     assert path.read_bytes() == CONTENT
     assert ask(server, folder, "good") == path
@@ -244,7 +247,9 @@ def test_existing_file_with_another_hash_is_left_alone(
     assert asked(server) == []
 
 
-def test_offline_gets_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_gets_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(download, "own_folder", lambda root: None)
     monkeypatch.setattr(download, "cache_folder", lambda kind: tmp_path / kind)
     with socket.socket() as unused:  # bound, not listening: nobody answers at this port
@@ -258,6 +263,7 @@ def test_offline_gets_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert part in message
     assert str(tmp_path / "downloads" / "mnist") in message
     assert message.endswith("Or do without.")
+    assert not capsys.readouterr().err  # no bars that never moved
 
 
 def test_unwritable_folder_is_named(server: ThreadingHTTPServer, tmp_path: Path) -> None:

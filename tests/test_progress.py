@@ -39,7 +39,9 @@ def test_a_terminal_gets_a_bar(monkeypatch) -> None:
     monkeypatch.setattr(sys, "stderr", terminal)
     count(40)
     assert "\rtraining: 100%" in terminal.getvalue() and "loss 39" in terminal.getvalue()
-    with counter(4000, "reading", "B", initial=1000, scaled=True) as bar:
+    with counter(4000, "reading", "B", initial=1000, transfer=True) as bar:
+        assert "reading" not in terminal.getvalue()
+        bar.delay = 0
         bar.update(3000)
     assert "4.00k/4.00k" in terminal.getvalue()
 

@@ -6,11 +6,13 @@ file, which takes its final name only after its hash has been checked.
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 import urllib.parse
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -113,16 +115,18 @@ def find(
 
     Args:
         file: what to download.
-        places: where the user's may be below ``root`` or the folder that SVAE_DATA names.
+        places: where the user's may be below ``root``, or the folder that SVAE_DATA names and the
+            system's.
         root: the user's folder; nothing is downloaded when it is given.
         name: the data set, as messages call it.
         wanted: what to put into the folder, for those who have nothing there and cannot download.
         advice: a further sentence for them.
     """
     own = own_folder(root)
-    for place in places:
-        if own and (own / place).is_file():
-            return own / place
+    folders = [own] if root is not None else [own, SHARED]
+    for folder, place in product(folders, places):
+        if folder and (folder / place).is_file():
+            return folder / place
     if root is not None:
         told = f"{own} does not hold {name}: put {wanted} into it, or download it without root."
         raise InputError(f"{told} {advice}".rstrip())
@@ -162,19 +166,20 @@ def _download(file: RemoteFile, target: Path) -> None:
     raise DownloadError(f"{file.name} could not be downloaded ({told})")
 
 
-def _as_is(response: Any, **_: Any) -> None:
-    """Some servers declare a .gz file as an encoding, which requests would unpack."""
+def _begin(bar: Any, response: Any, **_: Any) -> None:
+    """Take the bytes as they are: some servers call a .gz file an encoding, to be unpacked."""
     response.raw.headers.pop("Content-Encoding", None)
+    bar.delay = 0  # from now on it is shown
 
 
 def _deliver(file: RemoteFile, url: str, target: Path) -> None:
     """Receive the file from one mirror, and give it its name if its hash is right."""
     import pooch  # here: its import takes a while
 
-    bar = counter(1, file.name, "B", scaled=True)  # pooch sets the total
+    bar = counter(1, file.name, "B", transfer=True)  # pooch sets the total
     options: dict[str, Any] = {
         "headers": {"Accept-Encoding": "identity"},
-        "hooks": {"response": _as_is},
+        "hooks": {"response": functools.partial(_begin, bar)},
     }
     receive = pooch.HTTPDownloader(bar, chunk_size=1 << 16, timeout=TIMEOUT, **options)
     with atomic_path(target) as partial:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -25,12 +26,13 @@ def counter(
     *,
     show: bool = True,
     initial: int = 0,
-    scaled: bool = False,
+    transfer: bool = False,
 ) -> tqdm[NoReturn]:
     """Count up to ``total`` on standard error: tqdm's bar in a terminal or notebook, else lines.
 
     Use it in a ``with`` statement, and call its ``update(n)``. ``what`` is being done, such as
-    "scoring"; ``unit`` is what is counted, from ``initial`` on; ``scaled`` shows thousands as k.
+    "scoring"; ``unit`` is what is counted, from ``initial`` on. A ``transfer`` counts bytes: shown
+    are thousands as k, and nothing before ``delay`` is set to 0.
     """
     on_screen = sys.stderr.isatty() or _in_notebook()
     return tqdm(
@@ -38,7 +40,8 @@ def counter(
         initial=initial,
         desc=what,
         unit=unit,
-        unit_scale=scaled,
+        unit_scale=transfer,
+        delay=math.inf if transfer else 0,
         disable=not show,
         mininterval=0.1 if on_screen else LINE_EVERY,
         file=sys.stderr if on_screen else _Lines(),
