@@ -4,8 +4,6 @@
 self-decomposition", 2022, arXiv:2202.02738; "the authors' code" is github.com/asperti/Split-VAE.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 

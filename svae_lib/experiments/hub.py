@@ -3,8 +3,6 @@
 Needs the extra ``hub``. What the Hub refuses raises the errors of the package huggingface_hub.
 """
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

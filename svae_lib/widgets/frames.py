@@ -1,7 +1,5 @@
 """Labelled rows of images as one picture, drawn by Pillow, with its alternative text."""
 
-from __future__ import annotations
-
 import functools
 import html
 import io
