@@ -5,8 +5,6 @@ be the first). Sorted by kind and number, they line up with this library's modul
 created in the same order.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A trained model applied to many images or latent vectors, batch by batch."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

@@ -16,8 +16,6 @@ probabilistic models", NeurIPS 2020, arXiv:2006.11239, equation 13): it is at mo
 models of any kind, as bits per dimension.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

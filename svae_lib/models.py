@@ -4,8 +4,6 @@ Both share every layer but the last convolution's width. Read top-down; a commen
 change of shape. N images, C channels, S x S pixels, L latent variables, E embedding width.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from itertools import pairwise

@@ -4,8 +4,6 @@
 self-decomposition", 2022, arXiv:2202.02738; "the authors' code" is github.com/asperti/Split-VAE.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
@@ -148,6 +146,12 @@ def check_config(config: object, wanted: type, name: str = "config") -> None:
 
 _PAPER = "paper and authors' code; the number of steps is ours, since the paper gives none"
 
+_MNIST = Preset(
+    data="mnist",
+    model=ModelConfig(),
+    train=TrainConfig(beta=8.0, gamma_start="one"),
+    source=_PAPER,
+)
 _COMPACT = Preset(
     data="mnist-5k",
     model=ModelConfig(base_dim=24, embedding_dim=256, latent_dim=16, norm_momentum=0.01),
@@ -169,16 +173,10 @@ _QUICK = Preset(
 )
 
 PRESETS: dict[str, Preset] = {
-    "mnist": Preset(
-        data="mnist",
-        model=ModelConfig(),
-        train=TrainConfig(beta=8.0, gamma_start="one"),
-        source=_PAPER,
-    ),
-    "fashion-mnist": Preset(
+    "mnist": _MNIST,
+    "fashion-mnist": replace(
+        _MNIST,
         data="fashion-mnist",
-        model=ModelConfig(),
-        train=TrainConfig(beta=8.0, gamma_start="one"),
         source="the paper's MNIST numbers; the paper has no Fashion-MNIST",
     ),
     "cifar10": Preset(

@@ -6,8 +6,6 @@ Every field of ModelConfig and TrainConfig is an option of "svae train", as in
 which version this is.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import io

@@ -1,7 +1,5 @@
 """``svae grade``: marks for a folder of handed-in notebooks."""
 
-from __future__ import annotations
-
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path

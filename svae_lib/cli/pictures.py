@@ -1,7 +1,5 @@
 """What a trained run makes and holds: ``svae sample``, ``reconstruct``, ``export`` and ``info``."""
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``svae evaluate``, ``svae report`` and ``svae fid``: runs and folders of pictures, scored."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field

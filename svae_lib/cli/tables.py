@@ -1,7 +1,5 @@
 """``svae reproduce``, ``svae campaign``, ``svae splits`` and ``svae demo``: many runs at once."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path

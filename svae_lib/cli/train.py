@@ -1,7 +1,5 @@
 """``svae train``: start a run, or go on with one."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 

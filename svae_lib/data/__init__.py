@@ -4,8 +4,6 @@
 names. ``load("folder:PATH")`` takes any folder of images.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from functools import partial

@@ -5,8 +5,6 @@ downloaded by hand. Neither the zip nor the folder of its images is changed: the
 into an array of 2.5 GB, in a file of its own.
 """
 
-from __future__ import annotations
-
 import os
 import zipfile
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ The batches are pickles; torchvision opens them only after it has checked their 
 archive is unpacked into a temporary folder, once its own MD5 has been checked.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 from pathlib import Path

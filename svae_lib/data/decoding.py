@@ -1,7 +1,5 @@
 """From the content of an image file to the pixels that a viewer shows, at a size of our choice."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import stat

@@ -4,8 +4,6 @@ The four files may be plain or gzip, in torchvision's layout or in one folder. 5
 come with the course: nothing to download.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import os

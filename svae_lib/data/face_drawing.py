@@ -5,8 +5,6 @@ units of half an image. :func:`coverage` turns one into the share of each pixel 
 covers, so edges are anti-aliased without drawing at a larger size.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -4,8 +4,6 @@ Coordinates: x to the right and y downwards, from -1 to 1; (u, v) the same in th
 head. Every plane has the shape (N, 1, H, W), every factor (N, 1, 1, 1), every colour (N, 3, 1, 1).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -3,8 +3,6 @@
 :class:`Pictures` reads a folder at the pictures' own sizes: for scores, not for training.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import urllib.parse

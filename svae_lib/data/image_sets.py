@@ -1,7 +1,5 @@
 """What every source of images returns, and the steps that they share."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

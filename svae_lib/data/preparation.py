@@ -4,8 +4,6 @@ The images go to disk as they are decoded, so memory does not grow with their nu
 gets its name when it is complete; the name contains a hash of everything that decides its content.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

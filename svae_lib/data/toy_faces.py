@@ -5,8 +5,6 @@ background, with large smooth areas that a VAE learns, and fine hair, freckles a
 blurs. Since they are drawn, the true factors of each image are known; they are the labels.
 """
 
-from __future__ import annotations
-
 import os
 
 import numpy as np

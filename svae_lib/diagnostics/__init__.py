@@ -4,8 +4,6 @@ Every function takes tensors, wherever they live, and computes in float64 on the
 gradients. N images, C channels, H x W pixels, L latent variables, K components.
 """
 
-from __future__ import annotations
-
 from .contours import BLUR, chance_agreement, contour_agreement
 from .frequencies import NYQUIST_BAND, noise_nyquist_share, nyquist_share
 from .kinds import (

@@ -1,7 +1,5 @@
 """Does a map follow the contours of its image? Their edges compared, and what chance would give."""
 
-from __future__ import annotations
-
 import math
 
 import torch

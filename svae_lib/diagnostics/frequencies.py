@@ -1,7 +1,5 @@
 """Does a map alternate from pixel to pixel? The share of its energy at high frequencies."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

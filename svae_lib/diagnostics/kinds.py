@@ -1,7 +1,5 @@
 """What kind of split a model made: syntactic, semantic, mixed, unclear, or none."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Which latent variables work: statistics of the posterior over a data set."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """What all diagnostics do with tensors: check them, and take them as float64, piece by piece."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

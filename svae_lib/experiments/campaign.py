@@ -4,8 +4,6 @@ All of a campaign's state is on disk: tables' files hold what is done, checkpoin
 and locks, which the system drops with the process, who works on what. So it survives a kill.
 """
 
-from __future__ import annotations
-
 import math
 import multiprocessing
 import os

@@ -4,8 +4,6 @@ A model's file is enough to rebuild it. A trainer's file, a checkpoint, has all 
 to go on. A set of weights is for a network built by hand: it does not say how to build it.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

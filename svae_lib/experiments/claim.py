@@ -6,8 +6,6 @@ one seed (at several beta, say) share their first weights, the order of images a
 mostly the kind of split: they count as one observation, their mean. Runs that died count in none.
 """
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 from statistics import fmean

@@ -3,8 +3,6 @@
 What each table asks, written down before its runs, stands in results/README.md.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from ..presets import PRESETS, ModelConfig, Preset, TrainConfig

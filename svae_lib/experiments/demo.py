@@ -1,7 +1,5 @@
 """The main job: a VAE and a Split VAE on real digits, trained, scored and shown on one page."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import time

@@ -1,7 +1,5 @@
 """Models as ONNX files, for browsers and programs without PyTorch; checked before they are kept."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import io

@@ -3,8 +3,6 @@
 Needs the extra ``hub``. What the Hub refuses raises the errors of the package huggingface_hub.
 """
 
-from __future__ import annotations
-
 import os
 from typing import Any
 
@@ -60,11 +58,7 @@ def _card(hub: Any, model: VAE, repository: str, about: dict[str, Any], licence:
 
 
 def push(
-    path: str | os.PathLike[str],
-    repository: str,
-    *,
-    licence: str,
-    private: bool = True,
+    path: str | os.PathLike[str], repository: str, *, licence: str, private: bool = True
 ) -> str:
     """Upload a saved model with a card, in one commit, and return the commit's address.
 
@@ -91,10 +85,7 @@ def push(
 
 
 def pull(
-    repository: str,
-    *,
-    revision: str | None = None,
-    device: torch.device | str = "cpu",
+    repository: str, *, revision: str | None = None, device: torch.device | str = "cpu"
 ) -> VAE:
     """Download a model that :func:`push` has uploaded, in evaluation mode, float32.
 

@@ -1,7 +1,5 @@
 """What more training buys: pictures of the larger models that come with the course."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from .. import plots

@@ -4,8 +4,6 @@ Neither changes PyTorch's random generators or the model's mode, so training is 
 and without.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ A file has what many rows share (feature network, reference, versions) once, in 
 and "how"; rows and models name it by its place there. In memory each row carries all of it.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -3,8 +3,6 @@
 For one run or for several that are compared, of whatever kind: a VAE, a SplitVAE, a baseline.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence

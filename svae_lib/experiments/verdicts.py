@@ -1,7 +1,5 @@
 """The paper's three claims beside what the recorded tables say of them, with the scale of both."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace

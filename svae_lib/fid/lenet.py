@@ -4,8 +4,6 @@ For digits this is the practice of Bińkowski et al. 2018 (section 4); a score i
 one on Inception features. scripts/train_lenet.py trains the weights, which the library brings.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -1,7 +1,5 @@
 """FID, KID, precision and recall of a set of images, with all that the numbers depend on."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 from typing import Any

@@ -12,8 +12,6 @@ Ito's palette for lines and viridis for maps, both safe for colour-blind readers
 direct labels tell series apart as well.
 """
 
-from __future__ import annotations
-
 from . import _backend  # noqa: F401 (before matplotlib is imported)
 from .charts import score_bars, split_plane, training_curves, variance_law
 from .diagrams import architecture, course_map, split_head

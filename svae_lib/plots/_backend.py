@@ -3,8 +3,6 @@
 That import alone would fail, though the figures here need no backend.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Figures made of numbers: training curves, latent variables, scores, kinds of split."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Drawings of what the course builds: the network with its shapes, the split head, the course."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from typing import Any, TypeAlias

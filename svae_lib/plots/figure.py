@@ -1,7 +1,5 @@
 """A figure with alternative text: its style, how it moves, and how notebooks and pages show it."""
 
-from __future__ import annotations
-
 import base64
 import functools
 import html

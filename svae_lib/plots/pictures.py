@@ -1,7 +1,5 @@
 """Figures made of images, laid out in whole pixels."""
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence

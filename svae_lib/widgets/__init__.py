@@ -6,8 +6,6 @@ stays, with its alternative text. Pillow draws what follows a slider, which must
 a tenth of a second or so; ``benchmarks/widgets.py`` measures it.
 """
 
-from __future__ import annotations
-
 from .explorers import latent_explorer, sigma_mixer
 from .frames import Frame, draw
 from .monitor import TrainingMonitor, training_monitor

@@ -1,7 +1,5 @@
 """Sliders over a trained model: its latent variables, and its map."""
 
-from __future__ import annotations
-
 import itertools
 
 import torch

@@ -1,7 +1,5 @@
 """Labelled rows of images as one picture, drawn by Pillow, with its alternative text."""
 
-from __future__ import annotations
-
 import functools
 import html
 import io
@@ -76,7 +74,7 @@ def draw(
 def _font() -> ImageFont.FreeTypeFont:
     """Matplotlib's font: it is always there, and it has Greek letters and subscripts."""
     path = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
-    return ImageFont.truetype(str(path), 14)  # Pillow takes a Path from 10.1 on only
+    return ImageFont.truetype(path, 14)
 
 
 def parts_of(output: Decoded) -> tuple[dict[str, Tensor], list[str]]:

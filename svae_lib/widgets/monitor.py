@@ -1,7 +1,5 @@
 """A trainer's curves, drawn again and again while it trains."""
 
-from __future__ import annotations
-
 import math
 import time
 from typing import Any

@@ -1,7 +1,5 @@
 """Controls, and a picture that follows them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
