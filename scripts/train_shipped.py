@@ -33,7 +33,7 @@ LIMIT = 8 * 2**20  # bytes
 def shipped() -> dict[str, tuple[str, sv.Preset]]:
     """What the course ships: kind and preset by name."""
     found = {}
-    for name in ("quick", "compact", "quick-faces", "compact-faces"):
+    for name in ("quick", "compact", "quick-faces"):
         found |= {f"{name}-{kind}": (kind, sv.PRESETS[name]) for kind in ("vae", "split-vae")}
     small = sv.PRESETS["small"]  # the sweep of notebook 2
     found["small-gamma-one-small-vae"] = (
@@ -141,7 +141,7 @@ In `by_hand/` lie the weights alone of networks that notebooks build and train t
 number is the notebook's), made by `scripts/train_by_hand.py`. In a notebook:
 `sv.load_trained_weights(network, "01-vae")`.
 
-*quick*, *compact*, *quick-faces*, *compact-faces* and *small* are presets: `svae info` without a
+*quick*, *compact*, *quick-faces* and *small* are presets: `svae info` without a
 file prints them. *small-beta-B* and *small-gamma-one* are the sweep of notebook 2, *quick-seed-S*
 the other seeds of notebook 4, *quick-K-way* the split into K images of notebook 9. *photographs*
 is seed 0 of the table of that name, in notebook 8; so are *faces* and the *half-width* ones, whose
