@@ -47,6 +47,7 @@ SETTINGS = {
     "nitpicky": True,
     "nitpick_ignore_regex": [
         ("py:class", r"(?!svae_lib\.).*|svae_lib\.course\.(budgets|asking|record)\.\w+"),
+        ("py:class", r"svae_lib\.support\.\w+\.(T|Named)"),  # variables of types
         ("py:.*", r"(torch|numpy)\..*|\w+(Error|Warning|Interrupt)"),
     ],
 }

@@ -40,10 +40,10 @@ def campaign(
     root: Path | None = None,
     device: str | None = None,
 ) -> None:
-    """Do :func:`work_off` for ``hours``, in so many ``processes`` with one thread each.
+    """Do :func:`~.tables.work_off` for ``hours``, in so many ``processes`` with one thread each.
 
     Raises:
-        InputError: a bad argument, or as in :func:`work_off`.
+        InputError: a bad argument, or as in :func:`~.tables.work_off`.
         KeyboardInterrupt: Ctrl-C; everything is saved.
         SystemExit: SIGTERM; everything is saved.
     """

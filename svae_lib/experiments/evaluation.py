@@ -31,7 +31,7 @@ from ..support.provenance import provenance
 from .checkpoints import MODEL_KINDS, weights_hash
 from .scoring import AUTHORS_COUNT, PROTOCOLS, Evaluation, Row, Scoring
 
-__all__ = ["PROTOCOLS", "Evaluation", "Row", "Scoring", "evaluate", "fitting_images"]
+__all__ = ["KEPT", "PROTOCOLS", "Evaluation", "Row", "Scoring", "evaluate", "fitting_images"]
 
 KEPT = 10_000
 """Images of each kind, the first ones, that KID, precision and recall are estimated on: they need

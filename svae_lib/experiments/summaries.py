@@ -94,7 +94,7 @@ def summarise_likelihood(record: dict[str, Any]) -> Text:
 
 
 def beside_published(records: Mapping[str, dict[str, Any]]) -> Text:
-    """Each figure of :data:`PUBLISHED` beside ours on the same data, with both protocols.
+    """Each of :data:`~.definitions.PUBLISHED` beside ours on the same data, with both protocols.
 
     Where none of the ``records`` is of that data, ours is "not recorded".
     """

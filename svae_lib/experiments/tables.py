@@ -57,6 +57,7 @@ __all__ = [
     "reproduce",
     "summarise",
     "summarise_likelihood",
+    "work_off",
 ]
 
 Cell = tuple[str, int]
@@ -85,7 +86,7 @@ class Plan:
         steps: int | None = None,
         seeds: Sequence[int] | None = None,
     ) -> Plan:
-        """Plan one of :data:`TABLES`, with its own seeds and steps unless others are given.
+        """Plan one of :data:`~.definitions.TABLES`, with its own seeds and steps by default.
 
         With fewer steps a second stage is shorter in proportion.
         """

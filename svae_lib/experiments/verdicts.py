@@ -58,7 +58,7 @@ def claim_of(record: Record, half: str) -> ClaimTest:
 
 
 def verdicts(records: Mapping[str, Record]) -> list[Row]:
-    """Rows of :data:`COLUMNS`: what was found for each claim, from the tables in ``records``.
+    """Rows of ``COLUMNS``: what was found for each claim, from the tables in ``records``.
 
     The small tables of digits and the photographs must be among :func:`~.tables.recorded` ones.
     """
