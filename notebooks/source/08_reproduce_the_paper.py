@@ -534,8 +534,9 @@ rebuilt = {kind: sv.inference.reconstruct_all(sv.load_trained("faces", kind), dr
 sv.plots.split_rows(rebuilt["split-vae"], originals=sv.data.to_float(drawn))
 
 # %% [markdown]
-# Worse than $x$, here as well: each half leaves out what the other one shows, the eyes above all. And the
-# VAE of the same table?
+# Worse than $x$, here as well: each half leaves out what the other one shows, the eyes above all. Below is the
+# VAE of the same table. The eye finds little between the two; the Split VAE has the lower FID. But one seed is
+# one observation.
 
 # %%
 scores = {kind: by_seed(faces, kind, "mixture")[0] for kind in rebuilt}
@@ -543,9 +544,6 @@ print("FID of x, mixture:", *(f"{kind} {score:.1f}" for kind, score in scores.it
 assert scores["split-vae"] < scores["vae"]
 sv.plots.image_rows({"original": sv.data.to_float(drawn)}
                     | {kind: out.x_hat for kind, out in rebuilt.items()})
-
-# %% [markdown]
-# The eye finds little between them; the Split VAE has the lower FID. But one seed is one observation.
 
 # %% [markdown] tags=["slide"]
 # ## 8. The table again, and yours
