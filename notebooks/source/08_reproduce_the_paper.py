@@ -472,7 +472,8 @@ sv.plots.score_bars(rows, xlabel="FID (LeNet) of a half less that of x, mixture,
 # $\beta = 16$ the better half is below $x$ with most of the few seeds, while at $\beta = 1$, in spite of
 # its unfair advantage, with none. The paper's digits have $\beta = 8$, between our 4 and 16; there, and with its
 # larger network, its longer training and its features, the claim may hold. Our runs cannot say; those at
-# half its width can, once a semantic split arises among them (table at the end).
+# half its width can, where a semantic split arises:
+# on Fashion-MNIST one has (table at the end).
 
 # %% [markdown] tags=["slide"]
 # ## 7. Claim 3, and photographs

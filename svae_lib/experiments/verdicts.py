@@ -188,7 +188,7 @@ def _halves(record: Record) -> Row:
         return "0", f"no semantic split: {', '.join(kinds)}", "cannot be tested"
     x1, x2 = (claim_of(record, half).below for half in ("x1", "x2"))
     told = f"mixture samples: x1 below x with {x1} of {n}, x2 below x with {x2} of {n}"
-    return str(n), told, f"{'some' if x1 + x2 > n else 'no'} sign of it; too few for a test"
+    return str(n), told, f"{x1 + x2} of {2 * n} halves are below x; too few for a test"
 
 
 def _active(record: Record) -> Row:
