@@ -29,7 +29,7 @@ LARGER = {
 }
 """Tables of larger models, of which each claim is asked as soon as they hold both models."""
 FEWEST = 6
-"""Seeds with which a two-sided sign test can reach 5 %."""
+"""Seeds with which a two-sided sign test can reach 5 %; a one-sided one needs one less."""
 _NAMES = {
     "lenet": "LeNet",
     "lenet-mnist": "LeNet-MNIST",
