@@ -318,6 +318,23 @@ def test_spec_options(mine: Path) -> None:
     assert sets.test.shape == (3, 1, 16, 16)
 
 
+def test_where_a_relative_path_starts(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the working directory, or in SVAE_DATA if only that holds it; in root alone if given."""
+    elsewhere = mine.parent / "elsewhere"
+    elsewhere.mkdir()
+    add(mine, "1.png", "2.png")
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(InputError, match="is not a folder"):
+        data.load("folder:mine")
+    monkeypatch.setenv("SVAE_DATA", str(mine.parent))
+    assert len(data.load("folder:mine").train) == 1
+    assert data.absolute("folder:mine") == f"folder:{mine}"
+    with pytest.raises(InputError, match="is not a folder"):
+        data.load("folder:mine", elsewhere)
+    add(elsewhere / "mine", "1.png", "2.png", "3.png", "4.png")
+    assert data.absolute("folder:mine") == f"folder:{elsewhere / 'mine'}"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no such names there")
 def test_a_question_mark_in_a_name(mine: Path) -> None:
     """Only the last one begins the options, and only if an equals sign follows it."""

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..support.checks import InputError, check_counts, check_seed
 from ..support.files import expand
 from .decoding import SUFFIXES, decode, is_hidden, printable, read_file, reason
-from .download import cache_folder
+from .download import VARIABLE, cache_folder
 from .image_sets import ImageSets
 from .preparation import OnBroken, Recipe, folder_source, prepare
 
@@ -103,25 +103,33 @@ def load_folder(
 
 
 def load_folder_spec(name: str, root: str | os.PathLike[str] | None = None) -> ImageSets:
-    """Load ``folder:PATH?option=value&option=value``; PATH is relative to ``root`` if given."""
+    """Load ``folder:PATH?option=value&option=value``; :func:`absolute` says where PATH starts."""
     path, query = _parsed(name)
     if not path:
         raise InputError(f"{name!r} names no folder: write folder:PATH.")
     options = _options(dict(urllib.parse.parse_qsl(query, keep_blank_values=True)))
-    place = Path(root or ".") / expand(path)
-    return load_folder(place, name=name, **msgspec.structs.asdict(options))
+    return load_folder(_place(path, root), name=name, **msgspec.structs.asdict(options))
 
 
 def absolute(name: str, root: str | os.PathLike[str] | None = None) -> str:
     """The name under which :func:`load` finds the same images from any working directory.
 
-    A relative PATH starts from ``root``, by default the working directory.
+    A relative PATH starts from ``root``; without one, from the working directory, or from the
+    folder that SVAE_DATA names if only that one holds it.
     """
     path, query = _parsed(name)
     if not (name.startswith(PREFIX) and path):
         return name
-    place = (Path(root or ".") / expand(path)).resolve()
+    place = _place(path, root).resolve()
     return f"{PREFIX}{place}?{query}" if query else f"{PREFIX}{place}"
+
+
+def _place(path: str, root: str | os.PathLike[str] | None) -> Path:
+    place = Path(root or ".") / expand(path)
+    named = os.environ.get(VARIABLE)
+    if root is None and named and not place.exists() and (expand(named) / path).exists():
+        return expand(named) / path
+    return place
 
 
 def _parsed(name: str) -> tuple[str, str]:
