@@ -147,7 +147,12 @@ class Trainer:
 
     @torch.enable_grad()
     def train_step(self) -> Loss:
-        """Take one step and return its loss, in tensors on the device: nothing waits for them."""
+        """Take one step and return its loss, in tensors on the device: nothing waits for them.
+
+        The model is in training mode afterwards; :meth:`fit` ends in evaluation mode.
+        """
+        if not self.model.training:
+            self.model.train()
         with self._good.explaining_lack_of_memory(self.step + 1):
             x = self.feed.batch(self.step)  # (n, C, S, S): this process's share
             noise = self.feed.noise(self.step, self.model.config.latent_dim)  # (n, L)
@@ -223,7 +228,6 @@ class Trainer:
         watchers = on_log if self.processes.main else ()
         if not self._good:
             self._good.keep()
-        self.model.train()
         before = self.seconds - time.perf_counter()
         bar = counter(target, "training", "step", initial=self.step, show=show)
         try:

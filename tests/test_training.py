@@ -101,6 +101,15 @@ def test_each_step_is_taken_with_its_own_learning_rate(tiny, fast, blobs) -> Non
         assert t.optimizer.param_groups[0]["lr"] == t.learning_rate(step)
 
 
+def test_steps_by_hand_after_a_training_go_on_with_it(tiny, fast, blobs) -> None:
+    by_hand, at_once = trainer(tiny, fast, blobs), trainer(tiny, fast, blobs)
+    by_hand.fit(2, progress=False)  # leaves the model in evaluation mode
+    by_hand.train_step()
+    at_once.fit(3, progress=False)
+    assert same_weights(by_hand.model, at_once.model)
+    assert by_hand.model.training
+
+
 def test_one_step_is_adam_on_the_loss(tiny, fast, blobs) -> None:
     ours, by_hand = trainer(tiny, fast, blobs), trainer(tiny, fast, blobs)
     ours.train_step()
@@ -333,7 +342,6 @@ def test_a_step_whose_scaled_gradients_overflow_is_left_out(tiny, fast, blobs) -
     t = trainer(tiny, dataclasses.replace(fast, precision="fp16"), blobs)
     t.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120)
     before = {k: v.clone() for k, v in t.model.named_parameters()}
-    t.model.train()
     t.train_step()
     assert all(torch.equal(v, before[k]) for k, v in t.model.named_parameters())
     assert t.scaler.get_scale() < 2.0**120
