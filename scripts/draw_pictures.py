@@ -53,6 +53,8 @@ def main() -> None:
     digits = sv.data.load("mnist-5k").train
     save(sampled_splits("faces", sv.data.draw_faces(4000, seed=1)[0]), "sampled-faces")
     save(sampled_splits("mnist-half-width", digits), "sampled-splits")
+    clothes = sv.data.load("fashion-mnist").train[:4000]
+    save(sampled_splits("fashion-half-width", clothes), "sampled-clothes")
     save(sampled_digits(), "sampled-digits")
 
 

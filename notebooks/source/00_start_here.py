@@ -35,15 +35,15 @@ import torch
 import svae_lib as sv
 
 # %% [markdown]
-# This is where it leads: ten images that nobody wrote, drawn by a small Split VAE that comes with the
-# course. Each column is one answer of its decoder: the map, which goes by the name of $\sigma$ (sigma: how
-# much of the first image a pixel takes, from 0 to 1), the images $x_1$ and $x_2$, and at the bottom their
-# mixture. What the map is up to, and why not every image is a digit, are questions
+# This is where it leads: ten clothes that nobody made, drawn by a Split VAE that comes with the course and
+# was trained for hours. Each column is one answer of its decoder: the map, which goes by the name of
+# $\sigma$ (sigma: how much of the first image a pixel takes, from 0 to 1), the images $x_1$ and $x_2$, and at
+# the bottom their mixture. What the map is up to, and why not every image is a success, are questions
 # for notebooks 3 to 6.
 
 # %%
-shipped = sv.load_trained("quick", "split-vae")
-sv.plots.split_rows(sv.sample_prior(shipped, 10, seed=0), 10, title="Images that nobody wrote")
+shipped = sv.load_trained("fashion-half-width", "split-vae")
+sv.plots.split_rows(sv.sample_prior(shipped, 10, seed=2), 10, title="Clothes that nobody made")
 
 # %% [markdown] tags=["slide"]
 # ## 2. Your machine

@@ -41,12 +41,12 @@ print("profile:", sv.course.profile())
 #
 # Everything else stays a VAE: the same encoder, the same loss, computed on $x$ alone. In this notebook
 # $x$ is the mixture, the decoder's answer, which notebook 1 called $\hat{x}$; the library calls it
-# `x_hat`. Here is a trained one:
+# `x_hat`. Here is a trained one, with a boot that it draws from a random $z$:
 
 # %%
-shipped = sv.load_trained("quick", "split-vae")
-one = sv.inference.reconstruct_all(shipped, sets.test[3:4])
-sv.plots.split_head(1, example=[part[0] for part in (one.sigma_map, one.x1, one.x2, one.x_hat)])
+drawn = sv.sample_prior(sv.load_trained("fashion-half-width", "split-vae"), 10, seed=1)
+boot = (drawn.sigma_map[6], drawn.x1[6], drawn.x2[6], drawn.x_hat[6])
+sv.plots.split_head(1, example=boot)
 
 # %% [markdown]
 # ### Exercise 1: `mix`

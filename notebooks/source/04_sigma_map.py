@@ -58,7 +58,7 @@ sv.plots.split_rows(out, 10, originals=images, title="A trained split")
 # nothing to decide: any value gives the same $x$. On digits that is most of the picture, since both
 # images are black there. What $\sigma$ shows in such places (stripes at the border, say) is left over.
 # So before our *eyes* interpret a map, we set it to $\frac12$ wherever it cannot move $x$ by more than
-# 0.01. (Why not before we measure it, too? That is section 5.1.)
+# 0.01. (Before we measure it, too? See section 5.1.)
 
 # %%
 def where_it_matters(out, least=0.02):
@@ -86,8 +86,8 @@ sv.plots.image_rows(rows, maps=list(rows)[:3], title="Much of a map is free")
 # - **semantic**: $\sigma$ follows the contours of the image, and $x_1$, $x_2$ are plausible
 #   variations of it.
 #
-# To know what we are talking about, we build one of each for the same digit, and a third in which
-# nothing is split. All three mix to *exactly* the same $x$.
+# We build one of each for the same digit, and a third in which nothing is split. All three mix to
+# *exactly* the same $x$.
 
 # %%
 x = images[3:4]  # (1, 1, 32, 32)
@@ -306,9 +306,9 @@ sv.plots.image_rows(gallery, maps=list(gallery)[1:], title="A map that knows not
 
 # %% [markdown]
 # The mask is made from $x_1$ and $x_2$, and these differ along the strokes: where it begins and ends there is
-# an edge from $\sigma$ to $\frac12$, and **this edge follows the strokes whatever $\sigma$ does**. Even a map
-# with nothing in it then agrees with its digit above chance: what is measured is the mask. So
-# `where_it_matters` is for the eye alone, and we label maps as they are.
+# an edge from $\sigma$ to $\frac12$, and **this edge follows the strokes whatever $\sigma$ does**. Even an
+# empty map then agrees with its digit above chance. So `where_it_matters` is for the eye alone, and we label
+# maps as they are.
 
 # %% [markdown] tags=["slide"]
 # ## 6. Other seeds
@@ -361,7 +361,6 @@ sv.plots.image_rows(
     maps=["σ map"], above=list(models), title="The same digit, trained from other seeds",
 )
 
-# %%
 # All digits on one plane, with maps made by hand for comparison: a checkerboard, each digit's own
 # strokes, and the strokes of another digit.
 shuffled = torch.randperm(len(images), generator=torch.Generator().manual_seed(1))
@@ -378,16 +377,42 @@ sv.plots.split_plane(list(points.values()), list(points))
 # %% [markdown]
 # (The loss rises again because $\gamma$ falls, which makes errors dearer.) The errors lie close together,
 # apart from what seed 0 gains where it was trained longer. The splits need not: read off where your models
-# landed. (Another machine rounds differently, and that alone can send a
-# training another way: then you have repeated the experiment once more.) Three points are an observation,
-# not a law: [notebook 8](08_reproduce_the_paper.ipynb), section 6, has seven seeds at three $\beta$ each.
+# landed. (Another machine rounds differently; that alone can send a training another way.) Three points
+# are no law: [notebook 8](08_reproduce_the_paper.ipynb), section 6, has seven seeds at three $\beta$ each.
 # Whatever decides, it hangs on the seed more than on $\beta$.
+#
+# ### 6.1 Clothes
+#
+# The same layers, four times as wide, trained for hours on the clothes of Fashion-MNIST
+# ([results](../docs/results.md)). The model draws ten of its own.
+#
+# **What do you expect?** Some clothes will be dark, some bright. Which of $\sigma$, $x_1$ and $x_2$ sees to that?
+
+# %%
+drawn = sv.sample_prior(sv.load_trained("fashion-half-width", "split-vae"), 500, seed=1)
+
+
+def shade(u):
+    """Mean over each garment's pixels, found by their brightness in x2: (N,)."""
+    return (u * drawn.x2).sum(dim=(1, 2, 3)) / drawn.x2.sum(dim=(1, 2, 3))
+
+
+for name, part in {"σ": drawn.sigma_map, "x1": drawn.x1, "x2": drawn.x2, "x": drawn.x_hat}.items():
+    print(f"shade in {name:2} of 500 clothes: {shade(part).mean():.2f} ± {shade(part).std():.2f}")
+follows = torch.corrcoef(torch.stack((shade(drawn.sigma_map), shade(drawn.x_hat))))[0, 1]
+print(f"correlation of σ and x: {follows:.2f}")
+assert follows < -0.9 and shade(drawn.x1).mean() < 0.5 * shade(drawn.x2).mean()
+sv.plots.split_rows(drawn, 10, title="Outlines, filling and a dimmer")
+
+# %% [markdown]
+# Mostly $\sigma$. $x_1$ is dark but for the outlines, $x_2$ the plain garment, mostly bright; the
+# larger $\sigma$, the more of $x_1$, the darker the garment. A *semantic* split, and nobody asked for it.
 
 # %% [markdown] tags=["slide"]
 # ## 7. Turning the knobs
 #
 # `mix(out, sigma=..., swap=..., sharpness=...)` mixes the two images of a split under another map.
-# Four changes to begin with: $\sigma$ everywhere 1 (that is $x_1$), everywhere 0 ($x_2$), everywhere
+# Four changes: $\sigma$ everywhere 1 (that is $x_1$), everywhere 0 ($x_2$), everywhere
 # $\frac12$, and $x_1$ and $x_2$ exchanged under the map as it is.
 #
 # **What do you expect?** Rank the four by the error they make, before you run the cell.
@@ -468,9 +493,8 @@ sv.plots.score_bars(
 
 # %% [markdown]
 # The *best map* is no model: it was computed from the image that it should draw. It says how far
-# these $x_1$ and $x_2$ could go with a perfect map. Between it and the best constant, the model's own
-# map shows what it contributes, without having seen the original through anything but 16 latent
-# variables.
+# these $x_1$ and $x_2$ could go with a perfect map. The model's own map saw the original through 16
+# latent variables only.
 #
 # ### 7.2 Sharper maps
 #
@@ -519,8 +543,7 @@ axes.legend()
 sv.plots.show(figure, f"Relative reconstruction error over sharpness t, for {', '.join(models)}.")
 
 # %% [markdown]
-# See how close to $t = 1$ each curve has its minimum, and which direction costs more. The decoder
-# was trained with its own map, so in the middle there is little to gain; a hard choice costs most
+# Near $t = 1$ there is little to gain: the decoder was trained with its own map. A hard choice costs most
 # where the map was using its freedom to mix.
 
 # %% [markdown] tags=["slide"]
@@ -636,12 +659,11 @@ sv.plots.image_rows(
 # Fine textures, nothing smooth. For most seeds the share lies above that of noise: pixels alternate by more
 # than accident, and there is a known reason. A transposed convolution with kernel 3 and stride 2 gives
 # neighbouring output pixels different numbers of input pixels to draw on, and so favours patterns that repeat
-# every two pixels (Odena, Dumoulin and Olah describe it). That is a plausible source of syntactic splits, not
+# every two pixels (Odena, Dumoulin and Olah describe it). A plausible source of syntactic splits, not
 # a proof: the shares here and the kinds of section 6 come from few seeds, and the
 # [appendix](10_appendix.ipynb), section 3, asks more of them.
 #
-# So the kind of a split is a habit of the architecture plus the accidents of a seed. The loss
-# accepts whatever comes.
+# So the kind of a split is a habit of the architecture plus the accidents of a seed.
 
 # %% [markdown] tags=["slide"]
 # ## Recap
@@ -652,8 +674,8 @@ sv.plots.image_rows(
 # - Semantic: $\sigma$ follows contours; measured by the correlation of edges, above what the same
 #   maps score on other images.
 # - Swapping $x_1$ and $x_2$ mirrors $x$ about their average; sharpening multiplies the log-odds.
-# - The loss sees $x$ alone, so it prefers no split; start and architecture decide. All this is one small
-#   network, 4,000 digits and labels that rest on bounds somebody chose. Whether $x_1$ and $x_2$ score better
+# - The loss sees $x$ alone, so it prefers no split; start and architecture decide. All this is two
+#   networks, and labels that rest on bounds somebody chose. Whether $x_1$ and $x_2$ score better
 #   than $x$, as the paper says, is measured in [notebook 8](08_reproduce_the_paper.ipynb).
 #
 # All symbols of the course are in the [glossary](../docs/glossary.md).
