@@ -66,6 +66,26 @@ PREDICTIONS = (
         ),
     ),
     Question(
+        "04-dark-clothes",
+        "A Split VAE draws clothes, some dark, some bright, and its map differs between them. Were "
+        "the map the same constant for all, how far would their shades differ?",
+        (
+            Choice(
+                "As far as before: σ only draws contours",
+                "σ is larger where clothes are dark, and lets more of the dark x₁ through.",
+            ),
+            Choice(
+                "Less far, but they would still differ",
+                "Yes: x₁ and x₂ are darker themselves where clothes are dark. The map adds to it.",
+                right=True,
+            ),
+            Choice(
+                "Not at all: the map alone makes the shade",
+                "It looks so. But x₁ and x₂ are not equally bright for all clothes either.",
+            ),
+        ),
+    ),
+    Question(
         "04-rank-four",
         "x₁ alone, x₂ alone, their average, and x₁ and x₂ exchanged: which makes the largest "
         "error?",
