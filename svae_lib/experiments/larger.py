@@ -22,6 +22,7 @@ def larger_models() -> list[tuple[str, plots.AltFigure, str]]:
     error = (out.x_hat - truth).square().mean().item()
     mu, _ = encode_all(model, faces)
     walk = decode_all(model, interpolate(mu[0], mu[1], SHOWN)).x_hat
+    clothes, trained_clothes = _trained("fashion-half-width-split-vae")
     vae, trained_vae = _trained("mnist-half-width-vae")
     panels = [
         (
@@ -33,6 +34,11 @@ def larger_models() -> list[tuple[str, plots.AltFigure, str]]:
             "Split VAE: from one face to another",
             plots.interpolation(walk[None]),
             "Latent vectors on the way between the first two faces above, decoded.",
+        ),
+        (
+            "Split VAE: clothes that nobody made",
+            plots.split_rows(sample_prior(clothes, SHOWN, seed=2), SHOWN),
+            f"{trained_clothes} Latent vectors from the prior.",
         ),
         (
             "VAE: digits",
