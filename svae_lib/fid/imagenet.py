@@ -64,6 +64,11 @@ def load_inception(
     )
 
 
+def _laid_out(images: Tensor) -> Tensor:
+    """On a CPU with the channels last, the layout that its convolutions are fastest in."""
+    return images.contiguous(memory_format=torch.channels_last) if images.is_cpu else images
+
+
 class _InceptionFeatures(nn.Module):
     def __init__(self, inception: nn.Module) -> None:
         super().__init__()
@@ -71,7 +76,7 @@ class _InceptionFeatures(nn.Module):
         self.inception.fc = nn.Identity()  # 2048 pooled features instead of 1008 classes
 
     def forward(self, images: Tensor) -> Tensor:
-        large = F.interpolate(images, (299, 299), mode="bilinear", align_corners=False)
+        large = F.interpolate(_laid_out(images), (299, 299), mode="bilinear", align_corners=False)
         features: Tensor = self.inception(2 * large - 1)
         return features
 
@@ -146,7 +151,7 @@ class _EfficientNetFeatures(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         shrinks = max(images.shape[2:]) > 224
-        images = F.interpolate(images, (224, 224), mode="bilinear", antialias=shrinks)
+        images = F.interpolate(_laid_out(images), (224, 224), mode="bilinear", antialias=shrinks)
         # As the Lite models were trained: MEAN_RGB, STDDEV_RGB in the authors'
         # efficientnet_lite_builder.py, not ImageNet's mean and deviation of each channel.
         maps: Tensor = self.net.extract_features((255 * images - 127) / 128)  # (N, 1280, 7, 7)
