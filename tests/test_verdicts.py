@@ -89,7 +89,7 @@ def test_more_active_variables_in_few_seeds_are_no_proof(
     record = with_half_width[HALF_WIDTH]
     for cell in record["cells"]:
         cell["latent"]["active"] = 15 if cell["variant"] == "split-vae" else 14
-    (row,) = lines_of(with_half_width, "more with every seed")
+    (row,) = lines_of(with_half_width, "more with 5 of 5")
     assert row[-1].endswith("too few for a test")
 
 

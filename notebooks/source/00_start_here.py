@@ -36,7 +36,7 @@ import svae_lib as sv
 
 # %% [markdown]
 # This is where it leads: ten clothes that nobody made, drawn by a Split VAE that comes with the course and
-# was trained for hours. Each column is one answer of its decoder: the map, which goes by the name of
+# was trained for almost two hours. Each column is one answer of its decoder: the map, which goes by the name of
 # $\sigma$ (sigma: how much of the first image a pixel takes, from 0 to 1), the images $x_1$ and $x_2$, and at
 # the bottom their mixture. What the map is up to, and why not every image is a success, are questions
 # for notebooks 3 to 6.

@@ -200,7 +200,8 @@ def _active(record: Record) -> Row:
         for name in ("vae", "split-vae")
     )
     few = "; too few for a test" if len(alive) < FEWEST else ""
-    says = f"more with every seed{few}" if split[0] > vae[-1] else "no sign of it"
+    every = f"more with {len(alive)} of {len(alive)}{few}"
+    says = every if split[0] > vae[-1] else "no sign of it"
     if min(*vae, *split) == size:
         says = "cannot be tested: none is idle"
     told = f"active of {size}: vae {_list(vae)}; split-vae {_list(split)}"

@@ -76,7 +76,8 @@ def image_rows(
         raise InputError(f"{shown} columns need as many texts above them, not {len(above)}.")
     at = [i for i, label in enumerate(rows) if label in maps]
     figure = _picture_figure(drawn, list(rows), at, title=title, above=above)
-    text = f"{len(drawn)} rows of {shown} images: {_plain(rows)}."
+    many = "row" if len(drawn) == 1 else "rows"
+    text = f"{len(drawn)} {many} of {shown} images: {_plain(rows)}."
     text += f" In columns: {_plain(above)}." if above else ""
     return finish(figure, text, title, alt=alt)
 

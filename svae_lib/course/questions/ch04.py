@@ -221,8 +221,8 @@ QUIZ = (
                 "The same images gave different kinds with different seeds.",
             ),
             Choice(
-                "Mostly the first weights, so the seed",
-                "Yes: in the appendix, section 3, first weights and order are crossed.",
+                "The seed: first weights and chance",
+                "Yes. How much of it the first weights decide is asked in the appendix, section 3.",
                 right=True,
             ),
         ),
