@@ -147,10 +147,7 @@ class Trainer:
 
     @torch.enable_grad()
     def train_step(self) -> Loss:
-        """Take one step and return its loss, in tensors on the device: nothing waits for them.
-
-        The model is in training mode afterwards; :meth:`fit` ends in evaluation mode.
-        """
+        """Take one step in training mode; its loss stays in tensors on the device, unawaited."""
         if not self.model.training:
             self.model.train()
         with self._good.explaining_lack_of_memory(self.step + 1):
