@@ -58,6 +58,7 @@ def test_a_really_full_device_is_reported(tmp_path: Path) -> None:
         pytest.raises(OSError, match="space"),
         files.atomic_path(tmp_path / "a.txt") as temporary,
     ):
+        temporary.unlink()
         temporary.symlink_to("/dev/full")
         temporary.write_text("x" * 100_000)
     assert not list(tmp_path.iterdir())
@@ -71,13 +72,15 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_new_file_has_the_usual_permissions_and_a_reader_keeps_the_old_one(
-    tmp_path: Path,
+    tmp_path: Path, tiny
 ) -> None:
     """Not those of a temporary file; and who reads while it is replaced reads the old one whole."""
     (tmp_path / "usual.txt").write_text("")
     path = tmp_path / "a.txt"
     files.write_text(path, "first")
-    assert path.stat().st_mode == (tmp_path / "usual.txt").stat().st_mode
+    sv.save_model(tmp_path / "model.safetensors", sv.VAE(tiny))
+    for file in tmp_path.iterdir():  # a class reads what its lecturer trained
+        assert file.stat().st_mode == (tmp_path / "usual.txt").stat().st_mode, file.name
     with path.open() as reader:
         files.write_text(path, "second", overwrite=True)
         assert reader.read() == "first"

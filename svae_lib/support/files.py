@@ -46,7 +46,10 @@ def atomic_path(target: str | os.PathLike[str], *, overwrite: bool = False) -> I
     name = f".{target.stem[:40]}.{secrets.token_hex(4)}.partial{target.suffix}"
     temporary = target.with_name(name)
     try:
+        temporary.touch()
+        granted = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(granted)  # safetensors lets nobody but the owner read its files
         with temporary.open("r+b") as file:  # Windows flushes writable handles only
             os.fsync(file.fileno())
         check_writable(target, overwrite=overwrite)  # it may have appeared in the meantime
