@@ -460,7 +460,8 @@ sv.plots.score_bars(
 # The second assertion above explains swapping: exchanging the images under the map is the same as
 # turning the map around, so on the way from $x$ to the average $\frac12(x_1 + x_2)$ one goes as far
 # again. Were $x$ perfect, the swapped image would have exactly four times the squared error of the
-# average: whatever the map adds is subtracted instead.
+# average: whatever the map adds is subtracted instead. On the bars it is less than four times: $x$ has
+# an error of its own.
 
 # %% [markdown] tags=["subslide"]
 # ### 7.1 How much of it is the map's work?
