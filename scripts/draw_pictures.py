@@ -55,6 +55,8 @@ def main() -> None:
     save(sampled_splits("mnist-half-width", digits), "sampled-splits")
     clothes = sv.data.load("fashion-mnist").train[:4000]
     save(sampled_splits("fashion-half-width", clothes), "sampled-clothes")
+    photographs = sv.data.load("folder:cifar10-jpeg?size=32").train[:4000]  # below SVAE_DATA
+    save(sampled_splits("photographs", photographs), "sampled-photographs")
     save(sampled_digits(), "sampled-digits")
 
 

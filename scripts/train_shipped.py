@@ -23,7 +23,6 @@ import torch
 import svae_lib as sv
 from svae_lib.experiments.checkpoints import load_model, read_about, save_model
 from svae_lib.experiments.runs import Run
-from svae_lib.experiments.tables import TABLES
 from svae_lib.support.files import write_text
 
 ROOT = Path(__file__).parent.parent
@@ -47,9 +46,6 @@ def shipped() -> dict[str, tuple[str, sv.Preset]]:
     for seed in (1, 2):  # notebook 4: other seeds, other splits
         preset = replace(quick, train=replace(quick.train, seed=seed))
         found[f"quick-seed-{seed}-split-vae"] = ("split-vae", preset)
-    photographs = TABLES["photographs"].preset  # notebook 8; wants the folder cifar10-jpeg
-    assert isinstance(photographs, sv.Preset)
-    found["photographs-split-vae"] = ("split-vae", photographs)
     for k in (3, 4):  # the comparison of notebook 9
         preset = replace(quick, model=replace(quick.model, components=k))
         found[f"quick-{k}-way-split-vae"] = ("split-vae", preset)
@@ -144,8 +140,8 @@ number is the notebook's), made by `scripts/train_by_hand.py`. In a notebook:
 *quick*, *compact*, *quick-faces* and *small* are presets: `svae info` without a
 file prints them. *small-beta-B* and *small-gamma-one* are the sweep of notebook 2, *quick-seed-S*
 the other seeds of notebook 4, *quick-K-way* the split into K images of notebook 9. *photographs*
-is seed 0 of the table of that name, in notebook 8; so are *faces* and the *half-width* ones, whose
-training is described in results/README.md.
+is seed 0 of the table `photographs-30-epochs`; *faces* and the *half-width* ones are seed 0 of the
+tables of their names. results/README.md describes their training.
 """
     write_text(ROOT / "data" / "trained" / "README.md", text, overwrite=True)
 

@@ -241,6 +241,24 @@ def test_photographs_say_what_notebook_8_reads_from_them() -> None:
     assert max(halves) < 0.5 * min(r["precision"]["value"] for r in rows if r["part"] == "x")
 
 
+def test_longer_training_on_photographs_says_what_notebook_8_reads_from_it() -> None:
+    record = read_table(embedded("results/photographs-30-epochs.json"))
+    vae, split = record["cells"]
+    assert (vae["kind"], split["kind"]) == PAIR and vae["how"]["n"] == 10_000
+    parameters = read_table(embedded("results/photographs.json"))["cells"][0]["parameters"]
+    assert round(vae["parameters"] / parameters) == 4
+    kid = {
+        (cell["kind"], row["part"]): row["kid"]["value"]
+        for cell in (vae, split)
+        for row in cell["rows"]
+        if row["source"] == "mixture"
+    }
+    assert kid["split-vae", "x"] == pytest.approx(kid["vae", "x"], rel=0.01)  # alike
+    assert min(kid["split-vae", half] for half in ("x1", "x2")) > 2 * kid["split-vae", "x"]
+    assert split["latent"]["active"] < vae["latent"]["active"]
+    assert 0.2 < split["split"]["semantic"] < 0.3  # semantic, if barely
+
+
 def test_bounds_say_what_notebook_8_reads_from_them() -> None:
     record = read_table(embedded("results/likelihood.json"))
     assert not any(died(cell) for cell in record["cells"])

@@ -263,7 +263,7 @@ def test_other_metrics_than_fid_are_summarised_and_compared() -> None:
 
     cells = [cell(kind, seed, kid) for seed in (0, 1) for kind, kid in (("a", 0.25), ("b", 0.5))]
     record = {"cells": cells}
-    assert summarise(record, "kid")[1][0][3] == "0.25 ± 0.00"
+    assert summarise(record, "kid")[1][0][3] == "0.250 ± 0.000"
     rows = ("a", "prior", "x"), ("b", "prior", "x")
     assert paired_difference(record, *rows, "kid").mean == -0.25
     assert paired_difference(record, *rows).mean == 0

@@ -79,7 +79,8 @@ def summarise(record: dict[str, Any], metric: Metric = "fid") -> Text:
         found = [scores_by_seed(record, variant, source, part, metric) for source in sources]
         alive, begun = max(map(len, found)), runs[variant]
         seeds = f"{begun}" if alive == begun else f"{alive} of {begun}"
-        lines.append([variant, part, seeds, *map(_mean, found)])
+        decimals = 3 if metric == "kid" else 2
+        lines.append([variant, part, seeds, *(_mean(f, decimals=decimals) for f in found)])
     return ["model", "part", "seeds", *sources], lines
 
 
@@ -173,5 +174,8 @@ def _bounds(record: dict[str, Any], variant: str, bound: str) -> dict[int, float
     return {c["seed"]: float(c["likelihood"][bound]) for c in cells if c.get("likelihood")}
 
 
-def _mean(values: dict[int, float], none: str = "–") -> str:
-    return str(Estimate.of(values.values())) if values else none
+def _mean(values: dict[int, float], none: str = "–", decimals: int = 2) -> str:
+    if not values:
+        return none
+    estimate = Estimate.of(values.values())
+    return with_error(estimate.mean, estimate.half_width, decimals)
