@@ -486,11 +486,11 @@ sv.plots.score_bars(rows, xlabel="FID (LeNet) of a half less that of x, mixture,
 # ## 7. Claim 3, and photographs
 #
 # On `mnist-5k` all 16 latent variables are active in both models: nothing is idle, and the claim cannot be
-# tested. (With 32 of them, at half width, it can, and there is no sign of it: table at the end.) The table
-# `photographs` asks again on CIFAR-10 (as JPEG files, whose compression changes the pixels a little): a
-# network narrowed from the paper's, 64 latent variables, five seeds each, one planned question about the
-# mixture's samples. Features of a network that knows photographs, EfficientNet-Lite0; and KID, since 1,000
-# images are fewer than its 1,280 features ([notebook 7](07_fid.ipynb)).
+# tested. (With 32, at half width: table at the end.) The table `photographs` asks
+# again on CIFAR-10 (as JPEG files, whose compression changes the pixels a little): a network narrowed from
+# the paper's, 64 latent variables, five seeds each, one planned question about the mixture's samples. The
+# features are EfficientNet-Lite0's, which knows photographs, the score KID: 1,000 images are fewer than
+# 1,280 features ([notebook 7](07_fid.ipynb)).
 #
 # **What do you expect?** Blur costs more on photographs than on digits. Will the split help more, too? And
 # will some of 64 variables be idle?
@@ -510,8 +510,8 @@ assert verdict(mean, half) == "undecided"
 
 # %% [markdown]
 # Undecided, and the counts of both models lie in one range. No split is semantic, so claim 2 cannot be
-# asked. Were 2.6 epochs too few, or the network too small? Below, the table `photographs-30-epochs`: one
-# seed, 30 epochs, four times as many parameters, 10,000 images for each score.
+# asked. Were 2.6 epochs too few? The table `photographs-30-epochs`: one seed, 30 epochs, four times the
+# parameters, 10,000 images for each score.
 
 # %%
 longer = tables["photographs-30-epochs"]
@@ -530,9 +530,8 @@ sv.plots.split_rows(drawn, 10, title="Samples of the larger Split VAE of photogr
 # Alike again, and fewer latent variables are active in the Split VAE, not more. The measures call this split
 # semantic, if barely: $\sigma$ leaves $\frac12$ by little, along contours. Its halves have twice the KID of
 # $x$: claim 2 fails by far. Where $\sigma = \frac12$ anything may be added to $x_1$ and taken from $x_2$
-# ([notebook 3](03_split_decoder.ipynb), section 2), and the features see it: look for the fine grid in $x_1$
-# and $x_2$ that $x$ lacks. The table `faces` has a clearer split of colour images, the course's drawn faces.
-# How do its halves score?
+# ([notebook 3](03_split_decoder.ipynb), section 2), and the features see it: $x$ lacks the fine grid of
+# $x_1$ and $x_2$. The table `faces` has a clearer split of colour images, drawn ones. How do its halves score?
 
 # %%
 faces = tables["faces"]
@@ -545,8 +544,8 @@ rebuilt = {kind: sv.inference.reconstruct_all(sv.load_trained("faces", kind), dr
 sv.plots.split_rows(rebuilt["split-vae"], originals=sv.data.to_float(drawn))
 
 # %% [markdown]
-# Worse than $x$, here as well: each half leaves out what the other one shows, the eyes above all. Below is the
-# VAE of the same table. The eye finds little between the two; the Split VAE has the lower FID, with one seed.
+# Worse than $x$, here as well: each half leaves out what the other shows, the eyes above all. Below, the VAE
+# of the same table: the eye finds little between the two; the Split VAE has the lower FID, with one seed.
 
 # %%
 scores = {kind: by_seed(faces, kind, "mixture")[0] for kind in rebuilt}
@@ -558,8 +557,7 @@ sv.plots.image_rows({"original": sv.data.to_float(drawn)}
 # %% [markdown] tags=["slide"]
 # ## 8. The table again, and yours
 #
-# Each table was made by one command; the last one below has not been run. A table that was stopped goes on
-# from there.
+# Each table was made by one command; the last one below has not been run. A stopped table goes on.
 #
 # ```
 # svae reproduce mnist-5k          # section 4, on a CPU
