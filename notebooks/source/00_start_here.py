@@ -4,7 +4,7 @@
 # **Objectives.** After this notebook you can
 # - say what your machine is able to do in this course, and how long it will take;
 # - handle images as tensors: shape, range, bytes and floats;
-# - name the simplest model of images, how wrong it is, and why its samples are noise;
+# - name the simplest model of images, how wrong it is, and what its samples lack;
 # - work with the course: predict, run, solve, ask for hints, stop a training.
 #
 # **Prerequisites.** Python, and having seen a PyTorch tensor.
@@ -382,7 +382,7 @@ sv.data.load("minst-5k")
 # %% [markdown] tags=["slide"]
 # ## 6. The map
 #
-# An arrow leads from a notebook to one that needs it.
+# Arrows show the order; what a notebook needs is at its top, under **Prerequisites**.
 
 # %%
 sv.plots.course_map()

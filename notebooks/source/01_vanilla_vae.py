@@ -381,7 +381,7 @@ torch.testing.assert_close(d_log_var, log_var.exp(), atol=0.02, rtol=0)
 #
 # and the loss of a batch is the mean over its images.
 # Sum over pixels, sum over latent variables, mean over images: mixing these up is the most frequent mistake
-# in VAE code, and silently changes the balance between the two terms by a factor of hundreds.
+# in VAE code, and silently changes the balance between the two terms by a factor of up to $D$.
 #
 # #### Exercise 3: `vae_loss`
 
@@ -460,7 +460,7 @@ vae = TinyVAE()
 # %% [markdown]
 # ### Exercise 5: `training_step` (10 minutes, ★★)
 #
-# What do `zero_grad`, `backward` and `step` of section 2 do? Write one step of gradient descent without
+# Section 2's `step` is Adam's, which rescales the gradient. Write one step of plain gradient descent, without
 # an optimiser. $\theta$ (`theta`) holds all parameters of the network in one vector: let autograd find the
 # gradient of the loss with respect to it, and move against it by `rate` times the gradient. Neither result
 # keeps a gradient.
@@ -498,7 +498,7 @@ losses = []
 for _ in range(20):
     loss, theta = training_step(theta, loss_at, train[:200], 1e-4)
     losses.append(loss.item())
-print(f"{len(theta):,} parameters; loss {losses[0]:.0f} at first, {losses[-1]:.0f} after 20 steps")
+print(f"{len(theta):,} parameters; loss {losses[0]:.0f} at first, {losses[-1]:.0f} after 19 steps")
 assert losses[-1] < losses[0]
 
 # %% [markdown]
@@ -594,7 +594,7 @@ sv.plots.image_rows(rows, title="The same random codes, decoded",
 # modelled *afterwards* is a generative model too, and [notebook 6](06_sampling.ipynb) models codes with
 # more care. What a VAE adds is that its prior takes part in training:
 # - the codes are made to suit the prior, and need not be of a kind that some fit happens to describe;
-# - the loss bounds $\log p(x)$, so the whole is a model of images, not of codes alone;
+# - the ELBO bounds $\log p(x)$, so the whole is a model of images, not of codes alone;
 # - every latent variable pays for what it tells, which [notebook 2](02_balancing_the_elbo.ipynb) turns
 #   into a theory of blur.
 

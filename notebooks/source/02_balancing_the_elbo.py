@@ -251,7 +251,7 @@ sv.plots.show(figure, "Left: error and KL over the price; above 1/2 the KL is 0.
 #
 # Where did the $\frac12$ come from? It is the variance of the toy data along their one direction,
 # $(1, -1)/\sqrt2$. For Gaussian data and a linear VAE each direction stands for itself. Along one of
-# variance $\lambda$, a posterior of variance $s^2$ whose code has the prior's variance, 1, costs
+# variance $\lambda$, a latent variable of posterior variance $s^2$ whose $\mu^2$ averages $1 - s^2$ costs
 # $\frac12 \log (1 / s^2)$ nats, and the best linear answer leaves the error $d = \lambda s^2$. So an error
 # of $d$ takes $\frac12 \log (\lambda / d)$ nats (the rate-distortion function of a Gaussian). Minimise
 #
@@ -458,7 +458,7 @@ thinned = {name: {k: v[::10] for k, v in h.items()} for name, h in histories.ite
 sv.plots.training_curves(thinned, ("mse", "gamma", "kl"), title="Two starts of gamma, beta = 4")
 
 # %% [markdown]
-# From 1, the KL divergence first falls to very little (the rule leaves one direction), until $\gamma$ has
+# From 1, the KL divergence stays very small (the rule leaves one direction), until $\gamma$ has
 # come down. Then the run catches up, and ends at nearly the same place. From the variance the price is
 # right at once. The trainer's $\gamma$ follows from the errors of its steps as yours does:
 
@@ -486,7 +486,7 @@ if learning:
 # in the paper.
 #
 # **What do you expect?** The next cell trains with $\beta$ = 1, 16, 64 and 256 (4 we have). How many
-# of the 16 latent variables will be active at each? Use the rule of section 2.1, with $\gamma$ at its
+# of the 16 latent variables will still tell something at each? Use the rule of section 2.1, with $\gamma$ at its
 # start, and the prediction of section 3.1. (Pictures first, the count in section 4.1.)
 
 # %%
@@ -699,8 +699,8 @@ sv.plots.image_rows(
 # ## Recap
 #
 # - Under squared error the best answer to an uncertain question is the mean of the answers: blur.
-# - A latent variable chooses, and pays in KL divergence. The price is $\beta\gamma$: directions of the
-#   data with less variance are not told apart, which is posterior collapse.
+# - A latent variable chooses, and pays in KL divergence. The price is $\beta\gamma$: directions of
+#   less variance are not told; where all have less, the posterior collapses.
 # - The best $\gamma$ is the MSE. A running estimate follows it; starting it at the variance of the
 #   data spares the model a first collapse.
 # - $\mathrm{var}(\mu) + \mathrm{mean}(s^2) = 1$ in a network trained to the end; where it is not, the

@@ -257,7 +257,7 @@ assert max((mix(*split) - test[3:4]).square().mean() for split in splits.values(
 
 # %% [markdown] tags=["slide"]
 # All four fit the digit; **the split is what the start left behind**. From zeros no split arises: the two
-# images stay equal for ever. In the three others one does, the wider the start, the more. There $\sigma$
+# images stay equal for ever. In the others one does, barely visible at 0.1, wider starts more. There $\sigma$
 # keeps most of its pattern: only about a fifth of its pixels change sides
 # ([notebook 4](04_sigma_map.ipynb), section 8, says why). The images fit around it. From the two smaller
 # spreads they end more alike than they began, from the largest less.
@@ -427,7 +427,7 @@ if learning:
 
 # %% [markdown]
 # About equal: the split is no second decoder, and the error of $x$ is not where it shows. It is *one* run of
-# each, though; another seed can reverse a small difference. "Active" counts the latent variables that tell
+# each, though; another seed can show a small difference. "Active" counts the latent variables that tell
 # something about the image ([notebook 2](02_balancing_the_elbo.ipynb)); the paper claims that a split keeps
 # more of them active. Whether the claims hold is a matter of many runs, and of
 # [notebook 8](08_reproduce_the_paper.ipynb).
@@ -435,8 +435,8 @@ if learning:
 # %% [markdown] tags=["slide"]
 # ## 5. A first look at the split
 #
-# Four test digits while the model was learning, and below them ten when it had learnt: from top to bottom the
-# map, the two images, and their mixture, in the order of the paper's figures. Compare the map with those made
+# Four test digits while the model was learning, and below them ten when it had learnt: from top to bottom (the
+# ten below their originals) map, two images, mixture, as in the paper's figures. Compare the map with those made
 # by hand in section 1.1: does it alternate from pixel to pixel, or follow the strokes? And where do $x_1$ and
 # $x_2$ differ? (Notebook 4 looks closely.)
 

@@ -49,8 +49,7 @@ PREDICTIONS = (
         (
             Choice(
                 "For none: telling the two images apart always pays",
-                "A nat has a price, beta gamma. If it saves less error than that, it is not "
-                "bought.",
+                "A nat costs 2 beta gamma in squared error. If it saves less, it is not bought.",
             ),
             Choice(
                 "For small gamma, such as 0.1",
@@ -95,8 +94,7 @@ PREDICTIONS = (
             ),
             Choice(
                 "The start at the variance is ahead, but not at the end",
-                "Yes: from 1 the KL divergence first falls to very little, then the run catches "
-                "up.",
+                "Yes: from 1 the KL divergence stays very small at first, then the run catches up.",
                 right=True,
             ),
             Choice(
@@ -108,7 +106,7 @@ PREDICTIONS = (
     ),
     Question(
         "02-active-at-256",
-        "How many of the 16 latent variables will be active at beta = 256?",
+        "How many of the 16 latent variables will still tell something at beta = 256?",
         Number(
             0,
             0,

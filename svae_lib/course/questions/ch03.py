@@ -15,13 +15,13 @@ PREDICTIONS = (
             ),
             Choice(
                 "In none: nothing asks for a split",
-                "Nothing asks for one, but a random start brings one along, and nothing removes "
-                "it.",
+                "Nothing asks for one, but a random start brings one along, and nothing wholly "
+                "removes it.",
             ),
             Choice(
                 "In the three random ones",
-                "Yes: what differs at the start is not removed, and the wider the start, the more "
-                "is left at the end.",
+                "Yes: what differs at the start is never wholly removed, and the wider the start, "
+                "the more is left at the end.",
                 right=True,
             ),
         ),
