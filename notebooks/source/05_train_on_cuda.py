@@ -122,7 +122,7 @@ assert torch.tensor(70_000.0).half().isinf()  # fp16: overflow
 assert torch.tensor(1.002).bfloat16() == 1  # bf16: too few digits
 
 # %% [markdown]
-# bf16 keeps the size of all three, and loses digits: 1.002 becomes 1. fp16 keeps the digits of 1.002,
+# bf16 keeps all three within 0.3 %, which turns 1.002 into 1. fp16 keeps the digits of 1.002,
 # and makes 70,000 infinite and $10^{-8}$ zero.
 #
 # ### 2.1 Mixed precision
@@ -511,7 +511,7 @@ print(f"training: {rate:,.0f} images/s x {step_flops / 1e6:,.1f} MFLOP = {achiev
 print(f"fraction of the measured matrix peak: {achieved / peak:.1%}")
 
 # %% [markdown]
-# The rest goes to operations that hardly compute (BatchNorm, swish, copies, Adam) and are bound by memory.
+# The rest goes to operations that hardly compute (BatchNorm, swish, copies, Adam), and to slow convolutions.
 # The [appendix](10_appendix.ipynb), section 2, measures them one by one, below the roof that memory sets. In
 # 16 bits the peak is higher and the fraction lower; only images per second tell whether a step is faster.
 
@@ -519,7 +519,7 @@ print(f"fraction of the measured matrix peak: {achieved / peak:.1%}")
 # ## 6. Stopping and going on
 #
 # Machines are switched off, sessions on borrowed GPUs end. A **checkpoint** holds *all* that the next
-# step depends on: weights and BatchNorm's statistics, Adam's moments, gamma, the position in the data,
+# step depends on: weights and BatchNorm's statistics, Adam's moments, gamma, loss scale, position in the data,
 # the state of the random numbers.
 #
 # The trainer makes the last two easy: the order of an epoch and the noise of a step are functions of
@@ -577,7 +577,7 @@ assert difference(straight, careless) > 0
 #
 # ### 6.1 A run that looks after itself
 #
-# A `Run` is a folder with settings, checkpoints, and at the end the model. On the command line:
+# A `Run` is a folder with settings, checkpoints, curves and the model. On the command line:
 #
 # ```
 # svae train --preset quick --out runs/mine    Ctrl-C: finishes the step, saves, leaves
@@ -700,7 +700,7 @@ assert errors["statistics of the batch"] > 10 * errors["stored statistics"]
 # step; one process writes the files.
 #
 # ```
-# pip install "svae-lib[scale]"
+# pip install --editable ".[scale]"
 # torchrun --standalone --nproc-per-node 8 -m svae_lib train \
 #     --preset celeba --train.batch-size 800 --train.steps 20000 \
 #     --train.learning-rate 2.8e-4 --train.warmup-steps 1000 --out runs/eight
@@ -709,8 +709,8 @@ assert errors["statistics of the batch"] > 10 * errors["stored statistics"]
 # Eight times the batch, an eighth of the steps, so as many images; and with Adam $\sqrt{8}$ times the
 # learning rate to start with, after a warm-up: a rule of thumb. (Goyal and others scale by 8, for SGD.)
 #
-# Eight processes learn what one would with the same batch, but for rounding. (Tested with two on a CPU:
-# `--nproc-per-node 2` and `--device cpu`. How fast several GPUs are has not been measured for this course.)
+# Eight processes should learn what one would with the same batch. (Tested without shared statistics, two on a
+# CPU: `--nproc-per-node 2`, `--device cpu --train.no-sync-norm`. Several GPUs have not been measured.)
 # More is on [the page about scaling](../docs/scaling.md). How eight images would be shared:
 
 # %%
@@ -730,8 +730,8 @@ print(f"GPUs here: {torch.cuda.device_count()}")
 # - Images stay on the device as bytes, a quarter of float32; per parameter four float32 numbers.
 # - A GPU works through a queue. Reading a number empties it: read seldom, and wait before reading a
 #   clock.
-# - Images per second times FLOP per image, over the measured peak: the fraction says whether there is
-#   something to gain.
+# - Images per second times FLOP per image, over the measured peak: the fraction bounds what
+#   there is to gain.
 # - A checkpoint holds everything that the next step depends on. Then resuming is exact.
 # - Parts' gradients combine to the whole batch's by their share of the images, BatchNorm excepted. One
 #   process per device: the same command, started by a launcher.

@@ -158,7 +158,7 @@ sv.plots.variance_law(statistics, title="Variance of the aggregate posterior")
 # %% [markdown] tags=["subslide"]
 # ### 2.2 A look at it
 #
-# The variance is near 1 in every variable, as the prior wants it: the **variance law** of notebook 2. Now look
+# The variances lie between 1.0 and 1.3, near the prior's 1: the **variance law** of notebook 2 nearly holds. Now look
 # at the cloud of draws itself, here those of test images, coloured by digit. $L$ dimensions have to be
 # projected onto two. One projection takes the two variables with the narrowest posteriors, on which the
 # decoder relies most; the other the plane in which the digits lie farthest apart (linear discriminant
@@ -530,7 +530,7 @@ sv.plots.score_bars(
 # can follow its half, so we take several numbers of components $M$.
 #
 # **What do you expect?** Four scores for each $M$. If looking at the reference did no harm, which would be
-# equal? And at which $M$ is the harm largest?
+# equal? At which $M$ is the relative harm largest?
 
 # %%
 sv.course.predict("06-leak")
@@ -585,7 +585,7 @@ bars
 # its own half. It has learnt the accidents of that half (a few more sevens, someone's slant), and FID's
 # reference has the same accidents.
 #
-# **Leakage grows as the vectors per component fall**: a larger share of the score is flattery, and the
+# **With fewer vectors per component** flattery stays about one point, a larger share of the score, and the
 # samples move closer to the images that were seen, on the way to copying them. **How much of the authors'
 # scores is flattery is unknown.** They have a hundred vectors for each of their hundred components, but 32 or
 # more latent variables: a covariance then has several times the free numbers that it has at our $L$, and what
@@ -601,9 +601,9 @@ bars
 # sheet among all possible images; the vectors $z$, with the posterior's noise added, fill their whole space
 # of $L$ dimensions. That is an easier case, in which the best VAE can match its prior.
 #
-# Encoder and decoder of the second stage are a few linear layers. It has as many latent variables
+# The second stage's two networks are linear layers with swish between. It has as many latent variables
 # $u$ as the first, the loss of [notebook 1](01_vanilla_vae.ipynb) with $\beta = 1$, and a running
-# $\gamma$; its "images" are draws $z \sim q(z \mid x_i)$ of training images. To sample:
+# $\gamma$; its "images" are standardised draws $z \sim q(z \mid x_i)$ of training images. To sample:
 #
 # $$u \sim \mathcal{N}(0, I), \qquad z \sim \mathcal{N}(\mathrm{decoder}_2(u), \gamma_2 I), \qquad
 #   x = \mathrm{decoder}_1(z) .$$
@@ -723,8 +723,8 @@ if learning:
     assert half_way["prior draws", "spherical"] < half_way["prior draws", "linear"]
 
 # %% [markdown]
-# Half way between draws from the prior, the straight line costs a good deal: the decoder has hardly seen
-# vectors so short. The great circle's images are about as good as the prior samples at its ends. But a
+# Half way between prior draws the straight line costs much, though nearer to training images: its midpoints
+# have half the variance. The great circle's images are about as good as the prior samples at its ends. But a
 # smooth walk does not avoid the holes between digits: a 0 does not become a 1 by way of digits.
 
 # %% [markdown] tags=["slide"]
@@ -738,8 +738,8 @@ if learning:
 #   stage, a VAE of latent vectors, is another model of $q(z)$.
 # - Held-out likelihood and FID choose different sizes: one punishes every vector that is forgotten, the
 #   other looks at the samples as a whole.
-# - Fitting to the images that the score is measured against flatters, the more the fewer vectors a
-#   component has.
+# - Fitting to the images that the score is measured against flatters; with fewer vectors per
+#   component, relatively more.
 # - Straight lines between latent vectors leave the prior's shell where $L$ is large; great circles stay.
 #
 # All symbols of the course are in the [glossary](../docs/glossary.md).

@@ -616,7 +616,7 @@ for a in weights:  # three parts of one seed are a run of the first experiment, 
 # - Densities compare within one protocol only; probabilities of bytes, in bits per dimension, between
 #   models of any kind.
 # - No operation is faster than its roof, the smaller of peak and intensity times bandwidth. What a
-#   step loses to the peak is the time of operations that hardly compute.
+#   step loses to the peak goes to operations that hardly compute, and to slow convolutions.
 # - Cross the factors, and average the others away: what variance is left goes with the one that is kept.
 #   Decoder and head *together* decide most of the kind of a split, before the first image is seen.
 #

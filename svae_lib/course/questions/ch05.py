@@ -5,19 +5,19 @@ from . import Choice, Number, Question
 PREDICTIONS = (
     Question(
         "05-formats",
-        "1.002, 70,000 and 10⁻⁸ are stored as bf16 and as fp16. Which format spoils which?",
+        "1.002, 70,000 and 10⁻⁸ are stored as bf16 and as fp16. What becomes of them?",
         (
             Choice(
-                "bf16 spoils 1.002, fp16 the large and the small one",
+                "bf16 turns 1.002 into 1; fp16 loses the other two",
                 "Yes: bf16 has the range and few digits; fp16 has digits, and ends at 65,504.",
                 right=True,
             ),
             Choice(
-                "bf16 spoils the large and the small one, fp16 spoils 1.002",
+                "bf16 loses the large and the small one; fp16 turns 1.002 into 1",
                 "The other way round: bf16 has float32's range and few digits.",
             ),
             Choice(
-                "Both spoil all three",
+                "Both lose all three",
                 "Each keeps what it spends its bits on: bf16 the range, fp16 the digits.",
             ),
         ),

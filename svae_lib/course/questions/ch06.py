@@ -101,20 +101,20 @@ PREDICTIONS = (
     ),
     Question(
         "06-leak",
-        "A mixture that has seen the reference scores too well. When is the harm largest?",
+        "A mixture that has seen the reference scores too well. When is the harm largest, as a share of the score?",
         (
             Choice(
                 "With many components, so few vectors for each",
-                "Yes: the closer a mixture can follow what it saw, the more it flatters.",
+                "Yes: about a point of FID each time, of a score that falls.",
                 right=True,
             ),
             Choice(
                 "With few components, so many vectors for each",
-                "They can follow no more than the accidents of mean and covariance.",
+                "About a point of FID as well, but of a score that is higher.",
             ),
             Choice(
                 "It is the same for every number of components",
-                "It grows as the vectors per component fall.",
+                "In points of FID, nearly; as a share of the score it grows.",
             ),
         ),
     ),

@@ -100,13 +100,12 @@ PREDICTIONS = (
     ),
     Question(
         "07-worst-treatment",
-        "Real digits are treated as evaluation code sometimes does. Which costs most, apart from "
-        "dividing by 255 twice?",
+        "Real digits are treated as evaluation code sometimes does. Which costs most?",
         (
-            Choice("Rounding to 8 bits", "Its effect is small here."),
+            Choice("Rounding to 32 grey levels", "Its effect is small here."),
             Choice(
-                "Training images in place of test images as the reference",
-                "It makes a small difference here.",
+                "Cutting the border and enlarging what is left",
+                "Much, but resizing to 28 pixels and back costs more.",
             ),
             Choice(
                 "Resizing to 28 pixels and back",
