@@ -670,8 +670,8 @@ sv.plots.image_rows(
 # than accident, and there is a known reason. A transposed convolution with kernel 3 and stride 2 gives
 # neighbouring output pixels different numbers of input pixels to draw on, and so favours patterns that repeat
 # every two pixels (Odena, Dumoulin and Olah describe it). A plausible source of
-# alternation. But how much of it there is before training does not tell the kind afterwards: what few seeds
-# suggest, more seeds deny ([appendix](10_appendix.ipynb), section 3).
+# alternation. Does the amount of it before training tell the kind afterwards? The
+# [appendix](10_appendix.ipynb), section 3, asks more seeds.
 #
 # So the kind of a split is a habit of the architecture plus the accidents of a seed.
 

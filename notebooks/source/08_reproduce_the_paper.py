@@ -150,7 +150,7 @@ assert covered["1.96"] < covered["Student"]
 #
 # Images come from four sources: *REC*, reconstructions of the test images; *prior*; *mixture*; and
 # *two-stage*, latent vectors from a second VAE ([notebook 6](06_sampling.ipynb)). Without a posterior,
-# nothing gives $z$ the prior's distribution: *ae* and both *rae* are sampled from it all the same, and so
+# nothing gives $z$ the prior's distribution: *ae* and both *rae* are sampled from it all the same, *ae* so
 # badly that the picture leaves the prior out.
 
 # %%
@@ -289,8 +289,8 @@ for name in others:
 # %% [markdown]
 # One of four, and none after the correction: it may have been luck. "Undecided" is not "equal"; it asks
 # for more seeds. (Against the four other models the Split VAE's mixture samples are worse, corrected for
-# five comparisons. But these got weights *chosen* for a low mixture score, on held-out training
-# digits; VAE and Split VAE took the preset's $\beta = 4$ as it was. Candidates compare when they had the
+# five comparisons. But all except *ae* got weights *chosen* for a low mixture score, on held-out
+# training digits; VAE and Split VAE took the preset's $\beta = 4$ as it was. Candidates compare when they had the
 # same care: at $\beta = 1$, in section 5.1, they are hardly behind.)
 
 # %% [markdown] tags=["slide"]
@@ -326,8 +326,7 @@ sv.plots.score_bars(
 # %% [markdown]
 # Undecided, both times. The hint did not come again; luck is its simplest reading, not a proven
 # one: compared like for like, the new interval is no narrower than the old, whose four seeds happened to
-# agree. $\beta$ does more to both models than the split does to either. For claim 1 at this scale: **no
-# difference found**.
+# agree. $\beta$ does more to both models than the split does to either. Claim 1 at this scale: **undecided**.
 
 # %% [markdown] tags=["slide"]
 # ### 5.2 Another yardstick: $\log p(x)$
@@ -357,10 +356,10 @@ assert low < 0 < high
 # unit of the pixels.)
 
 # %% [markdown] tags=["slide"]
-# ### 5.3 A hint that came again
+# ### 5.3 A second hint
 #
-# Of one column we asked in passing only: *REC*, the reconstructions of the test images. Three tables have
-# it for both models.
+# Of one column we asked in passing only: *REC*, the reconstructions of the test images. Three tables of
+# the small network compare both.
 
 # %%
 for name, beta in (("mnist-5k", ""), *(("same-beta", f", beta {b}") for b in (1, 4)),
@@ -372,7 +371,7 @@ for name, beta in (("mnist-5k", ""), *(("same-beta", f", beta {b}") for b in (1,
 # Four times nearly the same number. But we look at this column *because* it stands out, so again: one
 # question, written down beforehand, and twenty new seeds (`reconstructions`, at $\beta = 1$).
 #
-# **What do you expect?** Will this hint vanish with new seeds, as the first one did?
+# **What do you expect?** Will this hint stay with new seeds, unlike the first one?
 
 # %%
 sv.course.predict("08-second-hint")
@@ -384,10 +383,10 @@ below, wide = int((each < 0).sum()), bonferroni(len(split), PLANNED) * half
 print(f"{mean:.2f} ± {half:.2f}; for {PLANNED} planned questions ± {wide:.2f}: {verdict(mean, wide)}")
 print(f"of the VAE's FID that is {mean / plain.mean():.1%}; {below} of {len(each)} seeds below 0")
 assert verdict(mean, wide) == "lower"
-for name in ("mnist-half-width", "fashion-half-width"):
+for name in ("mnist-half-width", "fashion-half-width", "photographs-30-epochs", "faces"):
     a, b = pairs(tables[name], "split-vae", "vae", "REC")
     print(f"{name}, another network, a seed each:", *(f"{d:+.3f}" for d in (a - b).tolist()))
-    assert (a > b).all()
+    assert (a > b).all() == (name != "faces")
 figure = Figure(figsize=(6, 2.8), layout="constrained")
 axes = figure.subplots()
 axes.axhspan(mean - wide, mean + wide, color=BLUE, alpha=0.2, linewidth=0)
@@ -402,8 +401,8 @@ sv.plots.show(
 # %% [markdown]
 # It stayed, and survives Bonferroni over **all** questions that the course planned and tested: the first
 # thing the split does that new seeds confirm. How little is claimed: one small network, one $\beta$, the
-# features of one classifier; reconstructions, not samples; squared errors that cannot be told apart. And in
-# all four pairs at half the paper's width the sign is the opposite: it may be a habit of the small network.
+# features of one classifier; reconstructions, not samples; squared errors that cannot be told apart. And for
+# the larger networks on digits, clothes and photographs the sign is the opposite; on faces it is the same.
 # (Question 8.14 of the [question bank](../docs/question_bank.md) asks what else differs.)
 #
 # ### Exercise 3: `sign_test` (10 minutes, ★★)
@@ -476,8 +475,8 @@ sv.plots.score_bars(rows, xlabel="FID (LeNet) of a half less that of x, mixture,
 
 # %% [markdown]
 # With none: at this scale, the opposite of the claim. By $\beta$ the picture is less simple. At
-# $\beta = 16$ the better half is below $x$ with most of the few seeds, while at $\beta = 1$, in spite of
-# its unfair advantage, with none. The paper's digits have $\beta = 8$, between our 4 and 16; there, and with its
+# $\beta = 16$ the better half is below $x$ with 4 of 5 seeds (by chance two in three), while at
+# $\beta = 1$ with none. The paper's digits have $\beta = 8$, between our 4 and 16; there, and with its
 # larger network, its longer training and its features, the claim may hold. These runs cannot say. At half the
 # paper's width one run is semantic, on Fashion-MNIST: $x_2$ scores below $x$, $x_1$ far above (table at the
 # end). One seed is one observation.
@@ -528,8 +527,8 @@ sv.plots.split_rows(drawn, 10, title="Samples of the larger Split VAE of photogr
 
 # %% [markdown]
 # Alike again, and fewer latent variables are active in the Split VAE, not more. The measures call this split
-# semantic, if barely: $\sigma$ leaves $\frac12$ by little, along contours. Its halves have twice the KID of
-# $x$: claim 2 fails by far. Where $\sigma = \frac12$ anything may be added to $x_1$ and taken from $x_2$
+# semantic, if barely: $\sigma$ leaves $\frac12$ along contours and in dark or white areas. One seed, and both
+# halves have twice the KID of $x$. Where $\sigma = \frac12$ anything may be added to $x_1$ and taken from $x_2$
 # ([notebook 3](03_split_decoder.ipynb), section 2), and the features see it: $x$ lacks the fine grid of
 # $x_1$ and $x_2$. The table `faces` has a clearer split of colour images, drawn ones. How do its halves score?
 
@@ -561,7 +560,7 @@ sv.plots.image_rows({"original": sv.data.to_float(drawn)}
 #
 # ```
 # svae reproduce mnist-5k          # section 4, on a CPU
-# svae splits                      # the runs of section 6
+# svae splits                      # the plane of section 6
 # svae reproduce mnist-half-width  # half the paper's width, all of MNIST: hours of a CPU, or a GPU
 # svae reproduce mnist             # the paper's network: wants a GPU
 # ```
@@ -577,7 +576,7 @@ HTML(verdict_table(tables))
 # - A claim becomes testable once protocol, data, seeds and the decisive comparison are named.
 # - Mean over seeds $\pm\, t \cdot d / \sqrt n$; wider where several questions are asked. Pairing by seed
 #   gains where scores rise and fall together: print the correlation.
-# - A hint is a question for new runs, planned before they begin: one vanished, one stayed. Runs that share
+# - A hint is a question for new runs, planned before they begin: one stayed, one is undecided. Runs that share
 #   a seed are one observation.
 # - Candidates compare when they were tuned with equal care, and not on the test images.
 # - Published scores stand beside ours only with both protocols named; none of these agree.

@@ -199,8 +199,8 @@ sv.plots.image_rows(images, columns=8, title="Their three images, and the mixtur
 
 # %% [markdown]
 # Neither parts nor equal shares: one map takes the surroundings, as with two images, and the other two share
-# the strokes, each more or less of them. The three images are whole digits all the same. (Which map does what
-# is up to the seed.)
+# the strokes, each more or less of them. The three images are whole digits all the same. (Another seed may
+# give maps that alternate: one of three recorded ones did.)
 
 # %% [markdown] tags=["slide"]
 # ## 3. How many are used?
@@ -390,7 +390,7 @@ sv.plots.split_rows(portrait, 6, originals=truth, title="Toy faces of 64 by 64, 
 #
 # | question | how to test it | against it |
 # |---|---|---|
-# | Does $K = 3$ beat $K = 2$? | equal steps and parameters, 5 seeds each; FID of samples, test ELBO | the interval of the differences, paired by seed, contains 0 |
+# | Does $K = 3$ beat $K = 2$? | equal steps and parameters, 5 seeds each; FID of samples, test ELBO | the paired interval excludes a gain named beforehand |
 # | Do more images mean fewer used ones? | $K = 2, 3, 4, 8$: global number and contrast against $K$ | the global number keeps up with $K$ |
 # | What decides between syntactic and semantic? The [appendix](10_appendix.ipynb), section 3, has a beginning | vary one thing at a time: `base_dim`, learning rate, kernel of the last layer, scale of the first weights; 10 seeds; `sv.diagnostics.split_kind` | the kinds are as frequent as before |
 # | Can the kind be foreseen? | a measure of the *untrained* model, or of the model after 20 steps; 20 new seeds | it tells the later kinds apart no better than chance |
@@ -398,12 +398,12 @@ sv.plots.split_rows(portrait, 6, originals=truth, title="Toy faces of 64 by 64, 
 # %% [markdown] tags=["subslide"]
 # | question | how to test it | against it |
 # |---|---|---|
-# | Does the split cause the better score, or the wider head? | a VAE whose head has as many parameters | it scores as well |
+# | Does the split cause the better *REC*, or the wider head? | a VAE whose head has as many parameters | it scores as well |
 # | Can the kind be chosen? | start $\sigma$'s bias away from 0; or penalise differences of neighbouring $\sigma$ | the penalty worsens FID as soon as it has an effect |
 # | Is $\sigma$ an edge detector? | agreement with contours beside that of *other* images' contours ([notebook 4](04_sigma_map.ipynb)) | chance agreement is as large |
 # | Do the parts know the factors? | toy faces: predict each factor from $x_1$ and from $x_2$ by a linear model | both predict all factors alike |
 # | Where does the error go? | squared error by distance from the next contour, VAE beside Split VAE | the profiles have one shape |
-# | Does it help beyond squared error? | replace the loss by one on features; same split | the gain is gone |
+# | Does it help beyond squared error? | replace the loss by one on features; same split | *REC* gains nothing |
 #
 # The way to an answer is always the same: one change at a time; several seeds, and their spread in the
 # result; equal steps *and* equal parameters; a number fixed beforehand; test images that nothing was
@@ -580,7 +580,7 @@ sv.plots.score_bars(
 )
 
 # %% [markdown]
-# With enough steps the denoiser is ahead of the second stage, which has as many layers of the same width and
+# With enough steps the denoiser is ahead of the second stage, which has twice as many layers, as wide, and
 # was trained for as many steps, and behind the mixture: in so few dimensions, with few vectors to learn
 # from, some Gaussians are hard to beat. One seed each; all three were fitted to training images only.
 # Diffusion is made for what a mixture cannot do, data of many thousand dimensions. There it is the second

@@ -540,9 +540,9 @@ for name, share in (shares | {"neither": 1 - sum(shares.values())}).items():
 # The rows are alike: mostly **the first weights decide**, before the first image is seen. Not alone,
 # though: in two rows one order leads elsewhere. Sixteen runs, one small network, one data set: a beginning.
 #
-# **What do you expect?** [Notebook 4](04_sigma_map.ipynb), section 8.2, had a suspicion: the untrained map
-# of seed 1 alternates most of all, and seed 1 became syntactic. Those were three seeds. Sort all that are
-# recorded by the untrained map's share near Nyquist: where will the syntactic ones stand?
+# **What do you expect?** In [notebook 4](04_sigma_map.ipynb), section 8.2, the untrained map of seed 1
+# alternates most, and seed 1 became syntactic. Those were three seeds. Sort all that are recorded at
+# $\beta = 4$ by the untrained map's share near Nyquist: where will the syntactic ones stand?
 
 # %%
 sv.course.predict("10-untrained-map")
@@ -602,8 +602,8 @@ for a in weights:  # three parts of one seed are a run of the first experiment, 
     assert found[a, a, a] == runs[a, record["order"]]["semantic"]
 
 # %% [markdown]
-# No part has half, so **none decides alone**. The encoder has nothing to say. Decoder and head each have
-# some; *together* they have most of it, far more than the sum of the two: it matters how a head fits the
+# No part has half, so **none decides alone**. The encoder, nothing by itself, has part in the rest. Decoder and
+# head each have some; *together* they have most, far more than their sum: it matters how a head fits the
 # features that it finds. (This last number was not asked for beforehand; by chance it would be 15/63.) The
 # die is cast where features are first turned into $\sigma$, $x_1$ and $x_2$, before any image is seen. Which
 # property of the pair it is remains open.

@@ -69,8 +69,8 @@ PREDICTIONS = (
     ),
     Question(
         "08-second-hint",
-        "Another hint: reconstructions of the Split VAE with a lower FID. Will it vanish with "
-        "twenty new seeds, as the first one did?",
+        "Another hint: reconstructions of the Split VAE with a lower FID. Will it stay with "
+        "twenty new seeds, unlike the first one?",
         (
             Choice(
                 "It will stay",

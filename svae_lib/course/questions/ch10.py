@@ -94,7 +94,7 @@ PREDICTIONS = (
         "10-which-weights",
         "Encoder, decoder or head: which of their first weights decide the kind of split?",
         (
-            Choice("The encoder", "It never sees the map, and has no share."),
+            Choice("The encoder", "It never sees the map, and has no share by itself."),
             Choice("The decoder", "It has some share, far from a half."),
             Choice("The head", "It has some share, far from a half."),
             Choice(
