@@ -101,7 +101,8 @@ PREDICTIONS = (
     ),
     Question(
         "06-leak",
-        "A mixture that has seen the reference scores too well. When is the harm largest, as a share of the score?",
+        "A mixture that has seen the reference scores too well. When is the harm largest, as a "
+        "share of the score?",
         (
             Choice(
                 "With many components, so few vectors for each",
