@@ -175,7 +175,8 @@ PICTURES = {
     ),
     "photographs-30-epochs": pictured(
         "Four rows of blurred pictures that resemble animals and vehicles: maps near one half but "
-        "for some contours, x1 and x2 with a fine grid on them, and their mixture without it",
+        "for contours and for dark or white areas, x1 and x2 with a fine grid on them, and their "
+        "mixture without it",
         "sampled-photographs",
         "Samples of the Split VAE of seed 0, which ships as `photographs-split-vae`. For the\n"
         "picture the mixture has 20 Gaussians, fitted on 4,000 training means.",

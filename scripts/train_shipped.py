@@ -126,8 +126,9 @@ def list_them() -> None:
     text = f"""# Trained models of the course
 
 Safetensors files made by `scripts/train_shipped.py`, which also writes this page. Each carries in
-its header its configuration, how it was trained and a SHA-256 of its weights: `svae info FILE`. In
-a notebook: `sv.load_trained("quick", "split-vae")`, `sv.load_trained("compact", "split-vae")`.
+its header its configuration, how it was trained and a SHA-256 of its weights: `svae info FILE`.
+(Weights are rounded to half precision, so the hash is not the `model_sha256` of a table.)
+In a notebook: `sv.load_trained("quick", "split-vae")`, `sv.load_trained("compact", "split-vae")`.
 
 | model | data | pixels | parameters | steps | trained on | MiB |
 |---|---|---|---|---|---|---|

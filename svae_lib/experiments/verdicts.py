@@ -79,7 +79,7 @@ def verdicts(records: Mapping[str, Record]) -> list[Row]:
     told = f"mixture samples: KID {_interval(gap, digits=4)}"
     samples += [(colour, str(gap.n), told, _about(gap)), *in_larger(_gains)]
     halves: list[Row] = [(digits, *row) for row in _halves_of_digits(records)]
-    halves += in_larger(_halves)
+    halves += [(colour, *_halves(photographs)), *in_larger(_halves)]
     active: list[Row] = [(digits, *_active(records["mnist-5k"])), (colour, *_active(photographs))]
     active += in_larger(_active)
     return [
@@ -203,6 +203,8 @@ def _active(record: Record) -> Row:
     few = "; too few for a test" if len(alive) < FEWEST else ""
     every = f"more with {len(alive)} of {len(alive)}{few}"
     says = every if split[0] > vae[-1] else "no sign of it"
+    if split[-1] < vae[0]:
+        says = every.replace("more", "fewer", 1)
     if min(*vae, *split) == size:
         says = "cannot be tested: none is idle"
     told = f"active of {size}: vae {_list(vae)}; split-vae {_list(split)}"
