@@ -106,8 +106,16 @@ def test_no_semantic_split_is_said(with_half_width: dict[str, Record]) -> None:
     for cell in with_half_width[HALF_WIDTH]["cells"]:
         if cell["split"]:
             cell["split"]["label"] = "syntactic"
-    (row,) = lines_of(with_half_width, "no semantic split")
-    assert row[3] == "0" and row[-1] == "cannot be tested"
+    rows = lines_of(with_half_width, "no semantic split")
+    assert len(rows) == 2  # the small photographs', and these
+    assert all(row[3] == "0" and row[-1] == "cannot be tested" for row in rows)
+
+
+def test_fewer_active_variables_are_called_fewer(with_half_width: dict[str, Record]) -> None:
+    for cell in with_half_width[HALF_WIDTH]["cells"]:
+        cell["latent"]["active"] = 14 if cell["variant"] == "split-vae" else 15
+    (row,) = lines_of(with_half_width, "fewer with 5 of 5")
+    assert row[-1].endswith("too few for a test")
 
 
 def test_results_may_be_folded(small: dict[str, Record]) -> None:
