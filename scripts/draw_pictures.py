@@ -2,6 +2,7 @@
 
     python scripts/draw_pictures.py
 
+The last one wants the photographs of data/README.md, in the folder that SVAE_DATA names.
 Prints what the texts beside the pictures say: the faces' mean squared error and kind of split.
 """
 
@@ -55,9 +56,9 @@ def main() -> None:
     save(sampled_splits("mnist-half-width", digits), "sampled-splits")
     clothes = sv.data.load("fashion-mnist").train[:4000]
     save(sampled_splits("fashion-half-width", clothes), "sampled-clothes")
-    photographs = sv.data.load("folder:cifar10-jpeg?size=32").train[:4000]  # below SVAE_DATA
-    save(sampled_splits("photographs", photographs), "sampled-photographs")
     save(sampled_digits(), "sampled-digits")
+    photographs = sv.data.load("folder:cifar10-jpeg?size=32").train[:4000]
+    save(sampled_splits("photographs", photographs), "sampled-photographs")
 
 
 if __name__ == "__main__":

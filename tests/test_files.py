@@ -75,10 +75,14 @@ def test_a_new_file_has_the_usual_permissions_and_a_reader_keeps_the_old_one(
     tmp_path: Path, tiny
 ) -> None:
     """Not those of a temporary file; and who reads while it is replaced reads the old one whole."""
-    (tmp_path / "usual.txt").write_text("")
     path = tmp_path / "a.txt"
-    files.write_text(path, "first")
-    sv.save_model(tmp_path / "model.safetensors", sv.VAE(tiny))
+    before = os.umask(0o022)  # others may read
+    try:
+        (tmp_path / "usual.txt").write_text("")
+        files.write_text(path, "first")
+        sv.save_model(tmp_path / "model.safetensors", sv.VAE(tiny))
+    finally:
+        os.umask(before)
     for file in tmp_path.iterdir():  # a class reads what its lecturer trained
         assert file.stat().st_mode == (tmp_path / "usual.txt").stat().st_mode, file.name
     with path.open() as reader:

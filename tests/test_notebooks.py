@@ -37,7 +37,9 @@ from svae_lib.experiments.tables import (
     likelihood_difference,
     paired_difference,
     read_table,
+    recorded,
 )
+from svae_lib.experiments.verdicts import claim_of, pooled
 from svae_lib.sampling import mix
 from svae_lib.support.checks import InputError
 from svae_lib.support.files import embedded, read_json
@@ -257,6 +259,11 @@ def test_longer_training_on_photographs_says_what_notebook_8_reads_from_it() -> 
     assert min(kid["split-vae", half] for half in ("x1", "x2")) > 2 * kid["split-vae", "x"]
     assert split["latent"]["active"] < vae["latent"]["active"]
     assert 0.2 < split["split"]["semantic"] < 0.3  # semantic, if barely
+
+
+def test_halves_at_beta_16_say_what_notebook_8_reads_from_them() -> None:
+    better = claim_of(pooled(recorded(embedded("results")), 16.0), "better")
+    assert (better.below, better.seeds) == (4, 5)
 
 
 def test_bounds_say_what_notebook_8_reads_from_them() -> None:

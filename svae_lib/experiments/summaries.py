@@ -74,12 +74,12 @@ def summarise(record: dict[str, Any], metric: Metric = "fid") -> Text:
     cells = record["cells"]
     runs = Counter(cell["variant"] for cell in cells)
     sources = list(dict.fromkeys(row["source"] for cell in cells for row in cell["rows"]))
+    decimals = 3 if metric == "kid" else 2
     lines = []
     for variant, part in dict.fromkeys((c["variant"], r["part"]) for c in cells for r in c["rows"]):
         found = [scores_by_seed(record, variant, source, part, metric) for source in sources]
         alive, begun = max(map(len, found)), runs[variant]
         seeds = f"{begun}" if alive == begun else f"{alive} of {begun}"
-        decimals = 3 if metric == "kid" else 2
         lines.append([variant, part, seeds, *(_mean(f, decimals=decimals) for f in found)])
     return ["model", "part", "seeds", *sources], lines
 

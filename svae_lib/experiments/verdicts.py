@@ -201,10 +201,10 @@ def _active(record: Record) -> Row:
         for name in ("vae", "split-vae")
     )
     few = "; too few for a test" if len(alive) < FEWEST else ""
-    every = f"more with {len(alive)} of {len(alive)}{few}"
-    says = every if split[0] > vae[-1] else "no sign of it"
-    if split[-1] < vae[0]:
-        says = every.replace("more", "fewer", 1)
+    says = "no sign of it"
+    for word, apart in (("more", split[0] > vae[-1]), ("fewer", split[-1] < vae[0])):
+        if apart:
+            says = f"{word} with {len(alive)} of {len(alive)}{few}"
     if min(*vae, *split) == size:
         says = "cannot be tested: none is idle"
     told = f"active of {size}: vae {_list(vae)}; split-vae {_list(split)}"
