@@ -14,7 +14,8 @@ from typing import Any
 from generated_page import markdown, write_or_check
 
 from svae_lib.baselines import SecondStage
-from svae_lib.experiments.claim import Distance, claim_tests, summarise_claim
+from svae_lib.diagnostics import kinds
+from svae_lib.experiments.claim import Distance, claim_tests, in_two, summarise_claim
 from svae_lib.experiments.tables import (
     beside_published,
     likelihood_difference,
@@ -23,7 +24,7 @@ from svae_lib.experiments.tables import (
     summarise,
     summarise_likelihood,
 )
-from svae_lib.experiments.verdicts import COLUMNS, verdicts
+from svae_lib.experiments.verdicts import COLUMNS, LARGER, verdicts
 from svae_lib.models import parameter_count
 from svae_lib.support.files import read_json
 
@@ -53,6 +54,15 @@ CLAIMS = """## The paper's three claims
 Where several questions were asked, the interval after ± is wider than one of 95 %. *Exploratory*
 means looked for after the runs. The sections below have the numbers behind each row;
 [notebook 8](../notebooks/08_reproduce_the_paper.ipynb) explains how they were tested.
+"""
+
+
+SPLITS = """## Splits of the larger models
+
+On 500 test images. *Alternation* is the share of energy near the Nyquist frequencies,
+*contours* the agreement of the map with the image's contours above chance, *activity* the standard
+deviation of the map over the pixels, *contrast* the mean difference of x1 and x2. Alternation
+counts from {alternating}, contours count from {semantic}.
 """
 
 
@@ -118,6 +128,20 @@ def table_section(name: str, record: dict[str, Any]) -> str:
         tests = markdown(*summarise_claim(claim_tests(record, metric), metric))
         parts += ["### Are the halves better than the mixture?\n", CLAIM, folded(tests)]
     return "\n".join(parts)
+
+
+def splits_section(records: dict[str, dict[str, Any]]) -> str:
+    """The kind of each larger split in two, with the measures that decide it."""
+    bounds = {"alternating": kinds.ALTERNATING_FROM, "semantic": kinds.SEMANTIC_FROM}
+    measures = ("syntactic", "semantic", "activity", "contrast")
+    rows = [
+        [name, str(cell["seed"]), split["label"], *(f"{split[m]:.3f}" for m in measures)]
+        for name, record in records.items()
+        if name in LARGER
+        for cell, split in ((cell, cell["split"]) for cell in in_two(record))
+    ]
+    columns = ["table", "seed", "kind", "alternation", "contours", "activity", "contrast"]
+    return SPLITS.format(**bounds) + "\n" + markdown(columns, rows)
 
 
 def folded(table: str) -> str:
@@ -267,6 +291,7 @@ def page() -> str:
     sections = [HEAD]
     if {"same-beta", "photographs"} <= records.keys():
         sections += [CLAIMS, markdown(list(COLUMNS), [list(row) for row in verdicts(records)])]
+        sections.append(splits_section(records))
     sections += [table_section(name, record) for name, record in records.items()]
     sections.append("## Published figures\n\n" + PUBLISHED_ONES)
     sections.append(markdown(*beside_published(records)))
