@@ -16,6 +16,7 @@ from generated_page import markdown, write_or_check
 from svae_lib.baselines import SecondStage
 from svae_lib.diagnostics import kinds
 from svae_lib.experiments.claim import Distance, claim_tests, in_two, summarise_claim
+from svae_lib.experiments.summaries import NETWORKS
 from svae_lib.experiments.tables import (
     beside_published,
     likelihood_difference,
@@ -51,18 +52,20 @@ things.
 
 CLAIMS = """## The paper's three claims
 
-Where several questions were asked, the interval after ± is wider than one of 95 %. *Exploratory*
-means looked for after the runs. The sections below have the numbers behind each row;
+*n* counts seeds; for claim 2 only those whose split is semantic. Where several questions were
+asked, the interval after ± is wider than one of 95 %. *Exploratory* means looked for after the
+runs. The sections below have the numbers behind each row;
 [notebook 8](../notebooks/08_reproduce_the_paper.ipynb) explains how they were tested.
 """
 
 
 SPLITS = """## Splits of the larger models
 
-On 500 test images. *Alternation* is the share of energy near the Nyquist frequencies,
-*contours* the agreement of the map with the image's contours above chance, *activity* the standard
-deviation of the map over the pixels, *contrast* the mean difference of x1 and x2. Alternation
-counts from {alternating}, contours count from {semantic}.
+On 500 test images. *Alternation* is the share of energy near the Nyquist frequencies, of the map or
+of x1 - x2, whichever is larger; *contours* the agreement of the map with the image's contours above
+chance, *activity* the standard deviation of the map over the pixels, *contrast* the mean difference
+of x1 and x2. Alternation counts from {} on; from {} on it alone makes a split syntactic. Contours
+count from {} on.
 """
 
 
@@ -78,12 +81,12 @@ def conditions(record: dict[str, Any], metric: Distance) -> str:
     def all_of(values: list[Any]) -> str:
         return ", ".join(sorted({str(value) for value in values}))
 
-    cells = record["cells"]
+    cells, network = record["cells"], NETWORKS[settings["features"]]
     sizes = [f"{size:,}" for size in sorted({cell["parameters"] for cell in cells})]
     return (
         f"Data {settings['data']}; {train['steps']:,} steps of {train['batch_size']} images; "
         f"models of {' to '.join(dict.fromkeys((sizes[0], sizes[-1])))} parameters; "
-        f"{cells[0]['rows'][0][metric]['metric']} of {how['n']:,} against {references(how)}; "
+        f"{metric.upper()} ({network}) of {how['n']:,} against {references(how)}; "
         f"protocol {settings['protocol']}: {how['protocol_in_words']}; mixture of "
         f"{settings['mixture_components']} Gaussians. Seeds {all_of([c['seed'] for c in cells])}; "
         f"device {all_of([c['how']['device'] for c in cells])}; commit "
@@ -132,7 +135,7 @@ def table_section(name: str, record: dict[str, Any]) -> str:
 
 def splits_section(records: dict[str, dict[str, Any]]) -> str:
     """The kind of each larger split in two, with the measures that decide it."""
-    bounds = {"alternating": kinds.ALTERNATING_FROM, "semantic": kinds.SEMANTIC_FROM}
+    counted = (kinds.ALTERNATING_FROM, kinds.SYNTACTIC_FROM, kinds.SEMANTIC_FROM)
     measures = ("syntactic", "semantic", "activity", "contrast")
     rows = [
         [name, str(cell["seed"]), split["label"], *(f"{split[m]:.3f}" for m in measures)]
@@ -141,7 +144,7 @@ def splits_section(records: dict[str, dict[str, Any]]) -> str:
         for cell, split in ((cell, cell["split"]) for cell in in_two(record))
     ]
     columns = ["table", "seed", "kind", "alternation", "contours", "activity", "contrast"]
-    return SPLITS.format(**bounds) + "\n" + markdown(columns, rows)
+    return SPLITS.format(*counted) + "\n" + markdown(columns, rows)
 
 
 def folded(table: str) -> str:

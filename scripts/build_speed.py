@@ -25,7 +25,7 @@ took turns in one run. On another machine the figures differ.
 """
 NO_GPU = """## On a GPU
 
-Not measured yet: `python benchmarks/gpu_session.py --out benchmarks/results/gpu` measures it.
+Not measured yet: `make bench BENCH=gpu_session` measures it.
 """
 
 Row = list[str]

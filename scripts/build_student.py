@@ -41,10 +41,21 @@ In this folder:
 installs the course into .venv and opens notebook 0. Without make:
 
     python3 -m venv .venv
-    .venv/bin/python -m pip install ".[course]"
-    .venv/bin/jupyter lab notebooks
+    . .venv/bin/activate
+    pip install --editable ".[course]"
+    jupyter lab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
-Hand in the notebooks as .ipynb files, with the names of functions as they are.
+On Windows, the first two lines are these:
+
+    python -m venv .venv
+    .venv\\Scripts\\activate
+
+Hand in the notebooks as .ipynb files, with the names of functions as they are. Predictions: answer
+in the call, as in sv.course.predict("01-random-codes", "b") (a click on a button is stored only
+when the cell is run once more), and write your reason into a Markdown cell above it that begins
+with "Prediction:".
+
+docs/self_study.md has a plan for a week, and says what to do when something goes wrong.
 """
 
 
@@ -65,7 +76,7 @@ def contents(root: Path = ROOT) -> Iterator[tuple[str, bytes]]:
         for path in sorted(_files(root / name)):
             data = path.read_bytes()
             if path == root / "README.md":
-                data = _page(data.decode("utf-8")).encode()
+                data = _readme(_page(data.decode("utf-8"))).encode()
             yield path.relative_to(root).as_posix(), data
     notebooks = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     if not notebooks:
@@ -104,13 +115,21 @@ def _notebook(text: str) -> str:
 def _page(text: str) -> str:
     """A page without answers, and without links to what is left out."""
     text = re.sub(r"<details><summary>Answer</summary>.*?</details>\n*", "", text, flags=re.S)
+    text = text.replace("; click to unfold an answer", "")
     lost = "|".join(map(re.escape, LECTURERS))
     text = re.sub(rf"^\|[^\n]*\]\((?:{lost})[^\n]*\n", "", text, flags=re.M)  # rows of tables
     left_out = (
         rf"(?:(?:docs/)?(?:{lost})|\.\./notebooks/(?:solutions|source)|CONT|CHANGE|"
-        r"\.\./(?:scripts|tests|benchmarks|CONT))"
+        r"\.\./(?:scripts|tests|benchmarks|CONT|CHANGE))"
     )
     return re.sub(rf"\[([^\]]*)\]\({left_out}[^)]*\)", r"\1", text)
+
+
+def _readme(text: str) -> str:
+    """The README without the commands whose files are left out."""
+    kept = r"START.md says how to begin.\n\n\g<0>"
+    text = re.sub(r"^## The command line$", kept, text, flags=re.M)
+    return re.sub(r"^## Two commands$.*?(?=^START.md)", "", text, flags=re.M | re.S)
 
 
 def _makefile(text: str) -> str:

@@ -19,10 +19,10 @@ def _numbers(before: str, text: str) -> set[int]:
     return {int(number) for numbers in found for number in re.findall(r"\d+", numbers)}
 
 
-def _teaching() -> dict[str, str]:
-    """The sections of docs/teaching.md; their links as seen from lectures/."""
-    text = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
-    text = re.sub(r"\]\(#", "](../docs/teaching.md#", text)
+def _sections(page: str) -> dict[str, str]:
+    """The sections of a page of docs/; their links as seen from lectures/."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    text = re.sub(r"\]\(#", f"](../docs/{page}#", text)
     text = re.sub(r"\]\((?!\.\./|https?:)", "](../docs/", text)
     sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
     return {title: body.strip() for title, _, body in (s.partition("\n") for s in sections)}
@@ -34,8 +34,8 @@ def lectures(decks: dict[int, tuple[str, str]]) -> dict[str, dict[str, str]]:
     Args:
         decks: file and title of the deck of each notebook.
     """
-    sections = _teaching()
-    wrong = next(body for title, body in sections.items() if title.startswith("What goes wrong"))
+    sections = _sections("teaching.md")
+    wrong = _sections("self_study.md")["What goes wrong, and what to do"]
     rows = re.findall(r"^\| (\d+) \| (`.*`) \|$", sections["Grading"], re.MULTILINE)
     pages = {}
     for title, body in sections.items():

@@ -49,8 +49,8 @@ sv.plots.split_rows(sv.sample_prior(shipped, 10, seed=2), 10, title="Clothes tha
 # ## 2. Your machine
 #
 # The notebooks adapt to it by a **profile**: *smoke* (the course's own tests), *laptop* (a processor,
-# small models) or *gpu* (an NVIDIA card, the paper's scale). To force one, set the environment
-# variable `SVAE_PROFILE` before you start Jupyter. The `budget` that goes with it names a model (a
+# small models) or *gpu* (an NVIDIA card, a wider model and more steps). To force one, set the environment
+# variable `SVAE_PROFILE` before you start Jupyter (on Colab: run `%env SVAE_PROFILE=laptop` first). The `budget` that goes with it names a model (a
 # **preset**: a set of numbers for model and training) and how many steps it is trained; one step looks at
 # one batch of images and corrects the model a little.
 
@@ -327,6 +327,7 @@ sv.plots.image_rows({"independent pixels": by_pixel, "mean of each digit": by_cl
 #
 # - **Predict.** Where a text asks *What do you expect?*, commit to an answer in the cell below it. Being
 #   wrong is how you notice that you have learnt something.
+#   If predictions are marked, write your reason into a Markdown cell above it that begins with `Prediction:`.
 # - **Solve.** Exercises check themselves. Hints come in steps. The solved version of a notebook is
 #   linked at its top.
 # - **Change things.** Other numbers, other images; nothing can break. *Kernel > Restart* starts afresh.

@@ -580,8 +580,8 @@ assert difference(straight, careless) > 0
 # A `Run` is a folder with settings, checkpoints, curves and the model. On the command line:
 #
 # ```
-# svae train --preset quick --out runs/mine    Ctrl-C: finishes the step, saves, leaves
-# svae train --resume runs/mine                goes on, with the run's own settings
+# svae train --preset quick --out runs/mine    # Ctrl-C: finishes the step, saves, leaves
+# svae train --resume runs/mine                # goes on, with the run's own settings
 # ```
 #
 # Here Ctrl-C comes from the program itself, after 4 steps.

@@ -25,6 +25,15 @@ BOUNDS = {
 }
 """Fields of :class:`svae_lib.likelihood.LikelihoodBound` that tables show, and their columns."""
 
+NETWORKS = {
+    "lenet": "LeNet",
+    "lenet-mnist": "LeNet-MNIST",
+    "lenet-fashion-mnist": "LeNet-Fashion-MNIST",
+    "efficientnet-lite0": "EfficientNet-Lite0",
+    "inception": "Inception",
+}
+"""How tables name the networks that give the features."""
+
 Text = tuple[list[str], list[list[str]]]
 """Columns and rows."""
 
@@ -113,12 +122,11 @@ def beside_published(records: Mapping[str, dict[str, Any]]) -> Text:
 
 
 def _protocol(record: dict[str, Any]) -> str:
-    cell = record["cells"][0]
-    how, metric = cell["how"], cell["rows"][0]["fid"]["metric"]
-    against = how.get("n_reference", how["n"])  # older records had test images only
+    how, network = record["cells"][0]["how"], NETWORKS[record["settings"]["features"]]
+    reference = how.get("reference", "test")  # older records had test images only
     return (
-        f"{metric}; {how['n']:,} generated against {against:,} {how.get('reference', 'test')} "
-        f"images; {how['mixture_components']} Gaussians, {how['protocol_in_words']}"
+        f"FID ({network}); {how['n']:,} generated against {how.get('n_reference', how['n']):,} "
+        f"{reference} images; {how['mixture_components']} Gaussians, {how['protocol_in_words']}"
     )
 
 

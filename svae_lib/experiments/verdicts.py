@@ -11,7 +11,7 @@ import torch
 from ..models import SplitVAE, parameter_count
 from ..presets import PRESETS
 from .claim import ClaimTest, claim_test, in_two
-from .summaries import Estimate, likelihood_difference, paired_difference, scores_by_seed
+from .summaries import NETWORKS, Estimate, likelihood_difference, paired_difference, scores_by_seed
 
 Record = dict[str, Any]
 Row = tuple[str, ...]
@@ -30,12 +30,6 @@ LARGER = {
 """Tables of larger models, of which each claim is asked as soon as they hold both models."""
 FEWEST = 6
 """Seeds with which a two-sided sign test can reach 5 %; a one-sided one needs one less."""
-_NAMES = {
-    "lenet": "LeNet",
-    "lenet-mnist": "LeNet-MNIST",
-    "lenet-fashion-mnist": "LeNet-Fashion-MNIST",
-    "efficientnet-lite0": "EfficientNet-Lite0",
-}
 _DIGITS = ("mnist-5k", "same-beta", "splits", "likelihood", "reconstructions", "k-way")
 
 
@@ -135,7 +129,7 @@ def _scale(tables: list[Record], what: str) -> str:
         f"{what}; {cells[0]['parameters'] / 1e6:.1f} million parameters; "
         f"{how['train']['steps'] * how['train']['batch_size']:,} images seen; "
         f"β {_list(sorted({cell['beta'] for cell in cells}))}; "
-        f"{how['model']['latent_dim']} latent variables; {_NAMES[how['features']]}"
+        f"{how['model']['latent_dim']} latent variables; {NETWORKS[how['features']]}"
     )
 
 

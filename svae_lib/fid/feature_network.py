@@ -75,7 +75,8 @@ class FeatureNetwork:
         if given not in (1, self.channels):
             wanted = "greyscale" if self.channels == 1 else "greyscale or RGB"
             raise InputError(
-                f"{self.name} takes {wanted} images, not {given} channels: choose another network."
+                f"{self.name} takes {wanted} images, not {given} channels: choose another network "
+                "(features, such as efficientnet-lite0; svae info lists all)."
             )
 
 
