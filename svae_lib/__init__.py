@@ -39,8 +39,6 @@ from .support.checks import InputError
 from .support.rescue import TrainingDiverged, TrainingOutOfMemory
 from .training import Trainer, train
 
-weights = checkpoints  # sets of weights are in the same module
-
 __all__ = [
     "PRESETS",
     "VAE",
@@ -94,5 +92,4 @@ __all__ = [
     "train",
     "training",
     "variational_loss",
-    "weights",
 ]

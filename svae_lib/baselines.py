@@ -220,7 +220,7 @@ class SecondStage(nn.Module):
     @torch.inference_mode(False)
     @torch.enable_grad()
     def fit(self, mu: Tensor, log_var: Tensor, *, progress: bool = False) -> SecondStage:
-        """Train on draws from the posteriors N(mu, exp(log_var)) and return self.
+        """Train (further) on draws from the posteriors N(mu, exp(log_var)) and return self.
 
         Args:
             mu: posterior means of the training images, float (N, L), N at least 2.

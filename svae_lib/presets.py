@@ -53,7 +53,8 @@ class ModelConfig:
             raise InputError(
                 f"components must be at least 2, not {self.components}: one image is a plain VAE."
             )
-        if not 0 < self.norm_momentum <= 1:
+        check_positive(norm_momentum=self.norm_momentum)
+        if self.norm_momentum > 1:
             raise InputError(f"norm_momentum must lie in (0, 1], not {self.norm_momentum}.")
         _to_python(self)
 

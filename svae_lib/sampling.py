@@ -52,6 +52,8 @@ class LatentMixture:
 
     def __init__(self, components: int = 100, regularisation: float = 1e-3, seed: int = 0) -> None:
         check_counts(components=components)
+        check_counts(lowest=0, seed=seed)
+        check_positive(or_zero=True, regularisation=regularisation)
         from sklearn.mixture import GaussianMixture  # here: its import takes a second or two
 
         self.components = components
@@ -79,6 +81,7 @@ class LatentMixture:
         if not hasattr(self._mixture, "weights_"):
             raise InputError("the mixture is not fitted yet: call fit(posterior_means) first.")
         check_counts(n=n)
+        check_counts(lowest=0, seed=seed)
         rng = np.random.default_rng(seed)
         # scikit-learn returns samples sorted by component; drawing the components ourselves
         # gives them shuffled, so that any part of the result is a fair sample.

@@ -136,7 +136,7 @@ class Trainer:
         self.history = History({name: [] for name in ("step", *METRICS, "gamma")})
         self._sums = torch.zeros(len(METRICS), dtype=torch.float32, device=self.device)
         self._summed = 0
-        self._good = LastGood(self.model, config.batch_size // self.processes.count, parts)
+        self._good = LastGood(self, config.batch_size // self.processes.count, parts)
 
     @property
     def images(self) -> Tensor:

@@ -46,10 +46,13 @@ class Grade:
         if others := without_notebook(self.folder, handed_in):
             print(f"no notebook (.ipynb) in: {', '.join(others)}", flush=True)
         graded = []
-        for each in handed_in:
-            marked = grade(each, self.limits, seed, whole=not self.quick)
-            graded.append(marked)
-            remark = f" ({'; '.join(marked.remarks)})" if marked.remarks else ""
-            print(f"{each.file}: {marked.total} of {len(marked.marks)}{remark}", flush=True)
-        pages.write(self.out, folder, graded, overwrite=self.overwrite)
-        print(f"marks: {self.out}\npages: {folder}\nseed: {seed}")
+        try:
+            for each in handed_in:
+                marked = grade(each, self.limits, seed, whole=not self.quick)
+                graded.append(marked)
+                remark = f" ({'; '.join(marked.remarks)})" if marked.remarks else ""
+                print(f"{each.file}: {marked.total} of {len(marked.marks)}{remark}", flush=True)
+        finally:  # if it is stopped, the marks so far are kept
+            pages.write(self.out, folder, graded, overwrite=self.overwrite)
+            done = f"{len(graded)} of {len(handed_in)} notebooks"
+            print(f"marks: {self.out} ({done})\npages: {folder}\nseed: {seed}")

@@ -19,32 +19,50 @@ from ..experiments.runs import Run
 from ..experiments.scoring import Scoring
 from ..inference import decode_all, encode_all, reconstruct_all
 from ..models import VAE, parameter_count
+from ..plots.pictures import MOST_IMAGES
 from ..presets import PRESETS
 from ..sampling import LatentMixture, prior_latents
-from ..support.checks import check_counts
+from ..support.checks import InputError, check_counts
 from ..support.files import atomic_path, check_writable
 
 
-@dataclass
-class Sample:
-    """Draw new images from a trained run and save them as one picture."""
-
+@dataclass(kw_only=True)
+class _Picture:
     run: tyro.conf.Positional[Path]
     """Folder that svae train made."""
     out: Path
     """PNG file."""
+    n: int = 12
+    """Number of images."""
+    root: Path | None = None
+    """Folder with the data set's files."""
+    overwrite: bool = False
+    """Replace an existing file."""
+
+    def _check(self) -> None:
+        check_writable(self.out, overwrite=self.overwrite)
+        check_counts(n=self.n)
+        if self.n > MOST_IMAGES:
+            raise InputError(f"a picture holds {MOST_IMAGES:,} images at most: lower --n.")
+
+    def _save(self, figure: Figure) -> None:
+        with atomic_path(self.out, overwrite=self.overwrite) as temporary:
+            figure.savefig(temporary, format="png")
+
+
+@dataclass(kw_only=True)
+class Sample(_Picture):
+    """Draw new images from a trained run and save them as one picture."""
+
     n: int = 64
     """Number of images."""
     source: Literal["prior", "mixture"] = "prior"
     """Draw latent vectors from N(0, 1), or from a mixture fitted as svae evaluate fits it."""
     seed: int = 0
     """Seeds everything random."""
-    root: Path | None = None
-    """Folder with the data set's files (for the mixture)."""
 
     def __call__(self) -> None:
-        check_writable(self.out)
-        check_counts(n=self.n)
+        self._check()
         scoring = Scoring(seed=self.seed)
         run = Run.open(self.run)
         model = run.load_model()
@@ -56,33 +74,23 @@ class Sample:
             mixture = LatentMixture(scoring.components(sets), seed=self.seed).fit(mu)
             z = mixture.sample(self.n, self.seed)
         images = decode_all(model, z).x_hat
-        save_figure(self.out, plots.image_grid(images, title=f"samples ({self.source})"))
+        self._save(plots.image_grid(images, title=f"samples ({self.source})"))
         print(f"{self.n} images: {self.out}")
 
 
-@dataclass
-class Reconstruct:
-    """Show test images beside a trained run's reconstructions, with sigma, x1 and x2."""
-
-    run: tyro.conf.Positional[Path]
-    """Folder that svae train made."""
-    out: Path
-    """PNG file."""
-    n: int = 12
-    """Number of test images, from the first on."""
-    root: Path | None = None
-    """Folder with the data set's files."""
+@dataclass(kw_only=True)
+class Reconstruct(_Picture):
+    """Show the first test images beside a run's reconstructions, with sigma, x1 and x2."""
 
     def __call__(self) -> None:
-        check_writable(self.out)
-        check_counts(n=self.n)
+        self._check()
         run = Run.open(self.run)
         model = run.load_model()
         images = data.load(run.data, self.root).test[: self.n]
         out = reconstruct_all(model, images)
         rows = {"original": to_float(images), "reconstruction": out.x_hat}
         split = out.components is not None
-        save_figure(self.out, plots.split_rows(out, self.n) if split else plots.image_rows(rows))
+        self._save(plots.split_rows(out, self.n) if split else plots.image_rows(rows))
         print(f"{len(images)} images: {self.out}")
 
 
@@ -134,9 +142,3 @@ class Export:
 def _model_in(path: Path) -> VAE:
     """The model of a run's folder, or of a file."""
     return Run.open(path).load_model() if path.is_dir() else load_model(path)
-
-
-def save_figure(path: Path, figure: Figure) -> None:
-    """Save a figure as PNG."""
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")

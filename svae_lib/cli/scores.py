@@ -89,8 +89,8 @@ class Report(_Scored):
     def __call__(self) -> None:
         check_writable(self.out, overwrite=self.overwrite)  # before minutes are spent on it
         runs = [Run.open(folder) for folder in self.runs]
-        if not runs or len({run.data for run in runs}) > 1:
-            raise InputError("name one run, or several of one data set.")
+        if len({run.data for run in runs}) != 1 or len(set(self.runs)) < len(runs):
+            raise InputError("name one run, or several of one data set, each once.")
         self._network()
         sets = data.load(runs[0].data, self.root)
         subjects = [

@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import math
 import os
 import urllib.parse
 import warnings
@@ -20,7 +21,7 @@ from torch import Tensor
 from ..support.checks import InputError, check_counts, check_seed
 from ..support.files import expand
 from .decoding import SUFFIXES, decode, is_hidden, printable, read_file, reason
-from .download import VARIABLE, cache_folder
+from .download import cache_folder, own_folder
 from .image_sets import ImageSets
 from .preparation import OnBroken, Recipe, folder_source, prepare
 
@@ -125,11 +126,8 @@ def absolute(name: str, root: str | os.PathLike[str] | None = None) -> str:
 
 
 def _place(path: str, root: str | os.PathLike[str] | None) -> Path:
-    place = Path(root or ".") / expand(path)
-    named = os.environ.get(VARIABLE)
-    if root is None and named and not place.exists() and (expand(named) / path).exists():
-        return expand(named) / path
-    return place
+    place, own = Path(root or ".") / expand(path), own_folder(root)
+    return own / path if own and not place.exists() and (own / path).exists() else place
 
 
 def _parsed(name: str) -> tuple[str, str]:
@@ -290,8 +288,10 @@ class Pictures:
             waiting[picture.shape].append(picture)
             fullest = max(waiting, key=lambda shape: len(waiting[shape]))
             held = sum(map(len, waiting.values()))
-            # Where nearly every picture has a size of its own, not all of them can wait.
-            if len(waiting[fullest]) == self.batch_size or held == 4 * self.batch_size:
+            values = sum(len(pictures) * math.prod(shape) for shape, pictures in waiting.items())
+            # Where nearly every picture has a size of its own, or is large, not all can wait.
+            full = len(waiting[fullest]) == self.batch_size or held == 4 * self.batch_size
+            if full or values > 2**24:  # 64 MB as float32
                 yield torch.stack(waiting.pop(fullest))
         for pictures in waiting.values():
             yield torch.stack(pictures)

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -101,7 +102,9 @@ def status(todo: Sequence[Plan]) -> tuple[list[str], list[list[str]]]:
                 state, step, hours = "to do", 0, "unknown"
                 if newest := run.checkpoints()[-1:]:
                     state, step = "begun", step_of(newest[0])
-                    hours = f"{read_header(newest[0])['seconds'] * (steps / step - 1) / 3600:.1f}"
+                    with suppress(InputError):  # training takes the checkpoint before it
+                        spent = read_header(newest[0])["seconds"] / 3600
+                        hours = f"{spent * (steps / step - 1):.1f}"
                 if (lock := plan.lock(cell)).exists():
                     with claimed(lock) as free:
                         state = state if free else "running"

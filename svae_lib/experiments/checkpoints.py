@@ -199,8 +199,8 @@ def images_facts(images: Tensor) -> dict[str, Any]:
 def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """Bring ``trainer`` to the state that :func:`save_trainer` wrote.
 
-    If precision, threads or the version of torch are others, a line says that the run will no
-    longer be the same bit by bit. A file of another run leaves the trainer as it was.
+    If device, precision, threads or the version of torch are others, a line says that the run will
+    not be the same bit by bit. A file of another run leaves the trainer as it was.
     """
     path = expand(path)
     tensors, facts = read_tensors(path, "trainer", _TrainerFacts)
@@ -210,7 +210,8 @@ def restore_trainer(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     here = _conditions(trainer)
     if changed := [k for k, v in facts.conditions.items() if here.get(k, v) != v]:
         there = ", ".join(f"{k} {facts.conditions[k]} (now {here[k]})" for k in changed)
-        print(f"{path.name} was made with {there}: from here on the run differs in its last bits.")
+        how = "has other noise" if "device" in changed else "differs in its last bits"
+        print(f"{path.name} was made with {there}: from here on the run {how}.")
     trainer.model.load_state_dict(weights)
     _restore_adam(trainer.optimizer, tensors)
     trainer.gamma.value.copy_(tensors["gamma.value"])

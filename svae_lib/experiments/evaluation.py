@@ -126,7 +126,7 @@ def evaluate(
         bound = likelihood_bound(model, test, gamma, **draws, progress=progress)
     first = decode_all(model, mu[:500], batch_size)
     split = None
-    if first.weights is not None:
+    if first.weights is not None and first.weights.shape[1] == 2:  # of more maps, each has a kind
         split = split_kind(first.sigma_map, to_float(test[:500]), first.components)
     kinds = {cls: kind for kind, cls in MODEL_KINDS.items()}
     made = {

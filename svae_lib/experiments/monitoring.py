@@ -5,6 +5,8 @@ and without.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,17 +55,22 @@ def validate(model: VAE, images: Tensor, beta: float = 1.0, *, batch_size: int =
         images: uint8 (N, C, S, S).
         beta: weight of the KL divergence in training.
     """
-    training = model.training
-    model.eval()
-    try:
+    with _evaluating(model):
         mu, log_var = encode_all(model, images, batch_size)
         z = mu + prior_latents(len(mu), mu.shape[1], _SEED) * torch.exp(0.5 * log_var)
         mse = mean_squared_error(model, images, z, batch_size)
-    finally:
-        model.train(training)
     kl = 0.0 if is_deterministic(model) else kl_divergence(mu, log_var).mean().item()
     rate = images[0].numel() / 2 * (math.log(2 * math.pi * max(mse, 1e-12)) + 1)
     return Validation(rate + beta * kl, mse, kl)
+
+
+@contextmanager
+def _evaluating(model: VAE) -> Iterator[VAE]:
+    training = model.training
+    try:
+        yield model.eval()
+    finally:
+        model.train(training)
 
 
 class SamplePictures:
@@ -90,12 +97,8 @@ class SamplePictures:
         from torchvision.utils import save_image  # here: its import takes seconds
 
         z = prior_latents(len(self.images), model.config.latent_dim, _SEED)
-        training = model.training
-        model.eval()
-        try:
+        with _evaluating(model):
             rebuilt, new = reconstruct_all(model, self.images).x_hat, decode_all(model, z).x_hat
-        finally:
-            model.train(training)
         rows = torch.cat((to_float(self.images), rebuilt, new))
         path = self.folder / f"samples-{step}.png"
         with atomic_path(path, overwrite=True) as temporary:

@@ -54,13 +54,13 @@ class Training:
             self._saved_at = trainer.step
 
     def _rescue(self) -> None:
-        """Save the model of the last entry of the history: a step may be half done."""
-        if entries := self.trainer.history["step"]:
-            self.trainer._good.restore()
+        """Save the last good model: a step may be half done."""
+        self.trainer._good.restore()
+        if step := self.trainer.step:
             try:
-                self.save_model(entries[-1])
+                self.save_model(step)
             except OSError as error:  # what ended the training says more
-                print(f"The model of step {entries[-1]} could not be saved: {error}")
+                print(f"The model of step {step} could not be saved: {error}")
 
     def save_checkpoint(self) -> None:
         """Save the trainer's state, then delete all checkpoints but the newest few and the best."""

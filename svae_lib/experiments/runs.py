@@ -95,7 +95,8 @@ class Run:
         folder = expand(folder)
         named(kind, MODEL_KINDS, "kind of model")
         run = cls(folder, kind, data, model_config, train_config, held_out)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        taken = folder.is_dir() and {*folder.iterdir()} - {*folder.glob(".*.partial*")}
+        if taken or folder.is_file():  # (partial files are those of a killed process)
             raise FileExistsError(
                 f"{folder} exists already and is not empty: choose another --out, continue it "
                 "with --resume, or remove it yourself."

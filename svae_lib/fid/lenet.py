@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..support.checks import InputError
-from ..support.files import read_json
+from ..support.files import expand, read_json
 from .feature_network import FeatureNetwork, Weights, hash_of_weights
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
@@ -70,7 +70,7 @@ def to_32_pixels(images: Tensor) -> Tensor:
 
 def load_lenet(data: str, weights: Weights, device: torch.device) -> FeatureNetwork:
     """The LeNet trained on ``data``, or one from a file that scripts/train_lenet.py wrote."""
-    path = WEIGHTS_FOLDER / f"lenet-{data}.safetensors" if weights is None else Path(weights)
+    path = WEIGHTS_FOLDER / f"lenet-{data}.safetensors" if weights is None else expand(weights)
     expected = read_json(path.with_suffix(".json"))["sha256"] if weights is None else None
     found = hash_of_weights(path, "LeNet", expected)
     lenet = _LeNetFeatures().float()  # whatever the program's default dtype is

@@ -166,7 +166,8 @@ def _check_scores(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], tu
         key = (str(row["label"]), str(row.get("group") or ""))
         if key in bars:
             raise InputError(f"there are two rows for {' '.join(key).strip()}: keep one.")
-        bars[key] = (float(row["value"]), float(row.get("error") or 0))
+        error = float(row.get("error") or 0)  # infinite for the mean of a single seed
+        bars[key] = (float(row["value"]), error if math.isfinite(error) else 0.0)
     if not bars:
         raise InputError("there are no scores to draw.")
     return bars

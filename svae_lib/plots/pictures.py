@@ -27,6 +27,8 @@ Pixels: TypeAlias = NDArray[np.uint8]
 _WIDTH, _HEIGHT = 900, 452
 """Pixels: the usual width of a figure, which fits a notebook beside its margins, and the height up
 to which images are enlarged: letters of a higher figure would be small on a slide."""
+MOST_IMAGES = 1000
+"""Of a figure."""
 GAP, _MARGIN = 4, 8
 """Pixels between two pictures, and around everything."""
 
@@ -151,7 +153,7 @@ def _pictures(images: Images, name: str, *, as_map: bool = False) -> Pixels:
     channels = tensor.shape[1]
     if channels not in ((1,) if as_map else (1, 3)):
         raise InputError(f"{name}: {channels} channels cannot be drawn, only 1 (grey) or 3 (RGB).")
-    if len(tensor) > 1000:
+    if len(tensor) > MOST_IMAGES:
         raise InputError(f"{len(tensor)} images are too many for a figure: pass {name}[:64].")
     return rgb(tensor, as_map=as_map)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import signal
 import threading
 import traceback
@@ -9,10 +10,9 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
 
 T = TypeVar("T")
 
@@ -26,29 +26,32 @@ class TrainingOutOfMemory(RuntimeError):
 
 
 class LastGood:
-    """A copy of a model's weights and statistics, on its device, to go back to.
+    """A copy of all that a trainer's steps change, on its device, to go back to.
 
     ``images``: their number per step and process; ``parts``: in which they are processed.
     """
 
-    def __init__(self, model: nn.Module, images: int, parts: int) -> None:
-        self._model, self._images, self._parts = model, images, parts
-        self._state: dict[str, Tensor] = {}
+    def __init__(self, trainer: Any, images: int, parts: int) -> None:
+        self._trainer, self._images, self._parts = trainer, images, parts
+        self._state: Any = None
 
     def __bool__(self) -> bool:
-        return bool(self._state)
+        return self._state is not None
 
     def keep(self) -> None:
-        """Copy the model's state over the previous copy, so that there is never a third."""
-        for name, value in self._model.state_dict().items():
-            kept = self._state.get(name)
-            self._state[name] = value.clone() if kept is None else kept.copy_(value)
+        """Copy the state, in place of the copy before it."""
+        t = self._trainer
+        state = t.model.state_dict(), t.optimizer.state_dict(), t.gamma, t._sums, t._summed, t.step
+        self._state = copy.deepcopy(state)
 
     def restore(self) -> None:
-        """Bring the model back to the copy, if there is one, and drop its gradients."""
-        self._model.zero_grad(set_to_none=True)
-        if self._state:
-            self._model.load_state_dict(self._state)
+        """Bring the trainer back to the copy, if there is one, and drop the gradients."""
+        t = self._trainer
+        t.model.zero_grad(set_to_none=True)
+        if self:
+            weights, adam, t.gamma, t._sums, t._summed, t.step = copy.deepcopy(self._state)
+            t.model.load_state_dict(weights)
+            t.optimizer.load_state_dict(adam)
 
     def check(self, step: int, finite: bool) -> None:
         """Keep the state if all was finite after this many steps; otherwise go back and raise."""
@@ -57,8 +60,8 @@ class LastGood:
             return
         self.restore()
         raise TrainingDiverged(
-            f"the loss stopped being a number by step {step}; the model is back at its last good "
-            'state. Try a learning rate ten times smaller, grad_clip=1.0 or precision="float32".'
+            f"the loss stopped being a number by step {step}; {self._where()} Try a learning rate "
+            'ten times smaller, grad_clip=1.0 or precision="float32".'
         )
 
     @contextmanager
@@ -80,9 +83,11 @@ class LastGood:
             )
             raise TrainingOutOfMemory(
                 f"out of memory in step {step}, at {images // parts} images at a time. Try "
-                f"{split or ''}a smaller batch_size or model. The model is back at its last good "
-                "state."
+                f"{split or ''}a smaller batch_size or model; {self._where()}"
             ) from None
+
+    def _where(self) -> str:
+        return f"training is back at step {self._trainer.step}." if self else "nothing was kept."
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -81,7 +81,8 @@ def parts_of(output: Decoded) -> tuple[dict[str, Tensor], list[str]]:
     """The images of a decoder's answer by their symbols, and which of them are maps."""
     if output.components is None or output.weights is None:
         return {"x": output.x_hat}, []
-    numbers = "₁₂₃₄₅₆₇₈₉"[: output.components.shape[1]]
+    subscripts = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+    numbers = [str(k + 1).translate(subscripts) for k in range(output.components.shape[1])]
     maps = ["σ"] if len(numbers) == 2 else [f"w{number}" for number in numbers]
     rows = {name: output.weights[:, k] for k, name in enumerate(maps)}
     rows |= {f"x{number}": output.components[:, k] for k, number in enumerate(numbers)}

@@ -55,8 +55,8 @@ def grade_answer(exercise: Exercise, answer: Any, seed: int | None = None) -> Re
 
 
 def _grade_on(exercise: Exercise, answer: Function, seeds: list[int]) -> Result:
-    function = answer if exercise.differentiable else Lenient(exercise, answer)
     try:
+        function = answer if exercise.differentiable else Lenient(exercise, answer)
         runs = [run(exercise, function, s) for s in seeds]
     except (Exception, SystemExit) as error:  # whatever a learner's code may raise
         # A stub's has no text; torch raises errors of the same type, which say what is missing.
@@ -233,8 +233,8 @@ def _with_scope(function: Any, scope: dict[str, Any]) -> Function:
 
 
 def _is_right(exercise: Exercise, answer: Function, seed: int) -> bool:
-    function = answer if exercise.differentiable else Lenient(exercise, answer)
     try:
+        function = answer if exercise.differentiable else Lenient(exercise, answer)
         value = run(exercise, function, seed).value
         return find_problem(run(exercise, exercise.reference, seed).value, value, exercise) is None
     except Exception:
