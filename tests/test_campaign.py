@@ -203,3 +203,12 @@ def test_a_table_of_others_is_refused(here: Path, capsys) -> None:
     assert main(["campaign", "tiny"]) == 2
     error = capsys.readouterr().err
     assert "made with another" in error and error.count("\n") == 1
+
+
+def test_a_damaged_checkpoint_costs_the_status_one_number_alone(here: Path) -> None:
+    (plan,) = campaigns.plans(["tiny"], Path("results"), Path("runs/tables"))
+    run = next(iter(plan.cells.values()))
+    run.begun()
+    (run.folder / "checkpoint-2.safetensors").write_bytes(b"damaged")
+    rows = campaigns.status([plan])[1]
+    assert rows[0][3:] == ["begun", "2 of 4", "unknown"] and rows[1][3] == "to do"

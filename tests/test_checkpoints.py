@@ -363,3 +363,15 @@ def test_a_header_of_a_huge_network_takes_no_memory(tiny, tmp_path: Path) -> Non
     rewrite(path, header=lambda facts: facts["model"].update(base_dim=80_000))
     with pytest.raises(sv.InputError, match="does not fit"):
         sv.load_model(path)
+
+
+def test_resuming_on_another_device_says_that_the_noise_is_another(
+    tiny, fast, blobs, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    saved = sv.Trainer(sv.build_model("vae", tiny), blobs, fast, "cpu")
+    conditions = checkpoints._conditions
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "_conditions", lambda t: conditions(t) | {"device": "cuda"})
+        sv.checkpoints.save_trainer(tmp_path / "t.safetensors", saved)
+    sv.checkpoints.restore_trainer(saved, tmp_path / "t.safetensors")
+    assert "device cuda (now cpu): from here on the run has other noise." in capsys.readouterr().out

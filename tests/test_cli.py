@@ -422,3 +422,20 @@ def test_a_warning_comes_without_its_line_of_code(monkeypatch, capsys) -> None:
         assert main(["info"]) == 0
     assert capsys.readouterr().err == "svae: few images\n"
     assert warnings.formatwarning is usual
+
+
+def test_pictures_are_replaced_on_request_and_hold_a_thousand_images(run: Path, tmp_path) -> None:
+    out = tmp_path / "p.png"
+    for command in ("sample", "reconstruct"):
+        assert main([command, str(run), "--out", str(out), "--n", "1001"]) == 2
+        assert not out.exists()
+        assert main([command, str(run), "--out", str(out), "--n", "2"]) == 0
+        assert main([command, str(run), "--out", str(out), "--n", "2"]) == 2
+        assert main([command, str(run), "--out", str(out), "--n", "3", "--overwrite"]) == 0
+        out.unlink()
+
+
+def test_a_run_named_twice_is_refused_before_it_is_scored(run: Path, tmp_path, capsys) -> None:
+    assert main(["report", str(run), str(run), "--out", str(tmp_path / "r.html")]) == 2
+    said = capsys.readouterr()
+    assert "each once" in said.err and "scoring" not in said.err

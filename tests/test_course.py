@@ -145,3 +145,16 @@ def test_progress_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, file: Pat
     monkeypatch.setenv("SVAE_PROGRESS", "off")
     sv.course.predict("99-choose", "b")
     assert sv.course.progress().file is None and not file.exists()
+
+
+def test_a_solved_exercise_is_recorded_and_a_wrong_one_is_not(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sv.exercises.check("reparameterise", lambda mu, log_var, noise: mu)
+    assert not file.exists()
+    reference = sv.exercises.registry()["reparameterise"].reference
+    right = lambda mu, log_var, noise: reference(mu, log_var, noise)  # noqa: E731
+    sv.exercises.check("reparameterise", right)
+    assert json.loads(file.read_text(encoding="utf-8"))["solved"] == {"reparameterise": True}
+    rows = {number: done for number, done, *_ in sv.course.progress().rows}
+    assert rows["01"] == 1

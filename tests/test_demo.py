@@ -122,3 +122,18 @@ def test_a_folder_that_holds_no_demo_loses_nothing(tmp_path: Path, monkeypatch) 
         demo(tmp_path, overwrite=True, steps=3)
     assert not (tmp_path / "executed").exists() and (tmp_path / "notebooks").exists()
     assert Run.open(tmp_path / "vae").train_config.steps == 3
+
+
+def test_a_notebook_that_fails_costs_nothing_but_itself(tmp_path, monkeypatch, capsys) -> None:
+    nbclient = pytest.importorskip("nbclient")
+
+    def fails(client: object) -> None:
+        raise nbclient.exceptions.CellExecutionError(
+            "traceback\nValueError: no", "ValueError", "no"
+        )
+
+    monkeypatch.setattr(nbclient.NotebookClient, "execute", fails)
+    out = begin(tmp_path)
+    demo(out, steps=2, seed=3, n=80)
+    assert (out / "report.html").exists() and (out / "demo.json").exists()
+    assert "01_vanilla_vae.ipynb FAILED: ValueError: no\n" in capsys.readouterr().out

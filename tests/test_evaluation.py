@@ -378,3 +378,9 @@ def test_batches_of_no_image_are_refused_by_name(tiny: sv.ModelConfig, blobs: to
     ):
         with pytest.raises(sv.InputError, match="batch_size must be at least 1"):
             call()
+
+
+def test_of_a_split_into_three_no_map_is_taken_for_all(small, network) -> None:
+    config = dataclasses.replace(CONFIG, components=3)
+    model = sv.build_model("split-vae", config).eval()
+    assert scored(model, small, network, mixture_components=2, n=100).split is None

@@ -808,3 +808,14 @@ def test_hints_come_in_steps(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_unknown_name_lists_the_known_ones(name: object) -> None:
     with pytest.raises(InputError, match=exercises.names()[0]):
         check(name, lambda: None)  # type: ignore[arg-type]
+
+
+def test_an_object_whose_attributes_raise_brings_no_traceback() -> None:
+    class Trap:
+        def __call__(self, *arguments: object) -> None:
+            return None
+
+        def __getattr__(self, name: str) -> object:
+            raise RuntimeError("a trap")
+
+    assert exercises.grade("reparameterise", Trap(), 0).status != "correct"

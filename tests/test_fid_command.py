@@ -102,3 +102,11 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_text("no picture")
     with pytest.raises(InputError, match=r"bad\.png"):
         list(Pictures(tmp_path).batches(3))
+
+
+def test_large_pictures_do_not_wait_for_a_full_batch(tmp_path: Path) -> None:
+    for i in range(6):
+        Image.fromarray(np.full((2000, 2000), i, np.uint8)).save(tmp_path / f"{i}.png")
+    batches = list(Pictures(tmp_path).batches(channels=1))
+    assert sorted(int(p[0, 0, 0]) for batch in batches for p in batch) == [0, 1, 2, 3, 4, 5]
+    assert max(batch.numel() for batch in batches) <= 2**24 + 2000**2 and len(batches) == 2

@@ -198,3 +198,11 @@ def test_a_classifier_can_be_trained_on_features() -> None:
     probe = torch.nn.Linear(features.shape[1], 2)
     probe(features).sum().backward()
     assert probe.weight.grad is not None
+
+
+def test_a_home_folder_is_found_in_the_name_of_weights(tmp_path, monkeypatch) -> None:
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(lenet.WEIGHTS_FOLDER / f"lenet-mnist-5k{suffix}", tmp_path / f"w{suffix}")
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    assert network("lenet", "~/w.safetensors", "cpu").weights == "w"

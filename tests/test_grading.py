@@ -511,3 +511,24 @@ def test_many_slow_calls_cost_an_exercise_its_time_and_no_more(tmp_path: Path) -
     found = read(tmp_path / "a.ipynb", HEAD, slow)
     marked = grade(found, Limits(seconds=20, call_seconds=2, memory_gb=3), seed=0, whole=False)
     assert marked.marks["mix"].status == "error"
+
+
+def test_marks_given_before_a_stop_are_kept(tmp_path: Path, monkeypatch, capsys) -> None:
+    from svae_lib.cli import grade as command
+
+    folder, out = tmp_path / "in", tmp_path / "marks.csv"
+    for name in ("anna", "bert", "carl"):
+        write(folder / f"{name}.ipynb", HEAD, RIGHT)
+    inner = command.grade
+
+    def stopped(each: HandedIn, *arguments: Any, **options: Any) -> Marked:
+        if each.student == "carl":
+            raise KeyboardInterrupt
+        return inner(each, *arguments, **options)
+
+    monkeypatch.setattr(command, "grade", stopped)
+    assert main(["grade", str(folder), "--out", str(out), "--quick"]) == 130
+    with out.open(encoding="utf-8-sig", newline="") as file:
+        text = file.read()
+    assert "anna" in text and "bert" in text and "carl" not in text
+    assert "2 of 3 notebooks" in capsys.readouterr().out

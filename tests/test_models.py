@@ -253,3 +253,15 @@ def test_a_single_image_cannot_be_normalised_in_training(tiny: sv.ModelConfig) -
                 model(x)
         assert model.eval()(x).x_hat.shape == x.shape
     assert sv.build_model("small-vae", tiny).train()(x).x_hat.shape == x.shape
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (2, 4), (3,)])
+def test_noise_of_another_shape_is_refused_not_spread(tiny, shape: tuple[int, ...]) -> None:
+    model = sv.build_model("vae", tiny)
+    with pytest.raises(sv.InputError, match=r"noise must have the shape \(2, 3\)"):
+        model(torch.rand(2, 1, 16, 16), torch.zeros(shape))
+
+
+def test_a_momentum_that_is_no_number_is_refused() -> None:
+    with pytest.raises(sv.InputError, match="norm_momentum must be a number"):
+        sv.ModelConfig(norm_momentum="0.1")  # type: ignore[arg-type]

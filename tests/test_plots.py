@@ -449,3 +449,9 @@ def test_two_dollar_signs_that_hold_no_formula_are_drawn_as_they_are(draw) -> No
 def test_split_rows_refuse_a_count_by_its_name(n: int) -> None:
     with pytest.raises(InputError, match=r"^n must be at least 1"):
         plots.split_rows(split(), n)
+
+
+def test_an_error_of_a_single_seed_is_not_drawn() -> None:
+    rows = [{"label": "a", "value": 1.0, "error": math.inf}, {"label": "b", "value": 2.0}]
+    figure = plots.score_bars(rows, xlabel="FID")
+    assert "±" not in figure.alt_text

@@ -671,3 +671,39 @@ def test_a_copy_without_history_can_be_told_its_commit(monkeypatch) -> None:
     assert provenance.commit.__wrapped__() == "abc1234"
     monkeypatch.delenv("SVAE_COMMIT")
     assert provenance.commit.__wrapped__() != "abc1234"
+
+
+def test_a_resumed_run_that_fails_names_the_step_of_its_model(run: Run, blobs, monkeypatch) -> None:
+    def stop(trainer: sv.Trainer) -> None:
+        if trainer.step == 10:
+            signal.raise_signal(signal.SIGINT)
+
+    step = torch.optim.Adam.step
+
+    def interrupted_in_a_step(optimizer, *arguments, **options):
+        step(optimizer, *arguments, **options)
+        if next(iter(optimizer.state.values()))["step"] == 12:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:  # stops at step 12, between two entries
+        patch.setattr(torch.optim.Adam, "step", interrupted_in_a_step)
+        stopped = run.train(blobs, device="cpu", progress=False)
+    assert stopped.step == 12
+    weights = {k: v.clone() for k, v in stopped.model.state_dict().items()}
+
+    def fails(optimizer, *arguments, **options):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(torch.optim.Adam, "step", fails)
+    with pytest.raises(OSError, match="Input/output"):
+        run.train(blobs, device="cpu", progress=False)
+    assert run.steps_taken() == 12
+    saved = run.load_model().state_dict()
+    assert all(torch.equal(value, saved[name]) for name, value in weights.items())
+
+
+def test_a_run_begins_where_a_killed_process_left_half_a_file(tiny, fast, tmp_path: Path) -> None:
+    (tmp_path / ".run.0a1b2c3d.partial.json").write_text("{")
+    assert Run(tmp_path, "vae", "blobs", tiny, fast).begun().kind == "vae"
+    with pytest.raises(FileExistsError):
+        Run.create(tmp_path, "vae", "blobs", tiny, fast)

@@ -256,3 +256,12 @@ def test_what_cannot_be_mixed_is_refused(split: Decoded, tiny: sv.ModelConfig) -
         mix(split, 1.5)
     with pytest.raises(InputError, match=r"sigma must (lie in \[0, 1\]|not hold NaN)"):
         mix(split, float("nan"))
+
+
+@pytest.mark.parametrize("wrong", [{"regularisation": -1.0}, {"seed": -1}, {"components": 0}])
+def test_a_mixture_refuses_what_cannot_be_fitted(wrong: dict[str, float]) -> None:
+    with pytest.raises(sv.InputError):
+        sv.LatentMixture(**({"components": 2} | wrong))
+    mixture = sv.LatentMixture(1).fit(torch.randn(20, 2))
+    with pytest.raises(sv.InputError, match="seed"):
+        mixture.sample(3, seed=-1)

@@ -571,6 +571,43 @@ def test_out_of_memory_at_the_first_step_with_no_smaller_part(
     assert all(torch.equal(start[k], v) for k, v in t.model.state_dict().items())
 
 
+@pytest.mark.parametrize("trouble", ["memory", "divergence"])
+def test_going_back_leaves_no_trace_of_the_steps_since(tiny, fast, blobs, trouble: str) -> None:
+    straight, t = trainer(tiny, fast, blobs), trainer(tiny, fast, blobs)
+    straight.fit(20, progress=False)
+    t.fit(10, progress=False)
+    inner = t.model.loss
+
+    def breaks(*args):
+        loss = inner(*args)
+        if t.step < 13:
+            return loss
+        if trouble == "memory":
+            raise torch.OutOfMemoryError
+        return sv.Loss(loss.total * math.nan, loss.reconstruction, loss.kl, loss.mse * math.nan)
+
+    t.model.loss = breaks
+    with pytest.raises((sv.TrainingOutOfMemory, sv.TrainingDiverged), match="back at step 10"):
+        t.fit(10, progress=False)
+    assert t.step == 10 and t.gamma.value.isfinite()
+    t.model.loss = inner
+    t.fit(10, progress=False)
+    assert same_weights(t.model, straight.model) and t.history == straight.history
+
+
+def test_memory_that_runs_out_before_the_first_step_is_not_called_a_way_back(
+    tiny, fast, blobs
+) -> None:
+    t = trainer(tiny, fast, blobs)
+
+    def hungry(*args):
+        raise torch.OutOfMemoryError
+
+    t.model.loss = hungry
+    with pytest.raises(sv.TrainingOutOfMemory, match="nothing was kept"):
+        t.train_step()
+
+
 @pytest.mark.parametrize(
     ("said", "lack"),
     [

@@ -275,3 +275,9 @@ def test_an_executed_notebook_keeps_pictures_with_their_text(
     alts = [image["alt"] or "" for image in image_tags(page)]
     assert any(alt.startswith("8 images in rows") for alt in alts)
     assert any(alt.startswith("Training curves") for alt in alts)
+
+
+def test_ten_components_are_all_shown() -> None:
+    weights = torch.full((1, 10, 1, 4, 4), 0.1)
+    rows, maps = parts_of(sv.Decoded(torch.rand(1, 1, 4, 4), torch.rand(1, 10, 1, 4, 4), weights))
+    assert maps[-1] == "w₁₀" and "x₁₀" in rows and len(rows) == 21
