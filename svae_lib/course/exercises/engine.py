@@ -192,9 +192,9 @@ def _notebook_number(exercise: Exercise, answer: Function, seeds: list[int]) -> 
 
     The notebook's D is the size of its own images; the arguments of a check have others.
     """
-    code, scope = getattr(answer, "__code__", None), getattr(answer, "__globals__", {})
-    if code is None:
+    if not isinstance(answer, types.FunctionType):
         return None
+    code, scope = answer.__code__, answer.__globals__
     names = parameter_names(exercise, answer)
     sizes = [size_expressions(make_inputs(exercise, seed), names) for seed in seeds]
     for name in _used_names(code):
