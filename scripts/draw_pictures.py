@@ -1,13 +1,17 @@
 """Draw the pictures of README and docs/results.md from shipped models, into docs/pictures.
 
     python scripts/draw_pictures.py
+    python scripts/draw_pictures.py --full-width runs/tables/mnist-full-width-7200/split-vae-0
 
-The last one wants the photographs of data/README.md, in the folder that SVAE_DATA names.
+The last picture of the first call wants the photographs of data/README.md, in the folder that
+SVAE_DATA names. The second call draws samples of the paper's own network, which is too large to
+ship: from its run, which svae reproduce mnist-full-width makes.
 Prints what the texts beside the pictures say: the faces' mean squared error and kind of split.
 """
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -37,9 +41,9 @@ def split_faces() -> Figure:
     return sv.plots.split_rows(out, 8, originals=truth)
 
 
-def sampled_splits(name: str, images: Tensor) -> Figure:
+def sampled_splits(model: sv.VAE | str, images: Tensor) -> Figure:
     """Samples of a Split VAE from a mixture of 20 Gaussians, fitted on the means of ``images``."""
-    model = sv.load_trained(name, "split-vae")
+    model = sv.load_trained(model, "split-vae") if isinstance(model, str) else model
     mixture = sv.LatentMixture(20).fit(sv.inference.encode_all(model, images)[0])
     return sv.plots.split_rows(sv.sample_mixture(model, mixture, SHOWN, seed=0), SHOWN)
 
@@ -50,8 +54,14 @@ def sampled_digits() -> Figure:
 
 
 def main() -> None:
-    save(split_faces(), "faces")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--full-width", type=Path, metavar="RUN")
+    run = parser.parse_args().full_width
     digits = sv.data.load("mnist-5k").train
+    if run:
+        save(sampled_splits(sv.runs.Run.open(run).load_model(), digits), "sampled-full-width")
+        return
+    save(split_faces(), "faces")
     save(sampled_splits("faces", sv.data.draw_faces(4000, seed=1)[0]), "sampled-faces")
     save(sampled_splits("mnist-half-width", digits), "sampled-splits")
     clothes = sv.data.load("fashion-mnist").train[:4000]
