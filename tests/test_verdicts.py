@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from svae_lib.diagnostics import kinds
+from svae_lib.experiments.claim import in_two
 from svae_lib.experiments.definitions import TABLES
+from svae_lib.experiments.summaries import scores_by_seed
 from svae_lib.experiments.tables import died, recorded
 from svae_lib.experiments.verdicts import (
     COLUMNS,
@@ -128,3 +131,15 @@ def test_results_may_be_folded(small: dict[str, Record]) -> None:
 def test_without_a_semantic_split_there_is_nothing_to_test() -> None:
     with pytest.raises(InputError, match="semantic"):
         claim_of({"cells": []}, "mean")
+
+
+def test_what_the_pages_say_of_the_papers_own_network_holds() -> None:
+    """Its split, called syntactic, lies just beyond both bounds; both halves score above x."""
+    record = recorded(embedded("results"))["mnist-full-width"]
+    (cell,) = in_two(record)
+    split = cell["split"]
+    assert split["label"] == "syntactic" and split["sigma_share"] < 0.05
+    assert kinds.ALTERNATING_FROM <= split["difference_share"] < kinds.ALTERNATING_FROM + 0.03
+    assert kinds.SEMANTIC_FROM - 0.03 < split["semantic"] < kinds.SEMANTIC_FROM
+    x, x1, x2 = (scores_by_seed(record, "split-vae", "mixture", p)[0] for p in ("x", "x1", "x2"))
+    assert x < min(x1, x2)
