@@ -143,3 +143,11 @@ def test_what_the_pages_say_of_the_papers_own_network_holds() -> None:
     assert kinds.SEMANTIC_FROM - 0.03 < split["semantic"] < kinds.SEMANTIC_FROM
     x, x1, x2 = (scores_by_seed(record, "split-vae", "mixture", p)[0] for p in ("x", "x1", "x2"))
     assert x < min(x1, x2)
+
+
+def test_no_map_of_the_larger_splits_of_digits_alternates() -> None:
+    tables = recorded(embedded("results"))
+    splits = [c["split"] for n in LARGER if LARGER[n] == "MNIST" for c in in_two(tables[n])]
+    assert len(splits) == 4 and max(split["sigma_share"] for split in splits) < 0.05
+    assert all(split["label"] in ("mixed", "syntactic") for split in splits)
+    assert all(split["difference_share"] >= kinds.ALTERNATING_FROM for split in splits)
