@@ -81,7 +81,6 @@ class LatentMixture:
         if not hasattr(self._mixture, "weights_"):
             raise InputError("the mixture is not fitted yet: call fit(posterior_means) first.")
         check_counts(n=n)
-        check_counts(lowest=0, seed=seed)
         rng = np.random.default_rng(seed)
         # scikit-learn returns samples sorted by component; drawing the components ourselves
         # gives them shuffled, so that any part of the result is a fair sample.

@@ -532,3 +532,8 @@ def test_marks_given_before_a_stop_are_kept(tmp_path: Path, monkeypatch, capsys)
         text = file.read()
     assert "anna" in text and "bert" in text and "carl" not in text
     assert "2 of 3 notebooks" in capsys.readouterr().out
+    monkeypatch.setattr(
+        command, "grade", lambda *a, **o: stopped(HandedIn(**vars(a[0]) | {"student": "carl"}))
+    )
+    assert main(["grade", str(folder), "--out", str(tmp_path / "none.csv"), "--quick"]) == 130
+    assert not (tmp_path / "none.csv").exists()

@@ -262,6 +262,3 @@ def test_what_cannot_be_mixed_is_refused(split: Decoded, tiny: sv.ModelConfig) -
 def test_a_mixture_refuses_what_cannot_be_fitted(wrong: dict[str, float]) -> None:
     with pytest.raises(sv.InputError):
         sv.LatentMixture(**({"components": 2} | wrong))
-    mixture = sv.LatentMixture(1).fit(torch.randn(20, 2))
-    with pytest.raises(sv.InputError, match="seed"):
-        mixture.sample(3, seed=-1)

@@ -595,6 +595,19 @@ def test_going_back_leaves_no_trace_of_the_steps_since(tiny, fast, blobs, troubl
     assert same_weights(t.model, straight.model) and t.history == straight.history
 
 
+def test_a_trainer_that_nobody_holds_frees_its_memory_at_once(tiny, fast, blobs) -> None:
+    t = trainer(tiny, fast, blobs)
+    t.fit(5, progress=False)
+    gc.collect()
+    gone = weakref.ref(t)
+    gc.disable()
+    try:
+        del t
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 def test_memory_that_runs_out_before_the_first_step_is_not_called_a_way_back(
     tiny, fast, blobs
 ) -> None:

@@ -53,6 +53,7 @@ class Grade:
                 remark = f" ({'; '.join(marked.remarks)})" if marked.remarks else ""
                 print(f"{each.file}: {marked.total} of {len(marked.marks)}{remark}", flush=True)
         finally:  # if it is stopped, the marks so far are kept
-            pages.write(self.out, folder, graded, overwrite=self.overwrite)
-            done = f"{len(graded)} of {len(handed_in)} notebooks"
-            print(f"marks: {self.out} ({done})\npages: {folder}\nseed: {seed}")
+            if graded:
+                pages.write(self.out, folder, graded, overwrite=self.overwrite)
+                done = f"{len(graded)} of {len(handed_in)} notebooks"
+                print(f"marks: {self.out} ({done})\npages: {folder}\nseed: {seed}")

@@ -126,8 +126,9 @@ def absolute(name: str, root: str | os.PathLike[str] | None = None) -> str:
 
 
 def _place(path: str, root: str | os.PathLike[str] | None) -> Path:
-    place, own = Path(root or ".") / expand(path), own_folder(root)
-    return own / path if own and not place.exists() and (own / path).exists() else place
+    place = Path(root or ".") / expand(path)
+    own = None if place.exists() else own_folder(root)
+    return own / path if own and (own / path).exists() else place
 
 
 def _parsed(name: str) -> tuple[str, str]:

@@ -100,11 +100,10 @@ def status(todo: Sequence[Plan]) -> tuple[list[str], list[list[str]]]:
             state, step, hours = "done", steps, "0.0"
             if cell in missing:
                 state, step, hours = "to do", 0, "unknown"
-                if newest := run.checkpoints()[-1:]:
-                    state, step = "begun", step_of(newest[0])
+                if last := run.checkpoints()[-1:]:
+                    state, step = "begun", step_of(last[0])
                     with suppress(InputError):  # training takes the checkpoint before it
-                        spent = read_header(newest[0])["seconds"] / 3600
-                        hours = f"{spent * (steps / step - 1):.1f}"
+                        hours = f"{read_header(last[0])['seconds'] / 3600 * (steps / step - 1):.1f}"
                 if (lock := plan.lock(cell)).exists():
                     with claimed(lock) as free:
                         state = state if free else "running"

@@ -112,9 +112,10 @@ def _execute_notebooks(folder: Path) -> None:
     for name in NOTEBOOKS:
         print(f"{folder / name} (profile {profile})", flush=True)
         notebook = nbformat.read(source / name, as_version=4)
-        client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": source}})
         try:
-            client.execute()
+            NotebookClient(
+                notebook, timeout=600, resources={"metadata": {"path": source}}
+            ).execute()
         except Exception as error:  # whatever a cell or Jupyter raises: the report comes after it
             print(f"{name} FAILED:", str(error).strip().rpartition("\n")[2], flush=True)
         write_text(folder / name, nbformat.writes(notebook), overwrite=True)

@@ -27,8 +27,7 @@ Pixels: TypeAlias = NDArray[np.uint8]
 _WIDTH, _HEIGHT = 900, 452
 """Pixels: the usual width of a figure, which fits a notebook beside its margins, and the height up
 to which images are enlarged: letters of a higher figure would be small on a slide."""
-MOST_IMAGES = 1000
-"""Of a figure."""
+MOST_IMAGES = 1000  # of a figure
 GAP, _MARGIN = 4, 8
 """Pixels between two pictures, and around everything."""
 

@@ -7,6 +7,7 @@ import signal
 import threading
 import traceback
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -32,7 +33,8 @@ class LastGood:
     """
 
     def __init__(self, trainer: Any, images: int, parts: int) -> None:
-        self._trainer, self._images, self._parts = trainer, images, parts
+        self._trainer: Any = weakref.proxy(trainer)  # which owns this: no cycle keeps its memory
+        self._images, self._parts = images, parts
         self._state: Any = None
 
     def __bool__(self) -> bool:
@@ -41,8 +43,8 @@ class LastGood:
     def keep(self) -> None:
         """Copy the state, in place of the copy before it."""
         t = self._trainer
-        state = t.model.state_dict(), t.optimizer.state_dict(), t.gamma, t._sums, t._summed, t.step
-        self._state = copy.deepcopy(state)
+        weights, adam = t.model.state_dict(), t.optimizer.state_dict()
+        self._state = copy.deepcopy((weights, adam, t.gamma, t._sums, t._summed, t.step))
 
     def restore(self) -> None:
         """Bring the trainer back to the copy, if there is one, and drop the gradients."""
