@@ -108,14 +108,13 @@ def _execute_notebooks(folder: Path) -> None:
     import nbformat
     from nbclient import NotebookClient
 
+    beside = {"metadata": {"path": source}}  # where it runs
     profile = os.environ.setdefault("SVAE_PROFILE", "smoke")
     for name in NOTEBOOKS:
         print(f"{folder / name} (profile {profile})", flush=True)
         notebook = nbformat.read(source / name, as_version=4)
         try:
-            NotebookClient(
-                notebook, timeout=600, resources={"metadata": {"path": source}}
-            ).execute()
+            NotebookClient(notebook, timeout=600, resources=beside).execute()
         except Exception as error:  # whatever a cell or Jupyter raises: the report comes after it
             print(f"{name} FAILED:", str(error).strip().rpartition("\n")[2], flush=True)
         write_text(folder / name, nbformat.writes(notebook), overwrite=True)

@@ -33,8 +33,7 @@ NETWORKS = {
     "inception": "Inception",
 }  # how tables name feature networks
 
-Text = tuple[list[str], list[list[str]]]
-"""Columns and rows."""
+Text = tuple[list[str], list[list[str]]]  # columns and rows
 
 
 @dataclass(frozen=True)
