@@ -41,9 +41,8 @@ def split_faces() -> Figure:
     return sv.plots.split_rows(out, 8, originals=truth)
 
 
-def sampled_splits(model: sv.VAE | str, images: Tensor) -> Figure:
+def sampled_splits(model: sv.VAE, images: Tensor) -> Figure:
     """Samples of a Split VAE from a mixture of 20 Gaussians, fitted on the means of ``images``."""
-    model = sv.load_trained(model, "split-vae") if isinstance(model, str) else model
     mixture = sv.LatentMixture(20).fit(sv.inference.encode_all(model, images)[0])
     return sv.plots.split_rows(sv.sample_mixture(model, mixture, SHOWN, seed=0), SHOWN)
 
@@ -62,13 +61,22 @@ def main() -> None:
         save(sampled_splits(sv.runs.Run.open(run).load_model(), digits), "sampled-full-width")
         return
     save(split_faces(), "faces")
-    save(sampled_splits("faces", sv.data.draw_faces(4000, seed=1)[0]), "sampled-faces")
-    save(sampled_splits("mnist-half-width", digits), "sampled-splits")
+    save(
+        sampled_splits(sv.load_trained("faces", "split-vae"), sv.data.draw_faces(4000, seed=1)[0]),
+        "sampled-faces",
+    )
+    save(sampled_splits(sv.load_trained("mnist-half-width", "split-vae"), digits), "sampled-splits")
     clothes = sv.data.load("fashion-mnist").train[:4000]
-    save(sampled_splits("fashion-half-width", clothes), "sampled-clothes")
+    save(
+        sampled_splits(sv.load_trained("fashion-half-width", "split-vae"), clothes),
+        "sampled-clothes",
+    )
     save(sampled_digits(), "sampled-digits")
     photographs = sv.data.load("folder:cifar10-jpeg?size=32").train[:4000]
-    save(sampled_splits("photographs", photographs), "sampled-photographs")
+    save(
+        sampled_splits(sv.load_trained("photographs", "split-vae"), photographs),
+        "sampled-photographs",
+    )
 
 
 if __name__ == "__main__":

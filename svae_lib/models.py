@@ -185,7 +185,7 @@ class VAE(nn.Module):
         mu, log_var = self.encode(x)
         noise = torch.randn_like(mu) if noise is None else noise
         if noise.shape != mu.shape:
-            raise InputError(f"noise must have the shape {tuple(mu.shape)} of mu.")
+            raise InputError(f"noise must have the shape {(*mu.shape,)}, not {(*noise.shape,)}.")
         z = mu + noise * torch.exp(0.5 * log_var)  # the reparameterisation trick
         out = self.decode(z)
         return Output(out.x_hat, out.components, out.weights, mu=mu, log_var=log_var, z=z)

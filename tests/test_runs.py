@@ -674,10 +674,6 @@ def test_a_copy_without_history_can_be_told_its_commit(monkeypatch) -> None:
 
 
 def test_a_resumed_run_that_fails_names_the_step_of_its_model(run: Run, blobs, monkeypatch) -> None:
-    def stop(trainer: sv.Trainer) -> None:
-        if trainer.step == 10:
-            signal.raise_signal(signal.SIGINT)
-
     step = torch.optim.Adam.step
 
     def interrupted_in_a_step(optimizer, *arguments, **options):
