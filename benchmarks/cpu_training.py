@@ -15,7 +15,8 @@ way of computing with fewer operations could exceed.
 TensorFlow and tf_keras live in an environment that this script makes on its first run (in the
 user's cache folder); keras_worker.py is the program that runs there, float32, one graph per step.
 That both models have the same number of parameters is checked. The library runs in the precision
-that it chooses for this processor, and with --float32 in that; each has a record of its own.
+that it chooses for this processor, and with --float32 in that; each has a record of its own, and
+so has bf16 on a processor with AMX.
 Leave the machine alone meanwhile: the load before the run is recorded.
 """
 
@@ -35,7 +36,7 @@ from typing import Any
 
 import torch
 from peak import flops_per_image, highest_rate, random_images
-from record import load_average, save
+from record import has_amx, load_average, save
 
 import svae_lib as sv
 from svae_lib.support.devices import kept_memory
@@ -159,6 +160,11 @@ def compare(name: str, python: Path, options: argparse.Namespace) -> dict[str, A
     }
 
 
+def record_name(precision: str, amx: bool) -> str:
+    """The record of a precision; one of its own for bf16 with AMX, which is several times faster."""
+    return f"cpu_training_{precision}" + ("_amx" if amx and precision == "bf16" else "")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -184,7 +190,7 @@ def main() -> None:
     if not options.dry_run:
         what = __doc__.split("\n")[0]
         found = {"what": what, "load_average_before": load, "results": results}
-        save(f"cpu_training_{results[0]['precision']}", found)  # beside the other's
+        save(record_name(results[0]["precision"], has_amx()), found)
 
 
 if __name__ == "__main__":

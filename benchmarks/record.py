@@ -16,12 +16,24 @@ from svae_lib.support.provenance import provenance
 RESULTS = Path(__file__).parent / "results"
 
 
+def vector_extensions() -> str:
+    """The processor's fastest instructions that torch names: "AVX2", "AVX512 and AMX" and so on."""
+    best = torch.backends.cpu.get_cpu_capability()
+    return f"{best} and AMX" if has_amx() else best
+
+
+def has_amx() -> bool:
+    """Whether the processor multiplies whole tiles of bf16 numbers at once."""
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16"))
+
+
 def conditions(device: torch.device | str = "cpu") -> dict[str, Any]:
     """Commit, time, device and versions of a measurement made now."""
     return {
         "measured": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "system": platform.system(),
-        "vector_extensions": torch.backends.cpu.get_cpu_capability(),
+        "vector_extensions": vector_extensions(),
         **provenance(device),
     }
 

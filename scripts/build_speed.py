@@ -211,8 +211,12 @@ SECTIONS = {
         "Training on a CPU that computes in bf16, against the same layers in TensorFlow",
         training,
     ),
+    "cpu_training_bf16_amx": (
+        "Training on a CPU with AMX, in bf16, against the same layers in TensorFlow",
+        training,
+    ),
     "cpu_training_float32": (
-        "Training on another CPU, in float32, against the same layers in TensorFlow",
+        "Training on a CPU without bf16, in float32, against the same layers in TensorFlow",
         training,
     ),
     "cpu_memory": (

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import cpu_training
 import peak
+import record
 
 STAND_IN = """
 import json, sys
@@ -107,3 +108,13 @@ def test_a_process_that_ends_is_noticed(tiny, options, tmp_path: Path, monkeypat
     stand_in(tmp_path, monkeypatch, parameters, dies=True)
     with pytest.raises(RuntimeError, match="the TensorFlow process ended"):
         cpu_training.compare("tiny", Path(sys.executable), options)
+
+
+def test_a_processor_with_amx_has_a_record_of_its_own(monkeypatch) -> None:
+    assert cpu_training.record_name("bf16", amx=True) == "cpu_training_bf16_amx"
+    assert cpu_training.record_name("bf16", amx=False) == "cpu_training_bf16"
+    assert cpu_training.record_name("float32", amx=True) == "cpu_training_float32"
+    for amx in (True, False):
+        found = {"amx_bf16": amx}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found, raising=False)
+        assert record.conditions()["vector_extensions"].endswith(" and AMX") == amx

@@ -248,7 +248,7 @@ def test_the_page_of_results_is_made_from_the_records() -> None:
 def test_the_page_of_speed_is_made_from_the_records() -> None:
     text = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
     assert text == build_speed.page()
-    for name in ("cpu_training_bf16", "cpu_training_float32"):
+    for name in ("cpu_training_bf16", "cpu_training_bf16_amx", "cpu_training_float32"):
         path = build_speed.RECORDS / f"{name}.json"
         for found in json.loads(path.read_text(encoding="utf-8"))["results"]:
             assert f"| {found['times_faster']:.2f} |" in text
