@@ -161,7 +161,7 @@ def compare(name: str, python: Path, options: argparse.Namespace) -> dict[str, A
 
 
 def record_name(precision: str, amx: bool) -> str:
-    """The record of a precision; one of its own for bf16 with AMX, which is several times faster."""
+    """The record of a precision; bf16 with AMX, several times as fast, has its own."""
     return f"cpu_training_{precision}" + ("_amx" if amx and precision == "bf16" else "")
 
 
