@@ -208,7 +208,7 @@ def on_gpu(folder: Path) -> list[str]:
 SECTIONS = {
     "main_job": ("The main job, `make run`", main_job),
     "cpu_training_bf16": (
-        "Training on a CPU that computes in bf16, against the same layers in TensorFlow",
+        "Training on a CPU without AMX, in bf16, against the same layers in TensorFlow",
         training,
     ),
     "cpu_training_bf16_amx": (
@@ -237,6 +237,10 @@ TensorFlow computes in float32, as the authors' code does. The peak is the rate 
 matrix product or convolution in the same run. The last column says how many times faster than
 TensorFlow a training at this peak would be; only algorithms with fewer operations, such as
 Winograd's, could be faster still.
+""",
+    "cpu_training_bf16_amx": """
+AMX multiplies whole tiles of bf16 numbers in one instruction. This is another machine than that of
+the section before, so compare the ratios, not the rates.
 """,
     "precision_choice": """
 Images per second of processor time, since other programs ran meanwhile. At every width measured
