@@ -35,7 +35,7 @@ import torch
 import svae_lib as sv
 
 # %% [markdown]
-# This is where it leads: ten clothes that nobody made, drawn by a Split VAE that comes with the course and
+# This is where it leads: ten garments that nobody made, drawn by a Split VAE that comes with the course and
 # was trained for almost two hours. Each column is one answer of its decoder: the map, which goes by the name of
 # $\sigma$ (sigma: how much of the first image a pixel takes, from 0 to 1), the images $x_1$ and $x_2$, and at
 # the bottom their mixture. What the map is up to, and why not every image is a success, are questions
@@ -133,8 +133,8 @@ sv.plots.image_grid(
 # %% [markdown]
 # Bytes are good for storing: a quarter of the memory of floats. They are bad for computing.
 #
-# **What do you expect?** What is the byte 200 plus the byte 100? And what does a model do that is
-# given bytes?
+# **What do you expect?** What is the byte 200 plus the byte 100? And what does a model do with
+# bytes?
 
 # %%
 sv.course.predict("00-bytes")
@@ -256,7 +256,7 @@ sv.plots.image_grid(
 # - **per image**, summed over its pixels: $\|x - \bar{x}\|^2$, one number for each image;
 # - **per pixel**, the mean over everything: the **mean squared error** (MSE), a single number.
 #
-# They differ by a factor $D = C \cdot H \cdot W$, here 1024, and confusing them is the most frequent
+# Their means differ by a factor $D = C \cdot H \cdot W$, here 1024, and confusing them is the most frequent
 # mistake in code about VAEs.
 
 # %% [markdown] tags=["slide"]
@@ -289,7 +289,7 @@ torch.testing.assert_close(mse, variance.mean())  # the MSE of the mean is the v
 easy, hard = per_image.argsort()[:6], per_image.argsort(descending=True)[:6]
 sv.plots.image_rows(
     {"small error": sets.train[easy], "large error": sets.train[hard]}, columns=6,
-    title="Digits that are close to the mean image, and far from it",
+    title="Thin digits are close to the mean image, thick ones far",
 )
 
 # %% [markdown] tags=["slide"]

@@ -226,6 +226,9 @@ def elbo(mean, variance):
     return torch.trapezoid(log_q.exp() * (log_joint - log_q), z)
 
 
+print(f"log p(x) = {log_px:.3f}; posterior: mean {posterior_mean:.3f}, variance {posterior_var:.3f}")
+
+
 # %% [markdown]
 # **What do you expect?** The next cell computes the ELBO for many $q = \mathcal{N}(m, s^2)$. Where
 # is it largest, and how large is it there? Can a $q$ with a wrong $s$ reach $\log p(x)$ at its best
@@ -462,8 +465,8 @@ vae = TinyVAE()
 #
 # Section 2's `step` is Adam's, which rescales the gradient. Write one step of plain gradient descent, without
 # an optimiser. $\theta$ (`theta`) holds all parameters of the network in one vector: let autograd find the
-# gradient of the loss with respect to it, and move against it by `rate` times the gradient. Neither result
-# keeps a gradient.
+# gradient of the loss with respect to it, and move against it by `rate` times the gradient. Return both
+# detached.
 
 # %%
 def training_step(theta, loss_of, x, rate):
@@ -502,8 +505,8 @@ print(f"{len(theta):,} parameters; loss {losses[0]:.0f} at first, {losses[-1]:.0
 assert losses[-1] < losses[0]
 
 # %% [markdown]
-# The variance $\gamma$ is ours to choose for now: $0.1$ says that a pixel may deviate from the
-# reconstruction by about $\sqrt{0.1} \approx 0.3$. [Notebook 2](02_balancing_the_elbo.ipynb) shows
+# Downhill, if slowly. (`vae` itself is still untrained.) The variance $\gamma$ is ours to choose for now: $0.1$
+# lets a pixel deviate by about $\sqrt{0.1} \approx 0.3$. [Notebook 2](02_balancing_the_elbo.ipynb) shows
 # what happens with other values, and how to find it while training.
 #
 # **What do you expect?** Before training, $\mu$ and `log_var` are close to 0 for every image. Will
@@ -587,13 +590,13 @@ sv.plots.image_rows(rows, title="The same random codes, decoded",
 
 # %% [markdown]
 # Much better, if far from perfect: some samples are digits, some lie between digits, and all are a
-# little blurred. Why they improve is visible in the codes. Draws $z \sim q(z \mid x)$ for the test
-# images now lie nearly where the prior lies.
+# little blurred. Why they improve the next picture shows: draws $z \sim q(z \mid x)$ for the
+# test images now lie much closer to the prior.
 #
 # And the objection holds: with fitted codes the autoencoder does as well. An autoencoder whose codes are
 # modelled *afterwards* is a generative model too, and [notebook 6](06_sampling.ipynb) models codes with
 # more care. What a VAE adds is that its prior takes part in training:
-# - the codes are made to suit the prior, and need not be of a kind that some fit happens to describe;
+# - the codes are trained to suit the prior, so no later fit has to suit them;
 # - the ELBO bounds $\log p(x)$, so the whole is a model of images, not of codes alone;
 # - every latent variable pays for what it tells, which [notebook 2](02_balancing_the_elbo.ipynb) turns
 #   into a theory of blur.
@@ -656,18 +659,18 @@ if as_written:
     assert flat_mse > 1.5 * mse(test, vae_rebuilt)
 
 # %%
-side = torch.linspace(-3, 3, 17)
+side = torch.linspace(-3, 3, 11)
 z2, z1 = torch.meshgrid(side.flip(0), side, indexing="ij")  # pictures begin at the top
 with torch.no_grad():
-    tiles = flat.decoder(torch.stack((z1, z2), dim=2).view(-1, 2)).view(17, 17, 32, 32)
-figure = sv.plots.AltFigure(figsize=(7, 4.5), layout="constrained")
+    tiles = flat.decoder(torch.stack((z1, z2), dim=2).view(-1, 2)).view(11, 11, 32, 32)
+figure = sv.plots.AltFigure(figsize=(10, 5.6), layout="constrained")
 left, right = figure.subplots(1, 2, sharex=True, sharey=True)
 for digit in range(10):
     mine = flat_mu[labels == digit]
     left.scatter(mine[:, 0], mine[:, 1], s=5, color=f"C{digit}", label=str(digit))
 figure.legend(ncols=10, loc="outside upper center", markerscale=3, handletextpad=0, columnspacing=1)
-page = tiles.permute(0, 2, 1, 3).reshape(17 * 32, 17 * 32)  # rows of images, side by side
-edge = 3 * 17 / 16  # half an image beyond the outermost centres
+page = tiles.permute(0, 2, 1, 3).reshape(11 * 32, 11 * 32)  # rows of images, side by side
+edge = 3 * 11 / 10  # half an image beyond the outermost centres
 right.imshow(page, cmap="gray", vmin=0, vmax=1, extent=(-edge, edge, -edge, edge))
 left.set(title="means of test images, by digit", xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
 right.set(title="the decoder's answer at each place", xlabel="$z_1$", xlim=(-3.5, 3.5), ylim=(-3.5, 3.5))
@@ -731,7 +734,7 @@ sv.plots.show(sv.plots.architecture(preset.model, split=False, example=(test[3],
 sv.plots.image_rows(
     {
         "test image": test[:10], "by hand": vae_rebuilt[:10], "sv.VAE": rebuilt[:10],
-        "sampled": samples[:10], " ": samples[10:],
+        "sampled": samples[:10], "sampled too": samples[10:],
     },
     title="Reconstructions, and samples from the prior",
 )

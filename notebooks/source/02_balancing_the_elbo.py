@@ -181,6 +181,9 @@ s2 = 1 / (1 + r**2)  # a check against the library: m = r s
 mu, log_var = (r * s2.sqrt())[:, None], s2.log()[:, None]
 torch.testing.assert_close(sv.kl_divergence(mu, log_var), toy_kl)
 assert abs(toy_error[0] - 0.5) < 1e-9  # r = 0: z tells nothing, the answer is the average
+for at in (0, 1, 3):
+    i = (r - at).abs().argmin()
+    print(f"r = {at}: error {toy_error[i]:.3f}, KL divergence {toy_kl[i]:.2f} nats")
 
 # %% [markdown]
 # Which $r$ will training find? The one with the smallest
@@ -250,9 +253,9 @@ sv.plots.show(figure, "Left: error and KL over the price; above 1/2 the KL is 0.
 # ### 2.1 From two pixels to digits
 #
 # Where did the $\frac12$ come from? It is the variance of the toy data along their one direction,
-# $(1, -1)/\sqrt2$. For Gaussian data and a linear VAE each direction stands for itself. Along one of
-# variance $\lambda$, a latent variable of posterior variance $s^2$ whose $\mu^2$ averages $1 - s^2$ costs
-# $\frac12 \log (1 / s^2)$ nats, and the best linear answer leaves the error $d = \lambda s^2$. So an error
+# $(1, -1)/\sqrt2$. For Gaussian data and a linear VAE each direction stands for itself. Let the
+# variable of a direction of variance $\lambda$ have posterior variance $s^2$, and its $\mu^2$ average $1 - s^2$. It
+# costs $\frac12 \log (1 / s^2)$ nats and explains the share $1 - s^2$: the error left is $d = \lambda s^2$. So an error
 # of $d$ takes $\frac12 \log (\lambda / d)$ nats (the rate-distortion function of a Gaussian). Minimise
 #
 # $$\frac{d}{2\gamma} + \frac{\beta}{2} \log\frac{\lambda}{d}: \qquad
@@ -393,7 +396,8 @@ update_gamma = sv.exercises.check("update_gamma", update_gamma)
 
 # %% [markdown]
 # Here is the loop around it, with your update as its last line. It trains the library's `SmallVAE`, two
-# linear layers each way like the VAE of notebook 1.
+# linear layers each way like the VAE of notebook 1. At first $\gamma$ waits: an untrained decoder is worse than the
+# mean image.
 
 # %%
 model = sv.build_model("small-vae", small.model)
@@ -505,7 +509,7 @@ sv.plots.image_rows(
 )
 
 # %% [markdown]
-# From a fair copy to one and the same answer for everybody: the mean image.
+# From a fair copy to one answer for all: the mean image.
 #
 # ### Exercise 3: `kl_per_variable` (5 minutes, ★)
 #
@@ -564,8 +568,8 @@ if learning:
 
 # %% [markdown]
 # A rule made for linear networks and Gaussian data tells where a neural VAE collapses. (The test is
-# mild: $\gamma$ is taken from each run, at the three lower prices the rule says no more than "all", and
-# between "all" and "none" it leaves more than the network keeps.) When a model collapses, suspect the price
+# mild: $\gamma$ is taken from each run, at the three lowest prices the rule just says "all", and at
+# $\beta = 64$ it predicts more than the network keeps.) When a model collapses, suspect the price
 # first.
 #
 # ### 4.2 Collapse, seen
@@ -648,7 +652,7 @@ sv.plots.variance_law(statistics, title="The variance law")
 # thermometer of training. The derivation also says how to repair them by hand: divide each latent variable
 # by the root of its bar, and let the decoder multiply.
 #
-# **What do you expect?** The next two cells repair the model with $\beta = 1$, and compare before with
+# **What do you expect?** We now repair the model with $\beta = 1$, and compare before with
 # after. What changes: reconstructions, KL divergence, samples from the prior?
 
 # %%

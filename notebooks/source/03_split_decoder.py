@@ -101,8 +101,8 @@ sv.plots.image_rows(
     maps=[r"$\sigma$ map"],
     title="Left: split by pixels. Right: split by content",
     alt="Three digits split in two ways. Left, sigma is a checkerboard, x1 and x2 are digits with every "
-    "second pixel grey. Right, x1 is a thick and x2 a thin digit, and sigma is the filled stroke. "
-    "The mixtures below are the same digits on both sides.",
+    "second pixel grey. Right, x1 is a thick and x2 a thin digit, and sigma is the stroke, dark again "
+    "where x1 = x2. The mixtures below are the same digits on both sides.",
 )
 
 # %% [markdown]
@@ -205,7 +205,7 @@ for name, hand, auto in zip(("sigma", "x1", "x2"), by_hand, by_autograd):
 # **What do you expect?** The next cell needs no network. For a *single* digit it makes free numbers, called
 # **logits**, which a sigmoid turns into $\sigma$, $x_1$ and $x_2$, and fits them by gradient descent on
 # $\|x - \text{digit}\|^2$. It starts from all zeros, then from random logits of standard deviation 0.1, 1
-# and 3. In which of the four does a split arise?
+# and 3. In which of the four do $x_1$ and $x_2$ still differ at the end?
 
 # %%
 sv.course.predict("03-which-starts-split")
@@ -257,9 +257,9 @@ assert max((mix(*split) - test[3:4]).square().mean() for split in splits.values(
 
 # %% [markdown] tags=["slide"]
 # All four fit the digit; **the split is what the start left behind**. From zeros no split arises: the two
-# images stay equal for ever. In the others one does, barely visible at 0.1, wider starts more. There $\sigma$
+# images stay equal for ever. In the others one is left, hardly visible at 0.1, plain at 3. Their $\sigma$
 # keeps most of its pattern: only about a fifth of its pixels change sides
-# ([notebook 4](04_sigma_map.ipynb), section 8, says why). The images fit around it. From the two smaller
+# ([notebook 4](04_sigma_map.ipynb), section 8, says why). The images adapt to it. From the two smaller
 # spreads they end more alike than they began, from the largest less.
 #
 # A network cannot set each pixel of $\sigma$ by itself: its three outputs grow from shared features
@@ -394,7 +394,6 @@ def keep_snapshot(trainer):
     """What the model makes of four test digits now."""
     trainer.model.eval()
     snapshots[trainer.step] = sv.inference.reconstruct_all(trainer.model, sets.test[:4])
-    trainer.model.train()
 
 
 for name, kind in {"VAE": "vae", "Split VAE": "split-vae"}.items():
@@ -435,8 +434,8 @@ if learning:
 # %% [markdown] tags=["slide"]
 # ## 5. A first look at the split
 #
-# Four test digits while the model was learning, and below them ten when it had learnt: from top to bottom (the
-# ten below their originals) map, two images, mixture, as in the paper's figures. Compare the map with those made
+# First four test digits during training, then ten after it, with their originals on top. The rows, as in the paper:
+# map, two images, mixture. Compare the map with those made
 # by hand in section 1.1: does it alternate from pixel to pixel, or follow the strokes? And where do $x_1$ and
 # $x_2$ differ? (Notebook 4 looks closely.)
 

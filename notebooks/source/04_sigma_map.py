@@ -252,16 +252,15 @@ assert abs(found["blob"]) < 0.1 and abs(found["another digit's sigma"]) < 0.1 < 
 # %% [markdown] tags=["slide"]
 # ## 5. What kind of split is it?
 #
-# `split_kind` puts the two measures together. For *syntactic* it takes the larger of two shares:
-# that of $\sigma$, and that of $x_1 - x_2$, which is not free where $\sigma$ is. Its label follows
-# simple bounds:
+# `split_kind` puts the two measures together. For *syntactic* it takes the larger of two shares, called
+# *alternation*: that of $\sigma$, and that of $x_1 - x_2$, which has no leftovers. Its label follows simple bounds:
 #
 # - **none** where $\sigma$ is constant or $x_1 = x_2$;
-# - **syntactic** from a share of 0.5 on (noise has about $1 - (\frac34)^2 = \frac{7}{16}$), whatever else the
-#   map does;
-# - below it, alternation counts from 0.2 and contours from 0.2; **mixed** where both do, **unclear** where neither does.
+# - **syntactic** from an alternation of 0.5 on (noise has a little less: here 0.48), whatever else the map does;
+# - below it, alternation and contours count from 0.2: **syntactic** or **semantic** where one does, **mixed** where
+#   both do, **unclear** where neither.
 #
-# A bound is a convention; the numbers say more. Two of them have no name yet: the *activity* is the standard deviation of $\sigma$ over the pixels, the *contrast* the
+# A bound is a convention; the numbers say more. The *activity* is the standard deviation of $\sigma$ over the pixels, the *contrast* the
 # mean of $|x_1 - x_2|$; where one of them is about 0, nothing is split.
 
 # %%
@@ -310,12 +309,12 @@ sv.plots.image_rows(gallery, maps=list(gallery)[1:], title="A map that knows not
 # %% [markdown] tags=["slide"]
 # ## 6. Other seeds
 #
-# Everything random in a training hangs on its seed: the first weights, the order of the images, the
+# Everything random in a training depends on its seed: the first weights, the order of the images, the
 # noise. The model above had seed 0. Now the same network, data and settings with two other seeds,
 # for half as many steps; the curves are drawn while the training runs. No time? `TRAIN = False` loads
 # the two from the course, trained for as long as the first.
 #
-# **What do you expect?** Three trainings of one network on the same images: will the curves differ?
+# **What do you expect?** Two more trainings of one network on the same images: will their curves differ?
 # Will the splits?
 
 # %%
@@ -328,18 +327,24 @@ steps = sv.course.pick(smoke=4, laptop=preset.train.steps // 2, gpu=preset.train
 train = sets.train[: sv.course.pick(smoke=200, laptop=4000, gpu=4000)]
 
 
+histories = {}
+
+
 def with_seed(seed):
     """A Split VAE of the quick preset, trained from this seed or loaded."""
     if not TRAIN:
+        histories[f"seed {seed}"] = sv.checkpoints.trained_history(f"quick-seed-{seed}", "split-vae")
         return sv.load_trained(f"quick-seed-{seed}", "split-vae")
     settings = replace(preset.train, steps=steps, seed=seed)
     trainer = sv.Trainer(sv.build_model("split-vae", preset.model, seed), train, settings)
     print(f"seed {seed}:")
-    trainer.fit(progress=False, on_log=[widgets.training_monitor(trainer)])
+    monitor = widgets.training_monitor(trainer)
+    histories[f"seed {seed}"] = trainer.fit(progress=False, on_log=[monitor])
     return trainer.model.cpu()
 
 
 models = {"seed 0": model} | {f"seed {seed}": with_seed(seed) for seed in (1, 2)}
+sv.plots.training_curves(histories, ("mse", "kl"), title="Two seeds, one network")
 
 # %%
 kinds = {name: kind_of(m) for name, m in models.items()}
@@ -373,20 +378,20 @@ assert points["another's strokes"].semantic < 0.1
 sv.plots.split_plane(list(points.values()), list(points))
 
 # %% [markdown]
-# (The loss rises again because $\gamma$ falls, which makes errors dearer.) The errors lie close together,
-# apart from what seed 0 gains where it was trained longer. The splits need not: read off where your models
+# (The loss rises again because $\gamma$ falls, which makes errors dearer.) The errors of seeds 1 and 2
+# lie close together; seed 0 may have been trained longer. The splits need not agree: read off where your models
 # landed. (Another machine rounds differently; that alone can send a training another way.) Three points
 # are no law: [notebook 8](08_reproduce_the_paper.ipynb), section 6, has seven seeds at three $\beta$ each.
-# Whatever decides, it hangs on the seed more than on $\beta$.
+# Whatever decides, it depends on the seed more than on $\beta$.
 #
 # ### 6.1 Other images: clothes
 #
 # The same layers, four times as wide, with 32 latent variables, trained for almost two hours on
-# Fashion-MNIST ([results](../docs/results.md)). We let it draw 500 clothes, and show ten of them, from
+# Fashion-MNIST ([results](../docs/results.md)). We let it draw 500 garments, and show ten of them, from
 # dark to bright.
 #
-# **What do you expect?** Dark or bright, $\sigma$ differs, too. Were $\sigma$ one constant for all, how far
-# would their shades still differ?
+# **What do you expect?** Between dark and bright ones $\sigma$ differs, too. Were it one constant, how much would
+# the shades still differ?
 
 # %%
 sv.course.predict("04-dark-clothes")
@@ -405,7 +410,7 @@ fixed = mix(drawn, shade(drawn.sigma_map).mean().item()).x_hat
 rows = {"σ": drawn.sigma_map, "x1": drawn.x1, "x2": drawn.x2, "x": drawn.x_hat, "x, σ fixed": fixed}
 for name, part in rows.items():
     follows = torch.corrcoef(torch.stack((shade(part), shade(drawn.x_hat))))[0, 1]
-    print(f"{name:10} shade over 500 clothes: mean {shade(part).mean():.2f}, standard deviation "
+    print(f"{name:10} shade over 500 garments: mean {shade(part).mean():.2f}, standard deviation "
           f"{shade(part).std():.2f}, correlation with x {follows:5.2f}")
 assert 0.5 < shade(fixed).std() / shade(drawn.x_hat).std() < 0.8
 by_shade = shade(drawn.x_hat).argsort()[25::50]
@@ -458,8 +463,8 @@ sv.plots.score_bars(
 
 # %% [markdown]
 # The second assertion above explains swapping: exchanging the images under the map is the same as
-# turning the map around, so on the way from $x$ to the average $\frac12(x_1 + x_2)$ one goes as far
-# again. Were $x$ perfect, the swapped image would have exactly four times the squared error of the
+# turning the map around, so the swapped image lies as far beyond the average $\frac12(x_1 + x_2)$ as $x$ lies
+# before it. Were $x$ perfect, the swapped image would have exactly four times the squared error of the
 # average: whatever the map adds is subtracted instead. On the bars it is less than four times: $x$ has
 # an error of its own.
 
@@ -556,6 +561,8 @@ sv.plots.show(figure, f"Relative reconstruction error over sharpness t, for {', 
 
 # %% [markdown] tags=["slide"]
 # ### 7.3 Try it
+#
+# None gains: every map is about best as it is, at $t = 1$.
 #
 # The **mixer** applies all of this to eight digits. Swap a sharpened map; look for a constant at which you
 # would not notice that the map is gone. (`widgets.latent_explorer(model, test)`, in a cell of your own, moves
@@ -680,12 +687,12 @@ sv.plots.image_rows(
 #
 # - $\sigma$ matters only where $x_1$ and $x_2$ differ; elsewhere its values are left over.
 # - Syntactic: $\sigma$ or $x_1 - x_2$ alternates; measured by the share of energy near the Nyquist
-#   frequency, where noise already scores about $\frac{7}{16}$.
+#   frequency, where noise already scores nearly a half.
 # - Semantic: $\sigma$ follows contours; measured by the correlation of edges, above what the same
 #   maps score on other images.
 # - Swapping $x_1$ and $x_2$ mirrors $x$ about their average; sharpening multiplies the log-odds.
-# - The loss sees $x$ alone, so it prefers no split; start and architecture decide. All this is two
-#   networks, and labels that rest on bounds somebody chose. Whether $x_1$ and $x_2$ score better
+# - The loss sees $x$ alone, so it prefers no split; start and architecture decide. All this rests
+#   on two networks, and on bounds somebody chose. Whether $x_1$ and $x_2$ score better
 #   than $x$, as the paper says, is measured in [notebook 8](08_reproduce_the_paper.ipynb).
 #
 # All symbols of the course are in the [glossary](../docs/glossary.md).

@@ -129,7 +129,7 @@ assert torch.tensor(1.002).bfloat16() == 1  # bf16: too few digits
 #
 # Neither half format is good for everything, so they are mixed: **autocast** computes matrix products
 # and convolutions, nearly all of the work, in 16 bits, and what is delicate (long sums, logarithms, the
-# loss) in float32. Whatever lies between (BatchNorm, swish) keeps the type that it is given. Weights and
+# loss) in float32. Whatever lies between (BatchNorm, swish, also called SiLU) keeps the type that it is given. Weights and
 # Adam's moments stay float32: an update is often too small to move a weight of seven fraction bits.
 
 # %%
@@ -706,11 +706,11 @@ assert errors["statistics of the batch"] > 10 * errors["stored statistics"]
 #     --train.learning-rate 2.8e-4 --train.warmup-steps 1000 --out runs/eight
 # ```
 #
-# Eight times the batch, an eighth of the steps, so as many images; and with Adam $\sqrt{8}$ times the
-# learning rate to start with, after a warm-up: a rule of thumb. (Goyal and others scale by 8, for SGD.)
+# Eight times the batch, an eighth of the steps, so as many images; and with Adam, as a first guess, $\sqrt{8}$ times
+# the learning rate, after a warm-up. (Goyal and others scale by 8, for SGD.)
 #
-# Eight processes should learn what one would with the same batch. (Tested without shared statistics, two on a
-# CPU: `--nproc-per-node 2`, `--device cpu --train.no-sync-norm`. Several GPUs have not been measured.)
+# Eight processes should learn what one would with the same batch. (Tested with two on a CPU, without shared
+# statistics: `--nproc-per-node 2`, `--device cpu --train.no-sync-norm`. Several GPUs have not been measured.)
 # More is on [the page about scaling](../docs/scaling.md). How eight images would be shared:
 
 # %%

@@ -185,7 +185,7 @@ panels = {
 figure = sv.plots.AltFigure(figsize=(9, 3.9), layout="constrained")
 for axes, (title, cloud) in zip(figure.subplots(1, 3, sharex=True, sharey=True), panels.items()):
     coloured = title != "prior, any plane"
-    colours = {"c": test_labels, "cmap": "tab10", "vmin": 0, "vmax": 9} if coloured else {"c": GREY}
+    colours = {"c": test_labels, "cmap": "tab10", "vmin": 0, "vmax": 9} if coloured else {"c": BLACK}
     axes.scatter(cloud[:, 0], cloud[:, 1], s=3, alpha=0.5, **colours)
     axes.set(title=title, xlim=(-3.7, 3.7), ylim=(-3.7, 3.7), aspect="equal")
     axes.set(xlabel="first direction", ylabel="second direction")
@@ -288,9 +288,9 @@ sv.plots.image_rows(
 #
 # If $q(z)$ is not the prior, then sample from $q(z)$! We need a density that can be fitted to the
 # training images' posterior means, and drawn from: a **mixture** of $M$ Gaussians with weights
-# $\pi_m$ that add up to 1, means $m_m$ and full covariances $S_m$:
+# $\pi_m$ that add up to 1, means $c_m$ and full covariances $S_m$:
 #
-# $$p_{\mathrm{mix}}(z) = \sum_{m=1}^{M} \pi_m\, \mathcal{N}(z;\, m_m, S_m) .$$
+# $$p_{\mathrm{mix}}(z) = \sum_{m=1}^{M} \pi_m\, \mathcal{N}(z;\, c_m, S_m) .$$
 #
 # The paper's authors do this, with $M = 100$. Nothing is trained again. (The means alone
 # leave out the posteriors' widths, the thin upper parts of the bars in 2.1.)
@@ -298,11 +298,11 @@ sv.plots.image_rows(
 # %% [markdown]
 # ### 3.1 Fitting: EM in a paragraph
 #
-# If we knew which component each vector belongs to, fitting would be easy: the weights are shares,
-# the means means, the covariances covariances. If we knew the components, belonging would be easy:
+# If we knew which component each vector belongs to, fitting would be easy: each
+# component gets its share, mean and covariance from its own vectors. If we knew the components, belonging would be easy:
 # vector $z_i$ belongs to component $m$ with probability
 #
-# $$r_{im} = \frac{\pi_m\, \mathcal{N}(z_i; m_m, S_m)}{\sum_k \pi_k\, \mathcal{N}(z_i; m_k, S_k)} .$$
+# $$r_{im} = \frac{\pi_m\, \mathcal{N}(z_i; c_m, S_m)}{\sum_k \pi_k\, \mathcal{N}(z_i; c_k, S_k)} .$$
 #
 # **Expectation maximisation** (EM) starts from a guess and takes turns: compute the $r_{im}$ (E
 # step), then weights, means and covariances with the $r_{im}$ as weights (M step). No turn makes the
@@ -349,8 +349,8 @@ torch.testing.assert_close(new_covariances, covariances, rtol=0, atol=1e-2)
 # ### 3.2 Sampling by hand
 #
 # Two draws: first a component, by the weights, then a vector from its Gaussian. For the second, find
-# a matrix $A$ with $A A^\top = S$. If $\varepsilon \sim \mathcal{N}(0, I)$, then $m + A \varepsilon$
-# has the mean $m$ and the covariance
+# a matrix $A$ with $A A^\top = S$. If $\varepsilon \sim \mathcal{N}(0, I)$, then $c + A \varepsilon$
+# has the mean $c$ and the covariance
 # $\mathbb{E}[A \varepsilon \varepsilon^\top A^\top] = A A^\top = S$. The **Cholesky factor** is such
 # a matrix, and quick to compute.
 #
@@ -388,6 +388,7 @@ for m in range(len(weights)):
     own = z[chosen == m]
     torch.testing.assert_close(own.mean(dim=0), means[m], rtol=0, atol=0.1)
     torch.testing.assert_close(torch.cov(own.T), covariances[m], rtol=0, atol=0.2)
+sv.plots.image_grid(decode(z[:24].float()), columns=12, title="Drawn by hand from three Gaussians")
 
 # %% [markdown] tags=["slide"]
 # ### 3.3 How many components?
@@ -466,8 +467,8 @@ sv.plots.show(
 # We compare ways to sample, each drawn several times, all scored against the test images.
 #
 # The decoder sets a limit, the score of its reconstructions (REC). Mind whose: those of the *test* images are
-# made from the reference itself, and share its accidents. Those of as many training images do not, and
-# neither do samples: theirs is the fair limit.
+# made from the reference itself, and share its accidents. Samples do not, nor do those of as many training
+# images: the fair limit.
 
 # %%
 largest = sv.course.pick(smoke=10, laptop=100, gpu=100)  # the authors' 100
@@ -565,7 +566,7 @@ bars = sv.plots.score_bars(
 )
 
 off, nearer = [], []
-print("  M  vectors for each  honest  leaking   off   distance to the own half, to the other")
+print("  M  vectors for each  honest  leaking share   distance to its own half, to the other")
 for number, rows in leaks.items():
     a_on_a, a_on_b, b_on_a, b_on_b = (row["value"] for row in rows)
     honest, leaking = (a_on_b + b_on_a) / 2, (a_on_a + b_on_b) / 2
@@ -585,7 +586,7 @@ bars
 # its own half. It has learnt the accidents of that half (a few more sevens, someone's slant), and FID's
 # reference has the same accidents.
 #
-# **With fewer vectors per component** flattery stays about one point, a larger share of the score, and the
+# **With fewer vectors per component** flattery stays about one point of a falling score, and the
 # samples move closer to the images that were seen, on the way to copying them. **How much of the authors'
 # scores is flattery is unknown.** They have a hundred vectors for each of their hundred components, but 32 or
 # more latent variables: a covariance then has several times the free numbers that it has at our $L$, and what
@@ -601,7 +602,7 @@ bars
 # sheet among all possible images; the vectors $z$, with the posterior's noise added, fill their whole space
 # of $L$ dimensions. That is an easier case, in which the best VAE can match its prior.
 #
-# The second stage's two networks are linear layers with swish between. It has as many latent variables
+# The second stage's two networks are linear layers with SiLU (also called swish) between. It has as many latent variables
 # $u$ as the first, the loss of [notebook 1](01_vanilla_vae.ipynb) with $\beta = 1$, and a running
 # $\gamma$; its "images" are standardised draws $z \sim q(z \mid x_i)$ of training images. To sample:
 #
@@ -645,7 +646,7 @@ sv.plots.image_rows(
 # What lies between two latent vectors? The straight line $(1 - t)\, z_0 + t\, z_1$ has a catch. A draw from
 # $\mathcal{N}(0, I)$ has a length of about $\sqrt{L}$: in many dimensions nearly all draws lie in a shell
 # around 0. Two draws are nearly at right angles, so half way between them the length is only about
-# $\sqrt{L / 2}$. With growing $L$ such a point lies deep inside the shell, where the prior never draws. At
+# $\sqrt{L / 2}$. With growing $L$ such a point lies in the hollow of the shell, where the prior never draws. At
 # our $L$ the shell is thick: midpoints fall to its lower edge, not out of it.
 #
 # **Spherical interpolation** (slerp) walks along the shell. With the angle $\theta$ between them,

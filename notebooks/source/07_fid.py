@@ -395,7 +395,7 @@ sv.plots.show(figure, f"Precision and recall of real digits and of our model's i
 # - The **missing class** costs recall alone, as it should. So do repeated images, which FID hardly noticed.
 # - **Our model's reconstructions** have the precision of real digits, and far less recall: an average of all
 #   answers that are possible is a *typical* image. **Blurred** digits are more alike than real ones, so that
-#   their balls are small and hold hardly a real digit.
+#   their balls are small and hardly hold a real digit.
 # - The **invented** features are found out: their Gaussian lies about the real ones, and hardly ever where
 #   one of them is.
 #

@@ -43,11 +43,11 @@ print("recorded runs:", ", ".join(f"{len(t['cells'])} of {name}" for name, t in 
 # 1. **Better samples.** Samples of the Split VAE have a lower FID than those of a VAE with the same
 #    network, and than earlier purely variational models on MNIST, CIFAR-10 and CelebA.
 # 2. **Better halves.** Where the split is semantic ($\sigma$ follows contours), the two images $x_1$
-#    and $x_2$ usually have a lower FID than their mixture $x$.
+#    and $x_2$ usually have a lower FID than $x$.
 # 3. **More active latent variables** than in a VAE.
 #
-# The table says how far our runs reach, and how far that is from the paper. Its results are folded: the
-# notebook finds them, and ends with the table unfolded.
+# The table says how far our runs reach, and how far that is from the paper. Its results are folded, and
+# unfolded at the end.
 
 # %%
 HTML(verdict_table(tables, folded=True))
@@ -245,8 +245,8 @@ assert max(abs(shared["vae, beta 1", source]) for source in ("REC", "mixture")) 
 assert sum(0.8 < shared[name, "mixture"] < 0.91 for name in others) == 3
 
 # %% [markdown]
-# **Is the luck shared?** With twenty seeds the correlation of VAE and Split VAE is about 0: their initial
-# weights differ, and pairing gains nothing. With three of the four other models it is 0.8 to 0.9, and
+# **Is the luck shared?** With twenty seeds the correlation of VAE and Split VAE is about 0: pairing
+# gains nothing. With three of the four other models it is 0.8 to 0.9, and
 # pairing about halves the interval, or better. But four or five seeds are too few to estimate a correlation:
 # those of *mnist-5k* would have said 0.7 of the VAE, too.
 #
@@ -289,7 +289,7 @@ for name in others:
 # %% [markdown]
 # One of four, and none after the correction: it may have been luck. "Undecided" is not "equal"; it asks
 # for more seeds. (Against the four other models the Split VAE's mixture samples are worse, corrected for
-# five comparisons. But all except *ae* got weights *chosen* for a low mixture score, on held-out
+# five comparisons. But all except *ae* had their $\beta$ or factor *chosen* for a low mixture score, on held-out
 # training digits; VAE and Split VAE took the preset's $\beta = 4$ as it was. Candidates compare when they had the
 # same care: at $\beta = 1$, in section 5.1, they are hardly behind.)
 
@@ -326,7 +326,7 @@ sv.plots.score_bars(
 # %% [markdown]
 # Undecided, both times. The hint did not come again; luck is its simplest reading, not a proven
 # one: compared like for like, the new interval is no narrower than the old, whose four seeds happened to
-# agree. $\beta$ does more to both models than the split does to either. Claim 1 at this scale: **undecided**.
+# agree. $\beta$ matters more to both models than the split does at either $\beta$. Claim 1 at this scale: **undecided**.
 
 # %% [markdown] tags=["slide"]
 # ### 5.2 Another yardstick: $\log p(x)$
@@ -351,8 +351,8 @@ print(f"as factors of an image's density: {math.exp(gap.mean):.1f}, from 1 / {ma
 assert low < 0 < high
 
 # %% [markdown]
-# Undecided, and not narrowly so. A difference of log densities is a *factor* of the density: a few nats
-# are a factor of hundreds. (As a share of the bound it would look tiny; but the bound's zero moves with the
+# Undecided, and not narrowly so. A difference of log densities is a *factor* of the density: seven nats
+# are a factor of a thousand. (As a share of the bound it would look tiny; but the bound's zero moves with the
 # unit of the pixels.)
 
 # %% [markdown] tags=["slide"]
@@ -390,10 +390,12 @@ for name in ("mnist-half-width", "mnist-full-width", "fashion-half-width",
     assert (a > b).all() == (name != "faces")
 figure = Figure(figsize=(6, 2.8), layout="constrained")
 axes = figure.subplots()
-axes.axhspan(mean - wide, mean + wide, color=BLUE, alpha=0.2, linewidth=0)
+axes.axhspan(mean - wide, mean + wide, color=BLUE, alpha=0.2, linewidth=0,
+             label=f"interval of the mean, {PLANNED} questions")
 axes.axhline(0, color=BLACK, linewidth=1)
 axes.plot(range(len(each)), each, "o", color=BLUE)
-axes.set(xlabel="seed", ylabel="Split VAE minus VAE", xticks=[])
+axes.set(xlabel="seed", ylabel="FID: Split VAE minus VAE", xticks=[])
+axes.legend()
 sv.plots.show(
     figure, f"A dot per seed, the difference in FID of the reconstructions: {below} of {len(each)} lie "
     "below the line at 0. A band, the interval of their mean, lies below the line as a whole.",
@@ -409,8 +411,8 @@ sv.plots.show(
 # ### Exercise 3: `sign_test` (10 minutes, ★★)
 #
 # An interval takes the differences for Gaussian. The **sign test** looks at their signs alone: were
-# both equally likely, each seed would be a coin, and so uneven a split has a chance $p$ that can be
-# counted, on both sides. Correct it by Bonferroni for the number of questions.
+# both equally likely, each seed would be a coin. $p$ is the chance of a count as uneven or more, on either
+# side. Correct it by Bonferroni for the number of questions.
 
 # %%
 def sign_test(differences, questions):
@@ -448,7 +450,7 @@ print("\n".join(f"seed {seed}: {', '.join(labels)}" for seed, labels in of_seed.
 sv.plots.split_plane(kinds_of(splits), [f"seed {cell['seed']}" for cell in splits["cells"]])
 
 # %% [markdown]
-# The lower of two scores is lower by chance alone, so "the better half" is no fair test. The *mean* of both
+# The lower of two scores is low by chance alone, so "the better half" is no fair test. The *mean* of both
 # scores is. We use **every seed with a semantic split that any table of digits has recorded**. Nobody
 # planned that before the runs: what follows is *exploratory*.
 #
@@ -471,12 +473,12 @@ for beta in (1.0, 4.0, 16.0):
         gap = {"value": of.difference.mean, "error": of.difference.half_width}
         rows.append({"label": f"{name}, {half}"} | gap)
 assert test.below == 0 and sign_test(sides, 1) < 1e-5
-sv.plots.score_bars(rows, xlabel="FID (LeNet) of a half less that of x, mixture, negative is better",
-                    title="Semantic splits by β: mean of the halves, and the better one")
 for name in ("mnist-full-width", "fashion-half-width"):
     x, x1, x2 = (by_seed(tables[name], "split-vae", "mixture", part)[0] for part in ("x", "x1", "x2"))
     print(f"{name}: FID of x {x:.2f}, x1 {x1:.2f}, x2 {x2:.2f}; {kinds_of(tables[name])[0]}")
     assert x1 > x and (x2 > x) == (name == "mnist-full-width")
+sv.plots.score_bars(rows, xlabel="FID (LeNet) of a half less that of x, mixture, negative is better",
+                    title="Semantic splits by β: mean of the halves, and the better one")
 
 # %% [markdown]
 # With none: at this scale, the opposite of the claim. By $\beta$ the picture is less simple. At
@@ -484,7 +486,8 @@ for name in ("mnist-full-width", "fashion-half-width"):
 # $\beta = 1$ with none. The paper's digits have $\beta = 8$. Last, its own network and $\beta$ after 12 epochs, and
 # half its width on clothes, a seed each. The first has thin strokes in $x_1$, bold ones in $x_2$
 # ([picture](../docs/results.md)). Our measures call it *syntactic*, by little: thin outlines count as alternation.
-# Whatever its name, both halves score above $x$. With longer training and its features the claim may hold.
+# Both its halves score above $x$; of the clothes' semantic split $x_2$ scores below. With longer training and the
+# paper's features the claim may hold.
 
 # %% [markdown] tags=["slide"]
 # ## 7. Claim 3, and photographs

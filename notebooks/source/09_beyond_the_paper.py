@@ -541,8 +541,8 @@ sv.plots.image_rows(
 )
 
 # %% [markdown]
-# One step: pale averages of many digits, section 1 of notebook 2 again. With more steps each question is a
-# smaller one, and the answers become digits. That is the price of diffusion: **many calls of the network**
+# One step: pale averages of many digits, section 1 of notebook 2 again. (A perfect denoiser would give one and
+# the same.) With more steps each question is a smaller one, and most answers become digits. That is the price of diffusion: **many calls of the network**
 # for one sample, where a VAE needs one.
 #
 # **What do you expect?** Latent vectors from the prior, a mixture, a second stage (as in notebook 6) and from
@@ -580,9 +580,9 @@ sv.plots.score_bars(
 )
 
 # %% [markdown]
-# With enough steps the denoiser is ahead of the second stage, which has twice as many layers, as wide, and
-# was trained for as many steps, and behind the mixture: in so few dimensions, with few vectors to learn
-# from, some Gaussians are hard to beat. One seed each; all three were fitted to training images only.
+# With enough steps the denoiser is behind the mixture (in so few dimensions, with few vectors to learn
+# from, some Gaussians are hard to beat), and ahead of the second stage, with twice as many layers of that
+# width and as many steps. One seed each; all three were fitted to training images only.
 # Diffusion is made for what a mixture cannot do, data of many thousand dimensions. There it is the second
 # stage of latent diffusion (2022), whose first stage is a VAE trained with two further judges, features and
 # an adversary, against blur.

@@ -10,7 +10,7 @@
 # - read an experiment that crosses factors, and say whose variance it is.
 #
 # **Prerequisites.** Section 1: [notebook 2](02_balancing_the_elbo.ipynb). Section 2: [notebook
-# 5](05_train_on_cuda.ipynb). Section 3: [notebook 9](09_beyond_the_paper.ipynb).
+# 5](05_train_on_cuda.ipynb). Section 3: [notebook 4](04_sigma_map.ipynb).
 #
 # **Time.** {{minutes}}
 #
@@ -153,8 +153,8 @@ def log_densities(model, gamma, some, draws):
 
 # %% [markdown]
 # Beside nats the table has **bits per dimension**: a byte, divided by 255, owns an interval of width
-# 1/255, so its probability is about its density times that, and $\log_2 255 - \log p(x) / (D \log 2)$
-# bits name it.
+# 1/255, so its probability is about its density times that, and on average it costs
+# $\log_2 255 - \log p(x) / (D \log 2)$ bits.
 #
 # **What do you expect?** At $\beta = 1$ the loss was the negative ELBO, but for its
 # constant. At $\beta = 4$ and 16, will the bound climb more from $M = 1$, or less? (Divide the loss by
@@ -272,9 +272,9 @@ sv.plots.show(figure, "MSE over KL divergence on test images: a falling curve fo
               "and a point per beta, from no rate and high distortion to high rate and low distortion.")
 
 # %% [markdown]
-# Without anything told, all models meet at the variance of the data. With more nats, the nonlinear
+# At rate 0 only the variance of the data is left. With more nats, the nonlinear
 # VAE gets below what any linear one can do with 16 variables. The step from $\beta = 4$ to 1 costs
-# many nats and buys hardly any error on *test* images.
+# many nats and hardly lowers the error on *test* images.
 
 # %% [markdown] tags=["slide"]
 # ## 2. How fast could a step be?
@@ -541,7 +541,7 @@ for name, share in (shares | {"neither": 1 - sum(shares.values())}).items():
 # though: in two rows one order leads elsewhere. Sixteen runs, one small network, one data set: a beginning.
 #
 # **What do you expect?** In [notebook 4](04_sigma_map.ipynb), section 8.2, the untrained map of seed 1
-# alternates most, and seed 1 became syntactic. Those were three seeds. Sort all that are recorded at
+# alternates most, and seed 1 became syntactic. Only three were trained. Sort all that are recorded at
 # $\beta = 4$ by the untrained map's share near Nyquist: where will the syntactic ones stand?
 
 # %%
@@ -566,7 +566,7 @@ for share, seed, labels in sorted(untrained):
     print(f"share {share:.2f} before training, seed {seed:2}, later {labels}")
 
 # %% [markdown]
-# At both ends, and one, seed 20, in between: *the more alternation before training, the sooner syntactic after
+# At both ends, and one, seed 20, in between: *the more alternation before training, the likelier syntactic after
 # it*, which three seeds suggested, is gone. (Those that are always semantic stand in the middle. But that was
 # found by looking at these seeds: others must test it.)
 
@@ -602,7 +602,7 @@ for a in weights:  # three parts of one seed are a run of the first experiment, 
     assert found[a, a, a] == runs[a, record["order"]]["semantic"]
 
 # %% [markdown]
-# No part has half, so **none decides alone**. The encoder, nothing by itself, has part in the rest. Decoder and
+# No part has half, so **none decides alone**. The encoder matters only jointly. Decoder and
 # head each have some; *together* they have most, far more than their sum: it matters how a head fits the
 # features that it finds. (This last number was not asked for beforehand; by chance it would be 15/63.) The
 # die is cast where features are first turned into $\sigma$, $x_1$ and $x_2$, before any image is seen. Which

@@ -163,10 +163,10 @@ def course_map() -> AltFigure:
         axes.text(x - 0.77, y, number, va="center", fontsize=size, weight="bold", color=INK)
         axes.text(x - 0.54, middle + 0.02, lines, va="bottom", weight="bold", color=INK)
         axes.text(x - 0.54, middle - 0.03, what, va="top", color=INK)
-        needed = f" needs {' and '.join(map(str, needs))}" if needs else ""
+        needed = f" after {' and '.join(map(str, needs))}" if needs else ""
         told.append(f"{number} {name} ({what}){needed}")
     axes.set(xlim=(-0.85, 8.2), ylim=(-0.45, 3.5))
-    return finish(figure, f"The notebooks and what they build on: {'; '.join(told)}.")
+    return finish(figure, f"The notebooks in their order: {'; '.join(told)}.")
 
 
 # ---------------------------------------------------------------------- pieces

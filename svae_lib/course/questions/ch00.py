@@ -30,11 +30,11 @@ PREDICTIONS = (
         "What is the byte 200 plus the byte 100, and what does the model do with bytes?",
         (
             Choice(
-                "300, and the model encodes them",
+                "300, and the model takes them",
                 "A byte ends at 255, so 300 cannot be stored in one.",
             ),
             Choice(
-                "255, and the model encodes them",
+                "255, and the model takes them",
                 "Nothing stops at the largest byte: it starts again at 0.",
             ),
             Choice(
@@ -43,7 +43,7 @@ PREDICTIONS = (
                 right=True,
             ),
             Choice(
-                "44, and the model encodes them",
+                "44, and the model takes them",
                 "The sum is right. But a model that took bytes would compute with such sums, so "
                 "this one refuses.",
             ),

@@ -151,7 +151,7 @@ PREDICTIONS = (
             ),
             Choice(
                 "The reconstructions and the samples from the prior",
-                "The decoder divides by what the encoder multiplied by, so reconstructions stay.",
+                "The decoder multiplies by what the encoder divided by, so reconstructions stay.",
             ),
             Choice(
                 "The KL divergence and the samples from the prior",

@@ -6,7 +6,7 @@ PREDICTIONS = (
     Question(
         "03-which-starts-split",
         "sigma, x₁ and x₂ of one digit are fitted from zeros, and from random logits of standard "
-        "deviation 0.1, 1 and 3. In which of the four does a split arise?",
+        "deviation 0.1, 1 and 3. In which of the four do x₁ and x₂ still differ at the end?",
         (
             Choice(
                 "In all four",

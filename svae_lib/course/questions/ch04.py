@@ -16,7 +16,7 @@ PREDICTIONS = (
             Choice(
                 "Nearly a half",
                 "Yes: only the inner square of three quarters of the side lies below, and "
-                "1 - 9/16 = 7/16.",
+                "1 - 9/16 = 7/16, and a little more on a grid of 32 pixels.",
                 right=True,
             ),
             Choice(
@@ -68,14 +68,14 @@ PREDICTIONS = (
     Question(
         "04-dark-clothes",
         "A Split VAE draws clothes, some dark, some bright, and its map differs between them. Were "
-        "the map the same constant for all, how far would their shades differ?",
+        "the map the same constant for all, how much would their shades differ?",
         (
             Choice(
-                "As far as before: σ only draws contours",
+                "As much as before: σ only draws contours",
                 "σ is larger where clothes are dark, and lets more of the dark x₁ through.",
             ),
             Choice(
-                "Less far, but they would still differ",
+                "Less, but they would still differ",
                 "Yes: x₁ and x₂ are darker themselves where clothes are dark. The map adds to it.",
                 right=True,
             ),
@@ -120,7 +120,7 @@ PREDICTIONS = (
                 "That is a step towards the average of x₁ and x₂.",
             ),
             Choice(
-                "Neither of them, by much",
+                "Neither of them, or hardly",
                 "Yes: the decoder was trained with its own map, so the minimum is close to t = 1.",
                 right=True,
             ),

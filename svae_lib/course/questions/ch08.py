@@ -56,7 +56,7 @@ PREDICTIONS = (
     ),
     Question(
         "08-more-probable",
-        "Does the split make test digits more probable than seeds do?",
+        "Does the split make test digits more probable? Ten seeds of each model are asked.",
         (
             Choice("Clearly", "The interval holds 0."),
             Choice(
@@ -86,8 +86,8 @@ PREDICTIONS = (
     ),
     Question(
         "08-halves",
-        "Of all recorded seeds with a semantic split, with how many does the mean of the halves "
-        "score better than x, samples of the mixture?",
+        "Of all recorded seeds with a semantic split, with how many is the mean FID of x₁ and "
+        "x₂ below that of x, for samples of the mixture?",
         (
             Choice("With most, as the paper finds", "With none of the recorded ones."),
             Choice("With about half, by chance", "With none of the recorded ones."),
@@ -163,7 +163,7 @@ QUIZ = (
             Choice("Nothing: the best seed can be had", "So can the old model's best seed."),
             Choice("Five seeds are too many", "More seeds only help, treated alike."),
             Choice(
-                "The new one is ahead by luck alone",
+                "Luck alone could put the new one ahead",
                 "Yes: the lowest of five is lower than their mean for equal models, too.",
                 right=True,
             ),

@@ -13,7 +13,10 @@ PREDICTIONS = (
                 "Yes: a small difference of one run means nothing yet.",
                 right=True,
             ),
-            Choice("It will raise the error", "A third image costs nothing: it may stay unused."),
+            Choice(
+                "It will raise the error",
+                "With the three recorded seeds it did not: a third image may stay unused.",
+            ),
         ),
     ),
     Question(
