@@ -193,7 +193,7 @@ class VAE(nn.Module):
     def reconstruct(self, x: Tensor) -> Output:
         """Encode images (N, C, S, S) and decode their posterior means: no randomness."""
         check_tensors(images=x)
-        return self(x, noise=x.new_zeros(len(x), self.config.latent_dim))  # type: ignore[no-any-return]
+        return self(x, noise=x.new_zeros(x.shape[0], self.config.latent_dim))  # type: ignore[no-any-return]
 
     def loss(self, x: Tensor, noise: Tensor, gamma: Tensor | float, beta: float) -> Loss:
         """Training loss of a batch: :func:`svae_lib.objective.variational_loss`.
@@ -232,7 +232,8 @@ class SplitVAE(VAE):
             weights = torch.stack((sigma, 1 - sigma), dim=1)  # (N, 2, 1, S, S)
         else:
             weights = F.softmax(maps, dim=1).unsqueeze(2)  # (N, K, 1, S, S)
-        return Decoded((weights * components).sum(dim=1), components, weights)
+        x_hat = (weights * components).sum(dim=1).clamp(max=1)  # weights round to 1 + 2e-7 at most
+        return Decoded(x_hat, components, weights)
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -81,6 +81,7 @@ class LatentMixture:
         if not hasattr(self._mixture, "weights_"):
             raise InputError("the mixture is not fitted yet: call fit(posterior_means) first.")
         check_counts(n=n)
+        check_counts(lowest=0, seed=seed)
         rng = np.random.default_rng(seed)
         # scikit-learn returns samples sorted by component; drawing the components ourselves
         # gives them shuffled, so that any part of the result is a fair sample.
@@ -111,6 +112,7 @@ def interpolate(z0: Tensor, z1: Tensor, steps: int, path: Way = "spherical") -> 
         steps: vectors in all, at least 2.
         path: along a line or along a great circle.
     """
+    check_tensors(z0=z0, z1=z1)
     if z0.ndim != 1 or z0.shape != z1.shape:
         raise InputError(
             f"z0 and z1 must be vectors of one length, not {tuple(z0.shape)}, {tuple(z1.shape)}."

@@ -1,8 +1,7 @@
 """The training loop: short enough to be taught, safe enough for a week-long run.
 
 Read it from top to bottom: a :class:`Trainer` takes a **batch** of images and of noise, computes
-the model's **loss** and its gradients, lets Adam take a **step**, and now and then **logs** the
-means.
+the model's **loss** and its gradients, lets Adam take a **step**, and at times **logs** the means.
 
 Everything random is a function of (seed, step): the order of the images of an epoch, and the
 noise of a step. So a run that is stopped and resumed meets the same numbers as one that never
@@ -28,7 +27,7 @@ from .models import VAE
 from .objective import Loss, RunningGamma
 from .presets import TrainConfig, check_config
 from .support import devices
-from .support.checks import InputError, check_uint8_images
+from .support.checks import InputError, check_counts, check_uint8_images
 from .support.distributed import join
 from .support.feeding import Feed
 from .support.progress import History, counter
@@ -64,7 +63,7 @@ class Trainer:
     """Trains a VAE, a SplitVAE or a baseline on uint8 images.
 
     Args:
-        model: moved to ``device`` and trained in place.
+        model: moved to ``device`` and trained in place; its kernels keep ``memory_format``.
         images: uint8 (N, C, S, S), at least one batch of them; memory-mapped ones are welcome.
         config: how to train.
         device: where; default: CUDA where there is one.
@@ -220,6 +219,8 @@ class Trainer:
             TrainingDiverged: the loss became NaN or infinite.
             TrainingOutOfMemory: a step does not fit. Either way the last good model is restored.
         """
+        if steps is not None:
+            check_counts(lowest=0, steps=steps)
         target = self.config.steps if steps is None else self.step + steps
         show = progress and self.processes.main
         watchers = on_log if self.processes.main else ()
@@ -254,7 +255,6 @@ class Trainer:
 
     # ------------------------------------------------------------------ the log
 
-    @torch.no_grad()
     def _add(self, loss: Loss) -> None:
         self._sums += torch.stack((loss.total, loss.reconstruction, loss.kl, loss.mse))
         self._summed += 1

@@ -295,12 +295,19 @@ def test_every_metric_of_a_row_is_at_hand(result) -> None:
         result.score("prior", "x1", "source")
 
 
-def test_a_models_images_are_made_with_all_bits_of_float32(small, network, monkeypatch) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+def test_a_models_images_are_made_with_all_bits_of_float32(small, network) -> None:
+    new = hasattr(torch.backends, "fp32_precision")  # PyTorch 2.9
+    part = torch.backends.cudnn.conv if new else torch.backends.cudnn
+    name, fast = ("fp32_precision", "tf32") if new else ("allow_tf32", True)
+    was = getattr(part, name)
+    setattr(part, name, fast)
     model, rounded = sv.build_model("vae", CONFIG).eval(), []
     for layer in (model.encoder, model.decoder):
-        layer.register_forward_hook(lambda *_: rounded.append(torch.backends.cudnn.allow_tf32))
-    scored(model, small, network, mixture_components=2, likelihood_draws=1)
+        layer.register_forward_hook(lambda *_: rounded.append(getattr(part, name) == fast))
+    try:
+        scored(model, small, network, mixture_components=2, likelihood_draws=1)
+    finally:
+        setattr(part, name, was)
     assert rounded and not any(rounded)
 
 

@@ -206,3 +206,30 @@ def test_a_home_folder_is_found_in_the_name_of_weights(tmp_path, monkeypatch) ->
     for variable in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(variable, str(tmp_path))
     assert network("lenet", "~/w.safetensors", "cpu").weights == "w"
+
+
+def test_loading_a_network_leaves_the_random_generator_alone() -> None:
+    torch.manual_seed(0)
+    expected = torch.randn(3)
+    torch.manual_seed(0)
+    network("lenet")
+    assert torch.equal(torch.randn(3), expected)
+
+
+def test_a_module_of_ones_own_is_copied_and_stays_trainable() -> None:
+    own = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)).double().train()
+    wrapped = FeatureNetwork("own", "w", "", 3, 1, "none", "[0, 1]", torch.device("cpu"), own)
+    images = torch.rand(5, 1, 8, 8)
+    before = wrapped(images)
+    own(images.double()).sum().backward()
+    with torch.no_grad():
+        own[1].weight.add_(1.0)
+    assert own.training and own[1].weight.dtype == torch.float64
+    assert torch.equal(wrapped(images), before)  # and so the hash still tells these weights
+
+
+def test_features_are_not_rounded_by_the_callers_autocast() -> None:
+    images = torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    features = network("lenet")(images)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(network("lenet")(images), features)

@@ -143,8 +143,8 @@ def test_greyscale_is_repeated_for_an_rgb_network() -> None:
         (torch.full((5, 1, 4, 4), 255.0), "divide 0-255 values by 255"),
         (torch.full((5, 1, 4, 4), -1.0), r"map \[-1, 1\] by \(x \+ 1\) / 2"),
         (torch.full((5, 1, 4, 4), torch.nan), "NaN"),
-        ([(pictures(3), torch.zeros(3))], "without labels, but one is tuple"),
-        (3, "one is int"),
+        ([(pictures(3), torch.zeros(3))], "without labels, not tuple"),
+        (3, "not int"),
     ],
 )
 def test_bad_images_are_named(images: Tensor, message: str) -> None:

@@ -265,3 +265,32 @@ def test_noise_of_another_shape_is_refused_not_spread(tiny, shape: tuple[int, ..
 def test_a_momentum_that_is_no_number_is_refused() -> None:
     with pytest.raises(sv.InputError, match="norm_momentum must be a number"):
         sv.ModelConfig(norm_momentum="0.1")  # type: ignore[arg-type]
+
+
+def test_a_mixture_of_many_never_leaves_the_range(tiny: sv.ModelConfig) -> None:
+    """Softmax's weights may add up to a little more than 1, and white parts to more than white."""
+    config = dataclasses.replace(tiny, components=5)
+    model = sv.build_model("split-vae", config).eval()
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(50, model.head_channels(config), 32, 32, generator=generator)
+    logits[:, -5 * config.channels :] = 30.0
+    out = model.head(logits)
+    assert out.weights.sum(dim=1).max() > 1  # so it does happen
+    assert out.x_hat.max() == 1
+    model.encode(out.x_hat[:, :, : config.image_size, : config.image_size])
+
+
+def test_reconstructing_can_be_exported_for_any_number_of_images(tiny: sv.ModelConfig) -> None:
+    class Reconstruct(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = sv.build_model("split-vae", tiny).eval()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.model.reconstruct(x).x_hat
+
+    size, wrapper = tiny.image_size, Reconstruct().eval()
+    images = torch.rand(9, tiny.channels, size, size)
+    many = {"x": {0: torch.export.Dim("n", min=2, max=100)}}
+    exported = torch.export.export(wrapper, (images[:4],), dynamic_shapes=many)
+    torch.testing.assert_close(exported.module()(images), wrapper(images))

@@ -52,6 +52,13 @@ def test_regularisation_is_the_least_variance() -> None:
     assert samples[:, 1].var().item() == pytest.approx(0.25, rel=0.05)
 
 
+def test_a_draw_without_a_seed_is_refused() -> None:
+    mixture = sv.LatentMixture(2).fit(torch.randn(40, 2))
+    for seed in (None, -1, 0.5):
+        with pytest.raises(sv.InputError, match="seed must be"):
+            mixture.sample(3, seed)
+
+
 def test_mixture_samples_are_shuffled_and_seeded() -> None:
     mixture = sv.LatentMixture(2).fit(two_clouds())
     right = mixture.sample(1000, seed=4)[:, 0] > 0
@@ -123,6 +130,8 @@ def test_interpolation_refuses_nonsense() -> None:
         sv.interpolate(torch.zeros(2), torch.zeros(3), 4)
     with pytest.raises(sv.InputError, match="at least 2"):
         sv.interpolate(torch.zeros(2), torch.zeros(2), 1)
+    with pytest.raises(sv.InputError, match="z0 must be a torch tensor"):
+        sv.interpolate(np.zeros(2), np.zeros(2), 3)
     with pytest.raises(sv.InputError, match="not 'slerp'"):
         sv.interpolate(torch.zeros(2), torch.ones(2), 3, path="slerp")
 

@@ -770,20 +770,46 @@ def test_the_compiler_knows_the_options(tiny, fast, blobs) -> None:
         trainer(tiny, fast, blobs, compile={"no_such_option": 1})
 
 
-def test_exact_products_inside_and_what_was_set_outside() -> None:
-    def settings() -> tuple[str, bool, bool]:
-        cudnn = torch.backends.cudnn
-        return torch.get_float32_matmul_precision(), cudnn.allow_tf32, cudnn.deterministic
+def test_exact_products_inside_and_what_was_set_outside(monkeypatch) -> None:
+    """Whether a program sets PyTorch's old names, the new ones of version 2.9, or nothing."""
+    b = torch.backends
+    new = hasattr(b, "fp32_precision")
+    parts = [b.cuda.matmul, b.cudnn.conv, b.mkldnn.matmul] if new else [b.cuda.matmul, b.cudnn]
+    name, exact, fast = ("fp32_precision", "ieee", "tf32") if new else ("allow_tf32", False, True)
+    for chosen in (None, *parts):
+        with monkeypatch.context() as patch:
+            patch.setattr(b.cudnn, "deterministic", False)
+            if chosen is not None:
+                was = getattr(chosen, name)
+                setattr(chosen, name, fast)
+            before = [getattr(part, name) for part in parts]
+            with pytest.raises(ZeroDivisionError), devices.exact_float32():
+                assert [getattr(part, name) for part in parts] == [exact] * len(parts)
+                assert b.cudnn.deterministic
+                raise ZeroDivisionError
+            assert [getattr(part, name) for part in parts] == before
+            assert not b.cudnn.deterministic
+            if chosen is not None:
+                setattr(chosen, name, was)
 
-    torch.set_float32_matmul_precision("high")
-    try:
-        before = settings()
-        with pytest.raises(ZeroDivisionError), devices.exact_float32():
-            assert settings() == ("highest", False, True)
-            raise ZeroDivisionError
-        assert settings() == before == ("high", True, False)
-    finally:
-        torch.set_float32_matmul_precision("highest")
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_programs_own_autocast_changes_nothing(tiny, fast, blobs, precision: str) -> None:
+    """Neither the arithmetic nor, through autocast's cache, the weights that a step sees."""
+    config = dataclasses.replace(fast, precision=precision)
+    alone, within = (trainer(tiny, config, blobs) for _ in range(2))
+    alone.fit(4, progress=False)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        within.fit(4, progress=False)
+    assert within.history == alone.history
+    for one, other in zip(alone.model.parameters(), within.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_steps_to_take_are_checked(tiny, fast, blobs) -> None:
+    for steps in (-3, 2.5, "3"):
+        with pytest.raises(sv.InputError, match="steps must be"):
+            trainer(tiny, fast, blobs).fit(steps)
 
 
 def test_what_pays_is_decided_by_device_and_length(monkeypatch, tmp_path) -> None:

@@ -2,8 +2,7 @@
 
 Every field of ModelConfig and TrainConfig is an option of "svae train", as in
 "svae train --preset quick --out runs/a --model.latent-dim 8 --train.seed 3".
-"svae info" lists data sets, kinds of model, feature networks and presets; "svae --version" says
-which version this is.
+"svae info" lists data sets, models, feature networks and presets; "svae --version" the version.
 """
 
 import argparse
@@ -43,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         0 on success, 2 with one sentence on bad input, 1 if training failed, 130 after Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    usual, warnings.formatwarning = warnings.formatwarning, _one_line
+    usual, warnings.formatwarning = warnings.formatwarning, lambda text, *_, **__: f"svae: {text}\n"
     with lasting_streams():
         try:
             _parse([_at_home(argument) for argument in arguments])()
@@ -57,11 +56,6 @@ def main(arguments: list[str] | None = None) -> int:
         finally:
             warnings.formatwarning = usual
     return 0
-
-
-def _one_line(message: Warning | str, *_: Any, **__: Any) -> str:
-    """A warning without the line of code that it comes from."""
-    return f"svae: {message}\n"
 
 
 def _parse(arguments: list[str]) -> Any:

@@ -128,8 +128,7 @@ class Export:
     """ONNX file. It takes any number of images, and is checked against PyTorch before it is kept;
     its metadata hold the model's configuration and the SHA-256 of its weights."""
     part: Part = "both"
-    """encoder: images to mu and log_var. decoder: z to x_hat, components and weights. both: images
-    to all of these."""
+    """encoder: images to mu, log_var. decoder: z to x_hat, components, weights. both: to all."""
     overwrite: bool = False
     """Replace an existing file."""
 

@@ -52,8 +52,7 @@ def load_celeba(root: str | os.PathLike[str] | None = None) -> ImageSets:
     """CelebA: uint8 (162770, 3, 64, 64) and (19962, 3, 64, 64), memory-mapped.
 
     The files are sorted by name and split as the data set's authors do. Their validation part,
-    162,770 to 182,636, is in neither of our two parts, since the course tunes nothing on it. All
-    images have label 0.
+    162,770 to 182,636, is in neither of our two parts, as nothing is tuned on it. Labels are 0.
 
     Args:
         root: folder that holds img_align_celeba.zip or the folder img_align_celeba, or that folder

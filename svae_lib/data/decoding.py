@@ -47,10 +47,8 @@ def decode(
             the largest square around the centre.
 
     Raises:
-        ValueError: it has more than ``MOST_PIXELS``, too few for the box, or values of an unknown
-            range.
-        OSError: it is not an image, not one of ``FORMATS``, or cut short. Decoders may raise
-            other errors.
+        ValueError: it has more than ``MOST_PIXELS``, too few for the box, or unknown values.
+        OSError: it is not an image, not one of ``FORMATS``, or cut short (or another error).
     """
     with Image.open(io.BytesIO(content), formats=FORMATS) as file:
         pixels = file.width * file.height

@@ -115,8 +115,7 @@ def find(
 
     Args:
         file: what to download.
-        places: where the user's may be below ``root``, or the folder that SVAE_DATA names and the
-            system's.
+        places: where the user's may be below ``root``, or SVAE_DATA's folder and the system's.
         root: the user's folder; nothing is downloaded when it is given.
         name: the data set, as messages call it.
         wanted: what to put into the folder, for those who have nothing there and cannot download.

@@ -73,7 +73,6 @@ def to_uint8(images: Tensor) -> Tensor:
 def pad(images: Tensor, pixels: int = 2) -> Tensor:
     """Add a black border, ``pixels`` wide: (N, C, H, W) to (N, C, H + 2 pixels, W + 2 pixels).
 
-    With 2 pixels, MNIST's 28x28 become 32x32, which strides of two divide evenly (the authors'
-    code does the same).
+    With 2 pixels, MNIST's 28x28 become 32x32, which strides of two divide evenly, as the authors'.
     """
     return F.pad(images, (pixels, pixels, pixels, pixels))

@@ -78,7 +78,9 @@ def kind_of(model: VAE) -> str:
         if type(model) is cls:
             return kind
     name = type(model).__name__
-    raise InputError(f"{name} is none of the library's kinds: add it to MODEL_KINDS.")
+    raise InputError(
+        f"{name} is not in MODEL_KINDS: add it, or pass a compiled model's ._orig_mod."
+    )
 
 
 def save_model(

@@ -34,8 +34,7 @@ from .scoring import AUTHORS_COUNT, PROTOCOLS, Evaluation, Row, Scoring
 __all__ = ["KEPT", "PROTOCOLS", "Evaluation", "Row", "Scoring", "evaluate", "fitting_images"]
 
 KEPT = 10_000
-"""Images of each kind, the first ones, that KID, precision and recall are estimated on: they need
-all features at once."""
+"""Images of each kind, the first ones, that KID, precision and recall see (all at once)."""
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000  # at most half of the images
 FITTED_ON = 10_000
 """Training images, at random, that the mixture and the second stage are fitted on: as many as the

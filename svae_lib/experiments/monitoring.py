@@ -1,7 +1,6 @@
 """Watching a long run: validation loss, sample pictures.
 
-Neither changes PyTorch's random generators or the model's mode, so training is the same with them
-and without.
+Neither changes PyTorch's random generators or the model's mode: training is the same without them.
 """
 
 import math

@@ -47,6 +47,7 @@ NETWORKS: dict[str, Loader] = {
 }
 
 
+@torch.random.fork_rng(devices=[])  # initial weights, replaced at once, are drawn on the CPU
 def network(
     name: str, weights: Weights = None, device: str | torch.device | None = None
 ) -> FeatureNetwork:

@@ -143,8 +143,7 @@ def kernel_distance(
     Args:
         features1, features2: the sets, (N, D) and (M, D), N and M at least 4.
         subsets: how many random subsets to average, at least 2.
-        subset_size: samples per subset, at least 2; at most half of the smaller set is used,
-            so that subsets differ.
+        subset_size: samples per subset, at least 2; half the smaller set at most, to differ.
         seed: of the random subsets.
 
     Returns:

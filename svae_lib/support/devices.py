@@ -98,12 +98,13 @@ def cpu_has_bf16() -> bool:
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Context in which convolutions and products run in ``precision``."""
+    """Context in which convolutions and products run in ``precision``, whatever holds around it."""
     resolved = resolve_precision(precision, device)
-    if resolved == "float32":
+    if resolved == "float32" and device.type not in ("cpu", "cuda"):
         return nullcontext()
-    dtype = torch.bfloat16 if resolved == "bf16" else torch.float16
-    return torch.autocast(device.type, dtype=dtype)
+    dtype, half = torch.float16 if resolved == "fp16" else torch.bfloat16, resolved != "float32"
+    # In a program's own autocast the cache would keep weights from before the last update.
+    return torch.autocast(device.type, dtype=dtype, enabled=half, cache_enabled=False)
 
 
 def as_float64(values: Tensor, *, stay: bool = False) -> Tensor:
@@ -125,13 +126,21 @@ def exact_float32() -> Iterator[None]:
     Recent GPUs multiply float32 numbers with 10 bits of the fraction (TensorFloat-32). That is good
     enough for training, but not for scores, which should be the same on every device.
     """
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    b: Any = torch.backends
+    wanted: dict[Any, Any] = {(b.cudnn, "deterministic"): True}
+    if hasattr(b, "fp32_precision"):  # PyTorch 2.9: the old names raise once a new one was set
+        parts = (b.cuda.matmul, b.cudnn.conv, b.cudnn.rnn, b.mkldnn.matmul, b.mkldnn.conv)
+        wanted |= {(part, "fp32_precision"): "ieee" for part in parts}
+    else:
+        wanted |= {(part, "allow_tf32"): False for part in (b.cuda.matmul, b.cudnn)}
+    before = {(part, name): getattr(part, name) for part, name in wanted}
     try:
-        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            yield
+        for (part, name), value in wanted.items():
+            setattr(part, name, value)
+        yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        for (part, name), value in before.items():
+            setattr(part, name, value)
 
 
 def best_memory_format(device: torch.device) -> torch.memory_format:
@@ -145,7 +154,7 @@ def tuned(device: torch.device) -> Iterator[None]:
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = before or device.type == "cuda"
     try:
-        with kept_memory():
+        with kept_memory(), autocast("float32", device):  # not the program's own
             yield
     finally:
         torch.backends.cudnn.benchmark = before

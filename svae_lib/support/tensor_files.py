@@ -1,8 +1,7 @@
 """The course's file format: a safetensors file whose header says what the tensors are.
 
 A file is written whole or not at all, and read without pickle. Its header is JSON: the format's
-version, what is in the file, a SHA-256 of the tensors (to detect damage), and the facts that the
-caller adds.
+version, what is in the file, a SHA-256 of the tensors (to detect damage), and the caller's facts.
 """
 
 from __future__ import annotations
