@@ -940,6 +940,18 @@ def test_answers_of_0_are_not_explained_by_an_argument() -> None:
         assert result.mistake != "another argument", result
 
 
+def test_a_decoder_begun_is_not_called_wrong() -> None:
+    class Begun(torch.nn.Module):
+        def __init__(self, body: Callable, features: int, channels: int) -> None:
+            super().__init__()
+            self.body, self.head = body, ...
+
+        def forward(self, z: torch.Tensor) -> object:
+            return self.head(self.body(z))  # type: ignore[operator]
+
+    assert grade("SplitDecoder", Begun, 0).status == "unsolved"
+
+
 def test_a_check_shows_no_warnings_of_its_own() -> None:
     """Of scikit-learn's, which changed arguments made not converge."""
     with warnings.catch_warnings(record=True) as shown:
