@@ -146,7 +146,7 @@ def test_right_numbers_of_another_type_are_right_unless_the_notebook_trains(
     inputs = exercise.inputs(torch.Generator().manual_seed(0))
     truth = exercise.reference(*inputs)
     result = grade(exercise.name, answer, seed=0)
-    if exercise.differentiable:
+    if name != "float64" and (exercise.differentiable or exercise.name == "vae_forward"):
         same = str(_each(truth, UNUSUAL[name])) == str(truth)
         assert (result.status == "correct") == same
         return
@@ -613,6 +613,107 @@ def _clamped_late(s: torch.Tensor) -> torch.Tensor:
     return (vectors * values.clamp(min=0.1).sqrt()) @ vectors.T  # too high: not only for rounding
 
 
+def _root_clamped(s: torch.Tensor) -> torch.Tensor:
+    values, vectors = torch.linalg.eigh(s)
+    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+
+
+def _frechet_outer_not_clamped(
+    m1: torch.Tensor, s1: torch.Tensor, m2: torch.Tensor, s2: torch.Tensor
+) -> torch.Tensor:
+    root = _root_clamped(s1)
+    mixed = torch.linalg.eigvalsh(root @ s2 @ root).sqrt().sum()
+    return (m1 - m2).square().sum() + s1.trace() + s2.trace() - 2 * mixed
+
+
+def _forward(
+    x: torch.Tensor, noise: torch.Tensor, encoder: Callable, decoder: Callable
+) -> tuple[torch.Tensor, ...]:
+    mu, log_var = encoder(x).chunk(2, dim=1)
+    return decoder(mu + (log_var / 2).exp() * noise), mu, log_var
+
+
+def _forward_through(
+    cut: Callable[[torch.Tensor], torch.Tensor],
+) -> Callable[..., tuple[torch.Tensor, ...]]:
+    """A forward pass whose z goes on from ``cut`` of mu."""
+
+    def answer(
+        x: torch.Tensor, noise: torch.Tensor, encoder: Callable, decoder: Callable
+    ) -> tuple[torch.Tensor, ...]:
+        mu, log_var = encoder(x).chunk(2, dim=1)
+        return decoder(cut(mu) + (log_var / 2).exp() * noise), mu, log_var
+
+    return answer
+
+
+def _step_from_the_leaf(detached: bool) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
+    def answer(
+        theta: torch.Tensor, loss_of: Callable, x: torch.Tensor, rate: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        leaf = theta.detach().requires_grad_()
+        loss = loss_of(leaf, x)
+        gradient = torch.autograd.grad(loss, leaf)[0]
+        return (
+            (loss.detach(), leaf - rate * gradient) if detached else (loss, theta - rate * gradient)
+        )
+
+    return answer
+
+
+def _moments_by_products(n: int, m: torch.Tensor, s: torch.Tensor, batch: torch.Tensor) -> object:
+    """As ``_by_squares``, in another order: what rounding leaves differs."""
+    total = n * m + batch.sum(0)
+    products = s + n * torch.outer(m, m) + batch.T @ batch
+    count = n + len(batch)
+    return count, total / count, products - torch.outer(total, total) / count
+
+
+def _stepped(
+    w: torch.Tensor, g: torch.Tensor, s: float, lr: float, halved: float = 1.0
+) -> tuple[torch.Tensor, float]:
+    return w - lr * g / s, s if g.isfinite().all() else s * halved
+
+
+class _Decoder(torch.nn.Module):
+    """A right one; those below differ in one thing each."""
+
+    outputs = 1
+
+    def __init__(self, body: Callable, features: int, channels: int) -> None:
+        super().__init__()
+        self.body = body
+        self.head = torch.nn.Conv2d(features, self.outputs + 2 * channels, 3, padding=1)
+
+    def forward(self, z: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        maps = self.head(self.body(z)).sigmoid()
+        sigma, x1, x2 = maps[:, :1], *maps[:, 1:].chunk(2, dim=1)
+        return sigma * x1 + (1 - sigma) * x2, sigma, x1, x2
+
+
+class _NotCalledHead(_Decoder):
+    def __init__(self, body: Callable, features: int, channels: int) -> None:
+        super().__init__(body, features, channels)
+        self.convolution = self.head
+        del self.head
+
+
+class _OneChannelShort(_Decoder):
+    outputs = 0
+
+
+class _NoBias(_Decoder):
+    def __init__(self, body: Callable, features: int, channels: int) -> None:
+        super().__init__(body, features, channels)
+        self.head = torch.nn.Conv2d(features, 1 + 2 * channels, 3, padding=1, bias=False)
+
+
+class _NoGrad(_Decoder):
+    @torch.no_grad()
+    def forward(self, z: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return super().forward(z)
+
+
 def _moments_one_by_one(n: int, m: torch.Tensor, s: torch.Tensor, batch: torch.Tensor) -> object:
     """Welford's algorithm."""
     for x in batch:
@@ -700,6 +801,87 @@ WRONG: dict[str, tuple[str, Callable[..., object], str]] = {
         "a factor",
     ),
     "+inf alone": ("scaled_step", _scaled_step_by(lambda g: (g == math.inf).any()), "wrong values"),
+    "no gradient in the forward pass": ("vae_forward", torch.no_grad()(_forward), "gradient cut"),
+    "no gradient for z": (
+        "vae_forward",
+        lambda x, e, encoder, decoder: (
+            lambda mu, v: (decoder((mu + (v / 2).exp() * e).detach()), mu, v)
+        )(*encoder(x).chunk(2, dim=1)),
+        "gradient cut",
+    ),
+    "no gradient for mu alone": (
+        "vae_forward",
+        _forward_through(lambda mu: mu.detach()),
+        "gradient cut",
+    ),
+    "the outer root not clamped": (
+        "frechet",
+        _frechet_outer_not_clamped,
+        "outer root not clamped",
+    ),
+    "the outer root not clamped, from the second": (
+        "frechet",
+        lambda m1, s1, m2, s2: _frechet_outer_not_clamped(m2, s2, m1, s1),
+        "NaN",
+    ),
+    "a loss with its gradient": ("training_step", _step_from_the_leaf(False), "gradient kept"),
+    "parameters with a gradient": ("training_step", _step_from_the_leaf(True), "gradient kept"),
+    "products in another order": ("update_moments", _moments_by_products, "sums of squares"),
+    "overflow not looked for": ("scaled_step", _stepped, "overflow not noticed"),
+    "one finite entry is enough": (
+        "scaled_step",
+        lambda w, g, s, lr: _stepped(w, g, s, lr) if g.isfinite().any() else (w, s / 2),
+        "overflow not noticed",
+    ),
+    "nan_to_num": (
+        "scaled_step",
+        lambda w, g, s, lr: _stepped(w, g.nan_to_num(), s, lr),
+        "overflow made a huge number",
+    ),
+    "halved and stepped": (
+        "scaled_step",
+        lambda w, g, s, lr: (
+            (w - lr * g / s, s) if g.isfinite().all() else (w - lr * g / (s / 2), s / 2)
+        ),
+        "steps with the halved scale",
+    ),
+    "divided in 16 bits": (
+        "scaled_step",
+        lambda w, g, s, lr: (
+            (w - lr * (g.half() / s).float(), s) if g.isfinite().all() else (w.clone(), s / 2)
+        ),
+        "nearly right",
+    ),
+    "its own nearest": (
+        "precision",
+        lambda real, fake, k: (
+            (torch.cdist(fake, real) <= torch.cdist(real, real).min(dim=1).values)
+            .any(dim=1)
+            .double()
+            .mean()
+        ),
+        "none inside",
+    ),
+    "running from gamma": (
+        "update_gamma",
+        lambda x, y, gamma, running: (lambda r: (torch.minimum(gamma, r), r))(
+            0.99 * gamma + 0.01 * (x - y.detach()).square().mean()
+        ),
+        "running mean from gamma",
+    ),
+    "a head of another name": ("SplitDecoder", _NotCalledHead, "head of another name"),
+    "a channel short": ("SplitDecoder", _OneChannelShort, "head of another shape"),
+    "a head without a bias": ("SplitDecoder", _NoBias, "head of another kind"),
+    "a decoder without a gradient": ("SplitDecoder", _NoGrad, "RuntimeError"),
+    "chunk for split": (
+        "accumulated_gradient",
+        lambda theta, loss_of, batch, size: sum(
+            torch.func.grad(loss_of)(theta, part) * len(part) / len(batch)
+            for part in batch.chunk(size)
+        ),
+        "whole batch at once",
+    ),
+    "bytes in 16 bits": ("to_float", lambda images: images.half() / 255, "too few digits"),
     "infinite alone": (
         "scaled_step",
         _scaled_step_by(lambda g: g.isinf().any()),
@@ -729,6 +911,73 @@ def test_other_ways_to_the_same_numbers_are_right(seed: int) -> None:
 
     assert grade("frechet", _frechet_by(newton_schulz), seed).status == "correct"
     assert grade("update_moments", _moments_one_by_one, seed).status == "correct"
+
+
+def test_nearly_right_is_never_right() -> None:
+    """By luck the numbers were close enough on some seeds, and were converted."""
+    for seed in range(40):
+        one_less = grade(
+            "optimal_gamma", lambda x, y: (x - y).square().sum() / (x.numel() - 1), seed
+        )
+        assert one_less.status == "wrong", seed
+        result = grade("optimal_gamma", lambda x, y: (x.half() - y.half()).square().mean(), seed)
+        assert result.status == "wrong", seed
+        assert result.mistake in ("too few digits", "wrong dtype", "right at times"), result
+
+
+def test_flags_that_a_check_adds_are_not_counted_as_results() -> None:
+    for name, asked in (("update_gamma", 2), ("training_step", 2), ("vae_forward", 3)):
+        reference = registry()[name].reference
+        message = grade(name, lambda *a: (*reference(*a), a[0]), 0).message  # noqa: B023
+        assert f"Return {asked} results, not {asked + 1}." in message, (name, message)
+
+
+def test_answers_of_0_are_not_explained_by_an_argument() -> None:
+    for seed in range(6):
+        result = grade("precision", lambda real, fake, k: 0 * real[0, 0], seed)
+        assert result.mistake == "none inside"
+        result = grade("squared_mmd", lambda kxx, kyy, kxy: 0 * kxy.mean(), seed)
+        assert result.mistake != "another argument", result
+
+
+def test_a_decoder_begun_is_not_called_wrong() -> None:
+    class Begun(torch.nn.Module):
+        def __init__(self, body: Callable, features: int, channels: int) -> None:
+            super().__init__()
+            self.body, self.head = body, ...
+
+        def forward(self, z: torch.Tensor) -> object:
+            return self.head(self.body(z))  # type: ignore[operator]
+
+    assert grade("SplitDecoder", Begun, 0).status == "unsolved"
+
+
+def test_a_check_shows_no_warnings_of_its_own() -> None:
+    """Of scikit-learn's, which changed arguments made not converge."""
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        for seed in SEEDS:
+            assert (
+                grade(
+                    "held_out_score", lambda mixture, a, b: float(a.mean() * b.sum()), seed
+                ).status
+                == "wrong"
+            )
+    assert [str(w.message) for w in shown] == []
+
+
+def test_a_right_answer_in_float64_goes_on_with_its_gradient_in_float32(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = check(
+        "kl_divergence", lambda m, v: registry()["kl_divergence"].reference(m, v).double()
+    )
+    assert "Its type is torch.float64" in _unwrapped(capsys)
+    leaf = torch.zeros(2, 3, requires_grad=True)
+    value = found(leaf, leaf)
+    assert value.dtype == torch.float32 and value.requires_grad
+    cut = grade("kl_divergence", lambda m, v: found(m, v).double().detach(), 0)
+    assert cut.mistake == "gradient cut" and "torch.no_grad()" in cut.message
 
 
 def test_a_gradient_that_hangs_on_gamma_is_noticed() -> None:
@@ -818,4 +1067,5 @@ def test_an_object_whose_attributes_raise_brings_no_traceback() -> None:
         def __getattr__(self, name: str) -> object:
             raise RuntimeError("a trap")
 
-    assert exercises.grade("reparameterise", Trap(), 0).status != "correct"
+    for name in ("reparameterise", "optimal_gamma"):
+        assert exercises.grade(name, Trap(), 0).status != "correct"

@@ -451,7 +451,8 @@ denoising_loss = sv.exercises.check("denoising_loss", denoising_loss)
 
 # %%
 def sample_diffusion(denoise, noise, times):
-    """noise (N, L), where it begins; times (T + 1,), falling from 1 to 0 -> vectors (N, L)"""
+    """denoise as in exercise 3: it takes t as (N, 1); noise (N, L), where it begins;
+    times (T + 1,), falling from 1 to 0 -> vectors (N, L)"""
     # BEGIN SOLUTION
     z = noise
     for now, then in zip(times, times[1:]):

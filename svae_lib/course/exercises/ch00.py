@@ -179,6 +179,12 @@ ERRORS_OF_MEAN = Exercise(
             "the pixels as well, a number below 1: this very factor is the usual trap.",
         ),
         Mistake(
+            "divided by one image less",
+            lambda x: (errors_of_mean(x)[0], x.var(dim=0).mean()),
+            "In your second result the sum over the images is divided by N - 1, as .var() does. "
+            "The MSE is a plain mean: divide by N.",
+        ),
+        Mistake(
             "absolute instead of squared",
             lambda x: _sums_and_mean((x - x.mean(dim=0)).abs()),
             "These are absolute errors; square them.",

@@ -154,6 +154,11 @@ KL_DIVERGENCE = Exercise(
             "variance is exp(log_var), without a 2.",
         ),
         Mistake(
+            "log s in place of log s^2",
+            lambda mu, log_var: 0.5 * (mu**2 + log_var.exp() - 1 - 0.5 * log_var).sum(dim=1),
+            "You subtract log s, half of log_var. The formula has log s^2: log_var itself.",
+        ),
+        Mistake(
             "log_var as variance",
             _without_exp,
             "You used log_var where the variance belongs, and took its logarithm once more (NaN "

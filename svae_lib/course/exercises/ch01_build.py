@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .compare import blank
 from .exercise import Exercise, Function, Mistake, draw_sizes
 
 NOTEBOOK = "01_vanilla_vae"
@@ -87,11 +88,35 @@ def _z_returned(x: Tensor, noise: Tensor, encoder: Network, decoder: Network) ->
     return decoder(z), z, log_var
 
 
+def _and_back(function: Function, inputs: tuple[Any, ...]) -> Any:
+    """The three results, and whether their gradient finds all of the way back to the encoder."""
+    x, noise, encoder, decoder = inputs
+    leaf = encoder.matrix.clone().requires_grad_()
+    encoder = replace(encoder, matrix=leaf)
+    value = function(x, noise, encoder, decoder)
+    if not isinstance(value, tuple | list) or len(value) != 3 or blank(value):
+        return value
+    whole = all(isinstance(v, Tensor) and v.requires_grad for v in value)
+    if whole and value[0].grad_fn:  # none: from another process, whose graph stays there
+        right = _gradient(vae_forward(x, noise, encoder, decoder), leaf)
+        try:
+            whole = torch.allclose(_gradient(value, leaf), right, 1e-4, float(right.norm()) / 1e5)
+        except RuntimeError:  # an argument was changed, which is said elsewhere
+            whole = False
+    return (*value, whole)
+
+
+def _gradient(results: Sequence[Tensor], leaf: Tensor) -> Tensor:
+    total = torch.stack([r.square().sum() for r in results]).sum()
+    return torch.autograd.grad(total, leaf, allow_unused=True, materialize_grads=True)[0]
+
+
 VAE_FORWARD = Exercise(
     name="vae_forward",
     notebook=NOTEBOOK,
     reference=vae_forward,
     inputs=_networks,
+    observe=_and_back,
     mistakes=(
         Mistake(
             "no noise",
@@ -114,6 +139,11 @@ VAE_FORWARD = Exercise(
             "You decode the noise: that draws from the prior, and the image plays no part.",
         ),
         Mistake(
+            "noise of its own",
+            _with(lambda mu, log_var, noise: mu + (log_var / 2).exp() * torch.randn_like(noise)),
+            "You draw noise of your own. Use the argument: then the same noise gives the same z.",
+        ),
+        Mistake(
             "halves swapped",
             _halves_swapped,
             "mu and log_var have changed places: the encoder emits mu first.",
@@ -128,6 +158,12 @@ VAE_FORWARD = Exercise(
             "z in place of mu",
             _z_returned,
             "You return z where mu is asked for. The KL divergence needs the posterior's mean.",
+        ),
+        Mistake(
+            "gradient cut",
+            _with(lambda mu, log_var, noise: (mu + (log_var / 2).exp() * noise).detach()),
+            "The numbers are right, but their gradient is cut: the loss could not teach the "
+            "encoder. Leave out .detach() and torch.no_grad().",
         ),
     ),
     hints=(
@@ -174,7 +210,11 @@ def _loss(theta: Tensor, x: Tensor) -> Tensor:
 
 
 def _step(
-    sign: float = -1, rated: bool = True, late: bool = False, normed: bool = False
+    sign: float = -1,
+    rated: bool = True,
+    late: bool = False,
+    normed: bool = False,
+    kept: bool = False,
 ) -> Function:
     """A training step with one thing wrong."""
 
@@ -185,9 +225,18 @@ def _step(
         if normed:
             gradient = gradient / gradient.norm()
         after = theta + sign * (rate if rated else 1.0) * gradient
-        return (loss_of(after, x) if late else loss).detach(), after
+        found = loss_of(after, x) if late else loss
+        return found if kept else found.detach(), after
 
     return step
+
+
+def _free(function: Function, inputs: tuple[Any, ...]) -> Any:
+    """The two results, and whether both are free of a gradient."""
+    value = function(*inputs)
+    if not isinstance(value, tuple | list) or len(value) != 2 or blank(value):
+        return value
+    return (*value, not any(isinstance(v, Tensor) and v.requires_grad for v in value))
 
 
 TRAINING_STEP = Exercise(
@@ -195,6 +244,7 @@ TRAINING_STEP = Exercise(
     notebook=NOTEBOOK,
     reference=training_step,
     inputs=_training,
+    observe=_free,
     mistakes=(
         Mistake(
             "uphill",
@@ -220,6 +270,13 @@ TRAINING_STEP = Exercise(
             "gradient of length 1",
             _step(normed=True),
             "You divide the gradient by its length. Its length belongs to the step.",
+        ),
+        Mistake(
+            "gradient kept",
+            _step(kept=True),
+            "The numbers are right, but a gradient still hangs on a result, and with it memory for "
+            "the whole computation, step after step. Return both detached: loss.detach(), and "
+            "theta - rate * gradient from theta, not from the leaf.",
         ),
     ),
     hints=(

@@ -37,6 +37,8 @@ OPTIMAL_GAMMA = Exercise(
     notebook=NOTEBOOK,
     reference=optimal_gamma,
     inputs=_pair,
+    relative=1e-5,  # one less than ten thousand numbers is nearly right
+    absolute=1e-6,
     mistakes=(
         Mistake(
             "sum over pixels",
@@ -222,6 +224,17 @@ UPDATE_GAMMA = Exercise(
             ),
             "You let the running mean go on from gamma. Keep two numbers: the running mean follows "
             "the error up and down, gamma its lowest value so far.",
+        ),
+        Mistake(
+            "running mean from gamma",
+            _updated(
+                choose=lambda gamma, old, new, mse: (
+                    torch.minimum(gamma, 0.99 * gamma + 0.01 * mse),
+                    0.99 * gamma + 0.01 * mse,
+                )
+            ),
+            "Your running mean goes on from gamma, its lowest value. It has to go on from running: "
+            "0.99 * running + 0.01 * mse.",
         ),
         Mistake(
             "max instead of min",

@@ -110,6 +110,12 @@ def _of_the_batch(sigma_map: Tensor) -> Tensor:
     return (energy * _near(*energy.shape[1:])).sum(dim=(1, 2)) / energy.sum()
 
 
+def _half_spectrum(sigma_map: Tensor) -> Tensor:
+    height, width = sigma_map.shape[2:]
+    kept = width // 2 + 1  # what rfft2 computes
+    return _share(_energy(sigma_map)[..., :kept], _near(height, width)[:, :kept])
+
+
 NYQUIST_SHARE = Exercise(
     name="nyquist_share",
     notebook=NOTEBOOK,
@@ -176,6 +182,20 @@ NYQUIST_SHARE = Exercise(
             _cycles_per_image,
             "Your frequencies count cycles per image, so almost all of them exceed 3/8. "
             "torch.fft.fftfreq(size) as it is counts cycles per pixel.",
+        ),
+        Mistake(
+            "spectrum shifted alone",
+            lambda sigma_map: _share(
+                torch.fft.fftshift(_energy(sigma_map), dim=(1, 2)), _near(*sigma_map.shape[2:])
+            ),
+            "fftshift moves frequency 0 to the middle of your spectrum, but fftfreq still counts "
+            "in the old order: shift neither, or both.",
+        ),
+        Mistake(
+            "half of the spectrum",
+            _half_spectrum,
+            "rfft2 leaves out the columns that mirror others, so most of those that remain stand "
+            "for two, and the first and the last for one. Take fft2, which has them all.",
         ),
         Mistake(
             "energy of the whole batch",

@@ -170,6 +170,8 @@ SCALED_STEP = Exercise(
     inputs=_scaled,
     observe=_with_and_without_overflow,
     tries=("For a sound gradient", "After an overflow", "After one to -inf", "After a NaN"),
+    relative=1e-6,  # a gradient divided in 16 bits is nearly right
+    absolute=1e-6,
     mistakes=(
         Mistake(
             "not divided by the scale",
@@ -187,6 +189,38 @@ SCALED_STEP = Exercise(
             lambda w, g, s, lr: (_sound(w, g, s, lr), s if _finite(g) else s / 2),
             "You step with an infinite gradient too: a weight becomes infinite and never returns. "
             "Skip that step.",
+        ),
+        Mistake(
+            "overflow not noticed",
+            lambda w, g, s, lr: (_sound(w, g, s, lr), s),
+            "You step whatever the gradient is, so a weight becomes infinite or NaN and never "
+            "returns. One such entry is enough, isfinite().all(), and the step has to be skipped.",
+        ),
+        Mistake(
+            "steps with the halved scale",
+            lambda w, g, s, lr: (
+                (_sound(w, g, s, lr), s) if _finite(g) else (_sound(w, g, s / 2, lr), s / 2)
+            ),
+            "After an overflow you halve the scale and step all the same: a weight becomes "
+            "infinite. Halve it for the next step; this one has to be skipped.",
+        ),
+        Mistake(
+            "overflow made a huge number",
+            lambda w, g, s, lr: (_sound(w, g.nan_to_num(), s, lr), s),
+            "nan_to_num makes infinity the largest finite number, and you step by it. No number "
+            "is the right one: the step has to be skipped, and the scale halved.",
+        ),
+        Mistake(
+            "overflow made a huge number, scale halved",
+            lambda w, g, s, lr: (_sound(w, g.nan_to_num(), s, lr), s if _finite(g) else s / 2),
+            "You halve the scale, but nan_to_num makes infinity the largest finite number, and you "
+            "step by it: the step has to be skipped.",
+        ),
+        Mistake(
+            "overflow set to zero, scale kept",
+            lambda w, g, s, lr: (_in_part(w, g, s, lr)[0], s),
+            "You set infinite entries to 0 and step with the rest, and keep a scale that is too "
+            "large: the step has to be skipped, and the scale halved.",
         ),
         Mistake(
             "NaN let through",
@@ -252,11 +286,13 @@ def accumulated_gradient(theta: Tensor, loss_of: LossOf, batch: Tensor, size: in
 
 
 def _large_batch(g: torch.Generator) -> tuple[Tensor, LossOf, Tensor, int]:
-    """P parameters, a loss, a batch (N, P), and a size of which N is four times less one."""
-    size, p = draw_sizes(g, 2, low=2)
-    batch = (
-        torch.randn(4 * size - 1, p, generator=g) * torch.linspace(0.5, 2, 4 * size - 1)[:, None]
-    )
+    """P parameters, a loss, a batch (N, P), and a size: N is size + 1 times that, less one.
+
+    So batch.chunk(size), which takes the number of parts, makes parts that are too large.
+    """
+    size, p = draw_sizes(g, 2, low=3)
+    n = size * (size + 1) - 1
+    batch = torch.randn(n, p, generator=g) * torch.linspace(0.5, 2, n)[:, None]
     return torch.randn(p, generator=g), _mean_loss, batch, size
 
 
@@ -312,8 +348,8 @@ ACCUMULATED_GRADIENT = Exercise(
         Mistake(
             "plain sum",
             _parts(weight=lambda part, batch, size: 1.0),
-            "You added the gradients. Each is that of a mean already: four parts would make steps "
-            "about four times too long.",
+            "You added the gradients. Each is that of a mean already: with four parts a step would "
+            "be about four times too long.",
         ),
         Mistake(
             "last part alone",

@@ -58,10 +58,13 @@ def _densities(z: Tensor, weights: Tensor, means: Tensor, covariances: Tensor) -
     return joint / joint.sum(dim=1, keepdim=True)
 
 
-def _no_determinant(z: Tensor, weights: Tensor, means: Tensor, covariances: Tensor) -> Tensor:
+def _with_determinant(
+    z: Tensor, weights: Tensor, means: Tensor, covariances: Tensor, factor: float
+) -> Tensor:
+    """With ``factor`` in place of the 1/2 before the logarithm of the determinant."""
     gap = z[:, None] - means
     square = torch.einsum("nmi,mij,nmj->nm", gap, torch.linalg.inv(covariances), gap)
-    return (weights.log() - 0.5 * square).softmax(dim=1)
+    return (weights.log() - factor * covariances.logdet() - 0.5 * square).softmax(dim=1)
 
 
 RESPONSIBILITIES = Exercise(
@@ -103,9 +106,15 @@ RESPONSIBILITIES = Exercise(
         ),
         Mistake(
             "no determinant",
-            _no_determinant,
+            lambda z, w, m, s: _with_determinant(z, w, m, s, 0.0),
             "You leave out the determinant. A Gaussian's constant depends on its covariance, so "
             "wide components would win too often.",
+        ),
+        Mistake(
+            "determinant without its root",
+            lambda z, w, m, s: _with_determinant(z, w, m, s, 1.0),
+            "You subtract the whole logarithm of the determinant. A Gaussian is divided by the "
+            "root of the determinant: half of its logarithm.",
         ),
         Mistake(
             "diagonal covariances",

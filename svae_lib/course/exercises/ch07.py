@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...support.devices import as_float64
+from .compare import find_problem
 from .exercise import TRIALS, Exercise, Function, Mistake, draw_sizes
 
 NOTEBOOK = "07_fid"
@@ -56,13 +57,21 @@ FAR = 1e8  # in float64, squares of such numbers leave no digit of a deviation o
 
 
 def _near_far_first(function: Function, inputs: tuple[Any, ...]) -> Any:
-    """With a batch; with means that are huge beside the deviations; with nothing seen before."""
+    """With a batch; with means that are huge beside the deviations; with nothing seen before.
+
+    Where the huge means alone spoil an answer, what is left of it is rounding, which differs with
+    the order of operations: that of :func:`_by_squares` stands for all.
+    """
     count, mean, scatter, batch = inputs
-    return (
-        function(count, mean, scatter, batch),
-        function(count, mean + FAR, scatter, batch + FAR),
-        function(0, 0 * mean, 0 * scatter, batch),
-    )
+    far = (count, mean + FAR, scatter, batch + FAR)
+    tries = ((count, mean, scatter, batch), far, (0, 0 * mean, 0 * scatter, batch))
+    near, huge, first = (function(*each) for each in tries)
+    truths = tuple(update_moments(*each) for each in tries)
+    found = find_problem(truths, (near, huge, first), UPDATE_MOMENTS)
+    others_right = not find_problem(truths, (near, truths[1], first), UPDATE_MOMENTS)
+    if found and found.name == "wrong values" and others_right:
+        huge = _by_squares(*far)
+    return near, huge, first
 
 
 def _by_squares(count: int, mean: Tensor, scatter: Tensor, batch: Tensor) -> Any:
@@ -240,11 +249,17 @@ def _two_gaussians(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _also_singular(function: Function, inputs: tuple[Any, ...]) -> Any:
-    """For two covariances; and for one to which rounding has given an eigenvalue just below 0."""
+    """For two covariances; and where rounding has given one or both an eigenvalue just below 0.
+
+    Where both have it, the root of the first takes it away from the second.
+    """
     m1, s1, m2, s2 = inputs
     value = function(m1, s1, m2, s2)
-    spoilt = torch.diag(torch.tensor([1.0, 0.25, 0.5, -1e-12], dtype=s1.dtype))
-    return value, function(m1[:4], spoilt, m2[:4], spoilt)
+    spoilt, sound = (
+        torch.diag(torch.tensor([1.0, 0.25, 0.5, last], dtype=s1.dtype)) for last in (-1e-12, 0.3)
+    )
+    pairs = ((spoilt, spoilt), (sound, spoilt), (spoilt, sound))
+    return value, *(function(m1[:4], a, m2[:4], b) for a, b in pairs)
 
 
 def _distance(mixed: Callable[[Tensor, Tensor], Tensor]) -> Function:
@@ -261,6 +276,11 @@ def _not_clamped(s1: Tensor, s2: Tensor) -> Tensor:
     return mixed.sqrt().sum()
 
 
+def _outer_not_clamped(s1: Tensor, s2: Tensor) -> Tensor:
+    mixed: Tensor = torch.linalg.eigvalsh(_root(s1) @ s2 @ _root(s1))
+    return mixed.sqrt().sum()
+
+
 def _untransposed(s: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(s)
     root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors
@@ -273,12 +293,23 @@ FRECHET = Exercise(
     reference=frechet,
     inputs=_two_gaussians,
     observe=_also_singular,
-    tries=("For two covariances", "For an eigenvalue just below 0"),
+    tries=(
+        "For two covariances",
+        "For an eigenvalue just below 0",
+        "For one in the second covariance alone",
+        "For one in the first covariance alone",
+    ),
     mistakes=(
         Mistake(
             "not clamped",
             _distance(_not_clamped),
             "NaN: rounding can leave an eigenvalue just below 0. Clamp at 0 before the root.",
+        ),
+        Mistake(
+            "outer root not clamped",
+            _distance(_outer_not_clamped),
+            "NaN: you clamp before the inner root, but S1^1/2 S2 S1^1/2 can have an eigenvalue "
+            "just below 0 as well. Clamp at 0 before the outer root, too.",
         ),
         Mistake(
             "root of each entry",
@@ -468,9 +499,13 @@ PRECISION = Exercise(
             "any ball.",
         ),
         Mistake(
-            "in all balls",
-            lambda real, generated, k: _share(_inside(real, generated, k).all(dim=1)),
-            "You ask for all balls at once; one is enough: any instead of all.",
+            "none inside",
+            lambda real, generated, k: _share(
+                (torch.cdist(generated, real) <= torch.cdist(real, real).min(dim=1).values).any(1)
+            ),
+            "Not one is inside. If your radius is the smallest distance: each image is its own "
+            "nearest, so the balls have radius 0, and the k-th other one is number k + 1. If you "
+            "ask for all balls at once: one is enough, any instead of all.",
         ),
         Mistake(
             "farthest neighbour",
@@ -527,6 +562,11 @@ def _zeroed(k: Tensor) -> Tensor:
     return (k.sum() - k.trace()) / k.numel()
 
 
+def _uncounted(k: Tensor) -> Tensor:
+    """Sum with the diagonal, divided by the number of entries beside it."""
+    return k.sum() / (len(k) * (len(k) - 1))
+
+
 def _kernels(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Cubic kernels of N and M > N samples, so alike that estimates fall below 0."""
     (n,) = draw_sizes(g, 1, low=5)
@@ -555,6 +595,12 @@ SQUARED_MMD = Exercise(
             lambda kxx, kyy, kxy: _zeroed(kxx) + _zeroed(kyy) - 2 * kxy.mean(),
             "You left the diagonal out of the sum, but divided by N^2: without it there are "
             "N (N - 1) entries.",
+        ),
+        Mistake(
+            "diagonal kept but not counted",
+            lambda kxx, kyy, kxy: _uncounted(kxx) + _uncounted(kyy) - 2 * kxy.mean(),
+            "You divide by N (N - 1), the number of entries beside the diagonal, but the diagonal "
+            "is still in your sum: subtract the trace.",
         ),
         Mistake(
             "factor 2 missing",

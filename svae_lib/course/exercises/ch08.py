@@ -82,6 +82,16 @@ INTERVAL = Exercise(
             "n runs leave n - 1 degrees of freedom, since their mean was estimated too.",
         ),
         Mistake(
+            "variance for standard deviation",
+            lambda s: (s.mean(), _quantile(s) * s.var() / math.sqrt(len(s))),
+            "You divide the variance by the root of n. The standard error has its root, std().",
+        ),
+        Mistake(
+            "results exchanged",
+            lambda s: interval(s)[::-1],
+            "The two results are exchanged: first the mean, then half of the width.",
+        ),
+        Mistake(
             "the two ends",
             lambda s: (interval(s)[0] - interval(s)[1], interval(s)[0] + interval(s)[1]),
             "These are the two ends of the interval. Return its middle, the mean, and half its "
@@ -143,6 +153,21 @@ PAIRED_INTERVAL = Exercise(
             lambda a, b: (a.mean() - b.mean(), interval(a)[1] + interval(b)[1]),
             "Adding the two half-widths asks whether the intervals overlap, which is a stricter "
             "and a different question. Take one interval, of the differences.",
+        ),
+        Mistake(
+            "normal instead of Student's quantile",
+            lambda a, b: ((a - b).mean(), 1.96 * (a - b).std() / math.sqrt(len(a))),
+            "The differences are right, but 1.96 belongs to a standard deviation that is known. "
+            "Take Student's quantile, as interval() does.",
+        ),
+        Mistake(
+            "population standard deviation",
+            lambda a, b: (
+                (a - b).mean(),
+                _quantile(a) * (a - b).std(correction=0) / math.sqrt(len(a)),
+            ),
+            "The differences are right, but you divide their squared deviations by n: by n - 1, as "
+            "interval() does.",
         ),
         Mistake(
             "second minus first",

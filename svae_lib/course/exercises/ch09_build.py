@@ -92,6 +92,11 @@ DENOISING_LOSS = Exercise(
             "The network is shown a vector without noise: there is nothing to guess.",
         ),
         Mistake(
+            "noise of its own",
+            lambda denoise, z, t, e: denoising_loss(denoise, z, t, torch.randn_like(z)),
+            "You draw noise of your own. Use the argument: the same noise gives the same loss.",
+        ),
+        Mistake(
             "clean vector shown",
             lambda denoise, z, t, e: (denoise(z, t) - z).square().mean(),
             "You show the network z itself. It has to see z_t.",

@@ -45,9 +45,10 @@ def _problem(
     truth: Any, value: Any, exercise: Exercise, strict: bool, tries: tuple[str, ...] = ()
 ) -> Problem | None:
     if isinstance(truth, tuple):
-        if not isinstance(value, tuple | list) or len(value) != len(truth):
+        if not isinstance(value, tuple | list) or not _as_many(truth, value):
             found = f"{len(value)}" if isinstance(value, tuple | list) else kind(value)
-            return Problem("wrong number of results", f"Return {len(truth)} results, not {found}.")
+            asked = sum(not isinstance(t, bool) for t in truth)
+            return Problem("wrong number of results", f"Return {asked} results, not {found}.")
         parts = zip(truth, value, _labels(len(truth), tries), strict=True)
         for place, (t, v, label) in enumerate(parts):
             if problem := _problem(t, v, exercise, strict):
@@ -59,6 +60,15 @@ def _problem(
     if isinstance(truth, int | float | np.number) and not isinstance(truth, bool):
         return _number_problem(float(truth), value, exercise, strict)
     return None if bool(truth == value) else Problem("wrong values", "The answer is another one.")
+
+
+def _as_many(truth: tuple[Any, ...], value: tuple[Any, ...] | list[Any]) -> bool:
+    """Whether there are as many results. A bool is no result: ``observe`` has added it."""
+    if len(value) != len(truth):
+        return False
+    return all(
+        isinstance(v, bool) for t, v in zip(truth, value, strict=True) if isinstance(t, bool)
+    )
 
 
 def _labels(count: int, tries: tuple[str, ...]) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ def grade_answer(exercise: Exercise, answer: Any, seed: int | None = None) -> Re
 
 def _grade_on(exercise: Exercise, answer: Function, seeds: list[int]) -> Result:
     try:
-        function = answer if exercise.differentiable else Lenient(exercise, answer)
+        function = Lenient(exercise, answer)
         runs = [run(exercise, function, s) for s in seeds]
     except (Exception, SystemExit) as error:  # whatever a learner's code may raise
         # A stub's has no text; torch raises errors of the same type, which say what is missing.
@@ -77,8 +77,8 @@ def _grade_on(exercise: Exercise, answer: Function, seeds: list[int]) -> Result:
             "wrong type",
         )
     if result.status == "correct" and exercise.differentiable:
-        return _judge_gradient(exercise, answer, seeds[0])
-    if result.status == "correct" and isinstance(function, Lenient) and function.remarks:
+        result = _judge_gradient(exercise, function, seeds[0])
+    if result.status == "correct" and function.remarks:
         return Result("correct", " ".join(function.remarks), go_on=function)
     return result
 
@@ -234,8 +234,7 @@ def _with_scope(function: Any, scope: dict[str, Any]) -> Function:
 
 def _is_right(exercise: Exercise, answer: Function, seed: int) -> bool:
     try:
-        function = answer if exercise.differentiable else Lenient(exercise, answer)
-        value = run(exercise, function, seed).value
+        value = run(exercise, Lenient(exercise, answer), seed).value
         return find_problem(run(exercise, exercise.reference, seed).value, value, exercise) is None
     except Exception:
         return False
@@ -244,20 +243,21 @@ def _is_right(exercise: Exercise, answer: Function, seed: int) -> bool:
 # ------------------------------------------------------------------ gradients
 
 
-def _judge_gradient(exercise: Exercise, answer: Function, seed: int) -> Result:
+def _judge_gradient(exercise: Exercise, function: Lenient, seed: int) -> Result:
     """Whether right numbers also have the right gradient, without which nothing can be trained."""
     truths = _gradients(exercise, exercise.reference, seed)
     try:
-        found = _gradients(exercise, answer, seed)
+        found = _gradients(exercise, function, seed)
     except Exception as error:  # .numpy() of a tensor that requires grad, for one
-        return Result("error", f"With a gradient: {_describe(error, answer)}", type(error).__name__)
+        said = f"With a gradient: {_describe(error, function.answer)}"
+        return Result("error", said, type(error).__name__)
     pairs = zip(truths, found, strict=True)
     if all(torch.allclose(t, f, exercise.relative, exercise.absolute) for t, f in pairs):
         return Result("correct", "Correct.")
     return Result(
         "wrong",
-        "The numbers are right, but their gradient is cut: stay with tensor operations; .item(), "
-        "float(), math.exp and torch.tensor(...) cut the way back.",
+        "The numbers are right, but their gradient is cut: stay with tensor operations; .detach(), "
+        "torch.no_grad(), .item(), float(), math.exp and torch.tensor(...) cut the way back.",
         "gradient cut",
     )
 
@@ -284,7 +284,10 @@ def _describe(error: BaseException, function: Function) -> str:
     except Exception:  # an exception that cannot say what it is
         text = ""
     sentence = f"Your function stopped with {type(error).__name__}" + (f": {text}" if text else "")
-    code = getattr(function, "__code__", None)
+    try:
+        code = function.__code__
+    except Exception:  # a callable object, which may raise whatever it likes
+        code = None
     if code is None:
         return sentence.rstrip(".") + "."
     frames = traceback.extract_tb(error.__traceback__)

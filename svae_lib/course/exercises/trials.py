@@ -97,12 +97,14 @@ class Lenient:
     """A learner's function whose right numbers are taken whatever type they come in.
 
     NumPy arrays, Python numbers and lists of them become tensors, and floats of another precision
-    the reference's. What was converted is in ``remarks``. Not for functions that the notebook
-    trains through: there the conversion would hide that the gradient is cut.
+    the reference's. What was converted is in ``remarks``. 16 bits are left as they are: they hold
+    too few digits. Where the notebook trains through the function, tensors alone are converted,
+    and only from a precision that is no lower: others would hide that the gradient is cut.
     """
 
     def __init__(self, exercise: Exercise, answer: Function) -> None:
         self.answer = answer
+        self.differentiable = exercise.differentiable
         self.remarks: list[str] = []
         inputs = make_inputs(exercise, 0)
         with torch.random.fork_rng(devices=[]):
@@ -123,12 +125,14 @@ class Lenient:
         if not isinstance(truth, Tensor):
             return value
         found = _as_tensor(value)
-        if found is None:
+        if found is None or (self.differentiable and found[1]):
             return value
         tensor, remark = found
         if truth.is_floating_point() and tensor.is_floating_point():
             # The reference answers in its arguments' precision, or always in the same.
             wanted = dtype if dtype and truth.dtype == self.inputs_dtype else truth.dtype
+            if tensor.dtype.itemsize < (wanted.itemsize if self.differentiable else 4):
+                return value
             if tensor.dtype != wanted and not remark:
                 remark = f"Its type is {tensor.dtype}; {wanted} is usual here, and was made of it."
             tensor = tensor.to(wanted)
