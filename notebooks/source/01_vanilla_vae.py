@@ -740,7 +740,7 @@ sv.plots.image_rows(
 )
 
 # %% [markdown]
-# Sharper strokes, if not from a fair race: the library's network is convolutional, has 16 latent
+# Sharper strokes, if not from a fair race: the library's network is convolutional (8 / 16²: 8 channels of 16×16), has 16 latent
 # variables instead of ten, and its $\gamma$ falls, so that errors cost more. And still a VAE: look
 # closely and the edges are soft. That softness has a reason, the subject of
 # [notebook 2](02_balancing_the_elbo.ipynb), and the decoder of [notebook 3](03_split_decoder.ipynb) is
