@@ -26,9 +26,16 @@ else:
 
 ROOT = Path(__file__).resolve().parents[1]
 ALSO = ("pyproject.toml", "environment.yml")
-LECTURERS = ("teaching.md", "writing_notebooks.md")
+LECTURERS = ("teaching.md", "writing_notebooks.md", "publish.md")
 TARGETS = ("help", "setup", "run", "lab", "clean")
 """Of the Makefile; the others need files that are left out."""
+REWORDED = {
+    " Solve the exercises before you look at `solutions/`.": "",
+    "Solutions are public. Use them when you are stuck, and say": "If you use a solution, say",
+    "questions with answers, by notebook": "questions, by notebook",
+    " `make reference` makes the\nlibrary's reference from its docstrings.": "",
+}
+"""Sentences of pages about what is left out, and what stands in their place."""
 PACKED = (".npz", ".safetensors", ".png")
 """What deflating hardly makes smaller."""
 START = """\
@@ -116,6 +123,8 @@ def _page(text: str) -> str:
     """A page without answers, and without links to what is left out."""
     text = re.sub(r"<details><summary>Answer</summary>.*?</details>\n*", "", text, flags=re.S)
     text = text.replace("; click to unfold an answer", "")
+    for told, instead in REWORDED.items():
+        text = text.replace(told, instead)
     lost = "|".join(map(re.escape, LECTURERS))
     text = re.sub(rf"^\|[^\n]*\]\((?:{lost})[^\n]*\n", "", text, flags=re.M)  # rows of tables
     left_out = (

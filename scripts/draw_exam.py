@@ -160,7 +160,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seed", type=int, required=True, help="the same seed, the same exam")
     parser.add_argument("--out", type=Path, help="folder; default: exam_SEED")
-    parser.add_argument("--without", type=int, nargs="*", default=[], help="numbers of notebooks")
+    parser.add_argument(
+        "--without", type=int, nargs="*", default=[], choices=range(11), help="numbers of notebooks"
+    )
     parser.add_argument("--overwrite", action="store_true")
     chosen = parser.parse_args(arguments)
     out = chosen.out or Path(f"exam_{chosen.seed}")

@@ -7,6 +7,7 @@ import signal
 
 # Before torch starts its threads: small tensors run faster on one, and results do not depend on it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["SVAE_PROGRESS"] = "off"  # a test run is nobody's progress
 
 import pytest
 import torch

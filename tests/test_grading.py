@@ -71,7 +71,7 @@ def test_a_notebook_of_the_course_is_recognised_by_its_exercises(
     needed = "\n".join(code for _, code in found.needed())
     assert all(name in needed for name in found.exercises)
     assert ".fit(" not in needed or "mixture.fit(" in needed  # no training
-    assert found.predictions == () and found.asked > 0 and found.with_library() == []
+    assert found.predictions == () and len(found.asked) > 0 and found.with_library() == []
 
 
 @pytest.mark.parametrize(
@@ -171,6 +171,81 @@ def test_predictions_count_where_they_are_filled_in(tmp_path: Path) -> None:
         'sv.course.predict("no-such-question", "a")',
     )
     assert found.predictions == tuple(names[:2])
+
+
+@pytest.mark.parametrize(
+    ("call", "counts"),
+    [
+        ("'05-eight-steps', 26", True),
+        ("'05-eight-steps', 2 + 8 * 3", True),
+        ("'05-eight-steps', answer=26", True),
+        ("answer=26, name='05-eight-steps'", True),
+        ("'05-eight-steps', -1", True),
+        ("'05-eight-steps', ...", False),
+        ("'05-eight-steps', None", False),
+        ("'05-eight-steps', answer=None", False),
+        ("'05-eight-steps'", False),
+    ],
+)
+def test_answers_count_in_every_form_that_the_notebook_takes(
+    call: str, counts: bool, tmp_path: Path
+) -> None:
+    right = "def images_per_second(*a):\n    return 1"
+    found = read(tmp_path / "a.ipynb", right, f"sv.course.predict({call})")
+    assert found.predictions == (("05-eight-steps",) if counts else ())
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("**Prediction:** 26 ms", True),
+        ("**Prediction**: 26 ms, since", True),
+        ("prediction: 26", True),
+        ("### Prediction\n\n26 ms", True),
+        ("Prediction:", False),
+        ("### Prediction", False),
+        ("My predictions were wrong: 26", False),
+    ],
+)
+def test_written_predictions_count_however_they_are_set(
+    text: str, counts: bool, tmp_path: Path
+) -> None:
+    right = "def images_per_second(*a):\n    return 1"
+    question = 'sv.course.predict("05-eight-steps")'
+    found = read(tmp_path / "a.ipynb", right, ("markdown", text), question)
+    assert len(found.predictions) == counts
+
+
+def test_solutions_and_second_versions_are_told_apart(tmp_path: Path) -> None:
+    write(tmp_path / "anna" / "a.ipynb", HEAD, RIGHT)
+    write(tmp_path / "anna" / "b.ipynb", HEAD, WRONG)
+    write(tmp_path / "bert" / "notebooks" / "03.ipynb", HEAD, WRONG)
+    write(tmp_path / "bert" / "notebooks" / "solutions" / "03.ipynb", HEAD, RIGHT)
+    first, second, own, solution = read_folder(tmp_path)
+    assert first.remarks == second.remarks == ("handed in more than once: choose one",)
+    assert not own.remarks and not own.problem
+    assert "not graded" in solution.problem and not solution.cells
+    assert grade(first, SHORT, seed=0, whole=False).remarks[0] == first.remarks[0]
+
+
+def test_one_broken_cell_costs_its_own_point_alone(tmp_path: Path) -> None:
+    head = "def split_head(maps, c):\n    s, a, b = maps.split([1, c, c], 1)\n    return s, a, b"
+    user = (
+        "class SplitDecoder(torch.nn.Module):\n"
+        "    def __init__(self, body, features, channels):\n"
+        "        super().__init__()\n"
+        "        self.body, self.c = body, channels\n"
+        "        self.head = torch.nn.Conv2d(features, 1 + 2 * channels, 3, padding=1)\n"
+        "    def forward(self, z):\n"
+        "        s, x1, x2 = split_head(torch.sigmoid(self.head(self.body(z))), self.c)\n"
+        "        return mix(s, x1, x2), x1, x2, s\n"
+    )
+    for number, cells in enumerate([(head, user), (head, "def mix(:", user)]):
+        found = read(tmp_path / str(number) / "a.ipynb", HEAD, *cells)
+        marked = grade(found, SHORT, seed=0, whole=False)
+        assert marked.marks["mix"].status == "missing"
+        assert "NameError" not in marked.marks["SplitDecoder"].message
+        assert any("SyntaxError" in text for text in marked.remarks) == bool(number)
 
 
 def _questions(notebook: str) -> Any:
@@ -334,6 +409,8 @@ def test_pages_show_what_students_wrote_as_text() -> None:
     handed = HandedIn("<script>", "<b>.ipynb", notebook="03_split_decoder")
     marked = Marked(handed, {"mix": Mark("error", "<img>")}, ["<i>"])
     page = pages.page("<script>", [marked])
+    assert all(f"<code>{name}</code>: missing" in page for name in handed.asked)
+    assert handed.asked
     assert (
         "<script>" not in page and "<img>" not in page and "<b>" not in page and "<i>" not in page
     )
@@ -532,6 +609,12 @@ def test_marks_given_before_a_stop_are_kept(tmp_path: Path, monkeypatch, capsys)
         text = file.read()
     assert "anna" in text and "bert" in text and "carl" not in text
     assert "2 of 3 notebooks" in capsys.readouterr().out
+    out.write_text("all three, from yesterday")
+    assert main(["grade", str(folder), "--out", str(out), "--quick", "--overwrite"]) == 130
+    assert out.read_text() == "all three, from yesterday"
+    assert "anna" in (tmp_path / "marks.partial.csv").read_text(encoding="utf-8-sig")
+    assert (tmp_path / "marks_pages.partial" / "anna.html").exists()
+    capsys.readouterr()
     monkeypatch.setattr(
         command, "grade", lambda *a, **o: stopped(HandedIn(**vars(a[0]) | {"student": "carl"}))
     )

@@ -181,6 +181,12 @@ def test_notebooks_can_be_left_out_while_questions_remain() -> None:
         exam.draw(2, without=range(1, 10))
 
 
+def test_only_notebooks_of_the_course_are_left_out(capsys) -> None:
+    with pytest.raises(SystemExit):
+        exam.main(["--seed", "7", "--without", "42"])
+    assert "42" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("source", ["00-no-such-question", "10-black-pixel"])
 def test_a_poll_that_no_notebook_asks_is_refused(source: str, tmp_path: Path) -> None:
     text = bank.BANK.read_text(encoding="utf-8").replace("00-quiz-bytes", source)

@@ -76,6 +76,12 @@ def test_no_page_at_the_top_tells_to_do_what_the_zip_cannot(course: Path) -> Non
         assert "pytest" not in text and "tests]" not in text
     assert "\n## The library\n" in (course / "README.md").read_text(encoding="utf-8")
     assert (course / "docs" / "self_study.md").exists()
+    pages = {path: path.read_text(encoding="utf-8") for path in (course / "docs").glob("*.md")}
+    assert not any("make reference" in t or "`solutions/`" in t for t in pages.values())
+    assert not any("Solutions are public" in t or "with answers" in t for t in pages.values())
+    for told in student.REWORDED:  # each is still said on some page
+        docs = (ROOT / "docs").glob("*.md")
+        assert any(told in path.read_text(encoding="utf-8") for path in docs), told
 
 
 def test_the_library_finds_its_data_and_the_makefile_its_targets(course: Path) -> None:

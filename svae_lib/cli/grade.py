@@ -35,13 +35,12 @@ class Grade:
 
     def __call__(self) -> None:
         check_positive(**vars(self.limits))
-        if self.seed is not None:
-            check_seed(self.seed)
+        seed = secrets.randbits(32) if self.seed is None else self.seed
+        check_seed(seed)
         handed_in = read_folder(self.folder)
         folder = self.pages or self.out.parent / f"{self.out.stem}_pages"
         students = dict.fromkeys(each.student for each in handed_in)
         pages.check_free(self.out, folder, students, overwrite=self.overwrite)
-        seed = secrets.randbits(32) if self.seed is None else self.seed
         print(protections(), flush=True)
         if others := without_notebook(self.folder, handed_in):
             print(f"no notebook (.ipynb) in: {', '.join(others)}", flush=True)
@@ -54,6 +53,6 @@ class Grade:
                 print(f"{each.file}: {marked.total} of {len(marked.marks)}{remark}", flush=True)
         finally:  # if it is stopped, the marks so far are kept
             if graded:
-                pages.write(self.out, folder, graded, overwrite=self.overwrite)
-                done = f"{len(graded)} of {len(handed_in)} notebooks"
-                print(f"marks: {self.out} ({done})\npages: {folder}\nseed: {seed}")
+                n = len(handed_in)
+                at, folder = pages.write(self.out, folder, graded, n, overwrite=self.overwrite)
+                print(f"marks: {at} ({len(graded)} of {n} notebooks)\npages: {folder}\nseed {seed}")

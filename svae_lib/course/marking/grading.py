@@ -74,11 +74,13 @@ def grade(
         whole: run the notebook from top to bottom first. If it does not reach its end, or without
             ``whole``, only what its functions need is run.
     """
-    marked = Marked(handed_in)
+    marked = Marked(handed_in, remarks=[*handed_in.remarks])
     if handed_in.problem:
         marked.remarks.append(handed_in.problem)
         return marked
     seed = secrets.randbits(32) if seed is None else seed
+    if not whole:
+        marked.remarks += handed_in.unreadable()[:3]
     left = list(handed_in.exercises)
     while left:
         process = Process(int(limits.memory_gb * 2**30))

@@ -8,7 +8,7 @@ import re
 import symtable
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from .. import exercises, questions
 
 LARGEST = 200 * 2**20
 """Size of the largest file that is read, in bytes."""
+_WRITTEN = re.compile(r"^[^\w\n]*prediction[^\w\n]*(:|$)\W*\w", re.IGNORECASE | re.MULTILINE)
+"""A prediction in a Markdown cell: "Prediction: ...", in any type, or below such a heading."""
 _TARGET = r"\s*[A-Za-z_][\w, ]*="
 _JUPYTER = re.compile(r"%%?[A-Za-z]|!|\?|[\w.]+\?\??$")
 """How a line begins that only Jupyter understands: %magic, !command, ?help, or help? as a whole."""
@@ -38,6 +40,8 @@ class HandedIn:
     """Names of the predictions that are filled in."""
     problem: str = ""
     """Why it cannot be graded; "" if it can."""
+    remarks: tuple[str, ...] = ()
+    """What the lecturer should know of it."""
 
     @property
     def exercises(self) -> tuple[str, ...]:
@@ -45,9 +49,9 @@ class HandedIn:
         return exercises.names(self.notebook) if self.notebook else ()
 
     @property
-    def asked(self) -> int:
-        """How many predictions the notebook asks for."""
-        return len(questions.registry().get(self.notebook[:2], ()))
+    def asked(self) -> tuple[str, ...]:
+        """Names of the predictions that the notebook asks for."""
+        return tuple(q.name for q in questions.registry().get(self.notebook[:2], ()))
 
     def like(self, name: str) -> str | None:
         """A function in the file whose name resembles ``name``; None if there is none."""
@@ -99,6 +103,16 @@ class HandedIn:
                     grew = True
         return [(parts[i][0], ast.unparse(parts[i][1])) for i in sorted(kept)]
 
+    def unreadable(self) -> list[str]:
+        """Which cells are no Python, and why: :meth:`needed` knows nothing of them."""
+        found = []
+        for number, code in self.cells:
+            try:
+                ast.parse(code)
+            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+                found.append(f"cell {number}: {type(error).__name__}: {error}")
+        return found
+
 
 def read_folder(folder: Path) -> list[HandedIn]:
     """All notebooks of a folder: one for each student, or a folder for each.
@@ -117,7 +131,14 @@ def read_folder(folder: Path) -> list[HandedIn]:
     )
     if not paths:
         raise InputError(f"{folder} holds no notebooks (*.ipynb).")
-    return [_read(path, folder) for path in paths]
+    found = [_read(path, folder) for path in paths]
+    graded = Counter((each.student, each.notebook) for each in found if each.notebook)
+    return [
+        replace(each, remarks=("handed in more than once: choose one",))
+        if graded[each.student, each.notebook] > 1
+        else each
+        for each in found
+    ]
 
 
 def without_notebook(folder: Path, found: list[HandedIn]) -> list[str]:
@@ -131,6 +152,8 @@ def _read(path: Path, folder: Path) -> HandedIn:
     within = path.relative_to(folder)
     file = printable(within.as_posix())
     student = re.sub(r"\.ipynb$", "", file.split("/")[0], flags=re.IGNORECASE)
+    if "solutions" in within.parent.parts:  # of a copy of the whole course
+        return HandedIn(student, file, problem="A file in a folder named solutions: not graded.")
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError(f"it has more than {LARGEST // 2**20} MB")
@@ -216,33 +239,44 @@ def _which(cells: list[tuple[int, str]]) -> str | None:
 def _predictions(cells: list[tuple[str, str, str]], notebook: str) -> tuple[str, ...]:
     """Which predictions are filled in, in any of the ways that the course offers.
 
-    That is an answer in the call, the line "You said" in the output of a cell that ran again after
-    the answer, or a Markdown cell with ``Prediction:`` since the previous question.
+    That is an answer in the call, written down or computed; the line "You said" in the output of a
+    cell that ran again after the answer; or a prediction in a Markdown cell since the previous
+    question.
     """
     filled, written = [], False
     known = {question.name: question for question in questions.registry().get(notebook[:2], ())}
     for kind, text, shown in cells:
         if kind == "markdown":
-            written = written or bool(re.search(r"^[^\w\n]*Prediction:\W*\w", text, re.MULTILINE))
+            written = written or bool(_WRITTEN.search(text))
             continue
         for name, answer in _asked(text):
             if name not in known:
                 continue
-            given = answer is not None and known[name].read(answer) is not None
+            given = answer is not None and _is_answer(known[name], answer)
             if (given or written or "You said" in shown) and name not in filled:
                 filled.append(name)
             written = False
     return tuple(filled)
 
 
-def _asked(code: str) -> Iterator[tuple[str, object]]:
+def _is_answer(question: questions.Question, node: ast.expr) -> bool:
+    try:
+        answer = ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return True  # it is computed
+    return question.read(answer) is not None
+
+
+def _asked(code: str) -> Iterator[tuple[str, ast.expr | None]]:
     for statement in _statements(_python(code)):
         for node in ast.walk(statement):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
                 continue
-            constants = [a.value for a in node.args if isinstance(a, ast.Constant)]
-            if node.func.attr == "predict" and constants and isinstance(constants[0], str):
-                yield constants[0], constants[1] if len(constants) > 1 else None
+            named = {word.arg: word.value for word in node.keywords}
+            given = [*node.args, *(named[word] for word in ("name", "answer") if word in named)]
+            name = given[0] if given else None
+            if node.func.attr == "predict" and isinstance(name, ast.Constant):
+                yield str(name.value), given[1] if len(given) > 1 else None
 
 
 def _names(statement: ast.stmt) -> tuple[set[str], set[str]]:

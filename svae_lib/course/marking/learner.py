@@ -82,6 +82,7 @@ class Learner:
         exercises.check = lambda name, answer, seed=None: registry[name].reference  # type: ignore[assignment]
         scope: dict[str, Any] = {"__name__": "__main__"}
         scope |= dict.fromkeys(("display", "get_ipython"), MagicMock())  # as Jupyter has them
+        scope |= {name: registry[name].reference for name in names}  # for functions that use others
         self.functions = {name: [] for name in names}
         troubles: list[str] = []
         for number, code in cells:

@@ -38,7 +38,12 @@ vertical-align: top; border-bottom: 1px solid #ddd; }
 {% endfor %}
 {% if marked.marks %}
 <p>Exercises: {{ marked.total }} of {{ marked.marks | length }}. Predictions filled in:
-{{ marked.handed_in.predictions | length }} of {{ marked.handed_in.asked }}.</p>
+{{ marked.handed_in.predictions | length }} of {{ marked.handed_in.asked | length }}.
+{% for name in marked.handed_in.asked %}
+<code>{{ name }}</code>
+{{- ": missing" if name not in marked.handed_in.predictions }}{{ "." if loop.last else "," }}
+{% endfor %}
+</p>
 <table>
 <thead><tr><th scope="col">exercise</th><th scope="col">points</th><th scope="col">what was
 found</th></tr></thead>
@@ -109,7 +114,7 @@ def table(graded: Sequence[Marked]) -> str:
                 marked.total,
                 len(marked.marks),
                 len(handed.predictions),
-                handed.asked,
+                len(handed.asked),
                 _text("; ".join([*marked.remarks, *stopped])),
             ]
         )
@@ -128,13 +133,26 @@ def page(student: str, graded: Sequence[Marked]) -> str:
     return _PAGE.render(student=student, handed_in=graded, hints=hints)
 
 
-def write(out: Path, pages: Path, graded: Sequence[Marked], *, overwrite: bool = False) -> None:
-    """Write the table, and a page for each student.
+def write(
+    out: Path, pages: Path, graded: Sequence[Marked], of: int, *, overwrite: bool = False
+) -> tuple[Path, Path]:
+    """Write the table, and a page for each student; where they are now.
+
+    Args:
+        out: the table. If grading was stopped, an earlier one stays, and this goes beside it.
+        pages: folder of the pages.
+        graded: what was graded,
+        of: of so many notebooks.
+        overwrite: replace what is there.
 
     Raises:
         OSError: as :func:`check_free`.
     """
+    if len(graded) < of and out.exists():
+        out = out.with_suffix(f".partial{out.suffix}")
+        pages = pages.with_name(f"{pages.name}.partial")
     write_text(out, table(graded), overwrite=overwrite)
     for student in dict.fromkeys(marked.handed_in.student for marked in graded):
         own = [marked for marked in graded if marked.handed_in.student == student]
         write_text(pages / page_name(student), page(student, own), overwrite=overwrite)
+    return out, pages
