@@ -46,7 +46,7 @@ def test_heads_and_the_map_can_be_drawn() -> None:
     figures.append(sv.plots.course_map())
     figures += [sv.plots.architecture(CONFIGS[0], split=False), sv.plots.architecture(CONFIGS[2])]
     assert "7 channels" in figures[0].alt_text
-    assert "8 The paper (its claims, tested) needs 4 and 7" in figures[1].alt_text
+    assert "8 The paper (its claims, tested) after 4 and 7" in figures[1].alt_text
     assert figures[2].alt_text.endswith("the image.")
     assert figures[3].alt_text.endswith("3 maps, 3 images.")
     assert all(png(figure).startswith(b"\x89PNG") for figure in figures)

@@ -663,7 +663,7 @@ side = torch.linspace(-3, 3, 11)
 z2, z1 = torch.meshgrid(side.flip(0), side, indexing="ij")  # pictures begin at the top
 with torch.no_grad():
     tiles = flat.decoder(torch.stack((z1, z2), dim=2).view(-1, 2)).view(11, 11, 32, 32)
-figure = sv.plots.AltFigure(figsize=(10, 5.6), layout="constrained")
+figure = sv.plots.AltFigure(figsize=(8.4, 4.5), layout="constrained")
 left, right = figure.subplots(1, 2, sharex=True, sharey=True)
 for digit in range(10):
     mine = flat_mu[labels == digit]
