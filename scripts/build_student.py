@@ -30,12 +30,21 @@ LECTURERS = ("teaching.md", "writing_notebooks.md", "publish.md")
 TARGETS = ("help", "setup", "run", "lab", "clean")
 """Of the Makefile; the others need files that are left out."""
 REWORDED = {
+    "; click to unfold an answer": "",
+    "learners and lecturers: questions with answers, by notebook": "questions, by notebook",
+    " `make reference` makes the\nlibrary's reference from its docstrings. [Changing the course]"
+    "(../CONTRIBUTING.md) says how to add to\nany of this.": "",
     " Solve the exercises before you look at `solutions/`.": "",
-    "Solutions are public. Use them when you are stuck, and say": "If you use a solution, say",
-    "questions with answers, by notebook": "questions, by notebook",
-    " `make reference` makes the\nlibrary's reference from its docstrings.": "",
+    "Solutions are public. Use them when you are stuck, and say so: a wrong": "A wrong",
+    "Answers are derived, unless they name a record: a stored solution in `notebooks/solutions`, "
+    "or a table in `results/`. Your own runs may differ from these.\n\n": "",
+    " The solved version of a notebook is\n  linked at its top.": "",
+    "hints and solutions are there": "hints are there",
+    " by `python scripts/build_results.py`": "",
+    " by `python\nscripts/build_speed.py`; `make bench` measures again and calls it": "",
+    ": `make bench BENCH=gpu_session` measures it": "",
 }
-"""Sentences of pages about what is left out, and what stands in their place."""
+"""Words of pages and notebooks about what is left out, and what stands there instead."""
 PACKED = (".npz", ".safetensors", ".png")
 """What deflating hardly makes smaller."""
 START = """\
@@ -109,22 +118,26 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _notebook(text: str) -> str:
-    """A learner's notebook without the link to its solved version."""
+    """A learner's notebook without links to solved versions, and words about them."""
     notebook = json.loads(text)
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             source = "".join(cell["source"])
             source = re.sub(r"^.*\[The solved version is here\].*$\n?", "", source, flags=re.M)
-            cell["source"] = source.splitlines(keepends=True)
+            cell["source"] = _reworded(source).splitlines(keepends=True)
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+def _reworded(text: str) -> str:
+    for words, instead in REWORDED.items():
+        text = text.replace(words, instead)
+    return text
 
 
 def _page(text: str) -> str:
     """A page without answers, and without links to what is left out."""
     text = re.sub(r"<details><summary>Answer</summary>.*?</details>\n*", "", text, flags=re.S)
-    text = text.replace("; click to unfold an answer", "")
-    for told, instead in REWORDED.items():
-        text = text.replace(told, instead)
+    text = _reworded(text)
     lost = "|".join(map(re.escape, LECTURERS))
     text = re.sub(rf"^\|[^\n]*\]\((?:{lost})[^\n]*\n", "", text, flags=re.M)  # rows of tables
     left_out = (
@@ -138,6 +151,7 @@ def _readme(text: str) -> str:
     """The README without the commands whose files are left out."""
     kept = r"START.md says how to begin.\n\n\g<0>"
     text = re.sub(r"^## The command line$", kept, text, flags=re.M)
+    text = re.sub(r"^\| (?:teach|change the course) \|.*\n", "", text, flags=re.M)
     return re.sub(r"^## Two commands$.*?(?=^START.md)", "", text, flags=re.M | re.S)
 
 

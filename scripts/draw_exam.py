@@ -4,7 +4,7 @@
 
 The folder gets exam.html and key.html, to be printed from a browser, without network. Questions
 come from different notebooks as far as there are enough; choices of polls are shuffled, and the
-key has the letters of this exam. --without leaves notebooks out, such as --without 5 9.
+key has the letters of this exam. --without leaves notebooks out, such as --without 5 9 10.
 """
 
 from __future__ import annotations
@@ -64,10 +64,14 @@ def draw(seed: int, without: Sequence[int] = ()) -> list[Drawn]:
     """The questions of an exam, easiest kinds first.
 
     Raises:
-        BankError: the notebooks that are left have too few questions.
+        BankError: the notebooks that are left have too few questions, or one to be left out does
+            not exist.
     """
     chance = random.Random(seed)
-    bank = [item for item in read_bank().values() if item.notebook not in without]
+    bank = list(read_bank().values())
+    if unknown := sorted(set(without) - {item.notebook for item in bank}):
+        raise BankError(f"there is no notebook {', '.join(map(str, unknown))} to leave out.")
+    bank = [item for item in bank if item.notebook not in without]
     drawn: list[Drawn] = []
     for kind in sorted(KINDS, key=lambda k: -(k.stars or 0)):  # the rarest first
         for _ in range(kind.count):
@@ -160,9 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seed", type=int, required=True, help="the same seed, the same exam")
     parser.add_argument("--out", type=Path, help="folder; default: exam_SEED")
-    parser.add_argument(
-        "--without", type=int, nargs="*", default=[], choices=range(11), help="numbers of notebooks"
-    )
+    parser.add_argument("--without", type=int, nargs="*", default=[], help="numbers of notebooks")
     parser.add_argument("--overwrite", action="store_true")
     chosen = parser.parse_args(arguments)
     out = chosen.out or Path(f"exam_{chosen.seed}")

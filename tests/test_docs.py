@@ -122,6 +122,24 @@ def test_what_pip_is_asked_for_stands_in_quotes_that_every_shell_knows() -> None
     assert {p.name: lines for p, lines in quoted.items() if lines and p.name != "Makefile"} == {}
 
 
+def test_what_an_installation_without_a_network_needs_is_downloaded_before() -> None:
+    """Building the library takes hatchling, and an editable build its package editables."""
+    (asked,) = re.findall(r"`pip download ([^`]*)`", TEACHING)
+    assert {'".[course]"', "hatchling", "editables"} <= set(asked.split())
+
+
+def test_what_a_lecturer_makes_is_not_published(tmp_path: Path) -> None:
+    """What docs/teaching.md's commands make stays out of `git add --all` of docs/publish.md."""
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    (tmp_path / ".gitignore").write_bytes((ROOT / ".gitignore").read_bytes())
+    made = ["handed_in/a.ipynb", "marks.csv", "marks_pages/a.html", "exam_7/key.html"]
+    made += ["questions.gift", "wheels/torch.whl", "split-vae-course.zip"]
+    check = ["git", "check-ignore", *made]
+    ignored = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True).stdout
+    assert ignored.splitlines() == made
+    assert (ROOT / "docs" / "publish.md").read_text("utf-8").count("git status\n   git add") == 1
+
+
 def test_the_readme_sets_no_variable_as_only_posix_shells_do() -> None:
     blocks = re.findall(r"```\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
     assert len(blocks) >= 5
@@ -328,6 +346,39 @@ def test_under_slurm_accelerate_begins_a_run_and_resumes_one(tmp_path: Path) -> 
     (tmp_path / "runs/celeba-16").mkdir(parents=True)
     (tmp_path / "runs/celeba-16/run.json").touch()
     assert words() == "--resume runs/celeba-16\n"
+
+
+def test_the_command_that_draws_predictions_shows_them_in_every_file(tmp_path: Path) -> None:
+    """Three names for the whole class; what somebody left empty is drawn like the rest."""
+    from svae_lib.course.questions import registry
+
+    (block,) = re.findall(r"```bash\n(drawn=.*?)```", TEACHING, re.DOTALL)
+    names = [question.name for question in registry()["03"]]
+    (tmp_path / "handed_in" / "bo b").mkdir(parents=True)
+    for file, answer in (("anna.ipynb", ', "a"'), ("bo b/3.ipynb", "")):
+        cells = []
+        for name in names:
+            kinds = (
+                ("markdown", f"Prediction: since {name}"),
+                ("code", f'predict("{name}"{answer})'),
+            )
+            cells += [{"cell_type": k, "source": s, "metadata": {}} for k, s in kinds]
+        for cell in cells[1::2]:
+            cell |= {"outputs": [], "execution_count": None}
+        text = json.dumps({"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": cells})
+        (tmp_path / "handed_in" / file).write_text(text, encoding="utf-8")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    given = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["bash", "-c", block], cwd=tmp_path, env=given, capture_output=True, text=True, check=True
+    )
+    drawn, *shown = re.split(r"^=====.*\n", done.stdout, flags=re.MULTILINE)
+    assert len(set(drawn.split()) & set(names)) == 3 and len(shown) == 2
+    for name in drawn.split():
+        assert f'predict("{name}", "a")' in shown[0] and f'predict("{name}")' in shown[1]
+        assert all(f"since {name}" in part for part in shown)
+    assert "only such cells" not in TEACHING + (ROOT / "docs" / "syllabus.md").read_text("utf-8")
+    assert all(len(asked) >= 3 for kind, asked in registry().items() if len(kind) == 2)
 
 
 def test_the_table_of_exercises_is_complete() -> None:

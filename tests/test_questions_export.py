@@ -181,10 +181,25 @@ def test_notebooks_can_be_left_out_while_questions_remain() -> None:
         exam.draw(2, without=range(1, 10))
 
 
-def test_only_notebooks_of_the_course_are_left_out(capsys) -> None:
-    with pytest.raises(SystemExit):
-        exam.main(["--seed", "7", "--without", "42"])
-    assert "42" in capsys.readouterr().err
+def test_a_notebook_that_does_not_exist_cannot_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "exam"
+    assert exam.main(["--seed", "7", "--without", "5", "42", "--out", str(out)]) == 1
+    assert "no notebook 42" in capsys.readouterr().err and not out.exists()
+
+
+def test_the_printed_exam_asks_about_what_lectures_teach(tmp_path: Path) -> None:
+    """In a lecture's plan, deck 9 gives no more than an outlook."""
+    text = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+    (options,) = re.findall(r"`python scripts/draw_exam\.py ([^`]*)`", text)
+    assert exam.main([*options.split(), "--out", str(tmp_path / "exam")]) == 0
+    plan = (ROOT / "docs" / "syllabus.md").read_text(encoding="utf-8")
+    taught = re.findall(r"^\| \d \| .*$", plan, re.MULTILINE)
+    numbers = {int(n) for row in taught for n in re.findall(r"\[(\d+)\]", row)} | {0}
+    seed, *without = map(int, re.findall(r"\d+", options))
+    assert {d.item.notebook for d in exam.draw(seed, without)} <= numbers
+    assert numbers | set(without) == set(range(11)) and not numbers & set(without)
 
 
 @pytest.mark.parametrize("source", ["00-no-such-question", "10-black-pixel"])
