@@ -83,3 +83,11 @@ const { dataset } = document.documentElement;
 let onScreen;
 addEventListener("beforeprint", () => ([onScreen, dataset.theme] = [dataset.theme, "light"]));
 addEventListener("afterprint", () => (dataset.theme = onScreen));
+
+// Formulas that scroll on a narrow screen do so by keyboard, too.
+addEventListener("load", async () => {
+  await window.MathJax?.startup?.promise;
+  for (const formula of document.querySelectorAll("mjx-container[display]")) {
+    if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0;
+  }
+});

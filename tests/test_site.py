@@ -603,6 +603,11 @@ class TestInChromium:
             assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         cut = "[...document.querySelectorAll('span.math')].map((e) => getComputedStyle(e).overflow)"
         assert {*page.evaluate(cut)} <= {"visible"}
+        if path.startswith("notebooks/0"):
+            page.reload()
+            page.evaluate(READY)
+            page.wait_for_timeout(500)
+            assert not violations(page)  # wide formulas scroll, by keyboard, too
 
     def test_a_dark_page_is_printed_light(self, visit: Any) -> None:
         page = visit(color_scheme="dark").open("docs/glossary.html")
@@ -624,7 +629,7 @@ class TestInChromium:
         page.evaluate(MENU)
         page.reload()
         page.locator("mjx-container").nth(10).wait_for(state="attached")
-        assert not page.locator("mjx-container[tabindex]").count()
+        assert not page.locator("mjx-container:not([display])[tabindex]").count()
         solution = page.locator(".exercise details", has_text="Solution").first
         assert not solution.locator("pre").is_visible()
         solution.locator("summary").click()
