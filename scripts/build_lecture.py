@@ -158,7 +158,18 @@ def _cells(lecture: Lecture, notebooks: Path) -> list[NotebookNode]:
         cells += [cell for slide in slides for cell in (*slide, _slide(note, "notes"))]
     if lecture.homework:
         cells.append(_slide(f"## Homework\n\n{without_links(lecture.homework)}"))
+    _step_by_step(cells)
     return cells
+
+
+def _step_by_step(cells: Sequence[NotebookNode]) -> None:
+    """Raise headings that skip a level, such as a section shown without the one that it is in."""
+    level = 0
+    for cell in cells:
+        own = re.match(r"#+(?= )", cell.source)
+        if cell.cell_type == "markdown" and own:
+            level = min(len(own[0]), level + 1)
+            cell.source = "#" * level + cell.source[own.end() :]
 
 
 def _parts(row: Row, decks: dict[int, list[Part]], notebooks: Path) -> list[Part]:
@@ -231,6 +242,7 @@ border-bottom: 1px solid #ccc; } td:first-child, td:nth-child(2) { white-space: 
 tr { break-inside: avoid; }
 </style>
 <script>window.MathJax = {options: {enableMenu: false}};</script>
+<script>localStorage.removeItem("MathJax-Menu-Settings");</script>
 <script src="mathjax/tex-svg.js" defer></script>
 </head>
 <body>

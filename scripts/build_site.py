@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import build_lecture
+import build_notebooks
 import build_reference
 import build_slides
 import explorer_models
@@ -38,16 +39,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "site_source"
 EXPLORER = ROOT / "scripts" / "explorer"
 RUNTIME = EXPLORER / "node_modules" / "onnxruntime-web" / "dist"
-RUNTIME_FILES = (
-    "ort.wasm.min.mjs",
-    "ort-wasm-simd-threaded.mjs",
-    "ort-wasm-simd-threaded.wasm",
-)
+RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 ASKS = re.compile(r"sv\.course\.(predict|quiz)\(")
 READMES = ("results/README.md", "data/README.md", "data/trained/README.md", "benchmarks/README.md")
 WITHOUT = (
     '<p role="status">This site was built without the explorer: call <code>make site</code>.</p>'
 )
+# What MathJax's menu, of an older copy of the site or of another one at this address, has stored:
+# it may ask for files that are not here, and then no formula is set.
+FORGET_MENU = 'localStorage.removeItem("MathJax-Menu-Settings")'
 
 SETTINGS: dict[str, Any] = build_reference.SETTINGS | {
     "project": "The Split-VAE course",
@@ -62,11 +62,13 @@ SETTINGS: dict[str, Any] = build_reference.SETTINGS | {
     "myst_enable_extensions": ["dollarmath", "amsmath", "html_image"],
     "myst_heading_anchors": 4,
     "mathjax_path": "mathjax/tex-svg.js",
+    "mathjax3_config": {"options": {"enableMenu": False}},  # it makes formulas Tab stops
     "exclude_patterns": ["notebooks/download/**"],
     "html_theme": "pydata_sphinx_theme",
     "html_theme_options": {
         "navbar_persistent": ["search-button"],
-        "navbar_end": ["theme-switcher"],
+        "navbar_end": ["navbar-icon-links", "theme-switcher"],
+        "logo": {"text": "The Split-VAE course"},
         "footer_start": ["copyright"],
         "footer_end": [],
         "show_prev_next": True,
@@ -77,7 +79,7 @@ SETTINGS: dict[str, Any] = build_reference.SETTINGS | {
     "html_sidebars": {"index": [], "explorer": []},
     "html_static_path": ["_static"],
     "html_css_files": ["site.css"],
-    "html_js_files": [("glossary.js", {"defer": "defer"})],
+    "html_js_files": [(None, {"body": FORGET_MENU}), ("glossary.js", {"defer": "defer"})],
     "html_favicon": "_static/icon.svg",
     "html_context": {"default_mode": "auto"},
     "html_copy_source": False,
@@ -172,6 +174,26 @@ def fill(name: str, target: Path, **values: str) -> None:
     target.write_text(text, encoding="utf-8")
 
 
+def repository() -> str:
+    """The address of the course's repository on the web; "" where none is set."""
+    address = build_notebooks.read_course().repository.removesuffix(".git")
+    return address if address.startswith("https://") else ""
+
+
+def linked(words: str, place: str = "") -> str:
+    """Words as a link into the repository, where its address is known."""
+    return f"[{words}]({repository()}{place})" if repository() else words
+
+
+def picture_line() -> str:
+    """What other sites show of a page: a picture, by an absolute address that GitHub has."""
+    course = build_notebooks.read_course()
+    if not course.colab:
+        return ""
+    place = f"raw/v{course.version}/docs/pictures/faces.png"
+    return f'"property=og:image": {repository()}/{place}'
+
+
 def write_documents(folder: Path) -> None:
     """docs/, the READMEs beside data and results, changes, errata, licence and citation."""
     shutil.copytree(ROOT / "docs", folder / "docs")
@@ -186,7 +208,8 @@ def write_documents(folder: Path) -> None:
         text = (ROOT / name).read_text(encoding="utf-8")
         text = text.replace("](README.md#the-library)", "](reference/index.rst)")
         (folder / name).write_text(text, encoding="utf-8")
-    fill("errata.md", folder / "errata.md", errata=site_pages.errata())
+    report = linked("report it", "/issues")
+    fill("errata.md", folder / "errata.md", report=report, errata=site_pages.errata())
     fill("citation.md", folder / "citation.md", **site_pages.citation())
     index = (PAGES / "docs_index.md").read_text(encoding="utf-8")
     others = [p.stem for p in sorted((ROOT / "docs").glob("*.md")) if p.stem not in index.split()]
@@ -222,8 +245,10 @@ def write_landing(folder: Path) -> None:
     front = readme.partition("\n## ")[0].strip()
     first, mark, pictures = front.partition("\n![")
     cite = readme.partition("\n## Cite")[2]
-    page = folder / "index.md"
-    fill("index.md", page, first=first, pictures=mark + pictures, rest=f"## Cite{cite}")
+    cite = cite.replace("[CITATION.cff](CITATION.cff)", "[how to cite](citation.md)")
+    parts = {"first": first, "pictures": mark + pictures, "rest": f"## Cite{cite}"}
+    parts |= {"copy": linked("take a copy"), "picture": picture_line()}
+    fill("index.md", folder / "index.md", **parts)
 
 
 def write_lectures(folder: Path, made: Path) -> None:
@@ -253,7 +278,7 @@ def _title(deck: Path) -> str:
 def write_explorer(folder: Path, wanted: bool) -> None:
     """The explorer's page; its script, models and runtime as static files."""
     if not wanted:
-        fill("explorer.md", folder / "explorer.md", explorer=WITHOUT)
+        fill("explorer.md", folder / "explorer.md", explorer=WITHOUT, picture=picture_line())
         return
     missing = [name for name in RUNTIME_FILES if not (RUNTIME / name).exists()]
     if missing:
@@ -269,7 +294,7 @@ def write_explorer(folder: Path, wanted: bool) -> None:
         shutil.copy(path, static / path.name)
     explorer_models.write(static / "models")
     page = (EXPLORER / "explorer.html").read_text(encoding="utf-8")
-    fill("explorer.md", folder / "explorer.md", explorer=page)
+    fill("explorer.md", folder / "explorer.md", explorer=page, picture=picture_line())
 
 
 def write_static(folder: Path) -> None:
@@ -293,6 +318,8 @@ def _mend_html(app: Sphinx, page: str, template: str, context: Any, tree: object
         heading, _, listed = body.partition("<ul>")
         body = f"{heading}<ul>{''.join(re.findall(r'<li>.*?</li>', listed))}</ul>"
     context["body"] = body
+    if page == "index":  # its title is that of the whole site, which would follow it
+        context["docstitle"] = ""
 
 
 # ---------------------------------------------------------------- the whole
@@ -319,7 +346,12 @@ def build(out: Path, *, explorer: bool = True) -> Path:
         (source / "reference").mkdir()
         build_reference.write_sources(source / "reference")
         drop_dead_links(source)
+        shutil.copy(PAGES / "404.html", extra / "404.html")
         settings = SETTINGS | {"html_extra_path": [str(extra)]}
+        if repository():
+            link = {"name": "Repository", "url": repository(), "icon": "fa-brands fa-git-alt"}
+            options = SETTINGS["html_theme_options"] | {"icon_links": [link]}
+            settings["html_theme_options"] = options
         app = Sphinx(
             source,
             None,

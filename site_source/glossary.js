@@ -22,6 +22,7 @@ async function entryOf(link) {
 function loadMathematics() {
   mathematics ??= new Promise((loaded) => {
     if (window.MathJax) return loaded();
+    window.MathJax = { options: { enableMenu: false } };
     const script = document.createElement("script");
     Object.assign(script, { src: new URL("mathjax/tex-svg.js", here).href, onload: loaded });
     document.head.append(script);
@@ -76,3 +77,17 @@ for (const link of document.querySelectorAll("a.term")) {
 box.addEventListener("pointerenter", () => clearTimeout(timer));
 box.addEventListener("pointerleave", () => later(hide));
 document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
+
+// Paper is white: the dark theme's pale letters could not be read on it.
+const { dataset } = document.documentElement;
+let onScreen;
+addEventListener("beforeprint", () => ([onScreen, dataset.theme] = [dataset.theme, "light"]));
+addEventListener("afterprint", () => (dataset.theme = onScreen));
+
+// Formulas that scroll on a narrow screen do so by keyboard, too.
+addEventListener("load", async () => {
+  await window.MathJax?.startup?.promise;
+  for (const formula of document.querySelectorAll("mjx-container[display]")) {
+    if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0;
+  }
+});

@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,7 @@ pytest.importorskip("pydata_sphinx_theme", reason="the extra 'site' is not insta
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import build_notebooks
 import build_site
 import explorer_models
 import serve_site
@@ -59,6 +61,7 @@ PAGES = (
     "genindex.html",
     "search.html?q=sigma",
     "errata.html",
+    "404.html",
     "citation.html",
     "slides/index.html",
     "slides/02_balancing_the_elbo.html",
@@ -68,6 +71,8 @@ PAGES = (
 )
 """One of each kind at least; learners' notebooks are no pages: tests/test_lab.py opens one."""
 NOTEBOOKS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
+MENU = """() => localStorage.setItem("MathJax-Menu-Settings", '{"explorer": true}')"""
+"""What MathJax's menu stores when its accessibility is switched on: it asks for files not here."""
 READY = "async () => { await document.fonts.ready; await globalThis.MathJax?.startup?.promise }"
 THREE = [[[0.3, 0.2], [0.7, 0.2], [0.45, 0.45], [0.7, 0.7], [0.3, 0.85]]]
 
@@ -135,6 +140,23 @@ def test_errata_come_from_what_was_fixed(monkeypatch: pytest.MonkeyPatch, tmp_pa
     told = site_pages.errata()
     assert "## Version 0.1.0" in told and "A sign." in told
     assert "A page." not in told and "## Version 0.2.0" not in told
+
+
+@pytest.mark.parametrize("address", ["", "https://github.com/some-one/split-vae"])
+def test_pages_link_to_the_repository_where_its_address_is_set(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    course = build_notebooks.Course(address and f"{address}.git", "0.1.0")
+    monkeypatch.setattr(build_notebooks, "read_course", lambda: course)
+    build_site.write_landing(tmp_path)
+    build_site.write_documents(tmp_path)
+    index, errata = ((tmp_path / f"{name}.md").read_text() for name in ("index", "errata"))
+    assert (f"[take a copy]({address})" in index) == bool(address)
+    assert (f"[report it]({address}/issues)" in errata) == bool(address)
+    picture = f'"property=og:image": {address}/raw/v0.1.0/docs/pictures/faces.png\n'
+    assert (picture in index) == bool(address)
+    assert "take a copy" in index and "report it" in errata and "[how to cite](" in index
+    assert "{{" not in index + errata
 
 
 # ---------------------------------------------------------------- what the explorer computes
@@ -400,9 +422,18 @@ def explorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(explorer_models, "SHOWN", explorer_models.SHOWN[:1])
         build_site.write_explorer(folder, wanted=True)
+    # As the site's: a second model, to choose, and an element around all with the page's name.
+    models = folder / "_static" / "explorer" / "models"
+    (first,) = json.loads((models / "models.json").read_text(encoding="utf-8"))
+    for path in models.glob(f"{first['file']}*"):
+        shutil.copy(path, path.with_name(path.name.replace(first["file"], "other")))
+    listed = json.dumps([first, first | {"file": "other", "name": "Other"}])
+    (models / "models.json").write_text(listed, encoding="utf-8")
     head = '<!doctype html><html lang="en"><title>Explorer</title><link rel="icon" href="data:,">'
     body = (EXPLORER / "explorer.html").read_text(encoding="utf-8")
-    (folder / "explorer.html").write_text(f"{head}<main>{body}</main>", encoding="utf-8")
+    (folder / "explorer.html").write_text(
+        f'{head}<main id="explorer">{body}</main>', encoding="utf-8"
+    )
     return folder
 
 
@@ -419,6 +450,124 @@ def test_a_digit_is_drawn_split_and_rebuilt(browser: Any, explorer: Path, serve:
     one.close()
 
 
+INPUT = "#ex-pictures canvas >> nth=0"
+
+
+@pytest.fixture(scope="module")
+def alone(browser: Any, explorer: Path) -> Iterator[Visit]:
+    """The open page; digit.js tells it what it is asked, and how often."""
+    server = serve_site.server(explorer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    visit = Visit(browser, f"http://localhost:{server.server_port}/", has_touch=True)
+    code = (EXPLORER / "digit.js").read_text(encoding="utf-8")
+    begins = "export function digitOf(strokes) {"
+    assert begins in code
+    code = code.replace(begins, f"{begins} (globalThis.asked ??= []).push(strokes);")
+    visit.page.route(
+        "**/digit.js", lambda route: route.fulfill(body=code, content_type="text/javascript")
+    )
+    visit.open("explorer.html")
+    yield visit
+    visit.close()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.thorough
+@needs_runtime
+class TestExplorerAlone:
+    """What needs no other page of the site."""
+
+    def test_clear_and_the_prior_leave_no_input(self, alone: Visit) -> None:
+        page = alone.page
+        for button in ("#ex-clear", "#ex-prior"):
+            draw(page)
+            settled(page)
+            assert page.get_attribute(INPUT, "aria-label").endswith("your drawing")
+            assert any(pixels(page, "input"))
+            page.locator(button).click()
+            settled(page)
+            assert page.get_attribute(INPUT, "aria-label") == "input of the encoder: none"
+            assert not any(pixels(page, "input"))
+
+    def test_a_fast_pointer_and_a_second_finger(self, alone: Visit) -> None:
+        page = alone.page
+        page.evaluate(
+            """() => {
+                const pad = document.getElementById("ex-pad");
+                const box = pad.getBoundingClientRect();
+                pad.setPointerCapture = () => {}; // no such pointers
+                const tell = (kind, pointerId, x, y) => pad.dispatchEvent(new PointerEvent(kind, {
+                    pointerId, isPrimary: pointerId === 1, button: 0,
+                    clientX: box.left + x * box.width, clientY: box.top + y * box.height,
+                }));
+                document.getElementById("ex-clear").click();
+                globalThis.asked = [];
+                tell("pointerdown", 1, 0.2, 0.2);
+                tell("pointerdown", 2, 0.8, 0.2);
+                for (let i = 0; i < 100; i++) {
+                    tell("pointermove", 1, 0.2, 0.2 + i / 200);
+                    tell("pointermove", 2, 0.8, 0.2 + i / 200);
+                }
+                tell("pointerup", 2, 0.8, 0.7);
+                tell("pointermove", 1, 0.2, 0.8);
+                tell("pointerup", 1, 0.2, 0.8);
+                delete pad.setPointerCapture;
+            }"""
+        )
+        page.wait_for_function("globalThis.asked.length")
+        settled(page)
+        asked = page.evaluate("globalThis.asked")
+        assert len(asked) <= 3  # once a run, not once an event
+        (stroke,) = asked[-1]
+        assert len(stroke) == 102 and {round(x, 2) for x, _ in stroke} == {0.2}
+
+    def test_a_model_that_does_not_come_can_be_chosen_again(self, alone: Visit) -> None:
+        page = alone.page
+        used, before = page.locator("#ex-model").input_value(), pixels(page, "x")
+        page.route("**/other.decoder*", lambda route: route.abort())
+        page.locator("#ex-model").select_option("other")
+        said = page.get_by_text("check the connection and choose again")
+        said.wait_for()
+        assert page.locator("#ex-model").input_value() == used and pixels(page, "x") == before
+        page.unroute("**/other.decoder*")
+        alone.errors.clear()  # Chromium tells of the file, too
+        choose(page, "other")
+        assert page.locator("#ex-model").input_value() == "other" and not said.is_visible()
+
+    def test_back_leaves_every_slider_as_it_is_said(self, alone: Visit) -> None:
+        page = alone.page
+        page.locator("#ex-sharp").fill("4")
+        page.goto("about:blank")
+        page.go_back()
+        page.wait_for_selector("#ex-body:not([hidden])")
+        settled(page)
+        for slider in page.locator("#explorer input[type=range]").all():
+            said = slider.evaluate("e => Number(e.nextElementSibling.value)")
+            assert float(slider.input_value()) == pytest.approx(said, abs=0.03)
+        assert page.locator("#ex-sharp").input_value() == "1"
+
+    def test_a_phone_held_sideways_shows_more_than_the_pictures(self, alone: Visit) -> None:
+        alone.page.set_viewport_size({"width": 844, "height": 390})
+        style = "e => getComputedStyle(e).position"
+        assert alone.page.locator(".ex-strip").evaluate(style) == "static"
+
+    @pytest.mark.parametrize("lost", ["ort.wasm.bundle", "threaded.wasm", "models.json"])
+    def test_a_start_that_fails_shows_no_controls(self, alone: Visit, lost: str) -> None:
+        page = alone.page
+        page.route(f"**/*{lost}*", lambda route: route.abort())
+        page.reload()
+        page.get_by_text("check the connection and load this page again").wait_for()
+        assert not page.locator("#ex-body").is_visible()
+        page.unroute(f"**/*{lost}*")
+        alone.errors.clear()
+        again = """async () => {
+            const { loadModel } = await import(new URL("_static/explorer/models.js", location));
+            return (await loadModel("other")).latent_dim;
+        }"""
+        assert page.evaluate(again)  # as the next choice would
+
+
 @pytest.mark.thorough
 @pytest.mark.timeout(1800)
 @needs_runtime
@@ -430,6 +579,15 @@ class TestInChromium:
         assert all(f'"{page}"' in index for page in ("notebooks/07_fid", "docs/glossary"))
         assert '"reference/svae_lib.fid"' in index
 
+    def test_heads_of_pages(self, site: Path) -> None:
+        for name in ("index", "explorer"):
+            page = (site / f"{name}.html").read_text(encoding="utf-8")
+            for named in ('name="description"', 'property="og:title"', 'property="og:description"'):
+                assert re.search(rf"<meta [^>]*{named}", page)
+            assert "{{" not in page and page.count('id="explorer"') == (name == "explorer")
+        index = (site / "index.html").read_text(encoding="utf-8")
+        assert "<title>The Split-VAE course</title>" in index
+
     @pytest.mark.parametrize("path", PAGES)
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_no_error_no_request_elsewhere_nothing_inaccessible(
@@ -440,11 +598,38 @@ class TestInChromium:
     @pytest.mark.parametrize("path", PAGES)
     def test_a_phone_needs_no_sideways_scrolling(self, visit: Any, path: str) -> None:
         page = visit(viewport=PHONE, has_touch=True).open(path)
-        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        for width in (PHONE["width"], 360):
+            page.set_viewport_size(PHONE | {"width": width})
+            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        cut = "[...document.querySelectorAll('span.math')].map((e) => getComputedStyle(e).overflow)"
+        assert {*page.evaluate(cut)} <= {"visible"}
+        if path.startswith("notebooks/0"):
+            page.reload()
+            page.evaluate(READY)
+            page.wait_for_timeout(500)
+            assert not violations(page)  # wide formulas scroll, by keyboard, too
+
+    def test_a_dark_page_is_printed_light(self, visit: Any) -> None:
+        page = visit(color_scheme="dark").open("docs/glossary.html")
+        tell = "what => (dispatchEvent(new Event(what)), document.documentElement.dataset.theme)"
+        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+        assert [page.evaluate(tell, f"{w}print") for w in ("before", "after")] == ["light", "dark"]
+
+    def test_an_address_that_is_not_there_leads_home(self, visit: Any, site: Path) -> None:
+        one = visit()
+        body = (site / "404.html").read_text(encoding="utf-8")
+        one.page.route("**/gone*", lambda route: route.fulfill(body=body, content_type="text/html"))
+        one.page.goto(one.base + "notebooks/gone.html")
+        for name in ("index.html", "search.html"):
+            one.page.locator(f'a[href="/{name}"]').wait_for()
+        one.errors.clear()  # there is no notebooks/searchindex.js
 
     def test_mathematics_is_set_and_exercises_unfold(self, visit: Any) -> None:
         page = visit().open("notebooks/01_vanilla_vae.html")
+        page.evaluate(MENU)
+        page.reload()
         page.locator("mjx-container").nth(10).wait_for(state="attached")
+        assert not page.locator("mjx-container:not([display])[tabindex]").count()
         solution = page.locator(".exercise details", has_text="Solution").first
         assert not solution.locator("pre").is_visible()
         solution.locator("summary").click()
@@ -588,6 +773,6 @@ class TestInChromium:
         one.page.add_init_script("delete globalThis.WebAssembly")
         one.page.goto(one.base + "explorer.html")
         one.page.wait_for_function(
-            "document.getElementById('ex-status').textContent.includes('no WebAssembly')"
+            "document.getElementById('ex-status').textContent.includes('lacks WebAssembly')"
         )
         assert not one.page.locator("#ex-body").is_visible()

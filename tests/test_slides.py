@@ -171,6 +171,12 @@ def test_index_lists_the_decks(decks: Path) -> None:
     assert '<a href="07_toy.html">7 · Toy</a>' in (decks / "index.html").read_text(encoding="utf-8")
 
 
+def test_a_table_has_no_empty_headers() -> None:
+    cell = nbformat.v4.new_markdown_cell("| | a |\n|---|---|\n| b | c |")
+    page = slides.render(layout.lay_out([layout.Part(cell, 20)]), "A table")
+    assert "<th>a</th>" in page and "<th></th>" not in page
+
+
 def _part(height: int, **more: Any) -> Any:
     return layout.Part(nbformat.v4.new_markdown_cell("text"), height, **more)
 
@@ -373,6 +379,15 @@ def test_plans_name_sections_that_are_there() -> None:
 
 @pytest.mark.usefixtures("learners_alone")
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_headings_of_a_lecture_skip_no_level(number: int) -> None:
+    cells = lectures._cells(lectures.read_lecture(number), ROOT / "notebooks")
+    found = [re.match("#* ?", c.source) for c in cells if c.cell_type == "markdown"]
+    levels = [len(f[0]) - 1 for f in found if f and f[0].startswith("#")]
+    assert levels[0] == 1 and all(b <= a + 1 for a, b in itertools.pairwise(levels))
+
+
+@pytest.mark.usefixtures("learners_alone")
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_a_lecture_is_estimated_to_fit_its_minutes(number: int) -> None:
     page = lectures.TEACHING.read_text(encoding="utf-8")
     pattern = (
@@ -480,11 +495,31 @@ def in_chromium(test: Any) -> Any:
     return pytest.mark.thorough(pytest.mark.timeout(1800)(in_a_browser(test)))
 
 
+def with_a_menu(page: Any) -> Any:
+    """Open the page again, now that MathJax's menu has stored that it needs files not here."""
+    page.evaluate("""() => localStorage.setItem("MathJax-Menu-Settings", '{"explorer": true}')""")
+    page.reload()
+    page.evaluate("MathJax.startup.promise.then(() => undefined)")
+    page.wait_for_function("!globalThis.Reveal || document.body.dataset.slides")
+    return page
+
+
 @in_chromium
 def test_without_network_equations_are_set_and_slides_fit(decks: Path, show: Any) -> None:
-    found = told(show((decks / "07_toy.html").as_uri()))
+    found = told(with_a_menu(show((decks / "07_toy.html").as_uri())))
     assert found["slides"] == 4 and found["equations"] == 2 and found["errors"] == 0
     assert found["smallest"] == 1 and found["scrolls"] == 0
+
+
+@in_chromium
+def test_without_javascript_slides_stand_below_each_other(decks: Path, browser: Any) -> None:
+    one = Watched(browser, "file:", java_script_enabled=False)
+    one.page.goto((decks / "07_toy.html").as_uri())
+    heading = one.page.get_by_role("heading", name="1. A picture").first
+    picture = one.page.get_by_alt_text("A black picture")
+    assert heading.is_visible() and picture.is_visible()
+    assert picture.bounding_box()["y"] > heading.bounding_box()["y"] > 100
+    one.close()
 
 
 @in_chromium
@@ -554,11 +589,20 @@ def test_a_lecture_numbers_its_slides_as_its_plan_does(tmp_path: Path, show: Any
         page.wait_for_function("document.body.dataset.slides")
         assert page.evaluate("Reveal.getSlidePastCount() + 1") == int(number)
         assert page.evaluate("Reveal.getSlideNotes()")
-    shown = show(handout.as_uri()).evaluate(
+    plain = with_a_menu(show(plan.as_uri()))
+    assert plain.locator("mjx-container").count() and "\\(" not in plain.inner_text("main")
+    printed = with_a_menu(show(handout.as_uri()))
+    assert printed.locator("mjx-container").count() > 20
+    shown = printed.evaluate(
         "[...document.querySelectorAll('.slides > section > section')]"
         ".filter((e) => e.offsetHeight > 20).length"
     )
     assert len(links) == len(lectures.read_lecture(2).rows) and shown > int(links[-1][1])
+    paper = printed.pdf(format="A4", print_background=True)
+    assert len(re.findall(rb"/Type\s*/Page[^s]", paper)) < shown / 3
+    printed.emulate_media(media="print")
+    space = "[...document.querySelectorAll('pre')].map((e) => getComputedStyle(e).whiteSpace)"
+    assert {*printed.evaluate(space)} == {"pre-wrap"}
 
 
 @in_chromium

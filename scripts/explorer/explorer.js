@@ -1,7 +1,7 @@
 // The explorer's page: controls on one side, pictures on the other.
 
 import { digitOf } from "./digit.js";
-import { fetchJson, imageOf, loadModel } from "./models.js";
+import { fetchJson, imageOf, keep, loadModel, runsHere } from "./models.js";
 import { makePad } from "./pad.js";
 import { klDivergence, mix, priorDraw, squaredError } from "./split.js";
 
@@ -10,12 +10,11 @@ const WIDEST = 3.5; // of a slider; the prior's standard deviation is 1
 const PICTURES = { input: "input", sigma: "σ", x1: "x₁", x2: "x₂", x: "x" };
 
 const find = (id) => document.getElementById(`ex-${id}`);
-const [loaded, examples] = [{}, {}]; // by name; each is asked for once, when it is needed
-const state = { model: null, image: null, z: null, mu: null, logVar: null };
+const state = { file: null, model: null, strokes: null, image: null, z: null, mu: null, logVar: null };
 let [listed, taken, rows] = [[], 0, []];
 
-const modelOf = (name) => (loaded[name] ??= loadModel(name));
-const examplesOf = (kind) => (examples[kind] ??= fetchJson(`${kind}.json`));
+const modelOf = (name) => keep(name, () => loadModel(name));
+const examplesOf = (kind) => keep(kind, () => fetchJson(`${kind}.json`));
 
 // ------------------------------------------------------------ pictures
 
@@ -91,6 +90,7 @@ async function update() {
 }
 
 async function show() {
+  if (state.strokes) setImage(digitOf(state.strokes)); // once a run: pointers move faster
   const { model, image } = state;
   if (image && !state.mu) {
     const { mu, logVar } = await model.encode(image);
@@ -107,8 +107,8 @@ async function show() {
   find("pictures").dataset.milliseconds = (performance.now() - started).toFixed(1);
   say(split);
   if (image && seedsInSight && model.images === "digits" && rows.image !== image) {
-    rows.image = image;
     for (const row of rows) await paintRow(row, image);
+    rows.image = image;
   }
 }
 
@@ -129,16 +129,21 @@ function say(split) {
   }, 300);
 }
 
-function useImage(image) {
-  Object.assign(state, { image, mu: null, logVar: null });
-  return update();
+function setImage(image) {
+  Object.assign(state, { strokes: null, image, mu: null, logVar: null });
+}
+
+function clear() {
+  setImage(null);
+  pad.clear();
+  pictures.input.setAttribute("aria-label", "input of the encoder: none");
 }
 
 function useLatents(z) {
-  Object.assign(state, { image: null, mu: null, logVar: null, z });
-  pad.clear();
+  clear();
+  state.z = z;
   setSliders();
-  update();
+  return update();
 }
 
 async function takeImage() {
@@ -149,7 +154,8 @@ async function takeImage() {
   if (model !== state.model) return; // another one was chosen meanwhile
   pad.clear();
   pictures.input.setAttribute("aria-label", `input of the encoder: ${name}`);
-  return useImage(image);
+  setImage(image);
+  return update();
 }
 
 // ------------------------------------------------------------ controls
@@ -198,18 +204,32 @@ const kind = (model) =>
   `${model.contours.toFixed(2)}); ${model.active} of ${model.latent_dim} latent variables are active`;
 
 async function useModel(name) {
-  find("status").textContent = "Loading the model …";
+  if (state.model) find("status").textContent = "Loading the model …";
   const model = await modelOf(name);
+  await examplesOf(model.images); // all that may fail comes before anything is changed
   if (find("model").value !== name) return; // another one was chosen meanwhile
   const sameImages = state.model?.images === model.images;
-  Object.assign(state, { model, mu: null, logVar: null });
-  if (!sameImages) Object.assign(state, { image: null, z: new Float32Array(model.latent_dim) });
+  Object.assign(state, { file: name, model, mu: null, logVar: null });
+  if (!sameImages) {
+    setImage(null);
+    state.z = new Float32Array(model.latent_dim);
+  }
   find("kind").textContent = kind(model);
   for (const id of ["draw", "comparison"]) find(id).hidden = model.images !== "digits";
   makeSliders();
-  if (sameImages && state.image) await update();
-  else if (sameImages) useLatents(priorDraw(model.latent_dim));
+  if (sameImages && (state.image || state.strokes)) await update();
+  else if (sameImages) await useLatents(priorDraw(model.latent_dim));
   else await takeImage();
+}
+
+async function chooseModel(name) {
+  try {
+    await useModel(name);
+  } catch (error) {
+    if (find("model").value !== name) return; // another one was chosen meanwhile
+    find("model").value = state.file;
+    complain(error);
+  }
 }
 
 function makeRow({ file, name }) {
@@ -237,9 +257,12 @@ const pictures = {};
 let pad;
 
 function connectControls() {
-  find("model").addEventListener("change", (event) => useModel(event.target.value).catch(complain));
+  find("model").addEventListener("change", (event) => chooseModel(event.target.value));
   find("image").addEventListener("click", () => takeImage().catch(complain));
-  find("clear").addEventListener("click", () => pad.clear());
+  find("clear").addEventListener("click", () => {
+    clear();
+    update();
+  });
   find("prior").addEventListener("click", () => useLatents(priorDraw(state.model.latent_dim)));
   find("mixture").addEventListener("click", () => {
     const { mixture } = state.model;
@@ -257,7 +280,7 @@ function connectControls() {
 }
 
 async function start() {
-  find("status").textContent = "Loading the models …";
+  find("status").textContent = "Loading the explorer: several megabytes the first time …";
   listed = await fetchJson("models.json");
   for (const [part, label] of Object.entries(PICTURES)) {
     pictures[part] = makePicture(find("pictures"), label, part === "input" ? "input of the encoder" : label);
@@ -266,10 +289,11 @@ async function start() {
   for (const { file, name, kind } of listed) find("model").add(new Option(`${name}: ${kind}`, file));
   rows = listed.filter((model) => model.images === "digits").map(makeRow);
   pad = makePad(find("pad"), (strokes) => {
-    const image = digitOf(strokes);
-    if (!image) return;
-    pictures.input.setAttribute("aria-label", "input of the encoder: your drawing");
-    useImage(image);
+    if (strokes.length) {
+      state.strokes = strokes;
+      pictures.input.setAttribute("aria-label", "input of the encoder: your drawing");
+    } else clear();
+    update();
   });
   connectControls();
   find("model").value = listed[0].file;
@@ -284,8 +308,10 @@ async function start() {
 }
 
 function complain(error) {
-  find("status").textContent =
-    `The models cannot run here: ${error.message}. They need a current browser with WebAssembly.`;
+  const advice = `check the connection and ${state.model ? "choose again" : "load this page again"}`;
+  find("status").textContent = runsHere()
+    ? `The models could not be loaded: ${advice} (${error.message}).`
+    : "The models cannot run here: this browser lacks WebAssembly SIMD.";
 }
 
 start().catch(complain);

@@ -10,7 +10,7 @@ export function makePad(canvas, changed) {
   const side = canvas.width;
   let strokes = [];
   let pen = [0.5, 0.5];
-  let drawing = false; // by pointer
+  let drawing = null; // the pointer that draws
   let lowered = false; // by keyboard
 
   function paint() {
@@ -27,7 +27,7 @@ export function makePad(canvas, changed) {
       for (const [x, y] of stroke) context.lineTo(x * side, y * side);
       context.stroke();
     }
-    if (document.activeElement === canvas && !drawing) {
+    if (document.activeElement === canvas && drawing === null) {
       context.fillStyle = lowered ? "#ffb000" : "#4da3ff";
       context.fillRect(pen[0] * side - 4, pen[1] * side - 4, 8, 8);
     }
@@ -53,14 +53,15 @@ export function makePad(canvas, changed) {
   }
 
   canvas.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || !event.isPrimary) return; // a second finger draws nothing
     canvas.setPointerCapture(event.pointerId);
-    [drawing, lowered] = [true, false];
+    [drawing, lowered] = [event.pointerId, false];
     add(at(event), true);
   });
-  canvas.addEventListener("pointermove", (event) => drawing && add(at(event), false));
+  const draws = (event) => event.pointerId === drawing;
+  canvas.addEventListener("pointermove", (event) => draws(event) && add(at(event), false));
   for (const end of ["pointerup", "pointercancel"]) {
-    canvas.addEventListener(end, () => (drawing = false));
+    canvas.addEventListener(end, (event) => draws(event) && (drawing = null));
   }
   canvas.addEventListener("keydown", (event) => {
     const arrow = ARROWS[event.key];
