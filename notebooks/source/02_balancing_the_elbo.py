@@ -170,8 +170,7 @@ sv.plots.show(figure, "Draws of two densities: a wide cloud around the middle, a
 # %%
 r = torch.cat((torch.zeros(1), torch.logspace(-2, 1.5, 700))).double()
 noise = torch.linspace(-8, 8, 2001).double()
-weight = torch.exp(-(noise**2) / 2)
-weight = weight / weight.sum()  # N(0, 1) on a grid: in one dimension means are sums
+weight = torch.softmax(-(noise**2) / 2, dim=0)  # N(0, 1) on a grid: here means are sums
 
 p_a = torch.sigmoid(2 * r[:, None] ** 2 + 2 * r[:, None] * noise)  # (701, 2001)
 toy_error = (2 * (1 - p_a) ** 2 * weight).sum(dim=1)  # mean squared error for each r
@@ -181,9 +180,8 @@ s2 = 1 / (1 + r**2)  # a check against the library: m = r s
 mu, log_var = (r * s2.sqrt())[:, None], s2.log()[:, None]
 torch.testing.assert_close(sv.kl_divergence(mu, log_var), toy_kl)
 assert abs(toy_error[0] - 0.5) < 1e-9  # r = 0: z tells nothing, the answer is the average
-for at in (0, 1, 3):
-    i = (r - at).abs().argmin()
-    print(f"r = {at}: error {toy_error[i]:.3f}, KL divergence {toy_kl[i]:.2f} nats")
+for i in torch.searchsorted(r, torch.tensor([0.0, 1.0, 3.0]).double()):
+    print(f"r = {r[i]:.1f}: error {toy_error[i]:.3f}, KL divergence {toy_kl[i]:.2f} nats")
 
 # %% [markdown]
 # Which $r$ will training find? The one with the smallest
