@@ -15,6 +15,7 @@ from svae_lib import PRESETS, InputError, Trainer
 from svae_lib.cli import main
 from svae_lib.experiments.demo import demo
 from svae_lib.experiments.runs import Run
+from svae_lib.support.files import claimed
 
 
 def begin(out: Path) -> Path:
@@ -137,3 +138,20 @@ def test_a_notebook_that_fails_costs_nothing_but_itself(tmp_path, monkeypatch, c
     demo(out, steps=2, seed=3, n=80)
     assert (out / "report.html").exists() and (out / "demo.json").exists()
     assert "01_vanilla_vae.ipynb FAILED: ValueError: no\n" in capsys.readouterr().out
+
+
+def test_a_report_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"report\.html exists"):
+        demo(tmp_path, steps=2, notebooks=False)
+    assert (tmp_path / "report.html").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize("kind", ["vae", "split-vae"])
+def test_a_demo_that_is_training_keeps_its_folder(begun: Path, kind: str) -> None:
+    with claimed(begun / kind / ".lock") as free:
+        assert free
+        with pytest.raises(FileExistsError, match="being trained"):
+            demo(begun, steps=2, notebooks=False, overwrite=True)
+        assert (begun / "vae" / "run.json").exists()

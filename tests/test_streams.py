@@ -59,3 +59,39 @@ def test_a_deserted_stream_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX")
 def test_the_command_goes_on_without_its_reader(tmp_path: Path) -> None:
     assert deserted(tmp_path, "-m", "svae_lib", "info") == "0\n"
+
+
+COUNTING = """with streams['lasting_streams'](), streams['counter'](3, 'training', 'step') as bar:
+    bar.update(3)
+    print('done', flush=True)
+    print('and said', file=__import__('sys').stderr)
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("errors", ["2>/dev/full", "2>&-"])
+def test_messages_that_nobody_can_keep_stop_no_work(errors: str) -> None:
+    """A log on a disk that is full, or none at all."""
+    done = subprocess.run(
+        ["bash", "-c", f'"$0" -c "$1" {errors}', sys.executable, STREAMS + COUNTING],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 and "done\n" in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_an_answer_that_cannot_be_written_is_an_error_and_a_closed_output_is_none() -> None:
+    command = [sys.executable, "-m", "svae_lib", "info"]
+    for output, status in ((">/dev/full", 2), (">&-", 0)):
+        line = f'"$@" {output}; echo $? >&2'
+        done = subprocess.run(
+            ["bash", "-c", line, "bash", *command],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stderr.split("\n")[-2] == str(status) and "Traceback" not in done.stderr

@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     with lasting_streams():
         try:
             _parse([_at_home(argument) for argument in arguments])()
-            sys.stdout.flush()
+            print(end="", flush=True)
         except (InputError, OSError, TrainingDiverged, TrainingOutOfMemory) as error:
             print(f"svae: {error}", file=sys.stderr)
             return 1 if isinstance(error, TrainingDiverged | TrainingOutOfMemory) else 2

@@ -20,7 +20,8 @@ class Train:
     out: Path | None = None
     """Folder for the run; it must not hold anything yet."""
     resume: Path | None = None
-    """Continue the run in this folder, with its own settings; --train.accumulate may change."""
+    """Continue the run in this folder with its own model, data and training settings (of them,
+    --train.accumulate may change); give the other options again."""
     preset: str = "quick"
     """Source of the settings that are not given; svae info lists the presets."""
     kind: str = "split-vae"

@@ -12,7 +12,7 @@ from pathlib import Path
 from .. import data
 from ..presets import PRESETS
 from ..support.devices import default_device
-from ..support.files import read_json, write_json, write_text
+from ..support.files import check_writable, claimed, read_json, write_json, write_text
 from .evaluation import evaluate
 from .larger import larger_models
 from .report import Subject, contents, format_table, score_table, write_report
@@ -42,15 +42,20 @@ def demo(
     report, record = out / "report.html", out / "demo.json"
     preset, scoring = PRESETS["quick"], Scoring(n=n, seed=seed)
     train = replace(preset.train, steps=preset.train.steps if steps is None else steps, seed=seed)
-    if overwrite and any((out / file).exists() for file in DEMO):  # the arguments are good
+    begun = any((out / file).exists() for file in DEMO)
+    if overwrite and begun:  # the arguments are good
+        with claimed(out / "vae" / ".lock") as one, claimed(out / "split-vae" / ".lock") as other:
+            if not (one and other):
+                raise FileExistsError(f"a demo is being trained in {out}: wait, or stop it first.")
         for folder in (*KINDS, EXECUTED):
             shutil.rmtree(out / folder, ignore_errors=True)
         for file in (report, record):
             file.unlink(missing_ok=True)
+    check_writable(report, overwrite=overwrite or begun)
     runs = [Run(out / kind, kind, preset.data, preset.model, train).begun() for kind in KINDS]
     if record.exists() and report.exists():
         print("This demo is finished already (svae demo --overwrite makes it anew).")
-        _show(read_json(record)["table"], report)
+        _show(read_json(record).get("table", ""), report)
         return report
     seconds: dict[str, float] = {}
     with _stage("data", seconds):
@@ -73,12 +78,7 @@ def demo(
         page = contents(subjects, sets)
         page["made_of"]["seconds per stage"] = seconds
         page["figures"] += larger_models()
-        write_report(
-            report,
-            title="A VAE and a Split VAE on real digits",
-            overwrite=True,  # of a demo that was killed before it wrote its record
-            **page,
-        )
+        write_report(report, title="A VAE and a Split VAE on real digits", overwrite=True, **page)
     table = format_table(*score_table(subjects))
     results = {subject.run.kind: subject.result.to_dict() for subject in subjects}
     write_json(record, {"table": table, "seconds": seconds, "results": results}, overwrite=True)

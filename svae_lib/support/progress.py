@@ -34,7 +34,7 @@ def counter(
     "scoring"; ``unit`` is what is counted, from ``initial`` on. A ``transfer`` counts bytes: shown
     are thousands as k, and nothing before ``delay`` is set to 0.
     """
-    on_screen = sys.stderr.isatty() or _in_notebook()
+    on_screen = getattr(sys.stderr, "isatty", bool)() or _in_notebook()  # None where it is closed
     return tqdm(
         total=total,
         initial=initial,
@@ -64,7 +64,7 @@ class _Lines:
             print(words, file=sys.stderr, flush=True)
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        print(end="", file=sys.stderr, flush=True)
 
 
 def _in_notebook() -> bool:
@@ -79,7 +79,7 @@ def lasting_streams() -> Iterator[None]:
     """Let standard output and error accept everything while the block runs.
 
     Characters that the terminal cannot show are replaced. What is written once the reader has gone
-    (as after Ctrl-C in ``svae train | tee log``) is dropped.
+    (as after Ctrl-C in ``svae train | tee log``) is dropped, and so are messages to a full disk.
     """
     with (
         contextlib.redirect_stdout(_lasting(sys.stdout)),
@@ -110,8 +110,8 @@ class _Lasting:
     def _try(self, action: Callable[..., object], *arguments: str) -> None:
         try:
             action(*arguments)
-        except BrokenPipeError:  # from now on, drop everything, what is buffered included
-            nowhere = os.open(os.devnull, os.O_WRONLY)
+        except OSError if self._stream is sys.__stderr__ else BrokenPipeError:  # noqa: B030
+            nowhere = os.open(os.devnull, os.O_WRONLY)  # drop everything from now on
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
 
