@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from svae_lib.support.devices import cpu_has_bf16
 from svae_lib.support.files import write_json
 from svae_lib.support.provenance import provenance
 
@@ -24,8 +25,7 @@ def vector_extensions() -> str:
 
 def has_amx() -> bool:
     """Whether the processor multiplies whole tiles of bf16 numbers at once."""
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("amx_bf16"))
+    return cpu_has_bf16("amx_bf16")
 
 
 def conditions(device: torch.device | str = "cpu") -> dict[str, Any]:

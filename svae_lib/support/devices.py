@@ -91,20 +91,20 @@ def _fastest(device: torch.device) -> str:
     return "bf16" if device.type == "cpu" and cpu_has_bf16() else "float32"
 
 
-def cpu_has_bf16() -> bool:
+def cpu_has_bf16(*any_of: str) -> bool:
     """Whether the CPU has instructions for bf16 products; False where PyTorch cannot tell."""
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return any(capabilities.get(name) for name in any_of or ("avx512_bf16", "amx_bf16"))
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """Context in which convolutions and products run in ``precision``, whatever holds around it."""
-    resolved = resolve_precision(precision, device)
-    if resolved == "float32" and device.type not in ("cpu", "cuda"):
+    chosen = resolve_precision(precision, device)
+    if chosen == "float32" and device.type not in ("cpu", "cuda"):
         return nullcontext()
-    dtype, half = torch.float16 if resolved == "fp16" else torch.bfloat16, resolved != "float32"
+    half = torch.float16 if chosen == "fp16" else torch.bfloat16
     # In a program's own autocast the cache would keep weights from before the last update.
-    return torch.autocast(device.type, dtype=dtype, enabled=half, cache_enabled=False)
+    return torch.autocast(device.type, dtype=half, enabled=chosen != "float32", cache_enabled=False)
 
 
 def as_float64(values: Tensor, *, stay: bool = False) -> Tensor:

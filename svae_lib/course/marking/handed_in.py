@@ -20,6 +20,7 @@ LARGEST = 200 * 2**20
 """Size of the largest file that is read, in bytes."""
 _WRITTEN = re.compile(r"^[^\w\n]*prediction[^\w\n]*(:|$)\W*\w", re.IGNORECASE | re.MULTILINE)
 """A prediction in a Markdown cell: "Prediction: ...", in any type, or below such a heading."""
+_NO_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)
 _TARGET = r"\s*[A-Za-z_][\w, ]*="
 _JUPYTER = re.compile(r"%%?[A-Za-z]|!|\?|[\w.]+\?\??$")
 """How a line begins that only Jupyter understands: %magic, !command, ?help, or help? as a whole."""
@@ -109,7 +110,7 @@ class HandedIn:
         for number, code in self.cells:
             try:
                 ast.parse(code)
-            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            except _NO_PYTHON as error:
                 found.append(f"cell {number}: {type(error).__name__}: {error}")
         return found
 
@@ -220,7 +221,7 @@ def _python(source: str) -> str:
 def _statements(code: str) -> list[ast.stmt]:
     try:
         return ast.parse(code).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except _NO_PYTHON:
         return []
 
 
@@ -262,7 +263,7 @@ def _predictions(cells: list[tuple[str, str, str]], notebook: str) -> tuple[str,
 def _is_answer(question: questions.Question, node: ast.expr) -> bool:
     try:
         answer = ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+    except (*_NO_PYTHON, TypeError):
         return True  # it is computed
     return question.read(answer) is not None
 

@@ -141,8 +141,8 @@ def write(
     Args:
         out: the table. If grading was stopped, an earlier one stays, and this goes beside it.
         pages: folder of the pages.
-        graded: what was graded,
-        of: of so many notebooks.
+        graded: the notebooks with their marks.
+        of: how many notebooks there were to grade.
         overwrite: replace what is there.
 
     Raises:
